@@ -1,0 +1,101 @@
+import type { Readable } from 'node:stream';
+import type { EgressRule } from '../../contracts/gen/diego_pb.js';
+
+/** What a container may use. */
+export interface ContainerLimits {
+  memoryBytes: number;
+  diskBytes: number;
+  pids: number;
+  /** Relative weight: as many shares as MB of memory. */
+  cpuShares: number;
+}
+
+/** A read-only tree below the container's own writable one. See `Garden.ensureLayer`. */
+export interface Layer {
+  key: string;
+}
+
+/** A host directory shown read-only in the container. Files in it must be readable by the container's vcap user (see `Container.hostUid`). */
+export interface BindMount {
+  source: string;
+  destination: string;
+}
+
+export interface ContainerSpec {
+  /** Instance guid or task guid. */
+  handle: string;
+  /** Name of a stack that was built. */
+  stack: string;
+  /** Above the stack, lowest first. */
+  layers: readonly Layer[];
+  limits: ContainerLimits;
+  binds: readonly BindMount[];
+  egressRules: readonly EgressRule[];
+  /** Kept beside the container and given back by `list` after a restart of the cell. */
+  properties: Readonly<Record<string, string>>;
+}
+
+export interface ProcessSpec {
+  /** Unique in the container, e.g. "app". */
+  id: string;
+  args: readonly string[];
+  environment: Readonly<Record<string, string>>;
+  workingDirectory: string;
+  user: 'vcap' | 'root';
+}
+
+/** A process that conmon watches; it outlives the cell process. */
+export interface ContainerProcess {
+  id: string;
+  /** conmon's k8s-file log: "<RFC 3339 nano> stdout|stderr P|F <text>". */
+  logPath: string;
+  /** Settles when it ended. `outOfMemory`: the kernel killed it for the memory limit. */
+  exit: Promise<{ exitCode: number; outOfMemory: boolean }>;
+  signal(name: 'SIGTERM' | 'SIGKILL' | 'SIGINT'): Promise<void>;
+}
+
+export interface ContainerMetrics {
+  cpuNanoseconds: bigint;
+  memoryBytes: number;
+  diskBytes: number;
+}
+
+export interface Container {
+  readonly handle: string;
+  /** On the overlay. */
+  readonly address: string;
+  readonly properties: Readonly<Record<string, string>>;
+  /** The host's number of the container's vcap user. */
+  readonly hostUid: number;
+  run(spec: ProcessSpec): Promise<ContainerProcess>;
+  /** Processes that were started and not yet forgotten, those that ended included. */
+  processes(): Promise<ContainerProcess[]>;
+  /** Unpacks a tar stream as vcap inside the container: nothing in the archive can reach outside. */
+  streamIn(tar: Readable, destination: string): Promise<void>;
+  /** A gzip-less tar of one path, made as vcap inside the container. */
+  streamOut(path: string): Promise<Readable>;
+  setEgressRules(rules: readonly EgressRule[]): Promise<void>;
+  metrics(): Promise<ContainerMetrics>;
+}
+
+/** Containers of one cell. Everything it made is found again after the cell process was killed. */
+export interface Garden {
+  /** Network, limits and root file system are in place and the init process runs when it resolves. Throws CupolaError. */
+  create(spec: ContainerSpec): Promise<Container>;
+  list(): Promise<Container[]>;
+  lookup(handle: string): Promise<Container | null>;
+  /** Kills what runs and removes mounts, links, rules, cgroups and files; fine if it is gone already. */
+  destroy(handle: string): Promise<void>;
+  /**
+   * Unpacks a tar (gzip allowed) or zip once per key, inside a throw-away container, under `destination`.
+   * Concurrent calls for a key share the work. The layer stays cached until `pruneLayers`.
+   */
+  ensureLayer(
+    key: string,
+    source: { format: 'tar' | 'zip'; open: () => Promise<Readable> },
+    destination: string,
+    stack: string,
+  ): Promise<Layer>;
+  /** Removes layers that no container uses and that are not among `keep`. */
+  pruneLayers(keep: readonly string[]): Promise<void>;
+}

@@ -1,0 +1,113 @@
+import { createSecureServer, type Http2SecureServer } from 'node:http2';
+import type { TLSSocket } from 'node:tls';
+import type { DescService } from '@bufbuild/protobuf';
+import {
+  type Client,
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createClient,
+  createContextKey,
+  createContextValues,
+  createRouterTransport,
+  type Interceptor,
+  type Transport,
+} from '@connectrpc/connect';
+import { connectNodeAdapter, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import type { Logger } from './log.ts';
+import { type Identity, tlsOptions } from './tls.ts';
+
+/** The common name of the peer's certificate; "local" inside one process. */
+export const peerName = createContextKey<string>('', { description: 'peer name' });
+
+/** Which peers may call which service: service type name → common names. A service that is missing may be called by nobody. */
+export type PeerTable = Readonly<Record<string, readonly string[]>>;
+
+export type Routes = (router: ConnectRouter) => void;
+
+/** Refuses calls of peers the table does not name. */
+export function authorizePeers(table: PeerTable): Interceptor {
+  return (next) => async (request) => {
+    const name = request.contextValues.get(peerName);
+    if (name !== 'local' && !(table[request.service.typeName] ?? []).includes(name)) {
+      throw new ConnectError(
+        `${name || 'an unnamed peer'} may not call ${request.service.typeName}`,
+        Code.PermissionDenied,
+      );
+    }
+    return next(request);
+  };
+}
+
+/** Calls inside one process, over the same typed contract. */
+export function inMemoryTransport(routes: Routes): Transport {
+  return createRouterTransport(routes);
+}
+
+/** Calls to another process: gRPC over HTTP/2 and mutual TLS; the server's certificate must carry `serverName`. */
+export function remoteTransport(
+  baseUrl: string,
+  identity: Identity,
+  serverName: string,
+  timeoutMs = 15_000,
+): Transport {
+  const nodeOptions = { ...tlsOptions(identity), servername: serverName };
+  const sessionManager = new Http2SessionManager(
+    baseUrl,
+    { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 },
+    nodeOptions,
+  );
+  return createGrpcTransport({ baseUrl, nodeOptions, sessionManager, defaultTimeoutMs: timeoutMs });
+}
+
+export function client<Service extends DescService>(service: Service, transport: Transport): Client<Service> {
+  return createClient(service, transport);
+}
+
+export interface RpcServer {
+  server: Http2SecureServer;
+  close(): Promise<void>;
+}
+
+/** Serves `routes` under mutual TLS on `host:port`; the table decides which peer calls what. */
+export async function serveRpc(options: {
+  host: string;
+  port: number;
+  identity: Identity;
+  peers: PeerTable;
+  routes: Routes;
+  log: Logger;
+}): Promise<RpcServer> {
+  const handler = connectNodeAdapter({
+    routes: options.routes,
+    interceptors: [authorizePeers(options.peers)],
+    contextValues: (request) => {
+      const socket = request.socket as TLSSocket;
+      const subject = socket.authorized ? socket.getPeerCertificate().subject : undefined;
+      const name = typeof subject?.CN === 'string' ? subject.CN : '';
+      return createContextValues().set(peerName, name);
+    },
+  });
+  const server = createSecureServer(
+    { ...tlsOptions(options.identity), requestCert: true, rejectUnauthorized: true },
+    handler,
+  );
+  server.on('tlsClientError', (error) => options.log.warn('a peer failed the TLS handshake', { error: error.message }));
+  server.on('sessionError', () => {}); // the peer went away; its calls fail on their own
+  const sessions = new Set<{ destroy(): void }>();
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.on('close', () => sessions.delete(session));
+  });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen(options.port, options.host, resolve);
+  await promise;
+  return {
+    server,
+    close: () => {
+      for (const session of sessions) session.destroy();
+      return new Promise((done) => server.close(() => done()));
+    },
+  };
+}
