@@ -1,0 +1,84 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const ROOT = '/sys/fs/cgroup';
+
+/** Reads a container's control groups in either layout: v1 (one tree a controller) or v2 (one tree). */
+export class Cgroups {
+  readonly #root: string;
+  readonly #unified: boolean;
+
+  constructor(root = ROOT) {
+    this.#root = root;
+    this.#unified = existsSync(join(root, 'cgroup.controllers'));
+  }
+
+  /** Whether a memory limit may also name memory and swap together. */
+  get limitsSwap(): boolean {
+    return this.#unified || existsSync(join(this.#root, 'memory/memory.memsw.limit_in_bytes'));
+  }
+
+  /** Processor time used since the group was made. */
+  async cpuNanoseconds(path: string): Promise<bigint> {
+    if (!this.#unified) return BigInt((await this.#read('cpuacct', path, 'cpuacct.usage')).trim());
+    return BigInt(field(await this.#read('', path, 'cpu.stat'), 'usage_usec')) * 1000n;
+  }
+
+  /** Memory in use without the part of the file cache that the kernel takes back first. */
+  async memoryBytes(path: string): Promise<number> {
+    const [usage, statistics] = await Promise.all([
+      this.#read('memory', path, this.#unified ? 'memory.current' : 'memory.usage_in_bytes'),
+      this.#read('memory', path, 'memory.stat'),
+    ]);
+    const inactive = field(statistics, this.#unified ? 'inactive_file' : 'total_inactive_file');
+    return Math.max(0, Number(usage) - Number(inactive));
+  }
+
+  /** How often the kernel killed a process for the memory limit; 0 where the group is gone. */
+  async outOfMemoryKills(path: string): Promise<number> {
+    try {
+      const text = await this.#read('memory', path, this.#unified ? 'memory.events' : 'memory.oom_control');
+      return Number(field(text, 'oom_kill'));
+    } catch {
+      return 0;
+    }
+  }
+
+  /** Removes a group and those below it in every tree, as far as no process is in them. */
+  async remove(path: string): Promise<void> {
+    const trees = this.#unified ? [''] : await readdir(this.#root);
+    await Promise.all(trees.map((tree) => removeTree(join(this.#root, tree, path))));
+  }
+
+  /** Names of the groups directly below. */
+  async children(path: string): Promise<string[]> {
+    const trees = this.#unified ? [''] : await readdir(this.#root);
+    const found = new Set<string>();
+    for (const tree of trees) for (const name of await directories(join(this.#root, tree, path))) found.add(name);
+    return [...found];
+  }
+
+  #read(controller: string, path: string, file: string): Promise<string> {
+    return readFile(join(this.#root, this.#unified ? '' : controller, path, file), 'utf8');
+  }
+}
+
+async function directories(path: string): Promise<string[]> {
+  const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+}
+
+async function removeTree(path: string): Promise<void> {
+  for (const name of await directories(path)) await removeTree(join(path, name));
+  await rmdir(path).catch(() => {}); // not there, or in use: the caller's next look finds it
+}
+
+/** The number after `name ` in a "name value" file; 0 where the kernel does not report it. */
+function field(text: string, name: string): string {
+  for (const line of text.split('\n')) {
+    const [key, value] = line.split(' ');
+    if (key === name && value) return value;
+  }
+  return '0';
+}

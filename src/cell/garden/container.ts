@@ -1,0 +1,171 @@
+import { mkdir, readdir } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { PassThrough, type Readable } from 'node:stream';
+import { CupolaError } from '../../kit/errors.ts';
+import type { PlainEgressRule } from '../network/egress.ts';
+import type { CellNetwork } from '../network/network.ts';
+import { receive, send } from './archives.ts';
+import type { Cgroups } from './cgroups.ts';
+import type { Container, ContainerMetrics, ContainerProcess, ProcessSpec } from './garden.ts';
+import type { GardenPaths } from './paths.ts';
+import { adoptProcess, startProcess, type WatchedProcess } from './processes.ts';
+import { type ContainerRecord, saveRecord } from './records.ts';
+import type { Runtime } from './runtime.ts';
+import { UID_RANGE, VCAP } from './settings.ts';
+import { volumeUsage } from './volume.ts';
+
+/** What all containers of a garden share. */
+export interface ContainerParts {
+  paths: GardenPaths;
+  prefix: string;
+  uidRangeBase: number;
+  runtime: Runtime;
+  cgroups: Cgroups;
+  network: CellNetwork;
+}
+
+/** A container that runs, or ran until its first process died. */
+export class RunningContainer implements Container {
+  readonly handle: string;
+  readonly address: string;
+  readonly properties: Readonly<Record<string, string>>;
+  readonly hostUid: number;
+  readonly #parts: ContainerParts;
+  readonly #record: ContainerRecord;
+  readonly #processes = new Map<string, Promise<WatchedProcess>>();
+  #gone = false;
+
+  constructor(parts: ContainerParts, record: ContainerRecord) {
+    this.#parts = parts;
+    this.#record = record;
+    this.handle = record.handle;
+    this.properties = record.properties;
+    this.address = parts.network.addresses.address(record.number);
+    this.hostUid = parts.uidRangeBase + record.number * UID_RANGE + VCAP;
+  }
+
+  /** Finds the processes that an earlier cell process started. */
+  async adopt(): Promise<void> {
+    const paths = this.#files();
+    for (const id of await readdir(paths.processes).catch(() => [])) {
+      const found = await adoptProcess(paths.process(id), this.#countKills);
+      if (found) this.#processes.set(id, Promise.resolve(found));
+    }
+  }
+
+  async run(spec: ProcessSpec): Promise<ContainerProcess> {
+    this.#refuseIfGone();
+    if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(spec.id)) {
+      throw new CupolaError('invalid_process', 'a process id is made of letters, digits, ".", "_" and "-"');
+    }
+    if (this.#processes.has(spec.id)) {
+      throw new CupolaError('process_exists', `the container has a process "${spec.id}" already`);
+    }
+    await mkdir(this.#files().processes, { recursive: true, mode: 0o700 });
+    const starting = startProcess({
+      runtime: this.#parts.runtime,
+      containerId: this.#id(),
+      directory: this.#files().process(spec.id),
+      spec,
+      countKills: this.#countKills,
+    });
+    this.#processes.set(spec.id, starting);
+    try {
+      return await starting;
+    } catch (error) {
+      this.#processes.delete(spec.id);
+      throw error;
+    }
+  }
+
+  async processes(): Promise<ContainerProcess[]> {
+    const all = await Promise.allSettled(this.#processes.values());
+    return all.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  }
+
+  async streamIn(tar: Readable, destination: string): Promise<void> {
+    this.#refuseIfGone();
+    const script = 'umask 022 && mkdir -p -- "$1" && exec tar --extract --file=- --directory="$1"';
+    await receive(tar, this.#parts.runtime.execPiped(this.#id(), ['sh', '-c', script, 'sh', destination]));
+  }
+
+  async streamOut(path: string): Promise<Readable> {
+    this.#refuseIfGone();
+    const [directory, name] = path.endsWith('/') ? [path, '.'] : [dirname(path), basename(path)];
+    const args = ['tar', '--create', '--file=-', `--directory=${directory}`, '--', name];
+    return send(this.#parts.runtime.execPiped(this.#id(), args), new PassThrough());
+  }
+
+  async setEgressRules(rules: readonly PlainEgressRule[]): Promise<void> {
+    this.#refuseIfGone();
+    const egressRules = rules.map(plainRule);
+    await this.#parts.network.setRules({ number: this.#record.number, rules: egressRules });
+    this.#record.egressRules = egressRules;
+    await saveRecord(this.#parts.paths, this.#record);
+  }
+
+  async metrics(): Promise<ContainerMetrics> {
+    this.#refuseIfGone();
+    const path = cgroupPath(this.#parts.prefix, this.#record.number);
+    const [cpuNanoseconds, memoryBytes, diskBytes] = await Promise.all([
+      this.#parts.cgroups.cpuNanoseconds(path),
+      this.#parts.cgroups.memoryBytes(path),
+      volumeUsage(this.#files().volume),
+    ]);
+    return { cpuNanoseconds, memoryBytes, diskBytes };
+  }
+
+  /** From here on nothing new starts; what ran is known to have ended. Called when its processes were killed. */
+  async finish(): Promise<void> {
+    this.#gone = true;
+    const all = await Promise.allSettled(this.#processes.values());
+    await Promise.all(all.map((one) => (one.status === 'fulfilled' ? one.value.finish(2000) : null)));
+  }
+
+  /** Stops watching, and leaves it running. */
+  async close(): Promise<void> {
+    for (const one of await Promise.allSettled(this.#processes.values())) {
+      if (one.status === 'fulfilled') one.value.close();
+    }
+  }
+
+  /** Refuses new processes while the container is being destroyed. */
+  markGone(): void {
+    this.#gone = true;
+  }
+
+  readonly #countKills = (): Promise<number> =>
+    this.#parts.cgroups.outOfMemoryKills(cgroupPath(this.#parts.prefix, this.#record.number));
+
+  #files() {
+    return this.#parts.paths.container(this.#record.number);
+  }
+
+  #id(): string {
+    return runtimeId(this.#parts.prefix, this.#record.number);
+  }
+
+  #refuseIfGone(): void {
+    if (this.#gone) throw new CupolaError('container_not_found', `container ${this.handle} is gone`);
+  }
+}
+
+/** runc's name of a container. */
+export function runtimeId(prefix: string, number: number | string): string {
+  return `${prefix}-${number}`;
+}
+
+/** Below every hierarchy. */
+export function cgroupPath(prefix: string, number: number | string): string {
+  return `/${cgroupParent(prefix)}/${number}`;
+}
+
+export function cgroupParent(prefix: string): string {
+  return `cupola-${prefix}`;
+}
+
+/** The rule as plain JSON. */
+export function plainRule(rule: PlainEgressRule): PlainEgressRule {
+  const { protocol, destination, ports, type, code, log } = rule;
+  return { protocol, destination, ports, type, code, log };
+}

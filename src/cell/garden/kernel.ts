@@ -1,0 +1,119 @@
+import { closeSync, openSync } from 'node:fs';
+import koffi from 'koffi';
+import { CupolaError } from '../../kit/errors.ts';
+
+/*
+ * System calls that Node.js does not offer. The numbers of the new mount calls are the same on x86_64 and arm64.
+ * Structures: mount_setattr(2), loop(4).
+ */
+const libc = koffi.load('libc.so.6');
+const mountCall = libc.func(
+  'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
+);
+const umountCall = libc.func('int umount2(const char *target, int flags)');
+const openTreeCall = libc.func('long syscall(long number, int directory, const char *path, uint32_t flags)');
+const mountSetattrCall = libc.func(
+  'long syscall(long number, int directory, const char *path, uint32_t flags, void *attributes, size_t size)',
+);
+const moveMountCall = libc.func(
+  'long syscall(long number, int from, const char *fromPath, int to, const char *toPath, uint32_t flags)',
+);
+const ioctlNumber = libc.func('int ioctl(int descriptor, unsigned long request, unsigned long value)');
+const ioctlBuffer = libc.func('int ioctl(int descriptor, unsigned long request, void *value)');
+
+const SYS_OPEN_TREE = 428;
+const SYS_MOVE_MOUNT = 429;
+const SYS_MOUNT_SETATTR = 442;
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const AT_RECURSIVE = 0x8000;
+const OPEN_TREE_CLONE = 1;
+const OPEN_TREE_CLOEXEC = 0x80000;
+const MOVE_MOUNT_F_EMPTY_PATH = 4;
+const ATTRIBUTES_READ_ONLY_NOSUID_NODEV_IDMAP = 0x1n | 0x2n | 0x4n | 0x100000n;
+const LOOP_CTL_GET_FREE = 0x4c82;
+const LOOP_CONFIGURE = 0x4c0a;
+const LO_FLAGS_AUTOCLEAR = 4;
+const EBUSY = koffi.os.errno['EBUSY'];
+const EINVAL = koffi.os.errno['EINVAL'];
+const ENOENT = koffi.os.errno['ENOENT'];
+
+export const MOUNT = { nosuid: 2, nodev: 4, bind: 0x1000, private: 1 << 18 } as const;
+
+function check(result: number | bigint, what: string): number {
+  if (Number(result) >= 0) return Number(result);
+  const number = koffi.errno();
+  const name = Object.entries(koffi.os.errno).find(([, value]) => value === number)?.[0] ?? String(number);
+  throw new CupolaError('system_call_failed', `${what}: ${name}`, { fields: { errno: name } });
+}
+
+/** mount(2). Throws `system_call_failed`. */
+export function mount(source: string, target: string, type: string, flags: number, data: string): void {
+  check(mountCall(source, target, type, flags, data), `mount ${type} on ${target}`);
+}
+
+/** Unmounts off the main thread, since it may have to write much back. Fine if nothing is mounted there. */
+export async function unmount(target: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  umountCall.async(target, 0, (error: unknown, result: number) => (error ? reject(error) : resolve(result)));
+  if ((await promise) === 0) return;
+  // Busy or absent: detach tells which, and takes it out of sight while the last user still holds it.
+  if (umountCall(target, 2) < 0 && koffi.errno() !== EINVAL && koffi.errno() !== ENOENT) check(-1, `unmount ${target}`);
+}
+
+/** Binds `source` read-only on `target`, its owners shown as the user namespace maps them. */
+export function bindMapped(source: string, target: string, userNamespace: number): void {
+  const tree = check(
+    openTreeCall(SYS_OPEN_TREE, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE),
+    `open_tree ${source}`,
+  );
+  try {
+    const attributes = Buffer.alloc(32);
+    attributes.writeBigUInt64LE(ATTRIBUTES_READ_ONLY_NOSUID_NODEV_IDMAP, 0);
+    attributes.writeBigUInt64LE(BigInt(userNamespace), 24);
+    check(
+      mountSetattrCall(SYS_MOUNT_SETATTR, tree, '', AT_EMPTY_PATH | AT_RECURSIVE, attributes, attributes.length),
+      `mount_setattr ${source}`,
+    );
+    check(
+      moveMountCall(SYS_MOVE_MOUNT, tree, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH),
+      `move_mount to ${target}`,
+    );
+  } finally {
+    closeSync(tree);
+  }
+}
+
+/** Mounts a file as ext4 through a loop device that frees itself with the unmount. */
+export function mountImage(image: string, target: string): void {
+  const file = openSync(image, 'r+');
+  try {
+    const { device, path } = attachLoop(file);
+    try {
+      mount(path, target, 'ext4', MOUNT.nosuid | MOUNT.nodev, 'discard');
+    } finally {
+      closeSync(device);
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+function attachLoop(file: number): { device: number; path: string } {
+  const control = openSync('/dev/loop-control', 'r+');
+  try {
+    for (let attempt = 0; ; attempt++) {
+      const path = `/dev/loop${check(ioctlNumber(control, LOOP_CTL_GET_FREE, 0), 'loop device')}`;
+      const device = openSync(path, 'r+');
+      const configuration = Buffer.alloc(304);
+      configuration.writeUInt32LE(file, 0);
+      configuration.writeUInt32LE(LO_FLAGS_AUTOCLEAR, 8 + 52);
+      if (ioctlBuffer(device, LOOP_CONFIGURE, configuration) === 0) return { device, path };
+      const busy = koffi.errno() === EBUSY; // another process took the number in between
+      closeSync(device);
+      if (!busy || attempt === 50) check(-1, `configure ${path}`);
+    }
+  } finally {
+    closeSync(control);
+  }
+}

@@ -1,0 +1,238 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { chmod, chown, lstat, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { CupolaError } from '../../kit/errors.ts';
+import type { Logger } from '../../kit/log.ts';
+import { receive } from './archives.ts';
+import { type ContainerParts, cgroupPath, runtimeId } from './container.ts';
+import type { ContainerLimits, Layer } from './garden.ts';
+import { mountsBelow, unmountBelow } from './mounts.ts';
+import { runtimeSpec } from './oci-spec.ts';
+import { readJson, writeJson } from './records.ts';
+import { removeContainer } from './removal.ts';
+import { mountRootFilesystem } from './rootfs.ts';
+import type { SeccompProfile } from './seccomp.ts';
+import { VCAP } from './settings.ts';
+import { openIdMap } from './user-namespaces.ts';
+import { createVolume } from './volume.ts';
+
+export interface LayerSource {
+  format: 'tar' | 'zip';
+  open: () => Promise<Readable>;
+}
+
+interface LayerRecord {
+  key: string;
+  /** Layers are a cache on file systems without journal: after a reboot they are made anew. */
+  bootId: string;
+}
+
+const GIB = 1024 ** 3;
+
+/**
+ * Unpacked archives, each on a bounded file system of its own (`layers/<name>/volume.img`), owned by the garden's first
+ * uid range, and shown ID-mapped to every container that uses it.
+ */
+export class LayerCache {
+  readonly #parts: ContainerParts;
+  readonly #seccomp: SeccompProfile;
+  readonly #limits: ContainerLimits;
+  readonly #log: Logger;
+  readonly #ready = new Set<string>();
+  readonly #making = new Map<string, Promise<Layer>>();
+  #bootId = '';
+
+  constructor(options: { parts: ContainerParts; seccomp: SeccompProfile; limitBytes: number; log: Logger }) {
+    this.#parts = options.parts;
+    this.#seccomp = options.seccomp;
+    this.#limits = { memoryBytes: GIB, diskBytes: options.limitBytes, pids: 64, cpuShares: 1024 };
+    this.#log = options.log;
+  }
+
+  /** Finds the layers of an earlier cell process; removes half-made ones and those from before a reboot. */
+  async adopt(bootId: string): Promise<void> {
+    this.#bootId = bootId;
+    for (const name of await readdir(this.#parts.paths.layers)) {
+      const directory = join(this.#parts.paths.layers, name);
+      const record = await readJson<LayerRecord>(join(directory, 'layer.json'));
+      const whole = record?.bootId === bootId && mountsBelow(join(directory, 'volume')).length > 0;
+      if (record && whole) this.#ready.add(record.key);
+      else await removeDirectory(directory);
+    }
+  }
+
+  /** The tree of a layer. Throws `layer_missing`. */
+  path(key: string): string {
+    if (!this.#ready.has(key)) throw new CupolaError('layer_missing', `layer ${key} was not unpacked`);
+    return join(this.#directory(key), 'volume', 'upper');
+  }
+
+  /** Throws `archive_refused`, `invalid_destination`, or what opening the source threw. */
+  ensure(key: string, source: LayerSource, destination: string, stack: string): Promise<Layer> {
+    if (this.#ready.has(key)) return Promise.resolve({ key });
+    let making = this.#making.get(key);
+    if (!making) {
+      making = this.#make(key, source, destination, stack).finally(() => this.#making.delete(key));
+      this.#making.set(key, making);
+    }
+    return making;
+  }
+
+  async prune(keep: ReadonlySet<string>): Promise<void> {
+    for (const key of this.#ready) {
+      if (keep.has(key)) continue;
+      this.#ready.delete(key);
+      await removeDirectory(this.#directory(key));
+    }
+  }
+
+  #directory(key: string): string {
+    return join(this.#parts.paths.layers, createHash('sha256').update(key).digest('hex').slice(0, 32));
+  }
+
+  async #make(key: string, source: LayerSource, destination: string, stack: string): Promise<Layer> {
+    const began = Date.now();
+    const directory = this.#directory(key);
+    await removeDirectory(directory);
+    await mkdir(directory, { mode: 0o700 });
+    const name = `layer-${randomUUID()}`;
+    try {
+      await this.#unpack(name, directory, source, destination, stack);
+      await keepOnly(join(directory, 'volume', 'upper'), pathParts(destination));
+      const record: LayerRecord = { key, bootId: this.#bootId };
+      await writeJson(join(directory, 'layer.json'), record);
+    } catch (error) {
+      await removeContainer(this.#parts, name);
+      await removeDirectory(directory);
+      throw error;
+    }
+    await removeContainer(this.#parts, name);
+    this.#ready.add(key);
+    this.#log.info('layer unpacked', { layer: key, milliseconds: Date.now() - began });
+    return { key };
+  }
+
+  /** In a container that has no network and no neighbour: nothing the archive does reaches further. */
+  async #unpack(
+    name: string,
+    directory: string,
+    source: LayerSource,
+    destination: string,
+    stack: string,
+  ): Promise<void> {
+    const { paths, runtime, prefix, uidRangeBase, cgroups } = this.#parts;
+    const files = paths.container(name);
+    const volume = join(directory, 'volume');
+    await mkdir(files.directory, { mode: 0o700 });
+    await mkdir(files.rootfs, { recursive: true, mode: 0o710 });
+    await chown(files.gate, 0, uidRangeBase);
+    await chmod(files.gate, 0o710);
+    const [map] = await Promise.all([
+      openIdMap(0, uidRangeBase),
+      createVolume(join(directory, 'volume.img'), volume, this.#limits.diskBytes),
+    ]);
+    using stackMap = map;
+    await mountRootFilesystem({
+      lowers: [{ path: paths.stack(stack), userNamespace: stackMap.descriptor }],
+      volume,
+      mountPoint: files.rootfs,
+      owner: uidRangeBase,
+      scratchDirectory: paths.scratch,
+    });
+    await makeDestination(files.rootfs, pathParts(destination), uidRangeBase + VCAP);
+    const input = await source.open();
+    const { compressed, stream } = await detectGzip(input);
+    const config = runtimeSpec({
+      handle: 'unpack',
+      rootfs: files.rootfs,
+      uidBase: uidRangeBase,
+      limits: this.#limits,
+      limitsSwap: cgroups.limitsSwap,
+      binds: [],
+      cgroupPath: cgroupPath(prefix, name),
+      seccomp: this.#seccomp,
+      process: {
+        args: unpackCommand(source.format, compressed, destination),
+        environment: { PATH: '/usr/bin:/bin', LANG: 'C.UTF-8', HOME: '/home/vcap' },
+        workingDirectory: '/',
+        user: 'vcap',
+      },
+    });
+    await writeFile(files.runtimeSpec, JSON.stringify(config), { mode: 0o600 });
+    await receive(stream, runtime.runPiped(runtimeId(prefix, name), files.directory));
+    await unmountBelow(files.gate);
+  }
+}
+
+function unpackCommand(format: 'tar' | 'zip', compressed: boolean, destination: string): string[] {
+  if (format === 'tar') {
+    return ['tar', '--extract', ...(compressed ? ['--gzip'] : []), '--file=-', `--directory=${destination}`];
+  }
+  // unzip must seek. Its code 1 stands for warnings.
+  const script =
+    'cat > /tmp/.archive && { unzip -q -o /tmp/.archive -d "$1"; code=$?; rm /tmp/.archive; [ $code -le 1 ]; }';
+  return ['sh', '-c', script, 'sh', destination];
+}
+
+/** Throws `invalid_destination`. */
+function pathParts(destination: string): string[] {
+  const parts = destination.split('/').filter((part) => part !== '');
+  if (!destination.startsWith('/') || parts.length === 0 || parts.some((part) => part === '.' || part === '..')) {
+    throw new CupolaError('invalid_destination', 'a layer goes to an absolute path below the root');
+  }
+  return parts;
+}
+
+/** Makes the directories that the stack does not have. They are walked before anything of a user is in the tree. */
+async function makeDestination(root: string, parts: readonly string[], owner: number): Promise<void> {
+  let path = root;
+  for (const part of parts) {
+    path = join(path, part);
+    const found = await lstat(path).catch(() => null);
+    if (found?.isDirectory()) continue;
+    if (found) throw new CupolaError('invalid_destination', `${part} is not a directory of the stack`);
+    await mkdir(path, { mode: 0o755 });
+    await chown(path, owner, owner);
+  }
+}
+
+/** Removes what the unpacking left outside of the destination. Nobody else changes the tree by now. */
+async function keepOnly(root: string, parts: readonly string[]): Promise<void> {
+  let path = root;
+  for (const part of parts) {
+    for (const name of await readdir(path)) {
+      if (name !== part) await rm(join(path, name), { recursive: true, force: true });
+    }
+    path = join(path, part);
+    const found = await lstat(path).catch(() => null);
+    if (!found) return; // an empty archive
+    if (!found.isDirectory()) throw new CupolaError('archive_refused', 'the archive replaced its own destination');
+  }
+}
+
+async function detectGzip(input: Readable): Promise<{ compressed: boolean; stream: Readable }> {
+  const iterator = input[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  let head = Buffer.alloc(0);
+  while (head.length < 2) {
+    const next = await iterator.next();
+    if (next.done) break;
+    head = Buffer.concat([head, next.value]);
+  }
+  const stream = Readable.from(
+    (async function* () {
+      if (head.length > 0) yield head;
+      yield* { [Symbol.asyncIterator]: () => iterator };
+    })(),
+    { objectMode: false },
+  );
+  return { compressed: head[0] === 0x1f && head[1] === 0x8b, stream };
+}
+
+async function removeDirectory(directory: string): Promise<void> {
+  await unmountBelow(directory);
+  // Out of sight first: what is cut off in between is found as half made.
+  const doomed = `${directory}.gone-${randomUUID()}`;
+  await rename(directory, doomed).catch(() => {});
+  await rm(doomed, { recursive: true, force: true });
+}

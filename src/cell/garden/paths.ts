@@ -1,0 +1,80 @@
+import { join } from 'node:path';
+import type { GardenSettings } from './settings.ts';
+
+/** Where a garden keeps what. */
+export class GardenPaths {
+  readonly root: string;
+  readonly run: string;
+  readonly stacks: string;
+
+  constructor(settings: Pick<GardenSettings, 'rootDirectory' | 'runDirectory' | 'stacksDirectory'>) {
+    this.root = settings.rootDirectory;
+    this.run = settings.runDirectory;
+    this.stacks = settings.stacksDirectory;
+  }
+
+  get containers(): string {
+    return join(this.root, 'containers');
+  }
+  get layers(): string {
+    return join(this.root, 'layers');
+  }
+  /** Mount points that exist for a moment. */
+  get scratch(): string {
+    return join(this.root, 'scratch');
+  }
+  get runcState(): string {
+    return join(this.run, 'runc');
+  }
+  /** Mount points of root file systems; here and not below `root`, so that container roots can walk through. */
+  get rootfs(): string {
+    return join(this.run, 'rootfs');
+  }
+  stack(name: string): string {
+    return join(this.stacks, name, 'rootfs');
+  }
+  container(name: string | number): ContainerPaths {
+    return new ContainerPaths(join(this.containers, String(name)), join(this.rootfs, String(name)));
+  }
+}
+
+/** The directory of one container is also runc's bundle. */
+export class ContainerPaths {
+  readonly directory: string;
+  /** Lets only the container's root through. */
+  readonly gate: string;
+
+  constructor(directory: string, gate: string) {
+    this.directory = directory;
+    this.gate = gate;
+  }
+
+  get record(): string {
+    return join(this.directory, 'record.json');
+  }
+  get runtimeSpec(): string {
+    return join(this.directory, 'config.json');
+  }
+  get etc(): string {
+    return join(this.directory, 'etc');
+  }
+  get image(): string {
+    return join(this.directory, 'volume.img');
+  }
+  get volume(): string {
+    return join(this.directory, 'volume');
+  }
+  get rootfs(): string {
+    return join(this.gate, 'root');
+  }
+  /** Files of conmon for the first process. */
+  get init(): string {
+    return join(this.directory, 'init');
+  }
+  get processes(): string {
+    return join(this.directory, 'processes');
+  }
+  process(id: string): string {
+    return join(this.processes, id);
+  }
+}

@@ -1,0 +1,145 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { CupolaError } from '../../kit/errors.ts';
+import { identify, PLAIN_ENVIRONMENT, type ProcessIdentity, run } from '../../kit/process.ts';
+
+/** Files conmon keeps for one process, in a directory of its own. */
+export function processFiles(directory: string) {
+  return {
+    log: join(directory, 'log'),
+    spec: join(directory, 'process.json'),
+    pid: join(directory, 'pid'),
+    conmonPid: join(directory, 'conmon.pid'),
+    /** conmon writes a file named after the container here, once. */
+    exitDirectory: join(directory, 'exit'),
+  };
+}
+
+export interface StartedProcess {
+  /** Null where it ended before it could be looked at. */
+  process: ProcessIdentity | null;
+  conmon: ProcessIdentity | null;
+}
+
+/** runc, watched by conmon, which outlives the cell process and writes logs and exit codes. */
+export class Runtime {
+  readonly #stateDirectory: string;
+  readonly #logLimitBytes: number;
+  readonly #runc = findExecutable('runc');
+  readonly #conmon = findExecutable('conmon');
+
+  constructor(stateDirectory: string, logLimitBytes: number) {
+    this.#stateDirectory = stateDirectory;
+    this.#logLimitBytes = logLimitBytes;
+  }
+
+  /** `runc create`: namespaces and file system are there, the first process waits for `start`. Throws `container_runtime_failed`. */
+  create(id: string, bundle: string, directory: string): Promise<StartedProcess> {
+    return this.#watched(id, bundle, directory, ['-u', id, '-l', 'null']);
+  }
+
+  async start(id: string): Promise<void> {
+    await this.#run(['start', id]);
+  }
+
+  /** Starts what `process.json` in `directory` says. Throws `container_runtime_failed`. */
+  exec(id: string, processId: string, directory: string): Promise<StartedProcess> {
+    const files = processFiles(directory);
+    return this.#watched(id, directory, directory, [
+      ...['-u', `${id}-${processId}`, '-l', `k8s-file:${files.log}`, '--log-size-max', String(this.#logLimitBytes)],
+      ...['-e', '--exec-process-spec', files.spec],
+    ]);
+  }
+
+  /** A short command as vcap whose input and output are streams of the caller; it ends with the cell process. */
+  execPiped(id: string, args: readonly string[]): ChildProcess & { stdout: Readable } {
+    return this.#spawnPiped(['exec', '--user', '2000:2000', '--cwd', '/', id, ...args]);
+  }
+
+  /** Runs a whole container in the foreground. */
+  runPiped(id: string, bundle: string): ChildProcess & { stdout: Readable } {
+    return this.#spawnPiped(['run', '--bundle', bundle, id]);
+  }
+
+  /** Removes runc's state and cgroups of a container whose processes are dead; kills them first with `force`. */
+  async delete(id: string, force: boolean): Promise<void> {
+    await this.#run(['delete', ...(force ? ['--force'] : []), id]);
+  }
+
+  #spawnPiped(args: readonly string[]) {
+    return spawn(this.#runc, ['--root', this.#stateDirectory, ...args], {
+      env: PLAIN_ENVIRONMENT,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+  }
+
+  async #run(args: readonly string[]): Promise<void> {
+    await run(this.#runc, ['--root', this.#stateDirectory, ...args]);
+  }
+
+  async #watched(id: string, bundle: string, directory: string, args: readonly string[]): Promise<StartedProcess> {
+    const files = processFiles(directory);
+    await mkdir(files.exitDirectory, { recursive: true, mode: 0o700 });
+    const child = spawn(
+      this.#conmon,
+      [
+        ...['--api-version', '1', '-c', id, '-n', id, '-r', this.#runc, '-b', bundle],
+        ...['--runtime-arg', `--root=${this.#stateDirectory}`, '-p', files.pid, '-P', files.conmonPid],
+        ...['--exit-dir', files.exitDirectory, '--full-attach', '--no-sync-log', '--log-level', 'error'],
+        ...args,
+      ],
+      {
+        env: { ...PLAIN_ENVIRONMENT, _OCI_SYNCPIPE: '3' },
+        stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+        detached: true,
+      },
+    );
+    const answer = await firstLine(child, child.stdio[3] as Readable);
+    const { data, message } = parseAnswer(answer);
+    if (data <= 0) {
+      throw new CupolaError('container_runtime_failed', `the container runtime refused: ${message}`);
+    }
+    const conmonPid = Number(await readFile(files.conmonPid, 'utf8').catch(() => '0'));
+    return { process: identify(data), conmon: identify(conmonPid) };
+  }
+}
+
+/** conmon answers with one line of JSON when the process runs or could not be started. */
+function firstLine(child: ChildProcess, pipe: Readable): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  child.on('error', reject);
+  const lines = createInterface({ input: pipe });
+  lines.once('line', (line) => {
+    resolve(line);
+    lines.close();
+    pipe.destroy();
+  });
+  lines.once('close', () => resolve(''));
+  return promise;
+}
+
+function parseAnswer(line: string): { data: number; message: string } {
+  try {
+    const answer = JSON.parse(line) as { data?: number; pid?: number; message?: string };
+    return { data: answer.data ?? answer.pid ?? -1, message: answer.message ?? 'no reason given' };
+  } catch {
+    return { data: -1, message: 'no answer' };
+  }
+}
+
+function findExecutable(name: string): string {
+  for (const directory of PLAIN_ENVIRONMENT['PATH']!.split(':')) {
+    const path = join(directory, name);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // not here
+    }
+  }
+  throw new CupolaError('engine_missing', `${name} is not installed`);
+}

@@ -1,0 +1,44 @@
+import { mkdir, open, statfs } from 'node:fs/promises';
+import { run } from '../../kit/process.ts';
+import { mountImage } from './kernel.ts';
+
+const MIB = 1024 * 1024;
+
+/**
+ * A writable file system with a hard bound: a sparse ext4 image, mounted through a loop device.
+ * Without journal, because nothing in it outlives a crash of the machine.
+ */
+export async function createVolume(image: string, mountPoint: string, bytes: number): Promise<void> {
+  await Promise.all([formatImage(image, bytes), mkdir(mountPoint, { recursive: true, mode: 0o700 })]);
+  mountImage(image, mountPoint);
+}
+
+async function formatImage(image: string, bytes: number): Promise<void> {
+  const file = await open(image, 'wx', 0o600);
+  try {
+    // Inode tables and bitmaps take some; the user shall have what was asked for.
+    const size = Math.ceil((bytes * 1.02) / MIB) * MIB + 4 * MIB;
+    await file.truncate(size);
+  } finally {
+    await file.close();
+  }
+  await run('mkfs.ext4', [
+    '-q',
+    '-F',
+    '-O',
+    '^has_journal',
+    '-m',
+    '0',
+    '-b',
+    '4096',
+    '-E',
+    'nodiscard,root_owner=0:0',
+    image,
+  ]);
+}
+
+/** Bytes in use on the volume. */
+export async function volumeUsage(mountPoint: string): Promise<number> {
+  const status = await statfs(mountPoint);
+  return (status.blocks - status.bfree) * status.bsize;
+}

@@ -1,0 +1,120 @@
+import type { EgressChain } from './egress.ts';
+import type { NetworkSettings } from './settings.ts';
+
+/** A container as the packet filter knows it. */
+export interface Member {
+  link: string;
+  address: string;
+  chain: EgressChain;
+}
+
+/** Name of the table of the cell with this prefix. */
+export function tableName(prefix: string): string {
+  return `cupola_${prefix}`;
+}
+
+/**
+ * The whole packet filter of one cell, to be applied at once in place of what was there.
+ * Default deny: a packet of a container passes because a line below says so. A dropped spoof leaves no trace, a refused
+ * connection learns it at once.
+ */
+export function renderTable(prefix: string, settings: NetworkSettings, members: readonly Member[]): string {
+  const table = `inet ${tableName(prefix)}`;
+  const links = `"${prefix}*"`;
+  const { range, gateway } = settings;
+  const services = (settings.hostServices ?? []).map(({ address, port }) => `${address} . ${port}`);
+  return `
+add table ${table}
+delete table ${table}
+table ${table} {
+  # Which address belongs to which link; which egress chain to which address.
+  set bind { type ifname . ipv4_addr; }
+  map egress { type ipv4_addr : verdict; }
+  # Source and destination address, protocol and port of container-to-container policies.
+  set c2c { type ipv4_addr . ipv4_addr . inet_proto . inet_service; }
+  set host_services { type ipv4_addr . inet_service; ${services.length ? `elements = { ${services.join(', ')} };` : ''} }
+
+  chain denied {
+    reject with icmpx type port-unreachable
+  }
+  chain between {
+    ip saddr . ip daddr . meta l4proto . th dport @c2c accept
+    goto denied
+  }
+  chain from_container {
+    meta nfproto ipv6 drop
+    iifname . ip saddr != @bind drop
+    ct state vmap { established : accept, related : accept, invalid : drop }
+    ip daddr 169.254.0.0/16 goto denied
+    ip daddr ${range} goto between
+    ip saddr vmap @egress
+    goto denied
+  }
+  chain to_container {
+    ct state vmap { established : accept, related : accept, invalid : drop }
+    drop
+  }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname ${links} goto from_container
+    oifname ${links} goto to_container
+  }
+  chain to_host {
+    meta nfproto ipv6 drop
+    iifname . ip saddr != @bind drop
+    ct state vmap { established : accept, related : accept, invalid : drop }
+    ip daddr ${gateway} meta l4proto { tcp, udp } th dport 53 accept
+    meta l4proto tcp ip daddr . tcp dport @host_services accept
+    goto denied
+  }
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname ${links} goto to_host
+  }
+  chain masquerade_out {
+    type nat hook postrouting priority srcnat;
+    ip saddr ${range} ip daddr != ${range} oifname != ${links} masquerade
+  }
+}
+${uniqueChains(members)
+  .map((chain) => addChain(prefix, chain))
+  .join('')}${members.map((member) => admit(prefix, member)).join('')}`;
+}
+
+export function addChain(prefix: string, chain: EgressChain): string {
+  const place = `inet ${tableName(prefix)} ${chain.name}`;
+  const lines = [
+    `add chain ${place}`,
+    `flush chain ${place}`,
+    ...chain.rules.map((rule) => `add rule ${place} ${rule}`),
+  ];
+  return `${lines.join('\n')}\nadd rule ${place} goto denied\n`;
+}
+
+export function removeChain(prefix: string, name: string): string {
+  const place = `inet ${tableName(prefix)} ${name}`;
+  return `flush chain ${place}\ndelete chain ${place}\n`;
+}
+
+/** Lets the container's packets in, to be judged by its chain. */
+export function admit(prefix: string, { link, address, chain }: Member): string {
+  const table = `inet ${tableName(prefix)}`;
+  return `add element ${table} bind { "${link}" . ${address} }\n${addVerdict(prefix, address, chain.name)}`;
+}
+
+export function expel(prefix: string, { link, address }: Pick<Member, 'link' | 'address'>): string {
+  const table = `inet ${tableName(prefix)}`;
+  return `delete element ${table} bind { "${link}" . ${address} }\n${removeVerdict(prefix, address)}`;
+}
+
+export function addVerdict(prefix: string, address: string, chain: string): string {
+  return `add element inet ${tableName(prefix)} egress { ${address} : goto ${chain} }\n`;
+}
+
+export function removeVerdict(prefix: string, address: string): string {
+  return `delete element inet ${tableName(prefix)} egress { ${address} }\n`;
+}
+
+function uniqueChains(members: readonly Member[]): EgressChain[] {
+  return [...new Map(members.map(({ chain }) => [chain.name, chain])).values()];
+}

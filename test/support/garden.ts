@@ -1,0 +1,101 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createGarden, type OpenGarden, teardownGarden } from '../../src/cell/garden/create-garden.ts';
+import type { Container, ContainerSpec, ProcessSpec } from '../../src/cell/garden/garden.ts';
+import type { GardenSettings } from '../../src/cell/garden/settings.ts';
+import { Logger } from '../../src/kit/log.ts';
+
+export const STACKS = '/var/cache/cupola-test-stacks';
+
+/** Why a test of containers cannot run here; false where it can. */
+export const GARDEN_SKIP =
+  process.getuid?.() !== 0
+    ? 'needs root'
+    : existsSync(`${STACKS}/debian12/rootfs`)
+      ? false
+      : `needs a stack in ${STACKS}`;
+
+export interface TestGarden {
+  garden: OpenGarden;
+  settings: GardenSettings;
+  /** A new garden over the same state, as after the cell process was killed. */
+  reopen(): Promise<OpenGarden>;
+  stop(): Promise<void>;
+}
+
+/** A garden of its own below the temporary directory. Each caller takes another prefix and range. */
+export async function startTestGarden(
+  prefix: string,
+  range: string,
+  changes: Partial<GardenSettings> = {},
+): Promise<TestGarden> {
+  const root = await mkdtemp(join(tmpdir(), 'garden-'));
+  const run = await mkdtemp('/run/garden-');
+  const settings: GardenSettings = {
+    rootDirectory: join(root, 'state'),
+    runDirectory: run,
+    stacksDirectory: STACKS,
+    prefix,
+    network: { range, gateway: '169.254.1.1', mtu: 1450 },
+    uidRangeBase: 100_000_000 + 65_536 * 256 * (prefix.charCodeAt(prefix.length - 1) - 97),
+    log: new Logger('garden', {}, (line) => process.env['VERBOSE'] && process.stderr.write(line)),
+    ...changes,
+  };
+  const test: TestGarden = {
+    garden: await createGarden(settings),
+    settings,
+    async reopen() {
+      await test.garden.close();
+      test.garden = await createGarden(settings);
+      return test.garden;
+    },
+    async stop() {
+      await test.garden.close();
+      await teardownGarden(settings);
+      await rm(root, { recursive: true });
+      await rm(run, { recursive: true, force: true });
+    },
+  };
+  return test;
+}
+
+export function containerSpec(handle: string, changes: Partial<ContainerSpec> = {}): ContainerSpec {
+  return {
+    handle,
+    stack: 'debian12',
+    layers: [],
+    limits: { memoryBytes: 64 * 1024 ** 2, diskBytes: 64 * 1024 ** 2, pids: 64, cpuShares: 64 },
+    binds: [],
+    egressRules: [],
+    properties: {},
+    ...changes,
+  };
+}
+
+export function shell(id: string, script: string, changes: Partial<ProcessSpec> = {}): ProcessSpec {
+  return {
+    id,
+    args: ['/bin/bash', '-c', script],
+    environment: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/home/vcap' },
+    workingDirectory: '/home/vcap',
+    user: 'vcap',
+    ...changes,
+  };
+}
+
+let serial = 0;
+
+/** Runs a script to its end: its exit and what it wrote, standard output and error together. */
+export async function runShell(
+  container: Container,
+  script: string,
+  changes: Partial<ProcessSpec> = {},
+): Promise<{ exitCode: number; outOfMemory: boolean; output: string }> {
+  const process = await container.run(shell(`shell${++serial}`, script, changes));
+  const exit = await process.exit;
+  const log = await readFile(process.logPath, 'utf8');
+  const output = log.replace(/^\S+ (stdout|stderr) [PF] /gm, '');
+  return { ...exit, output };
+}
