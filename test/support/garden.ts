@@ -96,6 +96,8 @@ export async function runShell(
   const process = await container.run(shell(`shell${++serial}`, script, changes));
   const exit = await process.exit;
   const log = await readFile(process.logPath, 'utf8');
-  const output = log.replace(/^\S+ (stdout|stderr) [PF] /gm, '');
+  const output = log.replace(/^\S+ (?:stdout|stderr) ([PF]) (.*)\n/gm, (_, kind: string, text: string) =>
+    kind === 'F' ? `${text}\n` : text,
+  );
   return { ...exit, output };
 }

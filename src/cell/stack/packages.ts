@@ -1,0 +1,47 @@
+/** The distribution release a stack is made of. */
+export interface StackRelease {
+  suite: string;
+  keyring: string;
+  /** Used where the machine's own package sources do not name the suite. */
+  defaultMirror: string;
+  defaultSecurityMirror: string;
+  packages: readonly string[];
+}
+
+/**
+ * What a stack holds beyond the release's minimal base: only what running or staging an app needs (CTR-03).
+ * No compiler, no interpreter beyond the base's perl and shell, no service, no remote access.
+ */
+const PACKAGES: Record<string, string> = {
+  bash: 'start commands and profile scripts are written for it',
+  'ca-certificates': 'apps verify the services they call',
+  curl: 'buildpacks fetch dependencies',
+  unzip: 'buildpacks and packages are zip files',
+  'xz-utils': 'runtimes are published as tar.xz',
+  bzip2: 'runtimes are published as tar.bz2',
+  procps: 'start scripts look at processes, and people do when something is wrong',
+  openssl: 'certificates of the instance are inspected and converted with it',
+  tzdata: 'TZ works',
+  libssl3: 'runtimes built for this generation of stacks link it',
+  zlib1g: 'the same',
+  'libstdc++6': 'the same (Node.js, Java)',
+  libffi8: 'the same (Python, Ruby)',
+  'libsqlite3-0': 'the same (Python)',
+  libreadline8: 'the same (Python, Ruby)',
+  'libyaml-0-2': 'the same (Ruby)',
+};
+
+const RELEASES: Record<string, StackRelease> = {
+  debian12: {
+    suite: 'bookworm',
+    keyring: '/usr/share/keyrings/debian-archive-keyring.gpg',
+    defaultMirror: 'http://deb.debian.org/debian',
+    defaultSecurityMirror: 'http://deb.debian.org/debian-security',
+    packages: Object.keys(PACKAGES),
+  },
+};
+
+/** Null for a name this version does not know. */
+export function releaseOf(stack: string): StackRelease | null {
+  return RELEASES[stack] ?? null;
+}
