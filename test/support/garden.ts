@@ -31,8 +31,8 @@ export async function startTestGarden(
   range: string,
   changes: Partial<GardenSettings> = {},
 ): Promise<TestGarden> {
-  const root = await mkdtemp(join(tmpdir(), 'garden-'));
-  const run = await mkdtemp('/run/garden-');
+  const root = await mkdtemp(join(tmpdir(), `garden-${prefix}-`));
+  const run = await mkdtemp(`/run/garden-${prefix}-`);
   const settings: GardenSettings = {
     rootDirectory: join(root, 'state'),
     runDirectory: run,

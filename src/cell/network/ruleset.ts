@@ -35,6 +35,8 @@ table ${table} {
   set host_services { type ipv4_addr . inet_service; ${services.length ? `elements = { ${services.join(', ')} };` : ''} }
 
   chain denied {
+    # Over a link without delay an ICMP answer comes while connect(2) holds the socket, and is lost for a second.
+    meta l4proto tcp reject with tcp reset
     reject with icmpx type port-unreachable
   }
   chain between {

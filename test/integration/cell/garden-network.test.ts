@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { createSocket, type Socket } from 'node:dgram';
+import { readFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { hostname } from 'node:os';
+import { after, before, describe, test } from 'node:test';
+import type { Container } from '../../../src/cell/garden/garden.ts';
+import type { EgressRule } from '../../../src/contracts/gen/diego_pb.js';
+import { run } from '../../../src/kit/process.ts';
+import { containerSpec, GARDEN_SKIP, runShell, startTestGarden, type TestGarden } from '../../support/garden.ts';
+import { type Outside, startOutside } from '../../support/outside.ts';
+
+const rule = (protocol: string, destination: string, ports = ''): EgressRule =>
+  ({ protocol, destination, ports, type: -1, code: -1, log: false }) as EgressRule;
+
+/** "open", "refused" or "silent", as a container sees a TCP port. */
+async function dial(container: Container, address: string, port: number): Promise<string> {
+  const script = `timeout 1 bash -c 'exec 3<>/dev/tcp/${address}/${port}' 2>/dev/null; case $? in 0) echo open;; 124) echo silent;; *) echo refused;; esac`;
+  return (await runShell(container, script)).output.trim();
+}
+
+describe('garden network', { skip: GARDEN_SKIP }, () => {
+  let t: TestGarden;
+  let outside: Outside;
+  let one: Container;
+  let host: Server;
+  let hostPort: number;
+  before(async () => {
+    t = await startTestGarden('tgd', '10.231.4.0/24');
+    outside = await startOutside('tgout', '10.231.200.1', '10.231.200.2', [8001, 8002]);
+    one = await t.garden.create(containerSpec('one'));
+    host = createServer((socket) => socket.end('host'));
+    await new Promise<void>((resolve) => host.listen(0, '0.0.0.0', resolve));
+    const address = host.address();
+    assert.ok(typeof address === 'object' && address);
+    hostPort = address.port;
+  });
+  after(async () => {
+    host?.close();
+    await t.stop();
+    await outside.stop();
+  });
+
+  test('NET-01: a container without rules reaches nothing outside, and learns it at once', async () => {
+    assert.equal(await dial(one, outside.address, 8001), 'refused');
+    assert.equal(outside.accepted(), 0);
+  });
+
+  test('NET-01: a rule opens its ports of its addresses and nothing else, while the container runs', async () => {
+    await one.setEgressRules([rule('tcp', '10.231.200.0-10.231.200.9,192.0.2.9', '8000-8001')]);
+    assert.equal(await dial(one, outside.address, 8001), 'open');
+    assert.equal(await dial(one, outside.address, 8002), 'refused');
+    await one.setEgressRules([]);
+    assert.equal(await dial(one, outside.address, 8001), 'refused');
+  });
+
+  test('NET-02: rules may overlap and come in any order', async () => {
+    const rules = [
+      rule('tcp', '10.231.200.0/24', '1-9000,8001'),
+      rule('all', '10.231.0.0/16'),
+      rule('tcp', '10.0.0.0/8', '8001'),
+    ];
+    await one.setEgressRules(rules);
+    assert.equal(await dial(one, outside.address, 8001), 'open');
+    await one.setEgressRules(rules.toReversed());
+    assert.equal(await dial(one, outside.address, 8002), 'open');
+    await one.setEgressRules([]);
+  });
+
+  test('a rule that is not one is refused and changes nothing', async () => {
+    for (const bad of [
+      rule('tcp', '0.0.0.0/0 accept; flush ruleset', '1'),
+      rule('tcp', '10.0.0.0/33', '1'),
+      rule('tcp', '10.0.0.1', '80; accept'),
+      rule('tcp', '10.0.0.1', ''),
+      rule('gre', '10.0.0.1'),
+    ]) {
+      await assert.rejects(one.setEgressRules([bad]), { code: 'invalid_egress_rule' });
+    }
+    assert.equal(await dial(one, outside.address, 8001), 'refused');
+  });
+
+  test('SECURITY 33: even with everything allowed, the host, metadata addresses and other containers stay out of reach', async () => {
+    await one.setEgressRules([rule('all', '0.0.0.0/0')]);
+    const two = await t.garden.create(containerSpec('two'));
+    await two.run({ ...listener, args: [...listener.args] });
+    const own = (await run('hostname', ['-I'])).split(' ')[0]!;
+    assert.equal(await dial(one, '169.254.1.1', hostPort), 'refused', hostname());
+    assert.equal(await dial(one, own, hostPort), 'refused');
+    assert.equal(await dial(one, '169.254.169.254', 80), 'refused');
+    assert.equal(await dial(two, '127.0.0.1', 8080), 'open', 'the other container listens');
+    assert.equal(await dial(one, two.address, 8080), 'refused');
+    assert.equal(await dial(one, outside.address, 8001), 'open');
+    await t.garden.destroy('two');
+    await one.setEgressRules([]);
+  });
+  const listener = {
+    id: 'listener',
+    args: [
+      'perl',
+      '-MIO::Socket::INET',
+      '-e',
+      '$s = IO::Socket::INET->new(LocalPort => 8080, Listen => 5, ReuseAddr => 1); while ($c = $s->accept) { print $c "hi\\n"; close $c }',
+    ],
+    environment: { PATH: '/usr/bin:/bin' },
+    workingDirectory: '/',
+    user: 'vcap' as const,
+  };
+
+  test('the host reaches a container, as its proxy must', async () => {
+    const two = await t.garden.create(containerSpec('serving'));
+    await two.run(listener);
+    const answer = await run('bash', [
+      '-c',
+      `for i in 1 2 3 4 5 6 7 8 9; do cat < /dev/tcp/${two.address}/8080 && exit; sleep 0.2; done`,
+    ]);
+    assert.equal(answer, 'hi\n');
+    await t.garden.destroy('serving');
+  });
+
+  test('the name server at the gateway can be asked, by UDP and TCP', async () => {
+    const server: Socket = createSocket('udp4');
+    server.on('message', (_, from) => server.send('answer', from.port, from.address));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.bind(53, '169.254.1.1', resolve);
+    });
+    const ask =
+      'perl -MIO::Socket::INET -e \'$s = IO::Socket::INET->new(PeerAddr => "169.254.1.1:53", Proto => "udp"); $s->send("?"); $SIG{ALRM} = sub { exit 1 }; alarm 2; $s->recv($a, 99); print $a\'';
+    assert.equal((await runShell(one, ask)).output, 'answer');
+    server.close();
+  });
+
+  test('SECURITY 33: a packet with another source address is dropped', async () => {
+    await one.setEgressRules([rule('all', '0.0.0.0/0')]);
+    const { init } = JSON.parse(await readFile(`${t.settings.rootDirectory}/containers/1/record.json`, 'utf8'));
+    const inNetwork = (args: string[]) => run('nsenter', ['-t', String(init.pid), '-n', ...args]);
+    await inNetwork(['ip', 'address', 'add', '10.231.4.77/32', 'dev', 'eth0']);
+    const before_ = outside.received();
+    await inNetwork(['bash', '-c', `echo honest > /dev/udp/${outside.address}/8003`]);
+    await inNetwork(['ip', 'route', 'replace', 'default', 'via', '169.254.1.1', 'dev', 'eth0', 'src', '10.231.4.77']);
+    await inNetwork(['bash', '-c', `echo spoofed > /dev/udp/${outside.address}/8003`]);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.deepEqual(outside.received().slice(before_.length), ['honest']);
+    await inNetwork(['ip', 'address', 'delete', '10.231.4.77/32', 'dev', 'eth0']);
+    await one.setEgressRules([]);
+  });
+
+  test('IPv6 is off', async () => {
+    assert.equal((await runShell(one, 'cat /proc/net/if_inet6')).output, '');
+  });
+
+  test('containers with the same rules share a chain, which goes with the last of them', async () => {
+    const chains = async () =>
+      (await run('nft', ['list', 'table', 'inet', 'cupola_tgd'])).match(/chain egress_/g)!.length;
+    const before_ = await chains();
+    const egressRules = [rule('tcp', '203.0.113.7', '443')];
+    await Promise.all(['s1', 's2', 's3'].map((name) => t.garden.create(containerSpec(name, { egressRules }))));
+    assert.equal(await chains(), before_ + 1);
+    await Promise.all(['s1', 's2', 's3'].map((name) => t.garden.destroy(name)));
+    assert.equal(await chains(), before_);
+  });
+});
