@@ -57,7 +57,8 @@ export class Runtime {
 
   /** A short command as vcap whose input and output are streams of the caller; it ends with the cell process. */
   execPiped(id: string, args: readonly string[]): ChildProcess & { stdout: Readable } {
-    return this.#spawnPiped(['exec', '--user', '2000:2000', '--cwd', '/', id, ...args]);
+    const environment = Object.entries(PLAIN_ENVIRONMENT).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
+    return this.#spawnPiped(['exec', '--user', '2000:2000', '--cwd', '/', ...environment, id, ...args]);
   }
 
   /** Runs a whole container in the foreground. */

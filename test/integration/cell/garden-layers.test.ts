@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { after, before, describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { tar, zip } from '../../support/archives.ts';
+import { containerSpec, GARDEN_SKIP, runShell, startTestGarden, type TestGarden } from '../../support/garden.ts';
+
+const source = (format: 'tar' | 'zip', content: Buffer) => ({ format, open: async () => Readable.from([content]) });
+
+describe('garden layers', { skip: GARDEN_SKIP }, () => {
+  let t: TestGarden;
+  before(async () => {
+    t = await startTestGarden('tgf', '10.231.6.0/24');
+  });
+  after(() => t.stop());
+
+  test('CTR-02: a container is stack, layers and its own writable top; layers are shared and stay as they are', async () => {
+    const droplet = gzipSync(
+      tar([
+        { name: './app/', type: 'directory' },
+        { name: './app/index', content: 'hello' },
+      ]),
+    );
+    const tools = zip([{ name: 'bin/tool', content: '#!/bin/sh\necho tool\n', mode: 0o755 }]);
+    const layers = [
+      await t.garden.ensureLayer('tools', source('zip', tools), '/tmp/buildpacks/0', 'debian12'),
+      await t.garden.ensureLayer('droplet', source('tar', droplet), '/home/vcap', 'debian12'),
+    ];
+    const one = await t.garden.create(containerSpec('one', { layers }));
+    const two = await t.garden.create(containerSpec('two', { layers }));
+    const look = 'cat app/index; /tmp/buildpacks/0/bin/tool; stat -c "%U %a" app/index . /tmp /tmp/buildpacks/0';
+    assert.equal((await runShell(one, look)).output, 'hellotool\nvcap 644\nvcap 750\nroot 1777\nvcap 755\n');
+    assert.equal(
+      (await runShell(one, 'echo changed > app/index && rm /tmp/buildpacks/0/bin/tool && echo ok')).output,
+      'ok\n',
+    );
+    assert.equal((await runShell(two, look)).output, 'hellotool\nvcap 644\nvcap 750\nroot 1777\nvcap 755\n');
+    await t.garden.pruneLayers([]);
+    assert.equal((await runShell(two, 'cat app/index')).output, 'hello');
+    await t.garden.destroy('one');
+    await t.garden.destroy('two');
+    await t.garden.pruneLayers(['tools']);
+    await assert.rejects(t.garden.create(containerSpec('three', { layers })), { code: 'layer_missing' });
+    await t.garden.pruneLayers([]);
+    assert.deepEqual(await readdir(`${t.settings.rootDirectory}/layers`), []);
+  });
+
+  test('callers of one layer share the work, and a failure leaves nothing behind', async () => {
+    let opened = 0;
+    const open = async () => {
+      opened++;
+      return Readable.from([tar([{ name: 'x', content: 'x' }])]);
+    };
+    const ensure = () => t.garden.ensureLayer('shared', { format: 'tar', open }, '/home/vcap', 'debian12');
+    assert.deepEqual(await Promise.all([ensure(), ensure(), ensure()]), Array(3).fill({ key: 'shared' }));
+    assert.equal(opened, 1);
+    const broken = { format: 'tar' as const, open: async () => Promise.reject(new Error('the blobstore is away')) };
+    await assert.rejects(t.garden.ensureLayer('broken', broken, '/home/vcap', 'debian12'), /blobstore is away/);
+    const cut = { format: 'tar' as const, open: async () => Readable.from(cutOff()) };
+    await assert.rejects(t.garden.ensureLayer('broken', cut, '/home/vcap', 'debian12'), /connection lost/);
+    const junk = source('zip', Buffer.from('no archive at all'));
+    await assert.rejects(t.garden.ensureLayer('broken', junk, '/home/vcap', 'debian12'), { code: 'archive_refused' });
+    await t.garden.pruneLayers([]);
+    assert.deepEqual(await readdir(`${t.settings.rootDirectory}/layers`), []);
+    assert.deepEqual(await readdir(`${t.settings.rootDirectory}/containers`), []);
+  });
+
+  const hostile: [string, 'tar' | 'zip', Buffer][] = [
+    ['an absolute path', 'tar', tar([{ name: '/tmp/planted', content: 'x' }])],
+    ['a path that climbs', 'tar', tar([{ name: '../../../tmp/planted', content: 'x' }])],
+    [
+      'a symbolic link out, then a file through it',
+      'tar',
+      tar([
+        { name: 'out', type: 'symlink', link: '/tmp' },
+        { name: 'out/planted', content: 'x' },
+      ]),
+    ],
+    ['a hard link to a file of the system', 'tar', tar([{ name: 'planted', type: 'link', link: '/etc/shadow' }])],
+    ['a device', 'tar', tar([{ name: 'planted', type: 'device' }])],
+    ['a zip path that climbs', 'zip', zip([{ name: '../../../tmp/planted', content: 'x' }])],
+    ['an absolute zip path', 'zip', zip([{ name: '/tmp/planted', content: 'x' }])],
+    [
+      'a zip symbolic link out, then a file through it',
+      'zip',
+      zip([
+        { name: 'out', content: '/tmp', mode: 0o120777 },
+        { name: 'out/planted', content: 'x' },
+      ]),
+    ],
+  ];
+  for (const [what, format, content] of hostile) {
+    test(`SECURITY 24: ${what} in an archive touches nothing outside of the layer`, async () => {
+      const layer = await t.garden
+        .ensureLayer(what, source(format, content), '/home/vcap/app', 'debian12')
+        .catch((error) => {
+          assert.equal(error.code, 'archive_refused');
+          return null;
+        });
+      const container = await t.garden.create(containerSpec('look', { layers: layer ? [layer] : [] }));
+      const script =
+        'find / -xdev -name planted -not -path "/home/vcap/app/*" 2>/dev/null; find /home/vcap/app \\( -type b -o -type c -o -links +1 -type f \\) 2>/dev/null; [ -r /etc/shadow ] && echo readable';
+      assert.equal((await runShell(container, script)).output, '');
+      await t.garden.destroy('look');
+      const { existsSync } = await import('node:fs');
+      for (const path of ['/tmp/planted', '/planted', `${t.settings.stacksDirectory}/debian12/rootfs/tmp/planted`]) {
+        assert.equal(existsSync(path), false);
+      }
+      await t.garden.pruneLayers([]);
+    });
+  }
+
+  test('SECURITY 24: a bomb ends at the bound of a layer', async () => {
+    const small = await startTestGarden('tgg', '10.231.7.0/24', { layerLimitBytes: 32 * 1024 ** 2 });
+    const bomb = gzipSync(tar([{ name: 'zeros', content: Buffer.alloc(64 * 1024 ** 2) }]));
+    try {
+      await assert.rejects(small.garden.ensureLayer('bomb', source('tar', bomb), '/home/vcap', 'debian12'), {
+        code: 'archive_refused',
+      });
+      assert.deepEqual(await readdir(`${small.settings.rootDirectory}/layers`), []);
+    } finally {
+      await small.stop();
+    }
+  });
+
+  test('streams go in and out as vcap', async () => {
+    const container = await t.garden.create(containerSpec('streams'));
+    await container.streamIn(Readable.from([tar([{ name: 'dir/a', content: 'content' }])]), '/home/vcap/in');
+    assert.equal((await runShell(container, 'stat -c %U in/dir/a; cat in/dir/a')).output, 'vcap\ncontent');
+    const out = await buffer(await container.streamOut('/home/vcap/in/dir'));
+    assert.match(out.toString('latin1'), /^dir\/\0[\s\S]*dir\/a\0[\s\S]*content/);
+    const inner = await buffer(await container.streamOut('/home/vcap/in/dir/'));
+    assert.match(inner.toString('latin1'), /^\.\/\0[\s\S]*\.\/a\0/);
+    await assert.rejects(container.streamOut('/home/vcap/absent'), { code: 'archive_refused' });
+    await assert.rejects(container.streamIn(Readable.from([tar([])]), '/usr/bin/in'), { code: 'archive_refused' });
+    await assert.rejects(container.streamIn(Readable.from(cutOff()), '/home/vcap/in'), /connection lost/);
+    await t.garden.destroy('streams');
+  });
+});
+
+async function* cutOff() {
+  yield tar([{ name: 'half', content: Buffer.alloc(10_000) }]).subarray(0, 2000);
+  throw new Error('connection lost');
+}
