@@ -92,8 +92,10 @@ export class RunningContainer implements Container {
   async streamOut(path: string): Promise<Readable> {
     this.#refuseIfGone();
     const [directory, name] = path.endsWith('/') ? [path, '.'] : [dirname(path), basename(path)];
-    const args = ['tar', '--create', '--file=-', `--directory=${directory}`, '--', name];
-    return send(this.#parts.runtime.execPiped(this.#id(), args), new PassThrough());
+    // tar writes an empty archive before it fails for a path that is not there.
+    const script = 'test -e "$1/$2" && exec tar --create --file=- --directory="$1" -- "$2"';
+    const child = this.#parts.runtime.execPiped(this.#id(), ['sh', '-c', script, 'sh', directory, name]);
+    return send(child, new PassThrough());
   }
 
   async setEgressRules(rules: readonly PlainEgressRule[]): Promise<void> {
