@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAlive, signal } from '../../kit/process.ts';
+import { identify, isAlive, signal, terminate } from '../../kit/process.ts';
 import { type ContainerParts, cgroupParent, cgroupPath, runtimeId } from './container.ts';
 import { unmountBelow } from './mounts.ts';
 import { type ContainerRecord, readJson } from './records.ts';
+import { processFiles } from './runtime.ts';
 
 const KILL_WAIT_MS = 5000;
 
@@ -19,6 +20,7 @@ export async function removeContainer(
 ): Promise<void> {
   const files = parts.paths.container(name);
   const record = await readJson<ContainerRecord>(files.record);
+  if (!record?.init) await stopCreation(parts, name);
   const killed = await kill(record);
   await whenKilled();
   const number = Number(name);
@@ -62,6 +64,16 @@ async function kill(record: ContainerRecord | null): Promise<boolean> {
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
   return true;
+}
+
+/** The cell may have been killed while conmon still was creating the container. runc dies with conmon. */
+async function stopCreation(parts: ContainerParts, name: string): Promise<void> {
+  const files = processFiles(parts.paths.container(name).init);
+  const pid = Number(await readFile(files.conmonPid, 'utf8').catch(() => '0'));
+  const command = pid > 0 ? await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') : '';
+  const identity = identify(pid);
+  if (!identity || !command.includes(`\0${runtimeId(parts.prefix, name)}\0`)) return;
+  await terminate(identity, KILL_WAIT_MS, 'SIGKILL');
 }
 
 async function removeFromRuntime(parts: ContainerParts, name: string, killed: boolean): Promise<void> {
