@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../../kit/process.ts';
 import { cupolaTables } from './nft.ts';
@@ -7,8 +7,8 @@ import type { NetworkSettings } from './settings.ts';
 const FORWARDING = '/proc/sys/net/ipv4/ip_forward';
 const DEFAULT_STATE = '/run/cupola-network';
 
-/** What `restoreHost` must undo; kept once for all cells of the machine, written by the first that changes something. */
-type Change = 'ip_forward' | 'gateway';
+/** Files of what `restoreHost` must undo; kept once for all cells of the machine, written by the first that changes something. */
+type Change = 'ip_forward' | `gateway-${string}`;
 
 /** Forwarding on, and the gateway's address on this machine (on `lo`, so that it needs no device type of its own). */
 export async function prepareHost(settings: NetworkSettings): Promise<void> {
@@ -17,7 +17,7 @@ export async function prepareHost(settings: NetworkSettings): Promise<void> {
     await writeFile(FORWARDING, '1');
   }
   if (!(await hasAddress(settings.gateway))) {
-    await note(settings, 'gateway', settings.gateway);
+    await note(settings, `gateway-${settings.gateway}`, '');
     await run('ip', ['address', 'replace', `${settings.gateway}/32`, 'dev', 'lo']);
   }
 }
@@ -25,13 +25,16 @@ export async function prepareHost(settings: NetworkSettings): Promise<void> {
 /** Puts back what was changed, once no cell of this machine needs it any more. */
 export async function restoreHost(settings: NetworkSettings): Promise<void> {
   if ((await cupolaTables()).length > 0) return;
-  const forwarding = await noted(settings, 'ip_forward');
+  const directory = stateDirectory(settings);
+  const forwarding = await readFile(join(directory, 'ip_forward'), 'utf8').catch(() => null);
+  const changes = await readdir(directory).catch(() => []);
+  await rm(directory, { recursive: true, force: true });
   if (forwarding !== null) await writeFile(FORWARDING, forwarding);
-  const gateway = await noted(settings, 'gateway');
-  if (gateway !== null && (await hasAddress(gateway))) {
-    await run('ip', ['address', 'delete', `${gateway}/32`, 'dev', 'lo']);
+  for (const gateway of changes.filter((name) => name.startsWith('gateway-')).map((name) => name.slice(8))) {
+    if (await hasAddress(gateway)) await run('ip', ['address', 'delete', `${gateway}/32`, 'dev', 'lo']);
   }
-  await rm(stateDirectory(settings), { recursive: true, force: true });
+  // A cell that started meanwhile put its table in force first, and may have found everything prepared.
+  if ((await cupolaTables()).length > 0) await prepareHost(settings);
 }
 
 async function hasAddress(address: string): Promise<boolean> {
@@ -47,8 +50,4 @@ async function note(settings: NetworkSettings, change: Change, before: string): 
   await writeFile(join(stateDirectory(settings), change), before, { flag: 'wx', mode: 0o600 }).catch(() => {
     // Another cell noted what was there before both.
   });
-}
-
-async function noted(settings: NetworkSettings, change: Change): Promise<string | null> {
-  return readFile(join(stateDirectory(settings), change), 'utf8').catch(() => null);
 }

@@ -62,6 +62,21 @@ describe('garden limits', { skip: GARDEN_SKIP }, () => {
     await t.garden.destroy('bounds');
   });
 
+  test('CTR-05: a log bomb stays within the bound of a log file', async () => {
+    const small = await startTestGarden('tgl', '10.231.12.0/24', { logLimitBytes: MIB });
+    try {
+      const container = await small.garden.create(containerSpec('chatty'));
+      const { output } = await runShell(
+        container,
+        'head -c 5M /dev/zero | tr "\\0" "x" | fold -w 100; echo; echo the end',
+      );
+      assert.ok(output.length < 2 * MIB, String(output.length));
+      assert.match(output, /the end\n$/);
+    } finally {
+      await small.stop();
+    }
+  });
+
   test('metrics tell processor time and memory', async () => {
     const container = await t.garden.create(containerSpec('metrics'));
     const before = await container.metrics();

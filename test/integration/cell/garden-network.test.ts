@@ -10,6 +10,9 @@ import { run } from '../../../src/kit/process.ts';
 import { containerSpec, GARDEN_SKIP, runShell, startTestGarden, type TestGarden } from '../../support/garden.ts';
 import { type Outside, startOutside } from '../../support/outside.ts';
 
+/** Its own, because other cells of this machine may have a name server at the usual one. */
+const GATEWAY = '169.254.231.1';
+
 const rule = (protocol: string, destination: string, ports = ''): EgressRule =>
   ({ protocol, destination, ports, type: -1, code: -1, log: false }) as EgressRule;
 
@@ -26,7 +29,9 @@ describe('garden network', { skip: GARDEN_SKIP }, () => {
   let host: Server;
   let hostPort: number;
   before(async () => {
-    t = await startTestGarden('tgd', '10.231.4.0/24');
+    t = await startTestGarden('tgd', '10.231.4.0/24', {
+      network: { range: '10.231.4.0/24', gateway: GATEWAY, mtu: 1450 },
+    });
     outside = await startOutside('tgout', '10.231.200.1', '10.231.200.2', [8001, 8002]);
     one = await t.garden.create(containerSpec('one'));
     host = createServer((socket) => socket.end('host'));
@@ -67,6 +72,17 @@ describe('garden network', { skip: GARDEN_SKIP }, () => {
     await one.setEgressRules([]);
   });
 
+  test('NET-01: ICMP and logged rules are in force as written', async () => {
+    await one.setEgressRules([
+      { ...rule('icmp', '10.231.200.0/24'), type: 8, code: 0 },
+      { ...rule('icmp', '10.231.201.0/24') },
+      { ...rule('tcp', '10.231.200.0/24', '8001'), log: true },
+    ]);
+    assert.equal(await dial(one, outside.address, 8001), 'open');
+    assert.equal(await dial(one, outside.address, 8002), 'refused');
+    await one.setEgressRules([]);
+  });
+
   test('a rule that is not one is refused and changes nothing', async () => {
     for (const bad of [
       rule('tcp', '0.0.0.0/0 accept; flush ruleset', '1'),
@@ -85,7 +101,7 @@ describe('garden network', { skip: GARDEN_SKIP }, () => {
     const two = await t.garden.create(containerSpec('two'));
     await two.run({ ...listener, args: [...listener.args] });
     const own = (await run('hostname', ['-I'])).split(' ')[0]!;
-    assert.equal(await dial(one, '169.254.1.1', hostPort), 'refused', hostname());
+    assert.equal(await dial(one, GATEWAY, hostPort), 'refused', hostname());
     assert.equal(await dial(one, own, hostPort), 'refused');
     assert.equal(await dial(one, '169.254.169.254', 80), 'refused');
     assert.equal(await dial(two, '127.0.0.1', 8080), 'open', 'the other container listens');
@@ -123,11 +139,16 @@ describe('garden network', { skip: GARDEN_SKIP }, () => {
     server.on('message', (_, from) => server.send('answer', from.port, from.address));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.bind(53, '169.254.1.1', resolve);
+      server.bind(53, GATEWAY, resolve);
     });
-    const ask =
-      'perl -MIO::Socket::INET -e \'$s = IO::Socket::INET->new(PeerAddr => "169.254.1.1:53", Proto => "udp"); $s->send("?"); $SIG{ALRM} = sub { exit 1 }; alarm 2; $s->recv($a, 99); print $a\'';
-    assert.equal((await runShell(one, ask)).output, 'answer');
+    const name = createServer((socket) => socket.end('answer'));
+    await new Promise<void>((resolve) => name.listen(53, GATEWAY, resolve));
+    const ask = `use IO::Socket::INET; $s = IO::Socket::INET->new(PeerAddr => "${GATEWAY}:53", Proto => "udp");
+      $s->send("?"); $SIG{ALRM} = sub { exit 1 }; alarm 2; $s->recv($a, 99); print $a`;
+    assert.equal((await runShell(one, `perl -e '${ask}'`)).output, 'answer');
+    assert.equal(await dial(one, GATEWAY, 53), 'open');
+    assert.equal(await dial(one, GATEWAY, 54), 'refused');
+    name.close();
     server.close();
   });
 
@@ -138,7 +159,7 @@ describe('garden network', { skip: GARDEN_SKIP }, () => {
     await inNetwork(['ip', 'address', 'add', '10.231.4.77/32', 'dev', 'eth0']);
     const before_ = outside.received();
     await inNetwork(['bash', '-c', `echo honest > /dev/udp/${outside.address}/8003`]);
-    await inNetwork(['ip', 'route', 'replace', 'default', 'via', '169.254.1.1', 'dev', 'eth0', 'src', '10.231.4.77']);
+    await inNetwork(['ip', 'route', 'replace', 'default', 'via', GATEWAY, 'dev', 'eth0', 'src', '10.231.4.77']);
     await inNetwork(['bash', '-c', `echo spoofed > /dev/udp/${outside.address}/8003`]);
     await new Promise((resolve) => setTimeout(resolve, 200));
     assert.deepEqual(outside.received().slice(before_.length), ['honest']);
