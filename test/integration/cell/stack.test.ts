@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { ensureStack, type Stack } from '../../../src/cell/stack/stack.ts';
+import { Logger } from '../../../src/kit/log.ts';
+import { run } from '../../../src/kit/process.ts';
+import { GARDEN_SKIP, STACKS } from '../../support/garden.ts';
+
+const log = new Logger('stack', {}, () => {});
+const BUILD = process.env['CUPOLA_TEST_BUILD_STACK'] === '1';
+
+describe('the stack', { skip: BUILD ? false : GARDEN_SKIP }, () => {
+  let directory = STACKS;
+  let stack: Stack;
+  before(async () => {
+    if (BUILD) directory = await mkdtemp(join(tmpdir(), 'garden-stack-'));
+    stack = await ensureStack({ directory, name: 'debian12', log });
+  });
+  after(async () => {
+    if (BUILD) await rm(directory, { recursive: true });
+  });
+
+  test('CTR-04: it has a name and a version, and is not built twice', async () => {
+    assert.match(stack.version, /^\d{8}-[0-9a-f]{12}$/);
+    assert.equal(stack.rootfs, join(directory, 'debian12/rootfs'));
+    assert.deepEqual(await ensureStack({ directory, name: 'debian12', log }), stack);
+    await assert.rejects(ensureStack({ directory, name: 'other', log }), { code: 'stack_unknown' });
+  });
+
+  test('CTR-03: no set-id file, no device, no cache, no service, no remote access', async () => {
+    const found = await run('find', [stack.rootfs, '(', '-type', 'f', '-perm', '/6000', ')', '-o', '-type', 'b,c']);
+    assert.equal(found, '');
+    for (const path of ['var/lib/apt/lists', 'var/cache/apt', 'usr/share/doc', 'var/log', 'dev']) {
+      assert.deepEqual(await readdir(join(stack.rootfs, path)), [], path);
+    }
+    for (const path of ['usr/sbin/sshd', 'usr/sbin/cron', 'usr/bin/gcc', 'usr/bin/python3']) {
+      assert.equal(existsSync(join(stack.rootfs, path)), false, path);
+    }
+  });
+
+  test('vcap is user 2000 and its home is private', async () => {
+    assert.match(
+      await readFile(join(stack.rootfs, 'etc/passwd'), 'utf8'),
+      /^vcap:x:2000:2000::\/home\/vcap:\/bin\/bash$/m,
+    );
+    const { uid, gid, mode } = await stat(join(stack.rootfs, 'home/vcap'));
+    assert.deepEqual([uid, gid, mode & 0o777], [2000, 2000, 0o750]);
+    assert.equal((await stat(join(stack.rootfs, 'tmp'))).mode & 0o7777, 0o1777);
+  });
+
+  test('it tells nothing of the machine it was built on, except which authorities it trusts', async () => {
+    for (const path of ['etc/hostname', 'etc/resolv.conf', 'etc/machine-id', 'etc/apt/sources.list']) {
+      assert.equal(await readFile(join(stack.rootfs, path), 'utf8'), '', path);
+    }
+    const bundle = await readFile(join(stack.rootfs, 'etc/ssl/certs/ca-certificates.crt'), 'utf8');
+    const local = '/usr/local/share/ca-certificates';
+    for (const name of await readdir(local).catch(() => [])) {
+      if (!name.endsWith('.crt')) continue;
+      const first = (await readFile(join(local, name), 'utf8')).match(
+        /BEGIN CERTIFICATE-----\n([^\n]+\n[^\n]+\n)/,
+      )?.[1];
+      assert.ok(first && bundle.includes(first), `${name} is trusted`);
+    }
+  });
+});
