@@ -1,8 +1,9 @@
-import { chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, chown, mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
+import { Reconciler } from '../../kit/reconcile.ts';
 import { CellNetwork } from '../network/network.ts';
 import { Cgroups } from './cgroups.ts';
 import { type ContainerParts, cgroupParent, cgroupPath, plainRule, RunningContainer, runtimeId } from './container.ts';
@@ -22,9 +23,12 @@ import { createVolume } from './volume.ts';
 
 const DEFAULT_LAYER_BYTES = 6 * 1024 ** 3;
 const DEFAULT_LOG_BYTES = 64 * 1024 ** 2;
+const NETWORK_CHECK_MS = 5000;
 
-/** A garden and the end of its watching; containers live on. */
 export interface OpenGarden extends Garden {
+  /** Puts the packet filter in force again if it was removed. Called by a timer too. */
+  checkNetwork(): Promise<void>;
+  /** Ends the watching; containers live on. */
   close(): Promise<void>;
 }
 
@@ -52,6 +56,7 @@ export async function createGarden(settings: GardenSettings): Promise<OpenGarden
   });
   const garden = new CellGarden(settings, parts, seccomp, layers);
   await garden.adopt();
+  garden.start();
   return garden;
 }
 
@@ -76,6 +81,7 @@ async function prepareDirectories(paths: GardenPaths): Promise<void> {
   await chmod(paths.root, 0o700);
   await mkdir(paths.run, { recursive: true, mode: 0o711 });
   await chmod(paths.run, 0o711);
+  await refuseHidden(paths.run);
   await mkdir(paths.rootfs, { recursive: true, mode: 0o711 });
   await chmod(paths.rootfs, 0o711);
   for (const directory of [paths.containers, paths.layers, paths.scratch, paths.runcState]) {
@@ -86,6 +92,15 @@ async function prepareDirectories(paths: GardenPaths): Promise<void> {
   makePrivateMount(paths.run);
 }
 
+/** A container's root is an ordinary user of the host, and must be able to walk to its file system. */
+async function refuseHidden(directory: string): Promise<void> {
+  for (let path = resolve(directory); path !== '/'; path = dirname(path)) {
+    if (((await stat(path)).mode & 0o001) === 0) {
+      throw new CupolaError('invalid_settings', `the run directory lies below ${path}, which not everybody may enter`);
+    }
+  }
+}
+
 class CellGarden implements OpenGarden {
   readonly #parts: ContainerParts;
   readonly #seccomp: SeccompProfile;
@@ -93,6 +108,7 @@ class CellGarden implements OpenGarden {
   readonly #log: Logger;
   readonly #entries = new Map<string, Entry>();
   readonly #capacity: number;
+  readonly #networkCheck: Reconciler;
   #lastNumber = 0;
   #bootId = '';
 
@@ -101,6 +117,7 @@ class CellGarden implements OpenGarden {
     this.#seccomp = seccomp;
     this.#layers = layers;
     this.#log = settings.log;
+    this.#networkCheck = new Reconciler('packet filter', NETWORK_CHECK_MS, () => this.checkNetwork(), settings.log);
     this.#capacity = Math.min(
       settings.maxContainers ?? Number.POSITIVE_INFINITY,
       parts.network.addresses.capacity,
@@ -207,7 +224,18 @@ class CellGarden implements OpenGarden {
     await this.#layers.prune(new Set([...keep, ...used]));
   }
 
+  start(): void {
+    this.#networkCheck.start();
+  }
+
+  async checkNetwork(): Promise<void> {
+    if (await this.#parts.network.restore()) {
+      this.#log.warn('the packet filter was removed by somebody; it is in force again');
+    }
+  }
+
   async close(): Promise<void> {
+    await this.#networkCheck.stop();
     for (const { container } of this.#entries.values()) await container?.close();
   }
 

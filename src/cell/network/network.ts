@@ -40,11 +40,19 @@ export class CellNetwork {
   async start(running: readonly Attachment[]): Promise<void> {
     for (const table of await cupolaTables()) refuseOverlap(tableName(this.#prefix), table);
     for (const { number, rules } of running) this.#chains.set(number, compileEgress(rules));
-    const members = [...this.#chains].map(([number, chain]) => ({ ...this.#place(number), chain }));
-    await this.#nft.apply(renderTable(this.#prefix, this.#settings, members));
-    await prepareHost(this.#settings);
-    const wanted = new Set(members.map(({ link }) => link));
+    await this.#enforce();
+    const wanted = new Set([...this.#chains.keys()].map((number) => this.#place(number).link));
     for (const link of await linksOf(this.#prefix)) if (!wanted.has(link)) await removeLink(link);
+  }
+
+  /**
+   * Puts the packet filter in force again where somebody else removed it, as a reload of the machine's own firewall does.
+   * True if it had to.
+   */
+  async restore(): Promise<boolean> {
+    if ((await cupolaTables()).includes(tableName(this.#prefix))) return false;
+    await this.#enforce();
+    return true;
   }
 
   /** Judges the container's packets by its rules, before it has a link. Throws `invalid_egress_rule`. */
@@ -97,6 +105,12 @@ export class CellNetwork {
     if ((await cupolaTables()).includes(table)) await this.#nft.apply(`delete table inet ${table}\n`);
     this.#chains.clear();
     await restoreHost(this.#settings);
+  }
+
+  async #enforce(): Promise<void> {
+    const members = [...this.#chains].map(([number, chain]) => ({ ...this.#place(number), chain }));
+    await this.#nft.apply(renderTable(this.#prefix, this.#settings, members));
+    await prepareHost(this.#settings);
   }
 
   #place(number: number): { link: string; address: string } {

@@ -164,7 +164,18 @@ describe('garden network', { skip: GARDEN_SKIP }, () => {
     await new Promise((resolve) => setTimeout(resolve, 200));
     assert.deepEqual(outside.received().slice(before_.length), ['honest']);
     await inNetwork(['ip', 'address', 'delete', '10.231.4.77/32', 'dev', 'eth0']);
+    await inNetwork(['ip', 'route', 'replace', 'default', 'via', GATEWAY, 'dev', 'eth0']);
     await one.setEgressRules([]);
+  });
+
+  test('NET-01: the packet filter comes back when somebody removes it', async () => {
+    await one.setEgressRules([rule('tcp', '10.231.200.0/24', '8001')]);
+    await run('nft', ['delete', 'table', 'inet', 'cupola_tgd']);
+    await t.garden.checkNetwork();
+    assert.equal(await dial(one, outside.address, 8001), 'open');
+    assert.equal(await dial(one, outside.address, 8002), 'refused');
+    await one.setEgressRules([]);
+    assert.equal(await dial(one, outside.address, 8001), 'refused');
   });
 
   test('IPv6 is off', async () => {
