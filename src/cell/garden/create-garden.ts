@@ -23,7 +23,7 @@ import { createVolume } from './volume.ts';
 
 const DEFAULT_LAYER_BYTES = 6 * 1024 ** 3;
 const DEFAULT_LOG_BYTES = 64 * 1024 ** 2;
-const NETWORK_CHECK_MS = 5000;
+const NETWORK_CHECK_MS = 10_000;
 
 export interface OpenGarden extends Garden {
   /** Puts the packet filter in force again if it was removed. Called by a timer too. */

@@ -46,13 +46,14 @@ export class CellNetwork {
   }
 
   /**
-   * Puts the packet filter in force again where somebody else removed it, as a reload of the machine's own firewall does.
-   * True if it had to.
+   * Puts the packet filter in force again where somebody else removed it, as a reload of the machine's own firewall does,
+   * and the host's settings too. True if the filter was gone.
    */
   async restore(): Promise<boolean> {
-    if ((await cupolaTables()).includes(tableName(this.#prefix))) return false;
-    await this.#enforce();
-    return true;
+    const gone = !(await cupolaTables()).includes(tableName(this.#prefix));
+    if (gone) await this.#enforce();
+    else await prepareHost(this.#settings);
+    return gone;
   }
 
   /** Judges the container's packets by its rules, before it has a link. Throws `invalid_egress_rule`. */

@@ -34,7 +34,7 @@ describe('garden network', { skip: GARDEN_SKIP }, () => {
     });
     outside = await startOutside('tgout', '10.231.200.1', '10.231.200.2', [8001, 8002]);
     one = await t.garden.create(containerSpec('one'));
-    host = createServer((socket) => socket.end('host'));
+    host = createServer((socket) => socket.on('error', () => {}).end('host'));
     await new Promise<void>((resolve) => host.listen(0, '0.0.0.0', resolve));
     const address = host.address();
     assert.ok(typeof address === 'object' && address);
@@ -141,7 +141,7 @@ describe('garden network', { skip: GARDEN_SKIP }, () => {
       server.once('error', reject);
       server.bind(53, GATEWAY, resolve);
     });
-    const name = createServer((socket) => socket.end('answer'));
+    const name = createServer((socket) => socket.on('error', () => {}).end('answer'));
     await new Promise<void>((resolve) => name.listen(53, GATEWAY, resolve));
     const ask = `use IO::Socket::INET; $s = IO::Socket::INET->new(PeerAddr => "${GATEWAY}:53", Proto => "udp");
       $s->send("?"); $SIG{ALRM} = sub { exit 1 }; alarm 2; $s->recv($a, 99); print $a`;
