@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createGarden, type OpenGarden, teardownGarden } from '../../src/cell/garden/create-garden.ts';
+import { createGarden, type OpenGarden } from '../../src/cell/garden/create-garden.ts';
 import type { Container, ContainerSpec, ProcessSpec } from '../../src/cell/garden/garden.ts';
 import type { GardenSettings } from '../../src/cell/garden/settings.ts';
+import { teardownGarden } from '../../src/cell/garden/teardown.ts';
 import { Logger } from '../../src/kit/log.ts';
 
 export const STACKS = '/var/cache/cupola-test-stacks';

@@ -3,26 +3,13 @@ import { basename, dirname } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { CupolaError } from '../../kit/errors.ts';
 import type { PlainEgressRule } from '../network/egress.ts';
-import type { CellNetwork } from '../network/network.ts';
 import { receive, send } from './archives.ts';
-import type { Cgroups } from './cgroups.ts';
 import type { Container, ContainerMetrics, ContainerProcess, ProcessSpec } from './garden.ts';
-import type { GardenPaths } from './paths.ts';
+import { type ContainerParts, cgroupPath, runtimeId } from './parts.ts';
 import { adoptProcess, startProcess, type WatchedProcess } from './processes.ts';
 import { type ContainerRecord, saveRecord } from './records.ts';
-import type { Runtime } from './runtime.ts';
 import { UID_RANGE, VCAP } from './settings.ts';
 import { volumeUsage } from './volume.ts';
-
-/** What all containers of a garden share. */
-export interface ContainerParts {
-  paths: GardenPaths;
-  prefix: string;
-  uidRangeBase: number;
-  runtime: Runtime;
-  cgroups: Cgroups;
-  network: CellNetwork;
-}
 
 /** A container that runs, or ran until its first process died. */
 export class RunningContainer implements Container {
@@ -150,20 +137,6 @@ export class RunningContainer implements Container {
   #refuseIfGone(): void {
     if (this.#gone) throw new CupolaError('container_not_found', `container ${this.handle} is gone`);
   }
-}
-
-/** runc's name of a container. */
-export function runtimeId(prefix: string, number: number | string): string {
-  return `${prefix}-${number}`;
-}
-
-/** Below every hierarchy. */
-export function cgroupPath(prefix: string, number: number | string): string {
-  return `/${cgroupParent(prefix)}/${number}`;
-}
-
-export function cgroupParent(prefix: string): string {
-  return `cupola-${prefix}`;
 }
 
 /** The rule as plain JSON. */

@@ -1,28 +1,20 @@
-import { chmod, chown, mkdir, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { Reconciler } from '../../kit/reconcile.ts';
-import { CellNetwork } from '../network/network.ts';
-import { Cgroups } from './cgroups.ts';
-import { type ContainerParts, cgroupParent, cgroupPath, plainRule, RunningContainer, runtimeId } from './container.ts';
+import { plainRule, RunningContainer } from './container.ts';
+import { makeContainer } from './creation.ts';
+import { prepareDirectories } from './directories.ts';
 import type { Container, ContainerSpec, Garden, Layer } from './garden.ts';
 import { LayerCache } from './layers.ts';
-import { makePrivateMount, unmountBelow } from './mounts.ts';
-import { runtimeSpec } from './oci-spec.ts';
-import { GardenPaths } from './paths.ts';
+import { checkInit } from './oci-spec.ts';
+import { assembleParts, type ContainerParts } from './parts.ts';
 import { type ContainerRecord, currentBootId, loadRecords, saveRecord } from './records.ts';
 import { removeContainer, removeOrphans } from './removal.ts';
-import { mountRootFilesystem } from './rootfs.ts';
-import { Runtime } from './runtime.ts';
 import { loadSeccompProfile, type SeccompProfile } from './seccomp.ts';
 import { type GardenSettings, UID_RANGE } from './settings.ts';
-import { openIdMap } from './user-namespaces.ts';
-import { createVolume } from './volume.ts';
 
 const DEFAULT_LAYER_BYTES = 6 * 1024 ** 3;
-const DEFAULT_LOG_BYTES = 64 * 1024 ** 2;
 const NETWORK_CHECK_MS = 10_000;
 
 export interface OpenGarden extends Garden {
@@ -45,6 +37,7 @@ interface Entry {
  * filter in force. Throws CupolaError, e.g. `engine_missing`, `invalid_settings`, `prefix_in_use`.
  */
 export async function createGarden(settings: GardenSettings): Promise<OpenGarden> {
+  checkInit();
   const parts = assembleParts(settings);
   await prepareDirectories(parts.paths);
   const seccomp = await loadSeccompProfile();
@@ -58,47 +51,6 @@ export async function createGarden(settings: GardenSettings): Promise<OpenGarden
   await garden.adopt();
   garden.start();
   return garden;
-}
-
-/** The pieces a garden is made of. Throws `invalid_settings`, `engine_missing`, `invalid_address`. */
-export function assembleParts(settings: GardenSettings): ContainerParts {
-  if (!/^[a-z]{1,4}$/.test(settings.prefix)) {
-    throw new CupolaError('invalid_settings', 'the prefix of a cell is one to four lower-case letters');
-  }
-  const paths = new GardenPaths(settings);
-  return {
-    paths,
-    prefix: settings.prefix,
-    uidRangeBase: settings.uidRangeBase,
-    runtime: new Runtime(paths.runcState, settings.logLimitBytes ?? DEFAULT_LOG_BYTES),
-    cgroups: new Cgroups(),
-    network: new CellNetwork(settings.prefix, settings.network),
-  };
-}
-
-async function prepareDirectories(paths: GardenPaths): Promise<void> {
-  await mkdir(paths.root, { recursive: true, mode: 0o700 });
-  await chmod(paths.root, 0o700);
-  await mkdir(paths.run, { recursive: true, mode: 0o711 });
-  await chmod(paths.run, 0o711);
-  await refuseHidden(paths.run);
-  await mkdir(paths.rootfs, { recursive: true, mode: 0o711 });
-  await chmod(paths.rootfs, 0o711);
-  for (const directory of [paths.containers, paths.layers, paths.scratch, paths.runcState]) {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-  }
-  // Else every process with a mount namespace of its own would get, and hold, what is mounted for containers.
-  makePrivateMount(paths.root);
-  makePrivateMount(paths.run);
-}
-
-/** A container's root is an ordinary user of the host, and must be able to walk to its file system. */
-async function refuseHidden(directory: string): Promise<void> {
-  for (let path = resolve(directory); path !== '/'; path = dirname(path)) {
-    if (((await stat(path)).mode & 0o001) === 0) {
-      throw new CupolaError('invalid_settings', `the run directory lies below ${path}, which not everybody may enter`);
-    }
-  }
 }
 
 class CellGarden implements OpenGarden {
@@ -162,7 +114,11 @@ class CellGarden implements OpenGarden {
       egressRules: spec.egressRules.map(plainRule),
       properties: { ...spec.properties },
     };
-    const making = this.#make(record, spec);
+    const making = makeContainer(
+      { parts: this.#parts, seccomp: this.#seccomp, layers: this.#layers },
+      record,
+      spec.binds,
+    );
     const entry: Entry = { record, container: null, work: making };
     this.#entries.set(spec.handle, entry);
     try {
@@ -253,103 +209,5 @@ class CellGarden implements OpenGarden {
     container?.markGone();
     await saveRecord(this.#parts.paths, { ...record, state: 'destroying' });
     await removeContainer(this.#parts, String(record.number), () => container?.finish());
-  }
-
-  async #make(record: ContainerRecord, spec: ContainerSpec): Promise<RunningContainer> {
-    const { paths, network, runtime, prefix, cgroups } = this.#parts;
-    const { number } = record;
-    const files = paths.container(number);
-    const uidBase = this.#parts.uidRangeBase + number * UID_RANGE;
-    const id = runtimeId(prefix, number);
-    await mkdir(files.directory, { mode: 0o700 });
-    await saveRecord(paths, record);
-    await Promise.all([
-      this.#makeFilesystem(record, uidBase),
-      network.admit({ number, rules: record.egressRules }),
-      this.#writeEtc(record),
-    ]);
-    const config = runtimeSpec({
-      handle: record.handle,
-      rootfs: files.rootfs,
-      uidBase,
-      limits: record.limits,
-      limitsSwap: cgroups.limitsSwap,
-      binds: [...etcBinds(files.etc), ...spec.binds],
-      cgroupPath: cgroupPath(prefix, number),
-      seccomp: this.#seccomp,
-    });
-    await writeFile(files.runtimeSpec, JSON.stringify(config), { mode: 0o600 });
-    const { process: init } = await runtime.create(id, files.directory, files.init);
-    if (!init) throw new CupolaError('container_runtime_failed', 'the first process of the container ended at once');
-    record.init = init;
-    // The first process runs nothing of the app, so link and start need no order; the packet filter stands already.
-    await Promise.all([network.connect(number, init.pid), runtime.start(id)]);
-    record.state = 'ready';
-    await saveRecord(paths, record);
-    return new RunningContainer(this.#parts, record);
-  }
-
-  async #makeFilesystem(record: ContainerRecord, uidBase: number): Promise<void> {
-    const { paths } = this.#parts;
-    const files = paths.container(record.number);
-    const layers = record.layers.map((key) => this.#layers.path(key));
-    const makeGate = async () => {
-      // Only this container's root may walk through; other users of the machine see nothing of it.
-      await mkdir(files.rootfs, { recursive: true, mode: 0o710 });
-      await chown(files.gate, 0, uidBase);
-      await chmod(files.gate, 0o710);
-    };
-    const [stackMap, layerMap] = await Promise.all([
-      openIdMap(0, uidBase),
-      layers.length > 0 ? openIdMap(this.#parts.uidRangeBase, uidBase) : null,
-      createVolume(files.image, files.volume, record.limits.diskBytes),
-      makeGate(),
-    ]);
-    using stack = stackMap;
-    using layer = layerMap;
-    await mountRootFilesystem({
-      lowers: [
-        { path: paths.stack(record.stack), userNamespace: stack.descriptor },
-        ...layers.map((path) => ({ path, userNamespace: layer!.descriptor })),
-      ],
-      volume: files.volume,
-      mountPoint: files.rootfs,
-      owner: uidBase,
-      scratchDirectory: paths.scratch,
-    });
-  }
-
-  async #writeEtc(record: ContainerRecord): Promise<void> {
-    const { paths, network } = this.#parts;
-    const directory = paths.container(record.number).etc;
-    const address = network.addresses.address(record.number);
-    const name = record.handle.slice(0, 63);
-    await mkdir(directory, { mode: 0o755 });
-    await Promise.all([
-      writeFile(join(directory, 'hosts'), `127.0.0.1 localhost\n${address} ${name}\n`, { mode: 0o644 }),
-      writeFile(join(directory, 'hostname'), `${name}\n`, { mode: 0o644 }),
-      writeFile(join(directory, 'resolv.conf'), `nameserver ${network.gateway}\n`, { mode: 0o644 }),
-    ]);
-  }
-}
-
-function etcBinds(directory: string) {
-  return ['hosts', 'hostname', 'resolv.conf'].map((name) => ({
-    source: join(directory, name),
-    destination: `/etc/${name}`,
-  }));
-}
-
-/** Removes everything a garden made: containers, mounts, layers, links, packet filter, cgroups, directories. For `cupola destroy`. */
-export async function teardownGarden(settings: GardenSettings): Promise<void> {
-  const parts = assembleParts(settings);
-  const { paths } = parts;
-  for (const { name } of await loadRecords(paths)) await removeContainer(parts, name);
-  await removeOrphans(parts, new Set());
-  await parts.network.tearDown();
-  await parts.cgroups.remove(`/${cgroupParent(parts.prefix)}`);
-  for (const directory of [paths.root, paths.run]) {
-    await unmountBelow(directory);
-    await rm(directory, { recursive: true, force: true });
   }
 }

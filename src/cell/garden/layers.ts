@@ -1,19 +1,20 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { chmod, chown, lstat, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chown, lstat, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { receive } from './archives.ts';
-import { type ContainerParts, cgroupPath, runtimeId } from './container.ts';
 import type { ContainerLimits, Layer } from './garden.ts';
 import { mountsBelow, unmountBelow } from './mounts.ts';
 import { runtimeSpec } from './oci-spec.ts';
+import { type ContainerParts, cgroupPath, runtimeId } from './parts.ts';
 import { readJson, writeJson } from './records.ts';
 import { removeContainer } from './removal.ts';
-import { mountRootFilesystem } from './rootfs.ts';
+import { makeGate, mountRootFilesystem } from './rootfs.ts';
 import type { SeccompProfile } from './seccomp.ts';
 import { VCAP } from './settings.ts';
+import { together } from './together.ts';
 import { openIdMap } from './user-namespaces.ts';
 import { createVolume } from './volume.ts';
 
@@ -125,16 +126,15 @@ export class LayerCache {
     const files = paths.container(name);
     const volume = join(directory, 'volume');
     await mkdir(files.directory, { mode: 0o700 });
-    await mkdir(files.rootfs, { recursive: true, mode: 0o710 });
-    await chown(files.gate, 0, uidRangeBase);
-    await chmod(files.gate, 0o710);
-    const [map] = await Promise.all([
-      openIdMap(0, uidRangeBase),
+    using maps = new DisposableStack();
+    const idMap = async () => maps.use(await openIdMap(0, uidRangeBase)).descriptor;
+    const [userNamespace] = await together([
+      idMap(),
       createVolume(join(directory, 'volume.img'), volume, this.#limits.diskBytes),
+      makeGate(files, uidRangeBase),
     ]);
-    using stackMap = map;
     await mountRootFilesystem({
-      lowers: [{ path: paths.stack(stack), userNamespace: stackMap.descriptor }],
+      lowers: [{ path: paths.stack(stack), userNamespace }],
       volume,
       mountPoint: files.rootfs,
       owner: uidRangeBase,

@@ -1,10 +1,12 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { CupolaError } from '../../kit/errors.ts';
 import type { BindMount, ContainerLimits, ProcessSpec } from './garden.ts';
 import type { SeccompProfile } from './seccomp.ts';
 import { UID_RANGE, VCAP } from './settings.ts';
 
 /** Where catatonit stands inside of a container. */
 const INIT = '/dev/init';
+/** A static binary, since it runs inside of any stack. */
 const CATATONIT = '/usr/bin/catatonit';
 
 /** What root inside of a container may: prepare files and become vcap. An app has no capability at all. */
@@ -65,6 +67,11 @@ export function runtimeSpec(options: RuntimeSpecOptions) {
       sysctl: { 'net.ipv6.conf.all.disable_ipv6': '1', 'net.ipv6.conf.default.disable_ipv6': '1' },
     },
   };
+}
+
+/** Throws `engine_missing`. */
+export function checkInit(): void {
+  if (!existsSync(CATATONIT)) throw new CupolaError('engine_missing', 'catatonit is not installed');
 }
 
 /** Root's uid, so that no app can signal or trace it, and no capability. */

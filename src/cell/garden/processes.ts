@@ -6,6 +6,7 @@ import type { ContainerProcess, ProcessSpec } from './garden.ts';
 import { processSpec } from './oci-spec.ts';
 import { readJson, writeJson } from './records.ts';
 import { processFiles, type Runtime, type StartedProcess } from './runtime.ts';
+import { together } from './together.ts';
 
 export interface ExitResult {
   exitCode: number;
@@ -120,7 +121,7 @@ export async function startProcess(options: {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await writeFile(files.spec, JSON.stringify(processSpec(spec)), { mode: 0o600 });
   try {
-    const [outOfMemoryKills, started] = await Promise.all([
+    const [outOfMemoryKills, started] = await together([
       countKills(),
       options.runtime.exec(options.containerId, spec.id, directory),
     ]);

@@ -2,10 +2,11 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { identify, isAlive, signal, terminate } from '../../kit/process.ts';
-import { type ContainerParts, cgroupParent, cgroupPath, runtimeId } from './container.ts';
 import { unmountBelow } from './mounts.ts';
+import { type ContainerParts, cgroupParent, cgroupPath, runtimeId } from './parts.ts';
 import { type ContainerRecord, readJson } from './records.ts';
 import { processFiles } from './runtime.ts';
+import { together } from './together.ts';
 
 const KILL_WAIT_MS = 5000;
 
@@ -24,7 +25,7 @@ export async function removeContainer(
   const killed = await kill(record);
   await whenKilled();
   const number = Number(name);
-  await Promise.all([
+  await together([
     removeFromRuntime(parts, name, killed),
     Number.isInteger(number) && number > 0 ? parts.network.remove(number) : null,
   ]);

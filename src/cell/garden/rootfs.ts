@@ -1,6 +1,8 @@
-import { chown, mkdir, mkdtemp, rm, rmdir } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bindMapped, MOUNT, mount, unmount } from './kernel.ts';
+import type { ContainerPaths } from './paths.ts';
+import { together } from './together.ts';
 
 /** A read-only tree and the descriptor of the user namespace that maps its owners into the container's range. */
 export interface LowerTree {
@@ -24,7 +26,7 @@ export async function mountRootFilesystem(options: {
   const upper = join(options.volume, 'upper');
   const work = join(options.volume, 'work');
   await mkdir(options.scratchDirectory, { recursive: true, mode: 0o700 });
-  const [scratch] = await Promise.all([
+  const [scratch] = await together([
     mkdtemp(join(options.scratchDirectory, 'l-')),
     mkdir(upper, { mode: 0o755 }),
     mkdir(work, { mode: 0o700 }),
@@ -45,6 +47,13 @@ export async function mountRootFilesystem(options: {
   } finally {
     await removeScratch(scratch, bound);
   }
+}
+
+/** Only this container's root may walk through; other users of the machine see nothing of it. */
+export async function makeGate(files: ContainerPaths, uidBase: number): Promise<void> {
+  await mkdir(files.rootfs, { recursive: true, mode: 0o710 });
+  await chown(files.gate, 0, uidBase);
+  await chmod(files.gate, 0o710);
 }
 
 async function removeScratch(scratch: string, bound: readonly string[]): Promise<void> {

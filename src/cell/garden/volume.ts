@@ -1,6 +1,7 @@
 import { mkdir, open, statfs } from 'node:fs/promises';
 import { run } from '../../kit/process.ts';
 import { mountImage } from './kernel.ts';
+import { together } from './together.ts';
 
 const MIB = 1024 * 1024;
 
@@ -9,7 +10,7 @@ const MIB = 1024 * 1024;
  * Without journal, because nothing in it outlives a crash of the machine.
  */
 export async function createVolume(image: string, mountPoint: string, bytes: number): Promise<void> {
-  await Promise.all([formatImage(image, bytes), mkdir(mountPoint, { recursive: true, mode: 0o700 })]);
+  await together([formatImage(image, bytes), mkdir(mountPoint, { recursive: true, mode: 0o700 })]);
   mountImage(image, mountPoint);
 }
 

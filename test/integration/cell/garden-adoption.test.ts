@@ -5,7 +5,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { describe, test } from 'node:test';
-import { teardownGarden } from '../../../src/cell/garden/create-garden.ts';
+import { teardownGarden } from '../../../src/cell/garden/teardown.ts';
 import { run } from '../../../src/kit/process.ts';
 import { tar } from '../../support/archives.ts';
 import { containerSpec, GARDEN_SKIP, runShell, shell, startTestGarden, type TestGarden } from '../../support/garden.ts';

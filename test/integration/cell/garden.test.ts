@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { mountsBelow } from '../../../src/cell/garden/mounts.ts';
+import type { EgressRule } from '../../../src/contracts/gen/diego_pb.js';
 import { containerSpec, GARDEN_SKIP, runShell, shell, startTestGarden, type TestGarden } from '../../support/garden.ts';
 
 describe('garden', { skip: GARDEN_SKIP }, () => {
@@ -44,6 +47,12 @@ describe('garden', { skip: GARDEN_SKIP }, () => {
     await assert.rejects(t.garden.create(containerSpec('broken', { layers: [{ key: 'absent' }] })), {
       code: 'layer_missing',
     });
+    const egressRules = [{ protocol: 'gre', destination: 'x', ports: '', type: 0, code: 0, log: false } as EgressRule];
+    await assert.rejects(t.garden.create(containerSpec('broken', { egressRules })), { code: 'invalid_egress_rule' });
+    const binds = [{ source: '/nonexistent', destination: '/etc/x' }];
+    await assert.rejects(t.garden.create(containerSpec('broken', { binds })), { code: 'container_runtime_failed' });
+    assert.deepEqual(await readdir(join(t.settings.rootDirectory, 'containers')), []);
+    assert.deepEqual(mountsBelow(t.settings.rootDirectory), [t.settings.rootDirectory]);
     const container = await t.garden.create(containerSpec('broken'));
     assert.equal((await runShell(container, 'echo works')).output, 'works\n');
     await t.garden.destroy('broken');
