@@ -123,6 +123,24 @@ describe('garden network', { skip: GARDEN_SKIP }, () => {
     user: 'vcap' as const,
   };
 
+  test('a host service that is named in the settings can be reached, and no other', async () => {
+    const own = (await run('hostname', ['-I'])).split(' ')[0]!;
+    const network = {
+      range: '10.231.13.0/24',
+      gateway: GATEWAY,
+      mtu: 1450,
+      hostServices: [{ address: own, port: hostPort }],
+    };
+    const open = await startTestGarden('tgm', '10.231.13.0/24', { network });
+    try {
+      const container = await open.garden.create(containerSpec('guest'));
+      assert.equal(await dial(container, own, hostPort), 'open');
+      assert.equal(await dial(container, GATEWAY, hostPort), 'refused');
+    } finally {
+      await open.stop();
+    }
+  });
+
   test('the host reaches a container, as its proxy must', async () => {
     const two = await t.garden.create(containerSpec('serving'));
     await two.run(listener);
