@@ -46,6 +46,7 @@ export interface AccessLogEntry {
   uri: string;
   referer: string;
   userAgent: string;
+  /** As the app sees it: what the client sent and the client's own address. */
   forwardedFor: string;
 }
 
@@ -63,6 +64,7 @@ export function parseAccessLog(line: string): AccessLogEntry | null {
   };
   const text = (index: number): string => decodeText(word(index));
   const server = word(11);
+  const remote = word(10);
   return {
     answeredAtMs: number(1) / 1000,
     responseTimeMs: number(2),
@@ -70,7 +72,7 @@ export function parseAccessLog(line: string): AccessLogEntry | null {
     status: number(7),
     bytesReceived: number(8),
     bytesSent: number(9),
-    remote: word(10),
+    remote,
     instanceGuid: server.startsWith('<') ? '' : server,
     backend: word(12),
     requestId: word(13),
@@ -82,7 +84,7 @@ export function parseAccessLog(line: string): AccessLogEntry | null {
     uri: text(19),
     referer: text(20),
     userAgent: text(21),
-    forwardedFor: text(22),
+    forwardedFor: [text(22), remote.replace(/:\d+$/, '')].filter(Boolean).join(', '),
   };
 }
 

@@ -151,7 +151,6 @@ ${http}  unique-id-format %[uuid()]
   http-request set-log-level silent if system_host
   http-request redirect location https://%[var(txn.host)]${authority}%[pathq] code 308 if system_host !{ ssl_fc } { method GET HEAD }
   http-request deny deny_status 403 content-type text/plain string "403 Forbidden: HTTPS is required\\n" if system_host !{ ssl_fc }
-  use_backend control if system_host
 
   # --- route: the host with its longest path, then wildcards from the nearest parent
   http-request set-var(txn.path) path,lower
@@ -168,6 +167,7 @@ ${wildcards}
   http-request set-var(txn.srv) var(txn.key),map_str(${instancesMapOf(settings)}) if !system_host instance_wanted
   http-request return status 400 content-type text/plain hdr X-Cf-Routererror unknown_route lf-string "400 Bad Request: Requested instance ('%[req.fhdr(X-CF-App-Instance)]') does not exist for route ('%[var(txn.host)]')\\n" if !system_host instance_wanted !{ var(txn.srv) -m found }
   http-request set-var(txn.srv) req.cook(__VCAP_ID__) if !instance_wanted { req.cook(JSESSIONID) -m found } { req.cook(__VCAP_ID__) -m found }
+  use_backend control if system_host
   use_backend %[var(txn.be)]
 
   http-after-response set-header X-Vcap-Request-Id %[unique-id]

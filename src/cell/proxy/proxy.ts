@@ -44,10 +44,13 @@ export interface CellProxyOptions {
   intervalMs?: number;
 }
 
-/** Writes configuration and files for HAProxy to start from. To be called before each start of the cell's HAProxy. */
+/**
+ * Writes the configuration, and the empty files a first start needs. To be called before each start of the cell's HAProxy;
+ * what is registered it leaves alone, since the cell may be writing it.
+ */
 export async function prepareCellProxy(settings: CellProxySettings): Promise<{ configFile: string }> {
   await mkdir(settings.runDirectory, { recursive: true, mode: 0o755 });
-  await new ProxyStore(settings).load();
+  await new ProxyStore(settings).create();
   const configFile = `${settings.runDirectory}/haproxy.cfg`;
   await writeFile(configFile, renderCellProxyConfig(settings), { mode: 0o644 });
   return { configFile };

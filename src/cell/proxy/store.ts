@@ -35,10 +35,19 @@ export class ProxyStore {
     return this.#targets;
   }
 
-  /** Reads what is registered, forgets what has no usable certificate, and writes the files anew. */
-  async load(): Promise<void> {
+  /** Makes what is missing for an empty start. */
+  async create(): Promise<void> {
     await mkdir(certificateDirectoryOf(this.#settings), { recursive: true, mode: 0o750 });
     await this.#own(certificateDirectoryOf(this.#settings));
+    for (const path of [targetsMapOf(this.#settings), certificateListOf(this.#settings)]) {
+      await writeFile(path, '', { mode: 0o640, flag: 'a' });
+      await this.#own(path);
+    }
+  }
+
+  /** Reads what is registered, forgets what has no usable certificate, and writes the files anew. */
+  async load(): Promise<void> {
+    await this.create();
     const map = await readFile(targetsMapOf(this.#settings), 'utf8').catch(() => '');
     for (const line of map.split('\n').filter(Boolean)) {
       const target = parseTarget(line);
