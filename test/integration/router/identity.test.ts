@@ -86,6 +86,25 @@ test('a name that is no instance of the cell gets no certificate at all', async 
   assert.ok('error' in answer);
 });
 
+test('the client these tests use could speak TLS 1.1, if it were let', async () => {
+  const { cert, key } = path.pki.front;
+  const anything = { minVersion: 'TLSv1', ciphers: 'ALL:@SECLEVEL=0' } as const;
+  const { createServer } = await import('node:tls');
+  const server = createServer({ cert, key, ...anything }, (socket) => socket.end());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  const port = typeof address === 'object' && address ? address.port : 0;
+  const answer = await handshake({
+    host: '127.0.0.1',
+    port,
+    rejectUnauthorized: false,
+    maxVersion: 'TLSv1.1',
+    ...anything,
+  });
+  assert.equal('protocol' in answer && answer.protocol, 'TLSv1.1');
+  server.close();
+});
+
 test('TLS-04, TLS-05: TLS 1.1 and suites outside the list are refused on both listeners', async () => {
   for (const [port, servername] of [
     [path.httpsPort, 'app.cupola.test'],
