@@ -139,8 +139,11 @@ ${http}  unique-id-format %[uuid()]
   http-request set-header X-Request-Start %[date(0,ms)]
   http-request del-header X-Forwarded-Client-Cert
   # A hop-by-hop list that names other headers would have the app's server strip them (SECURITY-TESTS 2).
-  http-request set-var(txn.upgrade) bool(true) if { req.hdr(connection) -i -m str upgrade }
+  # An upgrade to HTTP/2 in the clear would open a tunnel in which nothing is looked at.
+  http-request set-var(txn.upgrade) bool(true) if { req.hdr(connection) -i -m str upgrade } !{ req.hdr(upgrade) -i -m str h2c }
   http-request del-header Connection
+  http-request del-header Upgrade unless { var(txn.upgrade) -m bool }
+  http-request del-header HTTP2-Settings
   http-request set-header Connection upgrade if { var(txn.upgrade) -m bool }
   option forwardfor
   http-request set-var(txn.proto) req.hdr(x-forwarded-proto)

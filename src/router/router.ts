@@ -34,6 +34,9 @@ export interface RouterStatus {
   convergedAt: Date | null;
   /** Why the last round did not succeed. */
   problem: string | null;
+  /** False while the routes are those of before. */
+  bbsAnswers: boolean;
+  /** Routes that are not served, with the reason. */
   refused: string[];
   accessLog: { queued: number; dropped: number; unreadable: number };
 }
@@ -70,6 +73,8 @@ export function createRouter(options: RouterOptions): Router {
   let refused: string[] = [];
   let convergedAt: Date | null = null;
   let problem: string | null = null;
+  let listening = false;
+  let bbsAnswers = true;
   let soon: NodeJS.Timeout | undefined;
   let unsubscribe: (() => void) | undefined;
 
@@ -99,7 +104,7 @@ export function createRouter(options: RouterOptions): Router {
       convergedAt = new Date();
       if (problem !== null) log.info('the router is reconciled again');
       problem = null;
-      if (draining > 0) again(null);
+      if (draining > 0 || !bbsAnswers) again(null);
     } catch (error) {
       again(messageOf(error));
     }
@@ -124,9 +129,11 @@ export function createRouter(options: RouterOptions): Router {
         occupied,
       });
     } catch (error) {
-      log.warn('the BBS gave no routing table; the routes stay', { error: messageOf(error) });
+      if (bbsAnswers) log.warn('the BBS gave no routing table; the routes stay', { error: messageOf(error) });
+      bbsAnswers = false;
       return;
     }
+    bbsAnswers = true;
     for (const entry of state.refused) if (!refused.includes(entry)) log.warn('not routed', { entry });
     refused = state.refused;
     remember(state.instances);
@@ -135,6 +142,9 @@ export function createRouter(options: RouterOptions): Router {
     persisted = text;
     table = state.table;
     known = true;
+    // Only now: a line that waited in HAProxy's ring needs to find its app.
+    if (!listening) await accessLog.start();
+    listening = true;
   }
 
   function remember(instances: ReadonlyMap<string, InstanceOwner>): void {
@@ -149,7 +159,6 @@ export function createRouter(options: RouterOptions): Router {
       if (read.problem) log.warn('the routes of before could not be read', { problem: read.problem });
       table = read.table;
       known = read.found;
-      await accessLog.start();
       unsubscribe = bus.subscribe(SUBJECTS.diego, () => reconciler.wake());
       reconciler.start();
     },
@@ -164,6 +173,7 @@ export function createRouter(options: RouterOptions): Router {
       instances: table.pools.reduce((count, pool) => count + pool.servers.length, 0),
       convergedAt,
       problem,
+      bbsAnswers,
       refused,
       accessLog: accessLog.status(),
     }),

@@ -24,9 +24,13 @@ export async function haproxyAccount(): Promise<{ uid: number; gid: number } | n
 }
 
 /** Starts HAProxy as the supervisor does: in the foreground, without root, with one capability. Ready when its socket answers. */
-export async function startHaproxy(configFile: string, socket: string): Promise<TestHaproxy> {
+export async function startHaproxy(
+  configFile: string,
+  socket: string,
+  more: readonly string[] = [],
+): Promise<TestHaproxy> {
   const account = await haproxyAccount();
-  const command = ['haproxy', '-db', '-f', configFile];
+  const command = ['haproxy', '-db', '-f', configFile, ...more];
   const privileges = account
     ? [
         'setpriv',

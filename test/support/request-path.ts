@@ -139,14 +139,15 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
   const bus = new LocalBus();
   const servers: Server[] = [];
 
-  const startRouterProxy = async () =>
-    startHaproxy((await prepareRouter(settings)).configFile, settings.sockets.driver);
+  const startRouterProxy = async (more: readonly string[] = []) =>
+    startHaproxy((await prepareRouter(settings)).configFile, settings.sockets.driver, more);
   const startCellProxyEngine = async () =>
     startHaproxy((await prepareCellProxy(cellSettings)).configFile, cellSettings.socket);
   const engines: { router: TestHaproxy; cell: TestHaproxy } = {
     router: await startRouterProxy(),
     cell: await startCellProxyEngine(),
   };
+  const replaced: TestHaproxy[] = [];
   const startDriver = async () => {
     const router = createRouter({
       settings,
@@ -234,6 +235,12 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
     async restartRouterProxy() {
       engines.router = await startRouterProxy();
     },
+    /** A new process takes the listeners over; the old one ends when its connections have. */
+    async replaceRouterProxy() {
+      const old = engines.router;
+      engines.router = await startRouterProxy(['-x', settings.sockets.admin, '-sf', String(old.pid)]);
+      replaced.push(old);
+    },
     async restartCellProxyEngine() {
       engines.cell = await startCellProxyEngine();
     },
@@ -252,6 +259,7 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
       await router.close();
       await cell.close();
       await bus.close();
+      for (const old of replaced) await old.kill('SIGKILL');
       await engines.router.kill('SIGKILL');
       await engines.cell.kill('SIGKILL');
       for (const server of servers) {

@@ -152,6 +152,16 @@ test('routes that came from the files change and end like any other', async () =
   assert.equal((await ask()).status, 404);
 });
 
+test('a router is replaced under load without a failed request, and keeps following the table', async () => {
+  await path.setRoutes(app('one', 'two'));
+  const stop = loop();
+  await path.replaceRouterProxy();
+  await path.setRoutes(app('three'));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.deepEqual((await stop()).failures, []);
+  assert.equal((await ask()).body, 'three');
+});
+
 test('a cell proxy that is killed serves every registered instance again, new certificate included', async () => {
   await path.setRoutes(app('one', 'two'));
   const { cert, key } = await path.pki.instance('inst-one');

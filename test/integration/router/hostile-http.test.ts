@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
 import { after, before, test } from 'node:test';
 import { connect } from 'node:tls';
 import { ask as send, sendRaw } from '../../support/http-client.ts';
@@ -173,6 +175,48 @@ test('a websocket passes in both directions', async () => {
   );
   assert.match(answer, /^HTTP\/1\.1 101 /);
   assert.match(answer, /ping-through-the-tunnel$/);
+});
+
+test('an upgrade to HTTP/2 in the clear is not passed on', async () => {
+  await raw(
+    `GET /h2c HTTP/1.1\r\n${HOST}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n`,
+  );
+  const { headers } = seen.findLast(({ url }) => url === '/h2c')!;
+  assert.equal(headers.upgrade, undefined);
+  assert.equal(headers['http2-settings'], undefined);
+});
+
+test('a websocket over HTTP/2 (RFC 8441) passes as well', async () => {
+  const session = connectHttp2(`https://app.cupola.test:${path.httpsPort}`, {
+    host: '127.0.0.1',
+    ca: path.pki.routerRoot.cert,
+    createConnection: () =>
+      connect({
+        host: '127.0.0.1',
+        port: path.httpsPort,
+        servername: 'app.cupola.test',
+        ca: path.pki.routerRoot.cert,
+        ALPNProtocols: ['h2'],
+      }),
+  });
+  await once(session, 'remoteSettings');
+  const stream = session.request(
+    {
+      ':method': 'CONNECT',
+      ':protocol': 'websocket',
+      ':path': '/ws',
+      ':scheme': 'https',
+      ':authority': 'app.cupola.test',
+      'sec-websocket-version': '13',
+    },
+    { endStream: false },
+  );
+  const [headers] = await once(stream, 'response');
+  assert.equal(headers[':status'], 200);
+  stream.write('over h2');
+  const [data] = await once(stream, 'data');
+  assert.equal(String(data), 'over h2');
+  session.destroy();
 });
 
 test('SECURITY-TESTS 11: an upgrade the app refuses leaves no tunnel', async () => {

@@ -4,13 +4,11 @@ import { ask as send } from '../../support/http-client.ts';
 import { type RequestPath, startRequestPath } from '../../support/request-path.ts';
 
 let path: RequestPath;
-const hits: Record<string, number> = {};
 
 before(async () => {
   path = await startRequestPath({ firstPort: 21200, prefix: 'router-routes' });
   for (const name of ['one', 'two', 'three', 'api', 'deep', 'wild']) {
     const { port } = await path.startBackend((request, response) => {
-      hits[name] = (hits[name] ?? 0) + 1;
       if (request.url === '/session') response.setHeader('Set-Cookie', 'JSESSIONID=abc; Path=/');
       response.setHeader('X-Seen', JSON.stringify(request.headers));
       response.end(name);
