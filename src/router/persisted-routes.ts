@@ -1,6 +1,7 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf } from '../kit/errors.ts';
+import { CupolaError, messageOf } from '../kit/errors.ts';
 import {
   EMPTY_ROUTE_TABLE,
   isRouteKey,
@@ -11,6 +12,7 @@ import {
 } from './route-table.ts';
 
 const FILE = 'routes.json';
+const MAX_BYTES = 256 * 1024 * 1024;
 
 /** Writes what is wanted before HAProxy is told, so that a HAProxy that starts later has it too, with control away. */
 export async function persistRoutes(stateDirectory: string, table: RouteTable): Promise<void> {
@@ -29,14 +31,20 @@ export async function readPersistedRoutes(
   stateDirectory: string,
   poolSize: number,
 ): Promise<{ table: RouteTable; found: boolean; problem?: string }> {
-  let parsed: unknown;
+  let text: string;
   try {
-    parsed = JSON.parse(await readFile(join(stateDirectory, FILE), 'utf8'));
+    text = await readPlainFile(join(stateDirectory, FILE));
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
       return { table: EMPTY_ROUTE_TABLE, found: false };
 
     return { table: EMPTY_ROUTE_TABLE, found: false, problem: messageOf(error) };
+  }
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return { table: EMPTY_ROUTE_TABLE, found: false, problem: `${FILE} is not JSON` };
   }
   if (!isRecord(parsed) || !Array.isArray(parsed.pools) || !Array.isArray(parsed.routes)) {
     return { table: EMPTY_ROUTE_TABLE, found: false, problem: `${FILE} has not the expected shape` };
@@ -54,6 +62,19 @@ export async function readPersistedRoutes(
     routes.set(key, typeof slot === 'number' && pools.has(slot) ? slot : null);
   }
   return { table: { pools: [...pools.values()], routes }, found: true };
+}
+
+/** The reader may be root and the directory is not root's: no link is followed, and no pipe is waited for. */
+async function readPlainFile(path: string): Promise<string> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stat = await file.stat();
+    if (!stat.isFile() || stat.size > MAX_BYTES)
+      throw new CupolaError('bad_routes_file', `${FILE} is not a plain file`);
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
 }
 
 function readPool(value: unknown, poolSize: number): RoutePool | null {

@@ -38,10 +38,10 @@ export class ProxyStore {
   /** Makes what is missing for an empty start. */
   async create(): Promise<void> {
     await mkdir(certificateDirectoryOf(this.#settings), { recursive: true, mode: 0o750 });
-    await this.#own(certificateDirectoryOf(this.#settings));
+    await this.#share(certificateDirectoryOf(this.#settings));
     for (const path of [targetsMapOf(this.#settings), certificateListOf(this.#settings)]) {
       await writeFile(path, '', { mode: 0o640, flag: 'a' });
-      await this.#own(path);
+      await this.#share(path);
     }
   }
 
@@ -74,7 +74,7 @@ export class ProxyStore {
   }
 
   async putCertificate(instanceGuid: string, pem: string): Promise<void> {
-    await this.#replace(certificateFileOf(this.#settings, instanceGuid), pem, 0o600);
+    await this.#replace(certificateFileOf(this.#settings, instanceGuid), pem, 'own');
   }
 
   async remove(instanceGuid: string): Promise<void> {
@@ -87,19 +87,25 @@ export class ProxyStore {
     const guids = [...this.#targets.keys()];
     const list = guids.map((guid) => `${certificateListLine(this.#settings, guid)}\n`).join('');
     const map = targetEntries(this.#targets).map(([name, target]) => `${name} ${target}\n`);
-    await this.#replace(targetsMapOf(this.#settings), map.join(''), 0o640);
-    await this.#replace(certificateListOf(this.#settings), list, 0o640);
+    await this.#replace(targetsMapOf(this.#settings), map.join(''), 'share');
+    await this.#replace(certificateListOf(this.#settings), list, 'share');
   }
 
-  async #replace(path: string, text: string, mode: number): Promise<void> {
+  /** Keys are HAProxy's own, lists it may read. */
+  async #replace(path: string, text: string, access: 'own' | 'share'): Promise<void> {
     await rm(`${path}.new`, { force: true });
-    await writeFile(`${path}.new`, text, { mode, flag: 'wx' });
-    await this.#own(`${path}.new`);
+    await writeFile(`${path}.new`, text, { mode: access === 'own' ? 0o600 : 0o640, flag: 'wx' });
+    if (access === 'own') await this.#own(`${path}.new`);
+    else await this.#share(`${path}.new`);
     await rename(`${path}.new`, path);
   }
 
   async #own(path: string): Promise<void> {
     if (this.#settings.account) await chown(path, this.#settings.account.uid, this.#settings.account.gid);
+  }
+
+  async #share(path: string): Promise<void> {
+    if (this.#settings.account) await chown(path, -1, this.#settings.account.gid);
   }
 }
 

@@ -89,6 +89,10 @@ test('a certificate rotates under load without a failed request', async () => {
     await new Promise((resolve) => setTimeout(resolve, 80));
   }
   assert.deepEqual((await stop()).failures, []);
+  assert.deepEqual(
+    path.lines.filter((line) => line.includes('did not take a change')),
+    [],
+  );
 });
 
 test('a router that is killed serves the routes again from its files, with control away', async () => {

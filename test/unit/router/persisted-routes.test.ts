@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { persistRoutes, readPersistedRoutes } from '../../../src/router/persisted-routes.ts';
 import type { RouteTable } from '../../../src/router/route-table.ts';
@@ -56,6 +56,11 @@ test('values that would become configuration are left out, and a broken file is 
     );
     writeFileSync(`${directory.path}/routes.json`, '{');
     assert.ok((await readPersistedRoutes(directory.path, 10)).problem);
+    rmSync(`${directory.path}/routes.json`);
+    symlinkSync('/etc/passwd', `${directory.path}/routes.json`);
+    const { problem } = await readPersistedRoutes(directory.path, 10);
+    assert.match(problem ?? '', /ELOOP/);
+    assert.equal(problem?.includes('root:'), false);
   } finally {
     directory.remove();
   }
