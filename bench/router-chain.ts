@@ -1,6 +1,6 @@
 // Requests through the whole TLS chain (HTTPS → router → mutual TLS → cell proxy → app) beside one engine alone.
 // Run: node bench/router-chain.ts [seconds, default 4]. Needs wrk. Backend, engines and client share the machine's cores.
-import { accessSync } from 'node:fs';
+import { accessSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -32,8 +32,8 @@ async function measure(url: string, host: string): Promise<Figures> {
   const field = (pattern: RegExp) => pattern.exec(output)?.[1] ?? '?';
   return {
     requestsPerSecond: Number(field(/Requests\/sec:\s+([\d.]+)/)),
-    p50: field(/50%\s+(\S+)/),
-    p99: field(/99%\s+(\S+)/),
+    p50: field(/^\s+50%\s+(\S+)/m),
+    p99: field(/^\s+99%\s+(\S+)/m),
     errors: /(Non-2xx[^\n]*|Socket errors[^\n]*)/.exec(output)?.[1] ?? 'none',
   };
 }
@@ -42,6 +42,13 @@ function print(name: string, { requestsPerSecond, p50, p99, errors }: Figures): 
   console.log(
     `${name.padEnd(58)} ${requestsPerSecond.toFixed(0).padStart(8)} req/s   p50 ${p50.padStart(8)}   p99 ${p99.padStart(8)}   errors: ${errors}`,
   );
+}
+
+/** Processor time of a process so far, in microseconds; steadier than a rate on a machine that others use too. */
+function processorTime(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10_000; // USER_HZ is 100
 }
 
 function installed(path: string): boolean {
@@ -141,15 +148,26 @@ frontend app
   await peer.stop();
   const direct = await measure(`http://127.0.0.1:${FIRST_PORT + 8}/`, 'bench.cupola.test');
   print('the app alone, plain HTTP', direct);
-  const chain = await measure(url(path.httpsPort), 'bench.cupola.test');
+  const measureChain = async () => {
+    const { router, cell } = path.engines;
+    const before = [processorTime(router.pid), processorTime(cell.pid)] as const;
+    const figures = await measure(url(path.httpsPort), 'bench.cupola.test');
+    const requests = figures.requestsPerSecond * SECONDS;
+    const microseconds = (pid: number, start: number) => ((processorTime(pid) - start) / requests).toFixed(0);
+    const cpu = `router ${microseconds(router.pid, before[0])} us, cell proxy ${microseconds(cell.pid, before[1])} us of CPU a request`;
+    return { ...figures, cpu };
+  };
+  const chain = await measureChain();
   print('HTTPS → router → mutual TLS → cell proxy → app, 1 route', chain);
+  console.log(`  ${chain.cpu}`);
 
   const MANY = 10_000;
   const started = Date.now();
   await path.setRoutes(bench, ...Array.from({ length: MANY }, (_, index) => entry(`app-${index}.cupola.test`)));
   console.log(`${MANY} routes more were in place after ${Date.now() - started} ms`);
-  const many = await measure(url(path.httpsPort), 'bench.cupola.test');
+  const many = await measureChain();
   print(`the same with ${MANY + 1} routes`, many);
+  console.log(`  ${many.cpu}`);
 
   await path.until('the access log', () => path.router.status().accessLog.queued === 0, 20_000);
   console.log(`access log: ${path.envelopes.length} envelopes, ${JSON.stringify(path.router.status().accessLog)}`);

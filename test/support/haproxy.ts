@@ -44,6 +44,8 @@ export async function startHaproxy(
     : [];
   const [program = '', ...args] = [...privileges, ...command];
   const child: ChildProcess = spawn(program, args, { env: PLAIN_ENVIRONMENT, stdio: ['ignore', 'pipe', 'pipe'] });
+  const killWithTests = () => child.kill('SIGKILL'); // a test that breaks off leaves nothing behind
+  process.once('exit', killWithTests);
   let output = '';
   const take = (chunk: Buffer) => {
     output += chunk.toString();
@@ -67,6 +69,7 @@ export async function startHaproxy(
     kill: async (signal = 'SIGTERM') => {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);
       await ended;
+      process.off('exit', killWithTests);
     },
   };
 }

@@ -112,7 +112,7 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
     port: cellPort,
     routerCa: settings.certificates.platformCa,
     threads: 1,
-    maxConnections: 1000,
+    maxConnections: settings.maxConnections,
     socket: at('sockets/cell.sock'),
     account,
   };
