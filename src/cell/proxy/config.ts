@@ -1,0 +1,44 @@
+import { CIPHER_SUITES_TLS12, CIPHER_SUITES_TLS13 } from '../../kit/tls.ts';
+import { type CellProxySettings, certificateListOf, targetsMapOf } from './settings.ts';
+
+/**
+ * HAProxy's configuration as the cell's TLS terminator, in TCP mode: the certificate by SNI (the instance's GUID), the router's
+ * client certificate required (RTR-05, TLS-07), the container by a map. It may start without any instance, needs no root, and
+ * speaks whatever the app speaks: the bytes are not looked at.
+ */
+export function renderCellProxyConfig(settings: CellProxySettings): string {
+  return `global
+  nbthread ${settings.threads}
+  maxconn ${settings.maxConnections}
+  stats socket ${settings.socket} mode 600 level admin expose-fd listeners
+  stats timeout 60s
+  hard-stop-after 15m
+  tune.ssl.cachesize 20000
+  ssl-default-bind-options ssl-min-ver TLSv1.2
+  ssl-default-bind-ciphers ${CIPHER_SUITES_TLS12.join(':')}
+  ssl-default-bind-ciphersuites ${CIPHER_SUITES_TLS13.join(':')}
+
+defaults tcp
+  mode tcp
+  timeout connect 5s
+  timeout client 900s
+  timeout server 900s
+  # A websocket that one side closed must not stay.
+  timeout client-fin 30s
+  timeout server-fin 30s
+
+frontend cell from tcp
+  # strict-sni: a name that is no instance here gets no certificate, so the handshake fails.
+  bind ${settings.bindAddress}:${settings.port} ssl crt-list ${certificateListOf(settings)} strict-sni ca-file ${settings.routerCa} verify required
+  tcp-request content reject unless { ssl_c_s_dn(cn) -m str ${settings.routerName ?? 'router'} }
+  tcp-request content set-var(sess.target) ssl_fc_sni,lower,map_str(${targetsMapOf(settings)})
+  tcp-request content reject if !{ var(sess.target) -m found }
+  tcp-request content set-dst var(sess.target),field(1,|)
+  tcp-request content set-dst-port var(sess.target),field(2,|)
+  default_backend container
+
+backend container from tcp
+  retries 0
+  server container 0.0.0.0:0
+`;
+}

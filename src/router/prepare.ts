@@ -1,0 +1,26 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { renderRouterConfig, renderRouterMaps } from './config.ts';
+import { readPersistedRoutes } from './persisted-routes.ts';
+import { instancesMapOf, type RouterSettings, routesMapOf } from './settings.ts';
+
+/**
+ * Writes what HAProxy starts from: configuration and maps with the routes control wanted last. To be called by the
+ * supervisor before each start of HAProxy, so that a restart serves at once, with control away.
+ * Gives the configuration's path, and the problem where the routes could not be read (HAProxy then starts without any, and control brings them).
+ */
+export async function prepareRouter(settings: RouterSettings): Promise<{ configFile: string; problem?: string }> {
+  await mkdir(settings.runDirectory, { recursive: true });
+  const { table, problem } = await readPersistedRoutes(settings.stateDirectory, settings.poolSize);
+  const maps = renderRouterMaps(table);
+  const configFile = `${settings.runDirectory}/haproxy.cfg`;
+  await replaceFile(routesMapOf(settings), maps.routes);
+  await replaceFile(instancesMapOf(settings), maps.instances);
+  await replaceFile(configFile, renderRouterConfig(settings, table));
+  return problem === undefined ? { configFile } : { configFile, problem };
+}
+
+/** Readable by all: neither holds a secret. The directory's mode keeps others out. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, text, { mode: 0o644 });
+  await rename(`${path}.new`, path);
+}

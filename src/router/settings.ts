@@ -1,0 +1,74 @@
+import { CIPHER_SUITES_TLS12, CIPHER_SUITES_TLS13 } from '../kit/tls.ts';
+
+/** The accepted protocol and suites of the public listener; exactly these are offered (TLS-06, RTR-07). */
+export interface RouterTls {
+  minimumVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** OpenSSL names, TLS 1.2. */
+  ciphers: readonly string[];
+  /** TLS 1.3 names. */
+  cipherSuites: readonly string[];
+}
+
+/** TLS 1.2 or newer and the platform's short list, without configuration (TLS-04, TLS-05). */
+export const DEFAULT_ROUTER_TLS: RouterTls = {
+  minimumVersion: 'TLSv1.2',
+  ciphers: CIPHER_SUITES_TLS12,
+  cipherSuites: CIPHER_SUITES_TLS13,
+};
+
+/** What the supervisor, which starts HAProxy, and control, which drives it, both know of one router. Paths are absolute. */
+export interface RouterSettings {
+  /** Written before HAProxy starts and read by it: configuration and maps. Its account reads, only the supervisor writes. */
+  runDirectory: string;
+  /** Control's: the routes it wants, as data. HAProxy never reads it. */
+  stateDirectory: string;
+  bindAddress: string;
+  httpsPort: number;
+  /** Plain HTTP for apps; without it nothing listens in the clear. */
+  httpPort?: number;
+  certificates: {
+    /** The wildcard certificate with its chain and key, one PEM file. */
+    front: string;
+    /** The router's client certificate (common name `router`) with its key, one PEM file. */
+    client: string;
+    /** The root instances prove themselves under. */
+    instanceCa: string;
+    /** The root of control's certificate. */
+    platformCa: string;
+  };
+  /** Control's listener for the system hosts; its certificate must carry the name `control`. */
+  control: { address: string; port: number };
+  /** `api.<domain>` and so on: they lead to control and no app can have them. */
+  systemHosts: readonly string[];
+  /** How many different sets of apps can have routes at a time. 2,000 cost 32 MB. */
+  poolSize: number;
+  threads: number;
+  maxConnections: number;
+  tls?: RouterTls;
+  /** The Unix socket on which control takes the access log. */
+  logSocket: string;
+  sockets: {
+    /** For the supervisor: hands over listening sockets when HAProxy is replaced. */
+    admin: string;
+    /** For control: changes servers and maps. */
+    driver: string;
+    /** Group that may use the driver's socket. HAProxy's account must be in it, or the directory be set-group-id. */
+    driverGroup?: string;
+  };
+}
+
+export function routesMapOf(settings: Pick<RouterSettings, 'runDirectory'>): string {
+  return `${settings.runDirectory}/routes.map`;
+}
+
+export function instancesMapOf(settings: Pick<RouterSettings, 'runDirectory'>): string {
+  return `${settings.runDirectory}/instances.map`;
+}
+
+/** The value of a route that has no running instance. */
+export const NO_ENDPOINTS = 'none';
+
+/** A slot of the pool, by number, as HAProxy's backend. */
+export function backendName(slot: number): string {
+  return `be-${String(slot).padStart(5, '0')}`;
+}

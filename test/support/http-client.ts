@@ -1,0 +1,74 @@
+import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { type ConnectionOptions, connect } from 'node:tls';
+
+export interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+export interface Ask {
+  host: string;
+  port: number;
+  path?: string;
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
+  /** PEM of the router's root; without it the request goes in the clear. */
+  ca?: string;
+  agent?: Agent | HttpsAgent;
+}
+
+/** One request to 127.0.0.1 under a host's name, with the certificate checked for that name. */
+export function ask({ host, port, path = '/', method = 'GET', headers = {}, body, ca, agent }: Ask): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  const common = { host: '127.0.0.1', port, path, method, headers: { host, ...headers } };
+  const request =
+    ca === undefined
+      ? httpRequest({ ...common, agent: agent ?? new Agent() })
+      : httpsRequest({ ...common, servername: host, ca, agent: agent ?? new HttpsAgent() });
+  request.on('error', reject);
+  request.on('response', (response) => {
+    const chunks: Buffer[] = [];
+    response.on('data', (chunk: Buffer) => chunks.push(chunk));
+    response.on('error', reject);
+    response.on('end', () =>
+      resolve({
+        status: response.statusCode ?? 0,
+        headers: response.headers,
+        body: Buffer.concat(chunks).toString('utf8'),
+      }),
+    );
+  });
+  request.setTimeout(20_000, () => request.destroy(new Error('no answer in 20 s')));
+  request.end(body);
+  return promise;
+}
+
+/** Sends bytes over TLS and gives everything that comes back until the peer closes or is silent for `quietMs`. */
+export function sendRaw(options: ConnectionOptions, text: string, quietMs = 400): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let received = '';
+  const socket = connect(options, () => socket.write(text));
+  socket.setTimeout(quietMs, () => socket.destroy());
+  socket.on('data', (chunk) => {
+    received += chunk.toString('latin1');
+  });
+  socket.on('error', (error) => (received === '' ? reject(error) : socket.destroy()));
+  socket.on('close', () => resolve(received));
+  return promise;
+}
+
+/** Whether a TLS handshake succeeds, and with which protocol and suite. */
+export function handshake(
+  options: ConnectionOptions,
+): Promise<{ protocol: string; cipher: string } | { error: string }> {
+  const { promise, resolve } = Promise.withResolvers<{ protocol: string; cipher: string } | { error: string }>();
+  const socket = connect(options, () => {
+    resolve({ protocol: socket.getProtocol() ?? '', cipher: socket.getCipher().name });
+    socket.end();
+  });
+  socket.on('error', (error) => resolve({ error: error.message }));
+  return promise;
+}

@@ -1,0 +1,272 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
+import { createCellProxy } from '../../src/cell/proxy/index.ts';
+import { prepareCellProxy } from '../../src/cell/proxy/proxy.ts';
+import type { CellProxySettings } from '../../src/cell/proxy/settings.ts';
+import {
+  Bbs,
+  OwnerSchema,
+  RouteEndpointSchema,
+  type RouteEntry,
+  RouteEntrySchema,
+  RouteSchema,
+  RoutingTableResponseSchema,
+} from '../../src/contracts/gen/diego_pb.js';
+import { type Envelope, Ingress } from '../../src/contracts/gen/loggregator_pb.js';
+import { LocalBus, SUBJECTS } from '../../src/kit/bus.ts';
+import { serveHosts } from '../../src/kit/http.ts';
+import { Logger } from '../../src/kit/log.ts';
+import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
+import { createRouter, prepareRouter, type RouterSettings } from '../../src/router/index.ts';
+import {
+  createTestPki,
+  haproxyAccount,
+  makeDirectory,
+  startHaproxy,
+  type TestHaproxy,
+  temporaryDirectory,
+  writePem,
+} from './haproxy.ts';
+
+export interface AppEntry {
+  host: string;
+  path?: string;
+  app?: string;
+  protocol?: string;
+  /** Instance GUID → index; where it is reached is the cell proxy unless `port` says otherwise. */
+  instances: { guid: string; index: number; port?: number }[];
+}
+
+export function routeEntry({ host, path = '', app = 'app', protocol = 'http1', instances }: AppEntry, port: number) {
+  return create(RouteEntrySchema, {
+    route: create(RouteSchema, { guid: `route-${host}${path}`, host, path, port: 8080, protocol }),
+    owner: create(OwnerSchema, {
+      appGuid: `${app}-guid`,
+      appName: app,
+      spaceGuid: 'space-guid',
+      spaceName: 'space',
+      organizationGuid: 'org-guid',
+      organizationName: 'org',
+      processGuid: `${app}-guid`,
+      processType: 'web',
+    }),
+    endpoints: instances.map(({ guid, index, port: own }) =>
+      create(RouteEndpointSchema, { instanceGuid: guid, index, address: '127.0.0.1', port: own ?? port }),
+    ),
+  });
+}
+
+export interface RequestPathOptions {
+  /** The first of four ports. */
+  firstPort: number;
+  prefix: string;
+  changeSettings?: (settings: RouterSettings) => RouterSettings;
+}
+
+export type RequestPath = Awaited<ReturnType<typeof startRequestPath>>;
+
+/** Router, cell proxy and everything between, real but for the BBS and loggregator, which are tables in memory. */
+export async function startRequestPath({ firstPort, prefix, changeSettings }: RequestPathOptions) {
+  const domain = 'cupola.test';
+  const directory = temporaryDirectory(prefix);
+  const account = (await haproxyAccount()) ?? { uid: process.getuid!(), gid: process.getgid!() };
+  const pki = await createTestPki(domain);
+  const at = (name: string) => join(directory.path, name);
+  const me = process.getuid!();
+  const [httpsPort, httpPort, controlPort, cellPort] = [firstPort, firstPort + 1, firstPort + 2, firstPort + 3];
+  await makeDirectory(directory.path, me, account.gid, 0o710);
+  await makeDirectory(at('router'), me, account.gid, 0o750);
+  await makeDirectory(at('state'), me, process.getgid!(), 0o700);
+  await makeDirectory(at('sockets'), account.uid, process.getgid!(), 0o2710);
+  await makeDirectory(at('log'), me, account.gid, 0o2710);
+  await makeDirectory(at('pki'), me, account.gid, 0o750);
+  await makeDirectory(at('cell'), me, account.gid, 0o750);
+  const pem = (name: string, value: Parameters<typeof writePem>[2]) => writePem(at('pki'), name, value, account.uid);
+
+  const standard: RouterSettings = {
+    runDirectory: at('router'),
+    stateDirectory: at('state'),
+    bindAddress: '127.0.0.1',
+    httpsPort,
+    httpPort,
+    certificates: {
+      front: await pem('front.pem', pki.front),
+      client: await pem('router.pem', pki.router),
+      instanceCa: await pem('instance-ca.crt', pki.instanceRoot.cert),
+      platformCa: await pem('platform-ca.crt', pki.platformRoot.cert),
+    },
+    control: { address: '127.0.0.1', port: controlPort },
+    systemHosts: [`api.${domain}`, `uaa.${domain}`],
+    poolSize: 50,
+    threads: 1,
+    maxConnections: 1000,
+    logSocket: at('log/access.sock'),
+    sockets: { admin: at('sockets/admin.sock'), driver: at('sockets/driver.sock') },
+  };
+  const settings = changeSettings?.(standard) ?? standard;
+  const cellSettings: CellProxySettings = {
+    runDirectory: at('cell'),
+    bindAddress: '127.0.0.1',
+    port: cellPort,
+    routerCa: settings.certificates.platformCa,
+    threads: 1,
+    maxConnections: settings.maxConnections,
+    socket: at('sockets/cell.sock'),
+    account,
+  };
+
+  const lines: string[] = [];
+  const log = new Logger('test', {}, (line) => lines.push(line));
+  const envelopes: Envelope[] = [];
+  const state = { entries: [] as RouteEntry[], bbsAnswers: true, ingressAnswers: true };
+  const transport = inMemoryTransport((routes) => {
+    routes.service(Bbs, {
+      routingTable: () => {
+        if (!state.bbsAnswers) throw new Error('the BBS is away');
+        return create(RoutingTableResponseSchema, { entries: state.entries });
+      },
+    });
+    routes.service(Ingress, {
+      send: ({ batch }) => {
+        if (!state.ingressAnswers) throw new Error('loggregator is away');
+        envelopes.push(...batch);
+        return {};
+      },
+    });
+  });
+  const bus = new LocalBus();
+  const servers: Server[] = [];
+
+  const startRouterProxy = async (more: readonly string[] = []) =>
+    startHaproxy((await prepareRouter(settings)).configFile, settings.sockets.driver, more);
+  const startCellProxyEngine = async () =>
+    startHaproxy((await prepareCellProxy(cellSettings)).configFile, cellSettings.socket);
+  const engines: { router: TestHaproxy; cell: TestHaproxy } = {
+    router: await startRouterProxy(),
+    cell: await startCellProxyEngine(),
+  };
+  const replaced: TestHaproxy[] = [];
+  const startDriver = async () => {
+    const router = createRouter({
+      settings,
+      bbs: client(Bbs, transport),
+      ingress: client(Ingress, transport),
+      bus,
+      log,
+      drainTimeoutMs: 2_000,
+    });
+    await router.start();
+    return router;
+  };
+  let router = await startDriver();
+  let cell = await createCellProxy({ settings: cellSettings, log });
+  cell.start();
+
+  const until = async (what: string, condition: () => boolean | Promise<boolean>, ms = 8_000) => {
+    const deadline = Date.now() + ms;
+    while (!(await condition())) {
+      if (Date.now() > deadline) {
+        throw new Error(`${what} did not come: ${JSON.stringify(router.status())} ${lines.slice(-5).join('')}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+
+  return {
+    domain,
+    pki,
+    settings,
+    cellSettings,
+    engines,
+    envelopes,
+    lines,
+    state,
+    log,
+    until,
+    httpsPort,
+    httpPort,
+    controlPort,
+    cellPort,
+    pem,
+    get router() {
+      return router;
+    },
+    get cell() {
+      return cell;
+    },
+    /** A plain HTTP app, as a container would be: says who it is. */
+    async startBackend(handler?: Parameters<typeof createServer>[1]) {
+      const server = createServer(handler ?? ((_, response) => response.end('ok')));
+      servers.push(server);
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      return { server, port: (server.address() as AddressInfo).port };
+    },
+    async registerInstance(guid: string, port: number) {
+      const { cert, key } = await pki.instance(guid);
+      await cell.register({ instanceGuid: guid, certificate: cert, key, address: '127.0.0.1', port });
+    },
+    /** Publishes the table and waits until the router has it. */
+    async setRoutes(...entries: AppEntry[]) {
+      state.entries = entries.map((entry) => routeEntry(entry, cellPort));
+      await this.converged();
+    },
+    async converged() {
+      const before = Date.now();
+      bus.publish(SUBJECTS.diego);
+      await until('the router', () => {
+        const { convergedAt, problem } = router.status();
+        return problem === null && convergedAt !== null && convergedAt.getTime() >= before;
+      });
+    },
+    async startControl(handler: Parameters<typeof serveHosts>[0]['hosts']) {
+      const server = await serveHosts({
+        host: '127.0.0.1',
+        port: controlPort,
+        identity: { ...pki.control, ca: pki.platformRoot.cert },
+        allowedPeers: ['router'],
+        hosts: handler,
+        log,
+      });
+      servers.push(server);
+      return server;
+    },
+    async restartRouterProxy() {
+      engines.router = await startRouterProxy();
+    },
+    /** A new process takes the listeners over; the old one ends when its connections have. */
+    async replaceRouterProxy() {
+      const old = engines.router;
+      engines.router = await startRouterProxy(['-x', settings.sockets.admin, '-sf', String(old.pid)]);
+      replaced.push(old);
+    },
+    async restartCellProxyEngine() {
+      engines.cell = await startCellProxyEngine();
+    },
+    async stopDriver() {
+      await router.close();
+    },
+    async startDriver() {
+      router = await startDriver();
+    },
+    async restartCell() {
+      await cell.close();
+      cell = await createCellProxy({ settings: cellSettings, log });
+      cell.start();
+    },
+    async close() {
+      await router.close();
+      await cell.close();
+      await bus.close();
+      for (const old of replaced) await old.kill('SIGKILL');
+      await engines.router.kill('SIGKILL');
+      await engines.cell.kill('SIGKILL');
+      for (const server of servers) {
+        server.closeAllConnections();
+        server.close();
+      }
+      directory.remove();
+    },
+  };
+}
