@@ -1,5 +1,5 @@
 // Prints the highest of the versions on standard input (JSON: one string or a list) that satisfies the range given.
-'use strict';
+
 const { readFileSync } = require('node:fs');
 const { dirname, join } = require('node:path');
 const semver = require(join(dirname(process.execPath), '../lib/node_modules/npm/node_modules/semver'));

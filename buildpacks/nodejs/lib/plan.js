@@ -1,5 +1,5 @@
 // Reads an app's package.json and prints what the buildpack does with it, as NAME=value lines a shell reads.
-'use strict';
+
 const { existsSync, readFileSync } = require('node:fs');
 const { dirname, join } = require('node:path');
 const semver = require(join(dirname(process.execPath), '../lib/node_modules/npm/node_modules/semver'));
@@ -53,7 +53,9 @@ function isCacheable() {
   if (Object.keys(scripts).some((name) => ownScripts.test(name))) return false;
   const packages = readJson(lock).packages;
   if (!isObject(packages)) return false;
-  return !Object.values(packages).some((entry) => isObject(entry) && (entry.link === true || /^file:/.test(entry.resolved ?? '')));
+  return !Object.values(packages).some(
+    (entry) => isObject(entry) && (entry.link === true || /^file:/.test(entry.resolved ?? '')),
+  );
 }
 
 /** The start command: the program itself where `npm start` would start one plain node program. */
