@@ -371,7 +371,9 @@ async function aborted(signal: AbortSignal): Promise<never> {
 }
 
 /** Like Promise.all, but nothing is still under way when it rejects: a container that is being made must be there to be destroyed. */
-async function all<T extends readonly Promise<unknown>[]>(...work: T): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+async function all<T extends readonly Promise<unknown>[]>(
+  ...work: T
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
   await Promise.allSettled(work);
   return Promise.all(work);
 }

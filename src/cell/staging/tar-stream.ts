@@ -71,30 +71,37 @@ export interface TarMember {
  */
 export async function* tarMembers(tar: Readable): AsyncGenerator<TarMember> {
   const source = new ByteSource(tar);
-  for (;;) {
-    const block = await source.take(BLOCK);
-    if (block === null || block.every((byte) => byte === 0)) break;
-    const stated = Number.parseInt(block.toString('latin1', 148, 156).replaceAll('\0', ' ').trim(), 8);
-    const size = readSize(block);
-    if (stated !== checksum(block) || !Number.isSafeInteger(size) || size < 0) {
-      throw new CupolaError('tar_invalid', 'the container gave back no valid tar');
-    }
-    const type = block.toString('latin1', 156, 157);
-    let left = size;
-    const content = async function* () {
-      while (left > 0) {
-        const piece = await source.some(left);
-        left -= piece.length;
-        yield piece;
+  let ended = false;
+  try {
+    for (;;) {
+      const block = await source.take(BLOCK);
+      if (block === null || block.every((byte) => byte === 0)) break;
+      const stated = Number.parseInt(block.toString('latin1', 148, 156).replaceAll('\0', ' ').trim(), 8);
+      const size = readSize(block);
+      if (stated !== checksum(block) || !Number.isSafeInteger(size) || size < 0) {
+        throw new CupolaError('tar_invalid', 'the container gave back no valid tar');
       }
-    };
-    yield { name: nameOf(block), size, isFile: type === '0' || type === '\0', content };
-    for await (const _ of content()) {
-      // what the reader left
+      const type = block.toString('latin1', 156, 157);
+      let left = size;
+      const content = async function* () {
+        while (left > 0) {
+          const piece = await source.some(left);
+          left -= piece.length;
+          yield piece;
+        }
+      };
+      yield { name: nameOf(block), size, isFile: type === '0' || type === '\0', content };
+      for await (const _ of content()) {
+        // what the reader left
+      }
+      await source.take((BLOCK - (size % BLOCK)) % BLOCK);
     }
-    await source.take((BLOCK - (size % BLOCK)) % BLOCK);
+    ended = true;
+  } finally {
+    // Only padding is left, or the reader wants no more of it.
+    if (ended) tar.resume();
+    else tar.destroy();
   }
-  tar.resume(); // the padding at the end, so that the writer is not cut off
 }
 
 function nameOf(block: Buffer): string {
