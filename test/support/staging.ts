@@ -105,6 +105,7 @@ export async function stage(
         if (process.env['VERBOSE']) process.stderr.write(`${Math.round(performance.now() - started)} ${text}\n`);
       },
     });
+    const milliseconds = performance.now() - started;
     const uploaded = (name: string) => blobs.bytes(url(name)).catch(() => null);
     return {
       failed: outcome.failed,
@@ -113,9 +114,10 @@ export async function stage(
       lines,
       droplet: await uploaded('droplet'),
       cache: await uploaded('new-cache'),
-      milliseconds: performance.now() - started,
+      milliseconds,
     };
   } finally {
+    await test.garden.destroy(guid);
     rmSync(scratchDirectory, { recursive: true });
   }
 }

@@ -49,7 +49,7 @@ export function parseProcfile(text: string): ProcessTypes {
 function readYaml(text: string, what: string): unknown {
   if (Buffer.byteLength(text) > MAXIMUM_BYTES) throw invalid(`${what} is too long`);
   try {
-    return parse(text, { maxAliasCount: 0, schema: 'core', uniqueKeys: true, logLevel: 'silent' });
+    return parse(text, { maxAliasCount: 0, schema: 'core', uniqueKeys: true, logLevel: 'error' });
   } catch (cause) {
     throw invalid(`${what} is not valid YAML`, cause);
   }

@@ -60,10 +60,13 @@ export interface StageOutcome {
 
 export interface Stager {
   /**
-   * Runs the buildpack lifecycle for a staging task in a container named after the task, which is gone when it settles.
-   * What the app or its buildpack did wrong is an outcome; rejects when `signal` aborts or the platform fails.
+   * Runs the buildpack lifecycle for a staging task in a container named after the task, which the caller destroys afterwards
+   * (best after the result is reported: it need not wait for that). What the app or its buildpack did wrong is an outcome;
+   * rejects when `signal` aborts or the platform fails.
    */
   stage(options: { task: Task; signal: AbortSignal; log: StagingLog }): Promise<StageOutcome>;
+  /** Unpacks buildpacks ahead of the first push that needs them. */
+  prepare(buildpacks: readonly Buildpack[], stack: string): Promise<void>;
 }
 
 /** The buildpack lifecycle of one cell (BPK-01 to BPK-04). */
@@ -82,9 +85,10 @@ export function createStager(options: StagerOptions): Stager {
           return { failed: true, failureReason: error.reason, result: '' };
         }
         throw error;
-      } finally {
-        await options.garden.destroy(task.taskGuid);
       }
+    },
+    async prepare(buildpacks, stack) {
+      for (const buildpack of buildpacks) await buildpackLayer(options, buildpack, stack, () => {});
     },
   };
 }
@@ -92,6 +96,28 @@ export function createStager(options: StagerOptions): Stager {
 /** The directory of a buildpack below /tmp/buildpacks. */
 export function buildpackDirectory(buildpack: Buildpack): string {
   return createHash('md5').update(buildpack.key).digest('hex');
+}
+
+async function buildpackLayer(
+  { garden, blobs }: StagerOptions,
+  buildpack: Buildpack,
+  stack: string,
+  say: StagingLog,
+): Promise<Layer> {
+  const blob = required(buildpack.blob, 'buildpack');
+  const open = async () => {
+    say(`Downloading ${buildpack.name}...`);
+    const checked = digesting({ expected: blob.sha256 });
+    const body = await blobs.fetch(blob);
+    pipeline(body, checked.stream).then(
+      () => say(`Downloaded ${buildpack.name} (${readableSize(checked.info().bytes)})`),
+      () => {}, // the reader of the stream meets the error
+    );
+    return checked.stream;
+  };
+  const directory = buildpackDirectory(buildpack);
+  // Others may wait for the same layer, so it is not given up when one staging is cancelled.
+  return garden.ensureLayer(`buildpack-${directory}`, { format: 'zip', open }, `/tmp/buildpacks/${directory}`, stack);
 }
 
 class StagingRun {
@@ -140,7 +166,9 @@ class StagingRun {
 
   async #createContainer(): Promise<Container> {
     const [layers, binds] = await all(
-      Promise.all(this.#work.buildpacks.map((buildpack) => this.#buildpackLayer(buildpack))),
+      Promise.all(
+        this.#work.buildpacks.map((buildpack) => buildpackLayer(this.#options, buildpack, this.#task.stack, this.#say)),
+      ),
       this.#options.binds?.(this.#task) ?? Promise.resolve([]),
     );
     this.#signal.throwIfAborted();
@@ -158,28 +186,6 @@ class StagingRun {
       egressRules: [...this.#task.egressRules, ...(this.#options.egressRules ?? [])],
       properties: { kind: 'staging', task_guid: this.#task.taskGuid },
     });
-  }
-
-  async #buildpackLayer(buildpack: Buildpack): Promise<Layer> {
-    const blob = required(buildpack.blob, 'buildpack');
-    const open = async () => {
-      this.#say(`Downloading ${buildpack.name}...`);
-      const checked = digesting({ expected: blob.sha256 });
-      const body = await this.#options.blobs.fetch(blob);
-      pipeline(body, checked.stream).then(
-        () => this.#say(`Downloaded ${buildpack.name} (${readableSize(checked.info().bytes)})`),
-        () => {}, // the reader of the stream meets the error
-      );
-      return checked.stream;
-    };
-    const directory = buildpackDirectory(buildpack);
-    // Others may wait for the same layer, so it is not given up when this staging is cancelled.
-    return this.#options.garden.ensureLayer(
-      `buildpack-${directory}`,
-      { format: 'zip', open },
-      `/tmp/buildpacks/${directory}`,
-      this.#task.stack,
-    );
   }
 
   /** To a file first: its size is needed for the way in, and nothing is unpacked that is not what was announced. */

@@ -6,6 +6,7 @@ import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
 import { sha256Of, writeTarFragment } from './archive.ts';
 import { type DebianPackage, fetchDebianPackages } from './debian-package.ts';
+import { dropUnloaded } from './elf.ts';
 import { fetchNpmPackage } from './npm-package.ts';
 
 /** What a manifest.yml says of one runtime: the digest is that of the archive as it was fetched. */
@@ -88,6 +89,7 @@ async function placeNode(tree: string, parts: ReadonlyMap<string, Unpacked>): Pr
   await mkdir(join(target, 'bin'), { recursive: true });
   await mkdir(join(target, 'lib/node_modules'), { recursive: true });
   await rename(join(node.directory, 'bin/node'), join(target, 'bin/node'));
+  await dropUnloaded(join(target, 'bin/node'));
   await rename(join(node.directory, 'LICENSE'), join(target, 'LICENSE'));
   const npm = join(target, 'lib/node_modules/npm');
   await rename(part(parts, 'npm').directory, npm);

@@ -12,7 +12,7 @@ const BUILDPACKS = [
   { name: 'binary_buildpack', directory: 'binary' },
 ] as const;
 /** Raised when the way they are assembled changes. */
-const RECIPE = 1;
+const RECIPE = 2;
 
 export interface SystemBuildpack {
   name: string;
