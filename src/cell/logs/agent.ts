@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@connectrpc/connect';
 import type { Ingress } from '../../contracts/gen/loggregator_pb.js';
 import { messageOf } from '../../kit/errors.ts';
@@ -78,9 +79,12 @@ export class LogAgent {
     this.#tails.add(tail);
     return {
       finish: async (graceMs = 5_000) => {
-        const timer = setTimeout(() => void tail.abort(), graceMs);
-        await tail.finish();
-        clearTimeout(timer);
+        const over = new AbortController();
+        // The tail may be waiting for room while the log cache is away.
+        const late = delay(graceMs, undefined, { signal: over.signal }).catch(() => {});
+        await Promise.race([tail.finish(), late]);
+        over.abort();
+        void tail.abort();
         for (const line of lines.flush()) send(line);
         this.#tails.delete(tail);
       },
@@ -121,8 +125,8 @@ export class LogAgent {
     } else if (verdict === 'tell') {
       const payload = Buffer.from(options.rateLimit.message);
       this.#push(options.origin, { timestampNs: line.timestampNs, stderr: true, payload }, acknowledged);
-    } else {
-      acknowledged?.();
+    } else if (acknowledged) {
+      this.#sender.afterAll(acknowledged);
     }
   }
 

@@ -16,11 +16,11 @@ export function parseRecord(line: Buffer): LogRecord | null {
   if (afterTime < 20) return null;
   const afterStream = line.indexOf(SPACE, afterTime + 1);
   if (afterStream < 0 || line[afterStream + 2] !== SPACE) return null;
-  const timestampNs = parseTime(line.latin1Slice(0, afterTime));
+  const timestampNs = parseTime(line.toString('latin1', 0, afterTime));
   if (timestampNs === null) return null;
   return {
     timestampNs,
-    stderr: line.latin1Slice(afterTime + 1, afterStream) === 'stderr',
+    stderr: line.toString('latin1', afterTime + 1, afterStream) === 'stderr',
     partial: line[afterStream + 1] === PARTIAL,
     content: line.subarray(afterStream + 3),
   };

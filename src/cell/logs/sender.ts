@@ -57,6 +57,20 @@ export class EnvelopeSender {
     this.#loop ??= this.#send();
   }
 
+  /** Calls back once the log cache has all that was taken so far. */
+  afterAll(acknowledged: () => void): void {
+    const last = this.#queue.at(-1);
+    if (!last) {
+      acknowledged();
+      return;
+    }
+    const before = last.acknowledged;
+    last.acknowledged = () => {
+      before?.();
+      acknowledged();
+    };
+  }
+
   /** Takes an envelope if there is room. */
   offer(envelope: EnvelopeInit, payloadBytes: number): void {
     if (this.#bytes < this.#maximumBytes) this.push(envelope, payloadBytes);

@@ -98,9 +98,12 @@ export class FileTail {
   async #readOn(): Promise<boolean> {
     this.#file ??= await this.#open();
     if (!this.#file || !this.#position) return false;
-    const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
-    const { bytesRead } = await this.#file.read(buffer, 0, CHUNK_BYTES, this.#position.offset + this.#rest.length);
-    if (bytesRead === 0) return this.#replaced();
+    const from = this.#position.offset + this.#rest.length;
+    const available = (await this.#file.stat()).size - from;
+    if (available <= 0) return this.#replaced();
+    const buffer = Buffer.allocUnsafe(Math.min(available, CHUNK_BYTES));
+    const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, from);
+    if (bytesRead === 0) return false; // cut short in between: the next look sees it
     const data =
       this.#rest.length > 0
         ? Buffer.concat([this.#rest, buffer.subarray(0, bytesRead)])
