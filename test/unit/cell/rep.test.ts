@@ -306,6 +306,40 @@ test('a staging result survives an absence of control and is reported once', asy
   assert.equal(control.control.completed[0]!.result, '{"lifecycle_type":"buildpack"}');
 });
 
+test('staging that a restart of the cell cut off is done again, and a lost command is reported as failed', async () => {
+  const staging = create(TaskSchema, {
+    taskGuid: 'stage-3',
+    state: 'PENDING',
+    stack: 'debian12',
+    memoryMb: 512,
+    work: { case: 'staging', value: { package: { url: 'https://control/p' } } },
+  });
+  const command = create(TaskSchema, {
+    taskGuid: 'command-1',
+    state: 'RUNNING',
+    stack: 'debian12',
+    work: { case: 'command', value: { command: 'rake' } },
+  });
+  let begun = 0;
+  stage = ({ signal }) => {
+    begun += 1;
+    if (begun > 1) return Promise.resolve({ failed: false, failureReason: '', result: 'second' });
+    return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  };
+  control.control.tasks.set('stage-3', staging);
+  await rep().perform({ tasks: [staging] });
+  await eventually('it began', () => begun === 1);
+  await cell.close();
+  assert.equal(control.control.completed.length, 0, 'an end of the cell is no end of the task');
+  control.control.tasks.set('command-1', command);
+  cell = newCell();
+  await cell.start();
+  await eventually('both are reported', () => control.control.completed.length === 2);
+  const of = (guid: string) => control.control.completed.find(({ taskGuid }) => taskGuid === guid);
+  assert.equal(of('stage-3')?.result, 'second');
+  assert.equal(of('command-1')?.failed, true);
+});
+
 test('a cancelled task fails and gives its room back', async () => {
   const task = create(TaskSchema, {
     taskGuid: 'stage-2',
