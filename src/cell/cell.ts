@@ -1,0 +1,163 @@
+import { join } from 'node:path';
+import type { Client, ConnectRouter } from '@connectrpc/connect';
+import { type CellRegistry, type EgressRule, Rep as RepService } from '../contracts/gen/diego_pb.js';
+import type { Ingress } from '../contracts/gen/loggregator_pb.js';
+import { messageOf } from '../kit/errors.ts';
+import type { Logger } from '../kit/log.ts';
+import { Reconciler } from '../kit/reconcile.ts';
+import type { Garden } from './garden/garden.ts';
+import { CredentialDirectories } from './identity/credentials.ts';
+import type { InstanceAuthority } from './identity/instance-identity.ts';
+import { SystemTrust } from './identity/system-trust.ts';
+import { LogAgent } from './logs/agent.ts';
+import { Capacity, type Resources } from './rep/capacity.ts';
+import {
+  type BlobTransport,
+  type CellProxy,
+  type RepContext,
+  type StageTask,
+  TIMING,
+  type Timing,
+} from './rep/collaborators.ts';
+import { giveIdentity, identityBinds } from './rep/container-files.ts';
+import { DropletLayers } from './rep/droplets.ts';
+import { IDENTITY_ENVIRONMENT } from './rep/environment.ts';
+import { LayerUse } from './rep/layer-use.ts';
+import { createLimiter } from './rep/limiter.ts';
+import { Rep } from './rep/rep.ts';
+import { RegistryReports } from './rep/reports.ts';
+import { repService } from './rep/service.ts';
+import { TaskResults } from './rep/task-results.ts';
+import { createStager } from './staging/staging.ts';
+
+export interface CellOptions {
+  cellId: string;
+  zone: string;
+  /** The cell's address: where its TLS proxy listens and what the registry gives to the router. */
+  address: string;
+  /** Where control reaches this cell's Rep service. */
+  repUrl: string;
+  stacks: readonly string[];
+  capacity: Resources;
+  placementTags: readonly string[];
+  garden: Garden;
+  proxy: CellProxy;
+  /** Its TLS port on `address`. */
+  proxyPort: number;
+  registry: Client<typeof CellRegistry>;
+  ingress: Client<typeof Ingress>;
+  /** Issues the certificates of instances; its root becomes what apps trust. */
+  identity: InstanceAuthority;
+  blobs: BlobTransport;
+  /** What the manifest says of staging: registry mirrors and proxies, and the way to them. */
+  staging?: { environment?: Readonly<Record<string, string>>; egressRules?: readonly EgressRule[] };
+  /** Instead of the buildpack lifecycle; for tests. */
+  stage?: StageTask;
+  /** With `builder` and `launcher`; mounted at /tmp/lifecycle. */
+  lifecycleDirectory: string;
+  /** For keys: best on a memory file system. */
+  runDirectory: string;
+  /** Survives restarts: log positions, results of tasks, certificate stores. */
+  stateDirectory: string;
+  log: Logger;
+  /** Milliseconds of the wall clock. */
+  now?: () => number;
+  timing?: Partial<Timing>;
+  limits?: { creating?: number; staging?: number };
+}
+
+export interface Cell {
+  /** The Rep service; only control may call it. */
+  routes(router: ConnectRouter): void;
+  /** Takes over what runs already, then works. */
+  start(): Promise<void>;
+  /** Ends the watching; apps go on running and are taken over by the next process. */
+  close(): Promise<void>;
+}
+
+/** The executor of one cell: rep, instance identities, health checks and the log agent, over Garden and the cell's proxy. */
+export function createCell(options: CellOptions): Cell {
+  const { log, registry } = options;
+  const now = options.now ?? Date.now;
+  const garden = new LayerUse(options.garden, join(options.stateDirectory, 'layer-use.json'), now);
+  const timing = { ...TIMING, ...options.timing };
+  const reports = new RegistryReports(log.child('reports'), timing.retryMs);
+  const logs = new LogAgent({
+    ingress: options.ingress,
+    directory: join(options.stateDirectory, 'log-positions'),
+    log: log.child('logs'),
+    now,
+  });
+  const context: RepContext = {
+    cellId: options.cellId,
+    address: options.address,
+    garden,
+    proxy: options.proxy,
+    proxyPort: options.proxyPort,
+    registry,
+    reports,
+    capacity: new Capacity(options.capacity),
+    droplets: new DropletLayers(garden, options.blobs),
+    authority: options.identity,
+    credentials: new CredentialDirectories(join(options.runDirectory, 'credentials')),
+    trust: new SystemTrust(garden, join(options.stateDirectory, 'trust'), options.identity.rootCertificate),
+    logs,
+    lifecycleDirectory: options.lifecycleDirectory,
+    timing,
+    now,
+    log: log.child('rep'),
+    creating: createLimiter(options.limits?.creating ?? 4),
+  };
+  const tasks = {
+    stage: options.stage ?? buildpackLifecycle(options, context),
+    results: new TaskResults(join(options.stateDirectory, 'task-results')),
+    staging: createLimiter(options.limits?.staging ?? 4),
+  };
+  const rep = new Rep(context, tasks, options);
+  const periodic = [
+    new Reconciler('heartbeat', timing.heartbeatMs, async () => void (await registry.heartbeat(rep.presence())), log),
+    new Reconciler('rep', timing.reconcileMs, () => rep.reconcile(), log),
+    new Reconciler('metrics', timing.metricsMs, () => rep.emitMetrics(), log),
+  ];
+  return {
+    routes: (router) => void router.service(RepService, repService(rep, options.cellId, registry)),
+    async start() {
+      await rep.adopt();
+      for (const reconciler of periodic) reconciler.start();
+      for (const stack of options.stacks) {
+        // Ready before the first app asks for it.
+        context.trust.store(stack).catch((error: unknown) => {
+          log.warn('the certificate store of a stack is not ready; it is tried again', {
+            stack,
+            error: messageOf(error),
+          });
+        });
+      }
+    },
+    async close() {
+      rep.detach();
+      reports.close();
+      await Promise.all(periodic.map((reconciler) => reconciler.stop()));
+      await logs.close();
+    },
+  };
+}
+
+/** Staging in containers that have an identity and trusted roots as those of apps have. */
+function buildpackLifecycle(options: CellOptions, context: RepContext): StageTask {
+  const stager = createStager({
+    garden: context.garden,
+    blobs: options.blobs,
+    lifecycleDirectory: options.lifecycleDirectory,
+    scratchDirectory: join(options.stateDirectory, 'staging'),
+    binds: (task) => identityBinds(context, task.taskGuid, task.stack),
+    prepare: async (container, task) => {
+      await giveIdentity(context, container, task.owner);
+      return IDENTITY_ENVIRONMENT;
+    },
+    environment: options.staging?.environment,
+    egressRules: options.staging?.egressRules,
+    log: options.log.child('staging'),
+  });
+  return (request) => stager.stage(request);
+}

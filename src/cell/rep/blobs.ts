@@ -1,0 +1,49 @@
+import { Agent, request } from 'node:https';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { CupolaError } from '../../kit/errors.ts';
+import { type Identity, tlsOptions } from '../../kit/tls.ts';
+import type { BlobTransport } from './collaborators.ts';
+
+/** The blobstore over mutual TLS; whatever host the URL names, its certificate must be `serverName`'s. */
+export function createBlobTransport(identity: Identity, serverName: string): BlobTransport & { close(): void } {
+  const agent = new Agent({ ...tlsOptions(identity), servername: serverName, keepAlive: true, maxSockets: 16 });
+  return {
+    async fetch(blob, signal) {
+      const { promise, resolve, reject } = Promise.withResolvers<Readable>();
+      const call = request(blob.url, { agent, signal }, (response) => {
+        if (response.statusCode === 200) {
+          resolve(response);
+        } else {
+          response.resume();
+          reject(new CupolaError('blob_unavailable', `the blobstore answered ${response.statusCode}`));
+        }
+      });
+      // The URL is a secret of its own: it stays out of the message.
+      call.on('error', (cause) =>
+        reject(new CupolaError('blob_unavailable', 'the blobstore gave no answer', { cause })),
+      );
+      call.end();
+      return promise;
+    },
+    async upload(blob, body, bytes, signal) {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const headers = {
+        'content-type': 'application/octet-stream',
+        ...(bytes === undefined ? {} : { 'content-length': bytes }),
+      };
+      const call = request(blob.url, { agent, method: 'PUT', headers, signal }, (response) => {
+        response.resume();
+        const status = response.statusCode ?? 0;
+        if (status >= 200 && status < 300) resolve();
+        else reject(new CupolaError('blob_not_stored', `the blobstore answered ${status}`));
+      });
+      const failed = (cause: unknown) =>
+        reject(new CupolaError('blob_not_stored', 'the blobstore did not take the upload', { cause }));
+      call.on('error', failed);
+      pipeline(body, call).catch(failed);
+      return promise;
+    },
+    close: () => agent.destroy(),
+  };
+}

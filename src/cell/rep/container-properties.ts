@@ -1,0 +1,72 @@
+import { clone, create, fromJsonString, toJsonString } from '@bufbuild/protobuf';
+import { type DesiredLrp, DesiredLrpSchema, type Task, TaskSchema } from '../../contracts/gen/diego_pb.js';
+
+/** What a container of the rep is for, as it is found again after a restart of the cell. */
+export type ContainerPurpose =
+  | { kind: 'lrp'; desired: DesiredLrp; index: number; instanceGuid: string }
+  | { kind: 'task'; task: Task }
+  /** The staging room's, named after the task. */
+  | { kind: 'staging' }
+  /** To read a stack's certificate store from. */
+  | { kind: 'trust' };
+
+const KIND = 'cupola.kind';
+
+/**
+ * The properties kept beside an instance's container: what watching it takes (owner, ports, health check, limits), and
+ * neither environment nor start command nor signed URLs.
+ */
+export function lrpProperties(desired: DesiredLrp, index: number, instanceGuid: string): Record<string, string> {
+  const kept = clone(DesiredLrpSchema, desired);
+  kept.environment = [];
+  kept.startCommand = '';
+  kept.annotation = '';
+  kept.routes = [];
+  kept.egressRules = []; // garden keeps those in force
+  if (kept.droplet) kept.droplet.url = '';
+  return {
+    [KIND]: 'lrp',
+    'cupola.lrp': toJsonString(DesiredLrpSchema, kept),
+    'cupola.index': String(index),
+    'cupola.instance': instanceGuid,
+  };
+}
+
+export function taskProperties(task: Task): Record<string, string> {
+  const kept = create(TaskSchema, {
+    taskGuid: task.taskGuid,
+    domain: task.domain,
+    stack: task.stack,
+    memoryMb: task.memoryMb,
+    diskMb: task.diskMb,
+    owner: task.owner,
+    createdNs: task.createdNs,
+    timeoutSeconds: task.timeoutSeconds,
+    work:
+      task.work.case === 'command'
+        ? { case: 'command', value: { droplet: { sha256: task.work.value.droplet?.sha256 ?? '' } } }
+        : undefined,
+  });
+  return { [KIND]: 'task', 'cupola.task': toJsonString(TaskSchema, kept) };
+}
+
+/** Null for a container that is none of the rep's own, or whose properties cannot be read. */
+export function purposeOf(properties: Readonly<Record<string, string>>): ContainerPurpose | null {
+  try {
+    if (properties[KIND] === 'lrp') {
+      return {
+        kind: 'lrp',
+        desired: fromJsonString(DesiredLrpSchema, properties['cupola.lrp'] ?? ''),
+        index: Number(properties['cupola.index']),
+        instanceGuid: properties['cupola.instance'] ?? '',
+      };
+    }
+    if (properties[KIND] === 'task') {
+      return { kind: 'task', task: fromJsonString(TaskSchema, properties['cupola.task'] ?? '') };
+    }
+    if (properties[KIND] === 'trust') return { kind: 'trust' };
+    return properties['kind'] === 'staging' ? { kind: 'staging' } : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,62 @@
+import { createHash } from 'node:crypto';
+import { pipeline, type Readable, Transform } from 'node:stream';
+import type { Blob } from '../../contracts/gen/diego_pb.js';
+import { CupolaError } from '../../kit/errors.ts';
+import type { Garden, Layer } from '../garden/garden.ts';
+import type { BlobTransport } from './collaborators.ts';
+
+/** Where droplets are unpacked: their ./app becomes /home/vcap/app. */
+const DESTINATION = '/home/vcap';
+
+/** Droplets as read-only layers, each fetched once and shared by all instances on the cell. */
+export class DropletLayers {
+  readonly #garden: Garden;
+  readonly #blobs: BlobTransport;
+
+  constructor(garden: Garden, blobs: BlobTransport) {
+    this.#garden = garden;
+    this.#blobs = blobs;
+  }
+
+  /**
+   * The layer of a droplet. `fetched` is called with the number of bytes if it had to be fetched.
+   * Throws CupolaError `droplet_mismatch` when the content is not what the digest says.
+   */
+  async ensure(droplet: Blob | undefined, stack: string, fetched?: (bytes: number) => void): Promise<Layer> {
+    if (!droplet || !/^[0-9a-f]{64}$/.test(droplet.sha256)) {
+      throw new CupolaError('droplet_unknown', 'the work names no droplet');
+    }
+    const open = async () => {
+      const body = await this.#blobs.fetch(droplet);
+      return verified(body, droplet.sha256, fetched);
+    };
+    return this.#garden.ensureLayer(dropletLayerKey(droplet.sha256), { format: 'tar', open }, DESTINATION, stack);
+  }
+}
+
+export function dropletLayerKey(sha256: string): string {
+  return sha256;
+}
+
+/** Passes the content on and fails at its end if the digest is another. */
+export function verified(body: Readable, sha256: string, done?: (bytes: number) => void): Readable {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  const check = new Transform({
+    transform(chunk: Buffer, _encoding, next) {
+      hash.update(chunk);
+      bytes += chunk.length;
+      next(null, chunk);
+    },
+    flush(next) {
+      if (hash.digest('hex') === sha256) {
+        done?.(bytes);
+        next();
+      } else {
+        next(new CupolaError('droplet_mismatch', 'the droplet is not what its digest says'));
+      }
+    },
+  });
+  // An error of `body` reaches whoever reads.
+  return pipeline(body, check, () => {});
+}

@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs';
+import { rename, writeFile } from 'node:fs/promises';
+import type { Container, ContainerSpec, Garden } from '../garden/garden.ts';
+
+/** Longer than any start takes between having a layer and having the container that uses it. */
+const DROPLET_MS = 15 * 60_000;
+/** Buildpacks come back with the next push. */
+const OTHER_MS = 7 * 24 * 3_600_000;
+
+/** A garden that remembers when each layer was last asked for, so that what nobody needs can go. */
+export class LayerUse implements Garden {
+  readonly #garden: Garden;
+  readonly #file: string;
+  readonly #now: () => number;
+  readonly #used: Map<string, number>;
+
+  /** `file` keeps the times over a restart. */
+  constructor(garden: Garden, file: string, now: () => number) {
+    this.#garden = garden;
+    this.#file = file;
+    this.#now = now;
+    this.#used = read(file);
+  }
+
+  create(spec: ContainerSpec): Promise<Container> {
+    return this.#garden.create(spec);
+  }
+  list(): Promise<Container[]> {
+    return this.#garden.list();
+  }
+  lookup(handle: string): Promise<Container | null> {
+    return this.#garden.lookup(handle);
+  }
+  destroy(handle: string): Promise<void> {
+    return this.#garden.destroy(handle);
+  }
+
+  ensureLayer(
+    ...[key, source, destination, stack]: Parameters<Garden['ensureLayer']>
+  ): ReturnType<Garden['ensureLayer']> {
+    this.#used.set(key, this.#now());
+    return this.#garden.ensureLayer(key, source, destination, stack);
+  }
+
+  pruneLayers(keep: readonly string[]): Promise<void> {
+    return this.#garden.pruneLayers(keep);
+  }
+
+  /** Removes layers that no container uses, that are not among `needed` and were not asked for lately. */
+  async prune(needed: readonly string[]): Promise<void> {
+    const now = this.#now();
+    for (const [key, at] of this.#used) {
+      if (now - at > (isDroplet(key) ? DROPLET_MS : OTHER_MS)) this.#used.delete(key);
+    }
+    await this.#garden.pruneLayers([...new Set([...needed, ...this.#used.keys()])]);
+    await writeFile(`${this.#file}.new`, JSON.stringify([...this.#used]), { mode: 0o600 });
+    await rename(`${this.#file}.new`, this.#file);
+  }
+}
+
+function isDroplet(key: string): boolean {
+  return /^[0-9a-f]{64}$/.test(key);
+}
+
+function read(file: string): Map<string, number> {
+  try {
+    const entries: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    if (!Array.isArray(entries)) return new Map();
+    return new Map(entries.filter((entry): entry is [string, number] => Array.isArray(entry) && entry.length === 2));
+  } catch {
+    return new Map();
+  }
+}

@@ -1,0 +1,386 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DesiredLrp, InstanceStats } from '../../contracts/gen/diego_pb.js';
+import { CupolaError, messageOf } from '../../kit/errors.ts';
+import type { Logger } from '../../kit/log.ts';
+import type { Container, ContainerProcess } from '../garden/garden.ts';
+import { untilHealthy, untilUnhealthy } from '../health/monitor.ts';
+import { createProbe } from '../health/probe.ts';
+import { VALIDITY_MS } from '../identity/instance-identity.ts';
+import { keepRenewed } from '../identity/renewal.ts';
+import type { Following } from '../logs/agent.ts';
+import { LogRateLimit } from '../logs/rate-limit.ts';
+import { type LogOrigin, originOf, processSourceType } from '../logs/tags.ts';
+import { linkSignals, onAbort } from './abort.ts';
+import type { RepContext } from './collaborators.ts';
+import { containerBinds, containerLimits, giveIdentity, LIFECYCLE_DESTINATION } from './container-files.ts';
+import { lrpProperties } from './container-properties.ts';
+import { duration, type Ending, exitReason, startFailure } from './endings.ts';
+import { containerEnvironment } from './environment.ts';
+import { endProcess } from './graceful-stop.ts';
+import { LrpReports } from './lrp-reports.ts';
+import { instanceGauges, instanceStats, UsageMeter } from './usage.ts';
+
+export type LrpState = 'reserved' | 'creating' | 'starting' | 'running' | 'ending' | 'finished';
+
+export const APP_PROCESS = 'app';
+
+/**
+ * One instance of an LRP from its reservation to its end: claimed, made, started, found well, registered, watched, and
+ * taken away again when it is stopped or crashes. What the registry must know is reported until it is taken.
+ */
+export class LrpInstance {
+  readonly processGuid: string;
+  readonly index: number;
+  readonly instanceGuid: string;
+  readonly #context: RepContext;
+  readonly #desired: DesiredLrp;
+  readonly #log: Logger;
+  readonly #stopping = new AbortController();
+  readonly #lost = new AbortController();
+  readonly #detached = new AbortController();
+  readonly #cellOrigin: LogOrigin;
+  readonly #appOrigin: LogOrigin;
+  readonly #rateLimit: LogRateLimit;
+  readonly #reports: LrpReports;
+  #state: LrpState = 'reserved';
+  #container: Container | null = null;
+  #process: ContainerProcess | null = null;
+  #following: Following | null = null;
+  #meter: UsageMeter | null = null;
+  #stopRenewing: () => void = () => {};
+  #startedAt: number;
+
+  constructor(context: RepContext, desired: DesiredLrp, index: number, instanceGuid: string) {
+    this.processGuid = desired.processGuid;
+    this.index = index;
+    this.instanceGuid = instanceGuid;
+    this.#context = context;
+    this.#desired = desired;
+    this.#startedAt = context.now();
+    this.#log = context.log.child('lrp', { processGuid: desired.processGuid, index, instanceGuid });
+    this.#cellOrigin = originOf(desired.owner, index, instanceGuid, 'CELL', context.cellId);
+    this.#appOrigin = originOf(desired.owner, index, instanceGuid, processSourceType(desired.owner), context.cellId);
+    this.#rateLimit = new LogRateLimit(desired.logRateLimitBytesPerSecond);
+    this.#reports = new LrpReports(context, {
+      processGuid: desired.processGuid,
+      index,
+      instanceGuid,
+      ports: desired.ports,
+    });
+  }
+
+  get state(): LrpState {
+    return this.#state;
+  }
+
+  get stack(): string {
+    return this.#desired.stack;
+  }
+
+  get dropletSha256(): string {
+    return this.#desired.droplet?.sha256 ?? '';
+  }
+
+  /** Lives from the beginning; resolves when nothing of it is left and its end is reported. Never rejects. */
+  run(): Promise<void> {
+    return this.#live(async () => {
+      const process = await this.#bringUp();
+      return this.#supervise(process, false);
+    });
+  }
+
+  /** Takes over a container that outlived the cell's last process. */
+  adopt(container: Container): Promise<void> {
+    return this.#live(async () => {
+      this.#have(container);
+      const process = (await container.processes()).find(({ id }) => id === APP_PROCESS);
+      if (!process) {
+        // The cell ended between making the container and starting the app: it is begun anew.
+        this.#stopping.abort();
+        return { kind: 'stopped' };
+      }
+      this.#log.info('took over a running instance');
+      const held = await this.#context.credentials.read(container.handle);
+      if (held) this.#keepRenewed(container, held.expiresAt);
+      else this.#keepRenewed(container, 0);
+      return this.#supervise(process, true);
+    });
+  }
+
+  /** Begins to stop it; `run` or `adopt` resolves when it is gone. */
+  stop(): void {
+    if (this.#stopping.signal.aborted || this.#state === 'ending' || this.#state === 'finished') return;
+    this.#cellLine(`Cell ${this.#context.cellId} stopping instance ${this.instanceGuid}`);
+    this.#stopping.abort();
+  }
+
+  /** Says again that it runs, for a registry that does not know it; stops it when somebody else has the work. */
+  async reportRunning(): Promise<void> {
+    if (this.#state !== 'running') return;
+    if ((await this.#reports.start()) === 'refused') this.#lost.abort();
+  }
+
+  async setEgressRules(rules: DesiredLrp['egressRules']): Promise<void> {
+    this.#desired.egressRules = rules; // for a container that is still being made
+    await this.#container?.setEgressRules(rules);
+  }
+
+  /** Null while there is no container. */
+  async stats(): Promise<InstanceStats | null> {
+    const usage = await this.#meter?.look();
+    if (!usage) return null;
+    const { instanceGuid, index } = this;
+    const now = this.#context.now();
+    const logRate = this.#rateLimit.rate(now);
+    return instanceStats({ instanceGuid, index, usage, logRate, uptimeMs: now - this.#startedAt });
+  }
+
+  /** Sends what the instance uses to the log cache. */
+  async emitMetrics(): Promise<void> {
+    const stats = await this.stats();
+    if (stats) this.#context.logs.gauge(this.#appOrigin, instanceGauges(stats, this.#desired));
+  }
+
+  /** The cell process ends: the container stays, what watches it goes. */
+  detach(): void {
+    this.#stopRenewing();
+    this.#detached.abort();
+  }
+
+  async #live(life: () => Promise<Ending>): Promise<void> {
+    let ending: Ending;
+    try {
+      ending = await life();
+    } catch (error) {
+      if (this.#stopping.signal.aborted) {
+        ending = { kind: 'stopped' };
+      } else if (this.#lost.signal.aborted) {
+        ending = { kind: 'lost' };
+      } else {
+        this.#log.error('an instance could not be started', { error: messageOf(error), cause: error });
+        ending = { kind: 'crashed', reason: startFailure(error) };
+      }
+    }
+    if (this.#detached.signal.aborted) return;
+    this.#state = 'ending';
+    this.#stopRenewing();
+    try {
+      await this.#end(ending);
+    } catch (error) {
+      // The reconciler finds the container and tries again.
+      this.#log.warn('an instance did not end as it should', { error: messageOf(error) });
+      this.#context.capacity.release(this.instanceGuid);
+    }
+    this.#state = 'finished';
+  }
+
+  async #bringUp(): Promise<ContainerProcess> {
+    const { garden, cellId } = this.#context;
+    const desired = this.#desired;
+    this.#state = 'creating';
+    const [, layer] = await Promise.all([
+      this.#claim(),
+      this.#context.droplets.ensure(desired.droplet, desired.stack, (bytes) =>
+        this.#cellLine(`Downloaded droplet (${megabytes(bytes)})`),
+      ),
+      this.#context.trust.store(desired.stack),
+    ]);
+    this.#checkpoint();
+    const binds = await containerBinds(this.#context, this.instanceGuid, desired.stack);
+    this.#cellLine(`Cell ${cellId} creating container for instance ${this.instanceGuid}`);
+    const rules = desired.egressRules;
+    const container = await this.#context.creating(() =>
+      garden.create({
+        handle: this.instanceGuid,
+        stack: desired.stack,
+        layers: [layer],
+        limits: containerLimits(desired.memoryMb, desired.diskMb),
+        binds,
+        egressRules: rules,
+        properties: lrpProperties(desired, this.index, this.instanceGuid),
+      }),
+    );
+    this.#have(container);
+    this.#cellLine(`Cell ${cellId} successfully created container for instance ${this.instanceGuid}`);
+    // Changed while the container was being made.
+    if (desired.egressRules !== rules) await container.setEgressRules(desired.egressRules);
+    await giveIdentity(this.#context, container, desired.owner);
+    this.#checkpoint();
+    this.#keepRenewed(container, this.#context.now() + VALIDITY_MS);
+    this.#startedAt = this.#context.now();
+    return container.run({
+      id: APP_PROCESS,
+      args: [`${LIFECYCLE_DESTINATION}/launcher`, '/home/vcap/app', desired.startCommand],
+      environment: containerEnvironment(desired.environment, {
+        hostAddress: this.#context.address,
+        address: container.address,
+        instanceGuid: this.instanceGuid,
+        memoryMb: desired.memoryMb,
+        lrp: { index: this.index, ports: desired.ports, tlsProxyPort: this.#context.proxyPort },
+      }),
+      workingDirectory: '/home/vcap/app',
+      user: 'vcap',
+    });
+  }
+
+  #have(container: Container): void {
+    this.#container = container;
+    this.#meter = new UsageMeter(container, this.#context.now);
+    this.#reports.address = container.address;
+  }
+
+  /** Between the steps of coming up: goes no further when it was stopped or the cell process ends. */
+  #checkpoint(): void {
+    this.#stopping.signal.throwIfAborted();
+    this.#detached.signal.throwIfAborted();
+  }
+
+  async #claim(): Promise<void> {
+    if ((await this.#reports.claim(this.#stopping.signal)) === 'refused') {
+      this.#lost.abort();
+      throw new CupolaError('lrp_lost', 'the registry gave the instance to somebody else');
+    }
+  }
+
+  /** Watches until something ends it: the process, the health check, an order. */
+  async #supervise(process: ContainerProcess, adopted: boolean): Promise<Ending> {
+    this.#process = process;
+    this.#state = 'starting';
+    this.#detached.signal.throwIfAborted();
+    this.#following = this.#context.logs.follow({
+      handle: this.instanceGuid,
+      processId: process.id,
+      path: process.logPath,
+      origin: this.#appOrigin,
+      rateLimit: this.#rateLimit,
+    });
+    const over = new AbortController();
+    const { signal } = linkSignals(over.signal, this.#stopping.signal, this.#lost.signal, this.#detached.signal);
+    const exited = process.exit.then(async (exit): Promise<Ending> => {
+      // What the app said last comes before the line about its end.
+      await this.#following?.finish();
+      const line = `Exit status ${exit.exitCode}${exit.outOfMemory ? ' (out of memory)' : ''}`;
+      this.#context.logs.line(this.#appOrigin, line);
+      return { kind: 'crashed', reason: exitReason(this.#appOrigin.tags['source_type']!, exit) };
+    });
+    const ordered = new Promise<Ending>((resolve) => {
+      onAbort(this.#stopping.signal, () => resolve({ kind: 'stopped' }));
+      onAbort(this.#lost.signal, () => resolve({ kind: 'lost' }));
+    });
+    try {
+      return await Promise.race([ordered, exited, this.#watchHealth(signal, adopted)]);
+    } finally {
+      over.abort();
+    }
+  }
+
+  /** Resolves when the instance is unwell; never, while it is well or when `signal` aborts. */
+  async #watchHealth(signal: AbortSignal, adopted: boolean): Promise<Ending> {
+    const check = this.#desired.healthCheck;
+    const container = this.#container!;
+    const probe = createProbe(check, container.address, this.#port);
+    try {
+      if (probe) {
+        if (!adopted) this.#cellLine('Starting health monitoring of container');
+        const began = performance.now();
+        const trouble = await untilHealthy(probe, (check?.timeoutSeconds || 60) * 1000, signal);
+        if (trouble !== null) {
+          const waited = duration(performance.now() - began);
+          this.#cellLine(`Failed after ${waited}: startup health check never passed.`, true);
+          return { kind: 'crashed', reason: `Instance never healthy after ${waited}: ${trouble}` };
+        }
+        if (!adopted) this.#cellLine('Container became healthy');
+      }
+      await this.#register(container);
+      if ((await this.#reports.start(signal)) === 'refused') return { kind: 'lost' };
+      signal.throwIfAborted();
+      this.#state = 'running';
+      if (!probe) return await never(signal);
+      const trouble = await untilUnhealthy(probe, (check?.intervalSeconds || 30) * 1000, signal);
+      this.#cellLine('Container became unhealthy', true);
+      return { kind: 'crashed', reason: `Instance became unhealthy: Liveness check unsuccessful: ${trouble}` };
+    } catch (error) {
+      if (signal.aborted) return new Promise(() => {}); // the race is decided
+      throw error;
+    }
+  }
+
+  async #register(container: Container): Promise<void> {
+    if (this.#desired.ports.length === 0) return;
+    const identity =
+      (await this.#context.credentials.read(container.handle)) ??
+      (await giveIdentity(this.#context, container, this.#desired.owner));
+    await this.#context.proxy.register({
+      instanceGuid: this.instanceGuid,
+      certificate: identity.cert,
+      key: identity.key,
+      address: container.address,
+      port: this.#port,
+    });
+  }
+
+  /** New certificate and key in the container and in the proxy, some hours before the old expire. */
+  #keepRenewed(container: Container, expiresAt: number): void {
+    this.#stopRenewing = keepRenewed({
+      expiresAt,
+      now: this.#context.now,
+      renew: async () => {
+        const identity = await giveIdentity(this.#context, container, this.#desired.owner);
+        if (this.#state === 'running' && this.#desired.ports.length > 0) {
+          await this.#context.proxy.rotate(this.instanceGuid, identity.cert, identity.key);
+        }
+        return identity;
+      },
+      failed: (error) => this.#log.error('instance credentials were not renewed', { error: messageOf(error) }),
+    });
+  }
+
+  async #end(ending: Ending): Promise<void> {
+    const reported = this.#reports.end(ending);
+    reported.catch(() => {}); // awaited below; the container goes first
+    if (this.#container) {
+      if (ending.kind === 'stopped') {
+        // The router hears of it before the app does; not for long if the registry is away.
+        await Promise.race([reported.catch(() => {}), delay(2_000, undefined, { ref: false })]);
+        await delay(this.#process ? this.#context.timing.drainMs : 0);
+      }
+      await this.#context.proxy
+        .unregister(this.instanceGuid)
+        .catch((error: unknown) => this.#log.warn('the proxy kept a registration', { error: messageOf(error) }));
+      if (ending.kind !== 'crashed' && this.#process) {
+        await endProcess(this.#process, this.#context.timing.graceMs);
+      }
+      await this.#following?.finish();
+    }
+    await this.#remove();
+    this.#context.capacity.release(this.instanceGuid);
+    await reported;
+  }
+
+  async #remove(): Promise<void> {
+    const { cellId, garden, credentials, logs } = this.#context;
+    if (this.#container) this.#cellLine(`Cell ${cellId} destroying container for instance ${this.instanceGuid}`);
+    await garden.destroy(this.instanceGuid);
+    if (this.#container) {
+      this.#cellLine(`Cell ${cellId} successfully destroyed container for instance ${this.instanceGuid}`);
+    }
+    logs.forget(this.instanceGuid, APP_PROCESS);
+    await credentials.remove(this.instanceGuid);
+  }
+
+  get #port(): number {
+    return this.#desired.ports[0] ?? 8080;
+  }
+
+  #cellLine(text: string, stderr = false): void {
+    this.#context.logs.line(this.#cellOrigin, text, stderr);
+  }
+}
+
+function megabytes(bytes: number): string {
+  return bytes < 1_048_576 ? `${(bytes / 1024).toFixed(1)}K` : `${(bytes / 1_048_576).toFixed(1)}M`;
+}
+
+function never(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => onAbort(signal, () => reject(signal.reason)));
+}

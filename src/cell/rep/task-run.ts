@@ -1,0 +1,221 @@
+import { create } from '@bufbuild/protobuf';
+import { type CompleteTaskRequest, CompleteTaskRequestSchema, type Task } from '../../contracts/gen/diego_pb.js';
+import { messageOf } from '../../kit/errors.ts';
+import type { Logger } from '../../kit/log.ts';
+import type { Container, ContainerProcess } from '../garden/garden.ts';
+import { LogRateLimit } from '../logs/rate-limit.ts';
+import { type LogOrigin, originOf } from '../logs/tags.ts';
+import { linkSignals, onAbort } from './abort.ts';
+import type { RepContext, StageTask } from './collaborators.ts';
+import { containerBinds, containerLimits, giveIdentity, LIFECYCLE_DESTINATION } from './container-files.ts';
+import { taskProperties } from './container-properties.ts';
+import { exitReason, startFailure } from './endings.ts';
+import { containerEnvironment } from './environment.ts';
+import { endProcess } from './graceful-stop.ts';
+import type { TaskResults } from './task-results.ts';
+
+export const TASK_PROCESS = 'task';
+
+type Outcome = Pick<CompleteTaskRequest, 'failed' | 'failureReason' | 'result'>;
+
+/** What runs tasks beside the rep's context. */
+export interface TaskContext {
+  stage: StageTask;
+  results: TaskResults;
+  /** Staging is heavy: a few at a time. */
+  staging: <T>(body: () => Promise<T>) => Promise<T>;
+}
+
+/** One task from its reservation to the acknowledged result. */
+export class TaskRun {
+  readonly taskGuid: string;
+  readonly #context: RepContext;
+  readonly #tasks: TaskContext;
+  readonly #task: Task;
+  readonly #origin: LogOrigin;
+  readonly #log: Logger;
+  readonly #cancelling = new AbortController();
+  readonly #detached = new AbortController();
+
+  constructor(context: RepContext, tasks: TaskContext, task: Task) {
+    this.taskGuid = task.taskGuid;
+    this.#context = context;
+    this.#tasks = tasks;
+    this.#task = task;
+    this.#log = context.log.child('task', { taskGuid: task.taskGuid, domain: task.domain });
+    const name = task.owner?.processType || task.taskGuid;
+    const sourceType = task.work.case === 'staging' ? 'STG' : `APP/TASK/${name}`;
+    this.#origin = originOf(task.owner, 0, task.taskGuid, sourceType, context.cellId);
+  }
+
+  get dropletSha256(): string {
+    return this.#task.work.case === 'command' ? (this.#task.work.value.droplet?.sha256 ?? '') : '';
+  }
+
+  /** Never rejects; resolves when nothing of it is left and its result is acknowledged. */
+  async run(): Promise<void> {
+    const { reports, registry, cellId } = this.#context;
+    const verdict = await reports
+      .deliver(
+        'task start',
+        (signal) => registry.startTask({ taskGuid: this.taskGuid, cellId }, { signal }),
+        this.#cancelling.signal,
+      )
+      .catch(() => 'cancelled' as const);
+    if (verdict === 'refused' || this.#detached.signal.aborted) return this.#context.capacity.release(this.taskGuid);
+    await this.#carryThrough(() =>
+      this.#task.work.case === 'staging'
+        ? this.#tasks.staging(() => this.#stage())
+        : this.#runCommand(() => this.#startCommand()),
+    );
+  }
+
+  /** Goes on with a command whose container outlived the cell's last process. */
+  async adopt(container: Container): Promise<void> {
+    await this.#carryThrough(() =>
+      this.#runCommand(async () => {
+        const process = (await container.processes()).find(({ id }) => id === TASK_PROCESS);
+        if (!process) throw new Error('the cell ended before the command was started');
+        return process;
+      }),
+    );
+  }
+
+  /** Does staging again that a restart of the cell cut off: the registry counts it as started already. */
+  async restage(): Promise<void> {
+    await this.#context.garden.destroy(this.taskGuid);
+    await this.#carryThrough(() => this.#tasks.staging(() => this.#stage()));
+  }
+
+  cancel(): void {
+    this.#cancelling.abort();
+  }
+
+  /** The cell process ends: a command's container stays, staging is done again by the next process. */
+  detach(): void {
+    this.#detached.abort();
+    this.#cancelling.abort();
+  }
+
+  async #carryThrough(work: () => Promise<Outcome>): Promise<void> {
+    let outcome: Outcome;
+    try {
+      this.#cancelling.signal.throwIfAborted();
+      outcome = await work();
+    } catch (error) {
+      if (!this.#cancelling.signal.aborted) this.#log.error('a task failed', { error: messageOf(error) });
+      outcome = failure(this.#failureReason(error));
+    }
+    if (this.#detached.signal.aborted) return;
+    const { garden, credentials, logs, capacity, cellId } = this.#context;
+    const result = create(CompleteTaskRequestSchema, { ...outcome, taskGuid: this.taskGuid, cellId });
+    try {
+      await this.#tasks.results.keep(result);
+      await garden.destroy(this.taskGuid);
+      await credentials.remove(this.taskGuid);
+    } catch (error) {
+      this.#log.warn('a task left something behind', { error: messageOf(error) });
+    }
+    logs.forget(this.taskGuid, TASK_PROCESS);
+    capacity.release(this.taskGuid);
+    await completeTask(this.#context, this.#tasks.results, result).catch(() => {}); // kept for the next process
+  }
+
+  async #stage(): Promise<Outcome> {
+    this.#cancelling.signal.throwIfAborted();
+    const timeout = new AbortController();
+    const timer = setTimeout(() => timeout.abort(), (this.#task.timeoutSeconds || 900) * 1000);
+    const { cellId, logs } = this.#context;
+    logs.line(this.#origin, `Cell ${cellId} creating container for instance ${this.taskGuid}`);
+    try {
+      return await this.#tasks.stage({
+        task: this.#task,
+        signal: linkSignals(this.#cancelling.signal, timeout.signal).signal,
+        log: (text, stderr) => this.#context.logs.line(this.#origin, text, stderr),
+      });
+    } catch (error) {
+      if (timeout.signal.aborted) return failure('StagingTimeExpired: Staging time expired');
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      logs.line(this.#origin, `Cell ${cellId} successfully destroyed container for instance ${this.taskGuid}`);
+    }
+  }
+
+  async #startCommand(): Promise<ContainerProcess> {
+    const task = this.#task;
+    const command = task.work.case === 'command' ? task.work.value : undefined;
+    const [layer, binds] = await Promise.all([
+      this.#context.droplets.ensure(command?.droplet, task.stack),
+      containerBinds(this.#context, this.taskGuid, task.stack),
+    ]);
+    const container = await this.#context.creating(() =>
+      this.#context.garden.create({
+        handle: this.taskGuid,
+        stack: task.stack,
+        layers: [layer],
+        limits: containerLimits(task.memoryMb, task.diskMb),
+        binds,
+        egressRules: task.egressRules,
+        properties: taskProperties(task),
+      }),
+    );
+    await giveIdentity(this.#context, container, task.owner);
+    return container.run({
+      id: TASK_PROCESS,
+      args: [`${LIFECYCLE_DESTINATION}/launcher`, '/home/vcap/app', command?.command ?? ''],
+      environment: containerEnvironment(task.environment, {
+        hostAddress: this.#context.address,
+        address: container.address,
+        instanceGuid: this.taskGuid,
+        memoryMb: task.memoryMb,
+      }),
+      workingDirectory: '/home/vcap/app',
+      user: 'vcap',
+    });
+  }
+
+  async #runCommand(start: () => Promise<ContainerProcess>): Promise<Outcome> {
+    const process = await start();
+    this.#detached.signal.throwIfAborted();
+    const following = this.#context.logs.follow({
+      handle: this.taskGuid,
+      processId: process.id,
+      path: process.logPath,
+      origin: this.#origin,
+      rateLimit: new LogRateLimit(-1),
+    });
+    const { signal } = this.#cancelling;
+    const cancelled = new Promise<null>((resolve) => onAbort(signal, () => resolve(null)));
+    const exit = await Promise.race([process.exit, cancelled]);
+    if (exit === null) {
+      if (!this.#detached.signal.aborted) await endProcess(process, this.#context.timing.graceMs);
+      if (!this.#detached.signal.aborted) await following.finish();
+      return failure('task was cancelled');
+    }
+    await following.finish();
+    this.#context.logs.line(this.#origin, `Exit status ${exit.exitCode}${exit.outOfMemory ? ' (out of memory)' : ''}`);
+    if (exit.exitCode === 0) return { failed: false, failureReason: '', result: '' };
+    return failure(exitReason(this.#origin.tags['source_type']!, exit));
+  }
+
+  #failureReason(error: unknown): string {
+    if (this.#cancelling.signal.aborted) return 'task was cancelled';
+    const reason = startFailure(error);
+    return this.#task.work.case === 'staging' ? `StagingError: ${reason}` : reason;
+  }
+}
+
+/** Reports until it is acknowledged, then forgets. Rejects only when the cell closes. */
+export async function completeTask(
+  context: RepContext,
+  results: TaskResults,
+  result: CompleteTaskRequest,
+): Promise<void> {
+  await context.reports.deliver('task completion', (signal) => context.registry.completeTask(result, { signal }));
+  await results.forget(result.taskGuid);
+}
+
+function failure(failureReason: string): Outcome {
+  return { failed: true, failureReason, result: '' };
+}

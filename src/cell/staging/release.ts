@@ -1,0 +1,78 @@
+import { parse } from 'yaml';
+import { CupolaError } from '../../kit/errors.ts';
+
+/** Start commands by process type. */
+export type ProcessTypes = Record<string, string>;
+
+const MAXIMUM_BYTES = 64 * 1024;
+const MAXIMUM_TYPES = 100;
+const MAXIMUM_COMMAND = 4096;
+const TYPE_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$/;
+
+/**
+ * What a buildpack's bin/release printed. It is written by the app's code as much as by the buildpack: size, depth of
+ * references and shape are bounded (SECURITY-TESTS: alias bomb). Throws CupolaError `release_invalid`.
+ */
+export function parseRelease(text: string): ProcessTypes {
+  const release = readYaml(text, 'what bin/release printed');
+  if (release === null || release === undefined) return {};
+  if (!isMapping(release)) throw invalid('what bin/release printed is not a mapping');
+  const types = release['default_process_types'];
+  if (types === null || types === undefined) return {};
+  if (!isMapping(types)) throw invalid('default_process_types is not a mapping');
+  return processTypes(types);
+}
+
+/**
+ * A Procfile: "type: command" lines. Read as YAML like Cloud Foundry does, and line by line where a command holds what YAML
+ * would not take. Throws CupolaError `release_invalid`.
+ */
+export function parseProcfile(text: string): ProcessTypes {
+  if (text.trim() === '') return {};
+  let entries: unknown = null;
+  try {
+    entries = readYaml(text, 'the Procfile');
+  } catch (error) {
+    if (text.length > MAXIMUM_BYTES) throw error;
+  }
+  if (isMapping(entries) && Object.values(entries).every((value) => typeof value === 'string')) {
+    return processTypes(entries);
+  }
+  const lines = text.split(/\r?\n/).flatMap((line) => {
+    const match = /^([A-Za-z0-9_-]+)\s*:\s+(\S.*)$/.exec(line);
+    return match ? [[match[1]!, match[2]!.trim()] as const] : [];
+  });
+  if (lines.length === 0) throw invalid('the Procfile names no process type');
+  return processTypes(Object.fromEntries(lines));
+}
+
+function readYaml(text: string, what: string): unknown {
+  if (Buffer.byteLength(text) > MAXIMUM_BYTES) throw invalid(`${what} is too long`);
+  try {
+    return parse(text, { maxAliasCount: 0, schema: 'core', uniqueKeys: true, logLevel: 'error' });
+  } catch (cause) {
+    throw invalid(`${what} is not valid YAML`, cause);
+  }
+}
+
+function processTypes(entries: Record<string, unknown>): ProcessTypes {
+  const types = Object.entries(entries);
+  if (types.length > MAXIMUM_TYPES) throw invalid('there are too many process types');
+  return Object.fromEntries(
+    types.map(([type, command]) => {
+      if (!TYPE_NAME.test(type)) throw invalid('a process type has a name that is not allowed');
+      if (typeof command !== 'string' || command.length > MAXIMUM_COMMAND || command.includes('\0')) {
+        throw invalid(`the start command of ${type} is not a text of at most ${MAXIMUM_COMMAND} characters`);
+      }
+      return [type, command];
+    }),
+  );
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
+}
+
+function invalid(message: string, cause?: unknown): CupolaError {
+  return new CupolaError('release_invalid', message, { cause });
+}

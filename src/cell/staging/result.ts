@@ -1,0 +1,67 @@
+import type { Readable } from 'node:stream';
+import type { BlobInfo } from '../../contracts/blobs.ts';
+import type { Buildpack } from '../../contracts/gen/diego_pb.js';
+import { CupolaError } from '../../kit/errors.ts';
+import { type ProcessTypes, parseProcfile, parseRelease } from './release.ts';
+import { tarMembers } from './tar-stream.ts';
+
+/** What staging made; as JSON it is the result of the task. */
+export interface StagingResult {
+  lifecycle_type: 'buildpack';
+  lifecycle_metadata: {
+    detected_buildpack: string;
+    buildpacks: { key: string; name: string; version: string }[];
+  };
+  process_types: ProcessTypes;
+  execution_metadata: string;
+  droplet: BlobInfo;
+  cache: BlobInfo | null;
+}
+
+const MAXIMUM_FILE = 128 * 1024;
+const FILES = ['release.yml', 'Procfile', 'detected', 'buildpacks'];
+
+/** The builder's result directory, as the container gave it: the known files alone, each bounded. */
+export async function readResultFiles(tar: Readable): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for await (const member of tarMembers(tar)) {
+    const name = member.name.replace(/^result\//, '');
+    if (!member.isFile || !FILES.includes(name)) continue;
+    if (member.size > MAXIMUM_FILE) throw new CupolaError('release_invalid', `${name} is too long`);
+    const chunks: Buffer[] = [];
+    for await (const chunk of member.content()) chunks.push(chunk);
+    files.set(name, Buffer.concat(chunks).toString('utf8'));
+  }
+  return files;
+}
+
+/** Everything of the result but the blobs. Throws CupolaError `release_invalid`. */
+export function interpretResult(
+  files: ReadonlyMap<string, string>,
+  buildpackOf: (directory: string) => Buildpack | undefined,
+): Omit<StagingResult, 'droplet' | 'cache'> {
+  const used = (files.get('buildpacks') ?? '').split('\n').filter((line) => line !== '');
+  const procfile = files.get('Procfile');
+  return {
+    lifecycle_type: 'buildpack',
+    lifecycle_metadata: {
+      detected_buildpack: printable(files.get('detected') ?? ''),
+      buildpacks: used.map((line) => {
+        const [directory = '', version = ''] = line.split(' ', 2);
+        const buildpack = buildpackOf(directory);
+        if (buildpack === undefined)
+          throw new CupolaError('release_invalid', 'the result names a buildpack not asked for');
+        return { key: buildpack.key, name: buildpack.name, version: printable(version) };
+      }),
+    },
+    process_types: {
+      ...parseRelease(files.get('release.yml') ?? ''),
+      ...(procfile === undefined ? {} : parseProcfile(procfile)),
+    },
+    execution_metadata: '',
+  };
+}
+
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, '').slice(0, 255);
+}

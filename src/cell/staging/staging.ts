@@ -1,0 +1,385 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { BlobInfo } from '../../contracts/blobs.ts';
+import type { Blob, Buildpack, EgressRule, StagingWork, Task } from '../../contracts/gen/diego_pb.js';
+import { CupolaError, messageOf } from '../../kit/errors.ts';
+import type { Logger } from '../../kit/log.ts';
+import type { BindMount, Container, ContainerProcess, Garden, Layer } from '../garden/garden.ts';
+import { LineAssembler, parseRecord } from '../logs/records.ts';
+import { FileTail } from '../logs/tail.ts';
+import { digesting, readableSize } from './digest.ts';
+import { stagingEnvironment } from './environment.ts';
+import { failureOf, StagingFailure } from './failure.ts';
+import { interpretResult, readResultFiles, type StagingResult } from './result.ts';
+import { tarMembers, tarOf } from './tar-stream.ts';
+
+export const LIFECYCLE_DESTINATION = '/tmp/lifecycle';
+const MEBIBYTE = 1024 * 1024;
+const DROPLET_FILE = '/tmp/output/droplet.tgz';
+const CACHE_FILE = '/tmp/output/cache.tgz';
+
+/** A line of the app's staging log. */
+export type StagingLog = (text: string, stderr?: boolean) => void;
+
+/** The blobstore, by signed URL. */
+export interface StagingBlobs {
+  fetch(blob: Blob, signal?: AbortSignal): Promise<Readable>;
+  upload(blob: Blob, body: Readable, bytes: number | undefined, signal?: AbortSignal): Promise<void>;
+}
+
+export interface StagerOptions {
+  garden: Garden;
+  blobs: StagingBlobs;
+  /** With `builder` and `launcher`; shown at /tmp/lifecycle. */
+  lifecycleDirectory: string;
+  /** For packages on their way into the container; on a disk, readable by the cell alone. */
+  scratchDirectory: string;
+  /** Further read-only directories of a staging container, for instance trust store and credentials. */
+  binds?: (task: Task) => Promise<readonly BindMount[]>;
+  /** Called when the container runs, before any code of the app: identity. Gives further environment variables. */
+  prepare?: (container: Container, task: Task) => Promise<Readonly<Record<string, string>>>;
+  /** From the manifest's `staging` section: registry mirrors and proxies. */
+  environment?: Readonly<Record<string, string>>;
+  egressRules?: readonly EgressRule[];
+  /** Bytes. */
+  limits?: { package?: number; droplet?: number; cache?: number };
+  log: Logger;
+}
+
+export interface StageOutcome {
+  failed: boolean;
+  /** "<Code>: <message>" where it failed. */
+  failureReason: string;
+  /** JSON of StagingResult where it did not. */
+  result: string;
+}
+
+export interface Stager {
+  /**
+   * Runs the buildpack lifecycle for a staging task in a container named after the task, which the caller destroys afterwards
+   * (best after the result is reported: it need not wait for that). What the app or its buildpack did wrong is an outcome;
+   * rejects when `signal` aborts or the platform fails.
+   */
+  stage(options: { task: Task; signal: AbortSignal; log: StagingLog }): Promise<StageOutcome>;
+  /** Unpacks buildpacks ahead of the first push that needs them. */
+  prepare(buildpacks: readonly Buildpack[], stack: string): Promise<void>;
+}
+
+/** The buildpack lifecycle of one cell (BPK-01 to BPK-04). */
+export function createStager(options: StagerOptions): Stager {
+  return {
+    async stage({ task, signal, log }) {
+      if (task.work.case !== 'staging')
+        throw new CupolaError('task_not_staging', `${task.taskGuid} is no staging task`);
+      const run = new StagingRun(options, task, task.work.value, signal, log);
+      try {
+        return { failed: false, failureReason: '', result: JSON.stringify(await run.run()) };
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof StagingFailure) {
+          options.log.info('staging failed', { taskGuid: task.taskGuid, reason: error.reason });
+          return { failed: true, failureReason: error.reason, result: '' };
+        }
+        throw error;
+      }
+    },
+    async prepare(buildpacks, stack) {
+      for (const buildpack of buildpacks) await buildpackLayer(options, buildpack, stack, () => {});
+    },
+  };
+}
+
+/** The directory of a buildpack below /tmp/buildpacks. */
+export function buildpackDirectory(buildpack: Buildpack): string {
+  return createHash('md5').update(buildpack.key).digest('hex');
+}
+
+async function buildpackLayer(
+  { garden, blobs }: StagerOptions,
+  buildpack: Buildpack,
+  stack: string,
+  say: StagingLog,
+): Promise<Layer> {
+  const blob = required(buildpack.blob, 'buildpack');
+  const open = async () => {
+    say(`Downloading ${buildpack.name}...`);
+    const checked = digesting({ expected: blob.sha256 });
+    const body = await blobs.fetch(blob);
+    pipeline(body, checked.stream).then(
+      () => say(`Downloaded ${buildpack.name} (${readableSize(checked.info().bytes)})`),
+      () => {}, // the reader of the stream meets the error
+    );
+    return checked.stream;
+  };
+  const directory = buildpackDirectory(buildpack);
+  // Others may wait for the same layer, so it is not given up when one staging is cancelled.
+  return garden.ensureLayer(`buildpack-${directory}`, { format: 'zip', open }, `/tmp/buildpacks/${directory}`, stack);
+}
+
+class StagingRun {
+  readonly #options: StagerOptions;
+  readonly #task: Task;
+  readonly #work: StagingWork;
+  readonly #signal: AbortSignal;
+  readonly #say: StagingLog;
+
+  constructor(options: StagerOptions, task: Task, work: StagingWork, signal: AbortSignal, say: StagingLog) {
+    this.#options = options;
+    this.#task = task;
+    this.#work = work;
+    this.#signal = signal;
+    this.#say = say;
+  }
+
+  async run(): Promise<StagingResult> {
+    const scratch = join(this.#options.scratchDirectory, randomUUID());
+    await mkdir(scratch, { recursive: true, mode: 0o700 });
+    try {
+      const timer = this.#timer();
+      const [container, source, cache] = await all(
+        this.#createContainer(),
+        this.#download('app package', this.#work.package, join(scratch, 'package.zip'), this.#maximum('package')),
+        this.#downloadCache(join(scratch, 'cache.tgz')),
+      );
+      timer('downloaded and container created');
+      await this.#giveFile(container, 'package.zip', source);
+      if (cache) await this.#giveFile(container, 'cache.tgz', cache);
+      const given = (await this.#options.prepare?.(container, this.#task)) ?? {};
+      timer('files given');
+      await this.#build(container, given);
+      timer('built');
+      const files = await readResultFiles(await container.streamOut('/tmp/output/result'));
+      const interpreted = this.#interpret(files);
+      this.#say('Uploading droplet, build artifacts cache...');
+      const [droplet, newCache] = await all(this.#uploadDroplet(container), this.#uploadCache(container));
+      this.#say('Uploading complete');
+      timer('uploaded');
+      return { ...interpreted, droplet, cache: newCache };
+    } finally {
+      await rm(scratch, { recursive: true, force: true });
+    }
+  }
+
+  async #createContainer(): Promise<Container> {
+    const [layers, binds] = await all(
+      Promise.all(
+        this.#work.buildpacks.map((buildpack) => buildpackLayer(this.#options, buildpack, this.#task.stack, this.#say)),
+      ),
+      this.#options.binds?.(this.#task) ?? Promise.resolve([]),
+    );
+    this.#signal.throwIfAborted();
+    return this.#options.garden.create({
+      handle: this.#task.taskGuid,
+      stack: this.#task.stack,
+      layers,
+      limits: {
+        memoryBytes: this.#task.memoryMb * MEBIBYTE,
+        diskBytes: this.#task.diskMb * MEBIBYTE,
+        pids: 1024,
+        cpuShares: Math.max(2, this.#task.memoryMb),
+      },
+      binds: [{ source: this.#options.lifecycleDirectory, destination: LIFECYCLE_DESTINATION }, ...binds],
+      egressRules: [...this.#task.egressRules, ...(this.#options.egressRules ?? [])],
+      properties: { kind: 'staging', task_guid: this.#task.taskGuid },
+    });
+  }
+
+  /** To a file first: its size is needed for the way in, and nothing is unpacked that is not what was announced. */
+  async #download(
+    what: string,
+    blob: Blob | undefined,
+    path: string,
+    maximum: number,
+  ): Promise<{ path: string; bytes: number }> {
+    const wanted = required(blob, what);
+    this.#say(`Downloading ${what}...`);
+    const checked = digesting({ expected: wanted.sha256, maximum });
+    const body = await this.#options.blobs.fetch(wanted, this.#signal);
+    await pipeline(body, checked.stream, createWriteStream(path, { mode: 0o600 }), { signal: this.#signal });
+    const { bytes } = checked.info();
+    this.#say(`Downloaded ${what} (${readableSize(bytes)})`);
+    return { path, bytes };
+  }
+
+  /** A cache only saves time: without it staging goes on. */
+  async #downloadCache(path: string): Promise<{ path: string; bytes: number } | null> {
+    if (!this.#work.cache?.url) return null;
+    try {
+      return await this.#download('build artifacts cache', this.#work.cache, path, this.#maximum('cache'));
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      this.#options.log.warn('a build cache was left out', { error: messageOf(error) });
+      return null;
+    }
+  }
+
+  async #giveFile(container: Container, name: string, file: { path: string; bytes: number }): Promise<void> {
+    try {
+      await container.streamIn(tarOf(name, file.bytes, createReadStream(file.path)), '/tmp/package');
+    } catch (cause) {
+      if (await this.#isDiskFull(container)) throw this.#ended({ exitCode: 1, outOfMemory: false }, true);
+      throw cause;
+    }
+    await rm(file.path);
+  }
+
+  async #build(container: Container, given: Readonly<Record<string, string>>): Promise<void> {
+    const { buildpacks } = this.#work;
+    // All of them were chosen, or all are candidates: the Cloud Controller never mixes.
+    const chosen = buildpacks.length > 0 && buildpacks.every(({ skipDetect }) => skipDetect);
+    const process = await container.run({
+      id: 'builder',
+      args: [
+        `${LIFECYCLE_DESTINATION}/builder`,
+        ...(chosen ? ['--skip-detect'] : []),
+        ...buildpacks.map(buildpackDirectory),
+      ],
+      environment: stagingEnvironment(this.#task, this.#options.environment ?? {}, given),
+      workingDirectory: '/home/vcap',
+      user: 'vcap',
+    });
+    const exit = await this.#followToEnd(process);
+    if (exit.exitCode === 0) return;
+    this.#say(`Exit status ${exit.exitCode}${exit.outOfMemory ? ' (out of memory)' : ''}`);
+    throw this.#ended(exit, await this.#isDiskFull(container));
+  }
+
+  async #followToEnd(process: ContainerProcess): Promise<{ exitCode: number; outOfMemory: boolean }> {
+    const kill = () => {
+      process.signal('SIGKILL').catch(() => {}); // the container is destroyed in any case
+    };
+    this.#signal.addEventListener('abort', kill, { once: true });
+    const lines = new LineAssembler();
+    const tail = new FileTail(
+      process.logPath,
+      null,
+      async (pieces) => {
+        for (const piece of pieces) {
+          const record = parseRecord(piece);
+          const line = record && lines.push(record);
+          if (line) this.#say(line.payload.toString('utf8'), line.stderr);
+        }
+      },
+      (error) => this.#options.log.warn('the staging log broke off', { error: messageOf(error) }),
+    );
+    try {
+      if (this.#signal.aborted) kill();
+      const exit = await Promise.race([process.exit, aborted(this.#signal)]);
+      await tail.finish();
+      for (const line of lines.flush()) this.#say(line.payload.toString('utf8'), line.stderr);
+      return exit;
+    } finally {
+      this.#signal.removeEventListener('abort', kill);
+      await tail.abort();
+    }
+  }
+
+  #interpret(files: ReadonlyMap<string, string>): Omit<StagingResult, 'droplet' | 'cache'> {
+    const byDirectory = new Map(
+      this.#work.buildpacks.map((buildpack) => [buildpackDirectory(buildpack), buildpack] as const),
+    );
+    try {
+      return interpretResult(files, (directory) => byDirectory.get(directory));
+    } catch (cause) {
+      if (!(cause instanceof CupolaError && cause.code === 'release_invalid')) throw cause;
+      this.#say(`Failed to build droplet release: ${cause.message}`, true);
+      throw new StagingFailure('BuildpackReleaseFailed', cause.message, { cause });
+    }
+  }
+
+  async #uploadDroplet(container: Container): Promise<BlobInfo> {
+    this.#say('Uploading droplet...');
+    const info = await this.#upload(
+      container,
+      DROPLET_FILE,
+      required(this.#work.uploadDroplet, 'droplet'),
+      this.#maximum('droplet'),
+    );
+    this.#say(`Uploaded droplet (${readableSize(info.bytes)})`);
+    return info;
+  }
+
+  async #uploadCache(container: Container): Promise<BlobInfo | null> {
+    if (!this.#work.uploadCache?.url) return null;
+    this.#say('Uploading build artifacts cache...');
+    try {
+      const info = await this.#upload(container, CACHE_FILE, this.#work.uploadCache, this.#maximum('cache'));
+      this.#say(`Uploaded build artifacts cache (${readableSize(info.bytes)})`);
+      return info;
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      this.#options.log.warn('a build cache was not kept', { error: messageOf(error) });
+      return null;
+    }
+  }
+
+  async #upload(container: Container, path: string, blob: Blob, maximum: number): Promise<BlobInfo> {
+    for await (const member of tarMembers(await container.streamOut(path))) {
+      if (!member.isFile) continue;
+      if (member.size > maximum) {
+        throw new StagingFailure('StagingError', `The droplet has more than ${readableSize(maximum)}`);
+      }
+      const counted = digesting({ maximum });
+      const body = new PassThrough();
+      await all(
+        pipeline(Readable.from(member.content(), { objectMode: false }), counted.stream, body, {
+          signal: this.#signal,
+        }),
+        this.#options.blobs.upload(blob, body, member.size, this.#signal).catch((error) => {
+          body.destroy(error); // nobody reads on
+          throw error;
+        }),
+      );
+      return counted.info();
+    }
+    throw new CupolaError('staging_output_missing', `the container gave back no ${path}`);
+  }
+
+  #ended(exit: { exitCode: number; outOfMemory: boolean }, diskFull: boolean): StagingFailure {
+    return failureOf({ ...exit, diskFull, memoryMb: this.#task.memoryMb, diskMb: this.#task.diskMb });
+  }
+
+  /** Judged by what is used afterwards; a build that tidied up after itself is told from its own words in the log. */
+  async #isDiskFull(container: Container): Promise<boolean> {
+    const used = await container.metrics().catch(() => null);
+    return used !== null && used.diskBytes > this.#task.diskMb * MEBIBYTE * 0.97;
+  }
+
+  #maximum(kind: 'package' | 'droplet' | 'cache'): number {
+    const defaults = { package: 4096 * MEBIBYTE, droplet: 8192 * MEBIBYTE, cache: 1024 * MEBIBYTE };
+    return this.#options.limits?.[kind] ?? defaults[kind];
+  }
+
+  #timer(): (step: string) => void {
+    let last = performance.now();
+    return (step) => {
+      const now = performance.now();
+      this.#options.log.debug(step, { taskGuid: this.#task.taskGuid, milliseconds: Math.round(now - last) });
+      last = now;
+    };
+  }
+}
+
+function required(blob: Blob | undefined, what: string): Blob {
+  if (!blob?.url) throw new CupolaError('staging_incomplete', `the staging task names no ${what}`);
+  return blob;
+}
+
+async function aborted(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  if (signal.aborted) reject(signal.reason);
+  else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  return promise;
+}
+
+/** Like Promise.all, but nothing is still under way when it rejects: a container that is being made must be there to be destroyed. */
+async function all<T extends readonly Promise<unknown>[]>(
+  ...work: T
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
+}

@@ -1,0 +1,116 @@
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import Type from 'typebox';
+import Value from 'typebox/value';
+import { CupolaError } from '../../kit/errors.ts';
+import { run } from '../../kit/process.ts';
+import { sha256Of, writeTarFragment } from './archive.ts';
+import { type DebianPackage, fetchDebianPackages } from './debian-package.ts';
+import { dropUnloaded } from './elf.ts';
+import { fetchNpmPackage } from './npm-package.ts';
+
+/** What a manifest.yml says of one runtime: the digest is that of the archive as it was fetched. */
+export interface Dependency {
+  name: string;
+  version: string;
+  sha256: string;
+}
+
+export interface Sources {
+  cacheDirectory: string;
+  stackDirectory: string;
+  onProgress?: (message: string) => void;
+}
+
+const Pinned = Type.Object({ name: Type.String(), integrity: Type.String({ pattern: '^sha512-' }) });
+const Dependencies = Type.Object({
+  npm: Type.Array(
+    Type.Object({ name: Type.String(), version: Type.String(), packages: Type.Record(Type.String(), Pinned) }),
+  ),
+  debian: Type.Array(Type.String({ pattern: '^[a-z0-9][a-z0-9.+-]+$' })),
+});
+
+/** A fetched archive, unpacked. */
+interface Unpacked extends Dependency {
+  directory: string;
+}
+
+/** Puts the runtimes that the buildpack's dependencies.json names into its tree, where its programs expect them. */
+export async function assemble(tree: string, sources: Sources): Promise<Dependency[]> {
+  const wanted = Value.Parse(Dependencies, JSON.parse(await readFile(join(tree, 'dependencies.json'), 'utf8')));
+  // Beside the tree, so that files move there without being copied.
+  const work = await mkdtemp(join(dirname(tree), '.unpack-'));
+  try {
+    const [npm, debian] = await Promise.all([
+      Promise.all(
+        wanted.npm.map(async (entry) => {
+          const pinned = entry.packages[process.arch] ?? entry.packages['any'];
+          if (pinned === undefined)
+            throw new CupolaError('architecture_unknown', `no ${entry.name} for ${process.arch}`);
+          sources.onProgress?.(`fetching ${entry.name} ${entry.version}`);
+          const file = await fetchNpmPackage({ ...pinned, version: entry.version }, sources.cacheDirectory);
+          const directory = join(work, entry.name);
+          await mkdir(directory);
+          await run('tar', ['-xzf', file, '-C', directory, '--strip-components=1', '--no-same-owner']);
+          return { name: entry.name, version: entry.version, sha256: await sha256Of(file), directory };
+        }),
+      ),
+      fetchDebianPackages(wanted.debian, sources.stackDirectory, sources.cacheDirectory).then((packages) =>
+        Promise.all(packages.map((fetched) => unpackDebian(fetched, work))),
+      ),
+    ]);
+    const parts = new Map([...npm, ...debian].map((part) => [part.name, part]));
+    if (parts.has('node')) await placeNode(tree, parts);
+    if (parts.has('nginx')) await placeNginx(tree, parts);
+    return [...parts.values()].map(({ name, version, sha256 }) => ({ name, version, sha256 }));
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function unpackDebian(fetched: DebianPackage, work: string): Promise<Unpacked> {
+  const directory = join(work, fetched.name);
+  await mkdir(directory);
+  await run('dpkg-deb', ['-x', fetched.file, directory]);
+  return { name: fetched.name, version: fetched.version, sha256: await sha256Of(fetched.file), directory };
+}
+
+function part(parts: ReadonlyMap<string, Unpacked>, name: string): Unpacked {
+  const found = parts.get(name);
+  if (found === undefined) throw new CupolaError('dependency_missing', `${name} is not among the dependencies`);
+  return found;
+}
+
+/** prepacked/node-<version>: node, npm without its manual, and the one library that the stack lacks; and its ready-made archive. */
+async function placeNode(tree: string, parts: ReadonlyMap<string, Unpacked>): Promise<void> {
+  const node = part(parts, 'node');
+  const name = `node-${node.version}`;
+  const target = join(tree, 'prepacked', name);
+  await mkdir(join(target, 'bin'), { recursive: true });
+  await mkdir(join(target, 'lib/node_modules'), { recursive: true });
+  await rename(join(node.directory, 'bin/node'), join(target, 'bin/node'));
+  await dropUnloaded(join(target, 'bin/node'));
+  await rename(join(node.directory, 'LICENSE'), join(target, 'LICENSE'));
+  const npm = join(target, 'lib/node_modules/npm');
+  await rename(part(parts, 'npm').directory, npm);
+  await Promise.all(['docs', 'man'].map((directory) => rm(join(npm, directory), { recursive: true, force: true })));
+  await symlink('../lib/node_modules/npm/bin/npm-cli.js', join(target, 'bin/npm'));
+  await symlink('../lib/node_modules/npm/bin/npx-cli.js', join(target, 'bin/npx'));
+  await run('chmod', ['755', join(npm, 'bin/npm-cli.js'), join(npm, 'bin/npx-cli.js'), join(target, 'bin/node')]);
+  const libraries = join(part(parts, 'libatomic1').directory, 'usr/lib');
+  const [library] = (await run('find', [libraries, '-name', 'libatomic.so.1.*', '-type', 'f'])).trim().split('\n');
+  if (!library) throw new CupolaError('dependency_missing', 'libatomic1 holds no library');
+  await copyFile(library, join(target, 'lib/libatomic.so.1'));
+  await writeTarFragment(target, `deps/.prepacked/${name}`, join(tree, 'prepacked', `${name}.tar.gz`));
+}
+
+/** vendor/nginx: the server itself and its table of content types. */
+async function placeNginx(tree: string, parts: ReadonlyMap<string, Unpacked>): Promise<void> {
+  const nginx = part(parts, 'nginx');
+  const target = join(tree, 'vendor/nginx');
+  await mkdir(target, { recursive: true });
+  await copyFile(join(nginx.directory, 'usr/sbin/nginx'), join(target, 'nginx'));
+  await chmod(join(target, 'nginx'), 0o755);
+  await copyFile(join(part(parts, 'nginx-common').directory, 'etc/nginx/mime.types'), join(target, 'mime.types'));
+  await writeFile(join(target, 'version'), `${nginx.version}\n`);
+}

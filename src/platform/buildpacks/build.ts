@@ -1,0 +1,100 @@
+import { cp, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import type { Logger } from '../../kit/log.ts';
+import { sha256Of, treeDigest, writeZip } from './archive.ts';
+import { assemble, type Dependency } from './assemble.ts';
+
+/** The system buildpacks in Cloud Foundry's detection order. */
+const BUILDPACKS = [
+  { name: 'staticfile_buildpack', directory: 'staticfile' },
+  { name: 'nodejs_buildpack', directory: 'nodejs' },
+  { name: 'binary_buildpack', directory: 'binary' },
+] as const;
+/** Raised when the way they are assembled changes. */
+const RECIPE = 2;
+
+export interface SystemBuildpack {
+  name: string;
+  /** From 1, in detection order. */
+  position: number;
+  stack: string;
+  /** Absolute path of the zip. */
+  file: string;
+  version: string;
+  sha256: string;
+}
+
+export interface BuildOptions {
+  /** The project's `buildpacks/`. */
+  sourceDirectory: string;
+  outputDirectory: string;
+  /** Fetched archives stay here, checked again before each use. */
+  cacheDirectory: string;
+  /** Name of the stack, and its root file system, whose package sources and signing keys are used. */
+  stack: string;
+  stackDirectory: string;
+  log: Logger;
+  onProgress?: (message: string) => void;
+}
+
+/**
+ * Makes the zips of the system buildpacks with their runtimes inside, so that staging needs no download of one (BPK-02, BPK-03,
+ * BPK-06). Only what changed since the last call is made again. Throws CupolaError where a runtime cannot be fetched or is not
+ * the pinned one.
+ */
+export async function buildSystemBuildpacks(options: BuildOptions): Promise<SystemBuildpack[]> {
+  await mkdir(options.outputDirectory, { recursive: true });
+  return Promise.all(
+    BUILDPACKS.map(async ({ name, directory }, index) => ({
+      ...(await buildOne(name, join(options.sourceDirectory, directory), options)),
+      position: index + 1,
+      stack: options.stack,
+    })),
+  );
+}
+
+type Built = Omit<SystemBuildpack, 'position' | 'stack'>;
+
+async function buildOne(name: string, source: string, options: BuildOptions): Promise<Built> {
+  const version = (await readFile(join(source, 'VERSION'), 'utf8')).trim();
+  const fingerprint = `${RECIPE}/${process.arch}/${options.stack}/${await treeDigest(source)}`;
+  const stamp = join(options.outputDirectory, `${name}.json`);
+  const known = await readStamp(stamp, fingerprint);
+  if (known !== null) return known;
+
+  options.onProgress?.(`building ${name}`);
+  const started = performance.now();
+  const file = join(options.outputDirectory, `${name}-v${version}.zip`);
+  const tree = await mkdtemp(join(options.outputDirectory, '.build-'));
+  try {
+    await cp(source, tree, { recursive: true });
+    const dependencies = await assemble(tree, options);
+    await writeFile(join(tree, 'manifest.yml'), manifest(name, options.stack, dependencies));
+    await writeZip(tree, file);
+  } finally {
+    await rm(tree, { recursive: true, force: true });
+  }
+  const built = { name, file, version, sha256: await sha256Of(file) };
+  await writeFile(`${stamp}.part`, JSON.stringify({ fingerprint, bytes: (await stat(file)).size, built }));
+  await rename(`${stamp}.part`, stamp);
+  options.log.info('built a system buildpack', { name, version, seconds: (performance.now() - started) / 1000 });
+  return built;
+}
+
+async function readStamp(stamp: string, fingerprint: string): Promise<Built | null> {
+  try {
+    const known: { fingerprint: string; bytes: number; built: Built } = JSON.parse(await readFile(stamp, 'utf8'));
+    if (known.fingerprint !== fingerprint || (await stat(known.built.file)).size !== known.bytes) return null;
+    return known.built;
+  } catch {
+    return null; // never built, or half of it was removed
+  }
+}
+
+function manifest(name: string, stack: string, dependencies: readonly Dependency[]): string {
+  return stringify({
+    language: name.replace(/_buildpack$/, ''),
+    dependencies: dependencies.map(({ name, version, sha256 }) => ({ name, version, sha256, cf_stacks: [stack] })),
+  });
+}

@@ -1,0 +1,93 @@
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CupolaError } from '../../kit/errors.ts';
+import { PLAIN_ENVIRONMENT, run } from '../../kit/process.ts';
+
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
+
+export interface DebianPackage {
+  name: string;
+  version: string;
+  /** The .deb. */
+  file: string;
+}
+
+/**
+ * Fetches packages of the stack's own distribution as files into `directory`; nothing is installed. apt works in a directory of
+ * its own with the stack's sources and signing keys: the signature covers the index, the index the digest of each file.
+ * Throws `command_failed`.
+ */
+export async function fetchDebianPackages(
+  names: readonly string[],
+  stackDirectory: string,
+  directory: string,
+): Promise<DebianPackage[]> {
+  if (names.length === 0) return [];
+  // apt reads and writes as its own unprivileged user, which cannot enter the platform's data directory.
+  const home = await mkdtemp(join(tmpdir(), 'cupola-apt-'));
+  try {
+    await run('chmod', ['755', home]);
+    const settings = await prepare(home, stackDirectory);
+    const env = { ...PLAIN_ENVIRONMENT, APT_CONFIG: settings };
+    await run('apt-get', ['-qq', 'update'], { env, timeoutMs: 300_000 });
+    await run('apt-get', ['-qq', 'download', ...names], { env, cwd: join(home, 'packages'), timeoutMs: 300_000 });
+    await mkdir(directory, { recursive: true });
+    await cp(join(home, 'packages'), directory, { recursive: true });
+    const fetched = await readdir(join(home, 'packages'));
+    return await Promise.all(fetched.sort().map((file) => describe(join(directory, file))));
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
+}
+
+async function describe(file: string): Promise<DebianPackage> {
+  const fields = await run('dpkg-deb', ['-f', file, 'Package', 'Version']);
+  const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(fields)?.[1];
+  const [name, version] = [field('Package'), field('Version')];
+  if (name === undefined || version === undefined)
+    throw new CupolaError('debian_package_invalid', `${file} is no package`);
+  return { name, version, file };
+}
+
+/** Gives the path of an apt configuration that knows nothing of the machine's sources, keys and installed packages. */
+async function prepare(home: string, stackDirectory: string): Promise<string> {
+  const architecture = ARCHITECTURES[process.arch];
+  if (architecture === undefined) throw new CupolaError('architecture_unknown', `no packages for ${process.arch}`);
+  for (const name of ['lists/partial', 'archives/partial', 'packages', 'keys', 'empty']) {
+    await mkdir(join(home, name), { recursive: true });
+  }
+  await run('chown', ['-R', '_apt', join(home, 'lists'), join(home, 'archives'), join(home, 'packages')]);
+  await cp(join(stackDirectory, 'etc/apt/trusted.gpg.d'), join(home, 'keys'), { recursive: true });
+  await writeFile(join(home, 'sources.list'), await sourcesOf(stackDirectory));
+  await writeFile(join(home, 'status'), '');
+  const settings = join(home, 'apt.conf');
+  await writeFile(
+    settings,
+    `APT::Architecture "${architecture}";
+APT::Architectures { "${architecture}"; };
+APT::Get::AllowUnauthenticated "false";
+Acquire::AllowInsecureRepositories "false";
+Acquire::Languages "none";
+Acquire::Retries "3";
+Dir::Etc::sourcelist "${home}/sources.list";
+Dir::Etc::sourceparts "${home}/empty";
+Dir::Etc::trusted "${home}/empty/none";
+Dir::Etc::trustedparts "${home}/keys";
+Dir::Etc::preferencesparts "${home}/empty";
+Dir::State::lists "${home}/lists";
+Dir::State::status "${home}/status";
+Dir::Cache "${home}";
+Dir::Cache::archives "${home}/archives";
+`,
+  );
+  return settings;
+}
+
+/** The stack's sources, with the security updates of the same suite where the stack does not name them. */
+async function sourcesOf(stackDirectory: string): Promise<string> {
+  const sources = await readFile(join(stackDirectory, 'etc/apt/sources.list'), 'utf8');
+  const main = /^deb (?:\[[^\]]*\] )?(\S+?)\/debian\/? (\S+) main/m.exec(sources);
+  if (main === null || sources.includes('-security')) return sources;
+  return `${sources}\ndeb ${main[1]}/debian-security ${main[2]}-security main\n`;
+}

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import { type ArchiveEntry, zip } from '../../support/archives.ts';
+import { TestBlobs } from '../../support/buildpacks.ts';
+import { GARDEN_SKIP, startTestGarden, type TestGarden } from '../../support/garden.ts';
+import { sha256, stage } from '../../support/staging.ts';
+
+/* The classic buildpack contract, with buildpacks of a few lines. */
+
+let garden: TestGarden;
+const blobs = new TestBlobs();
+let serial = 0;
+
+before(async () => {
+  if (!GARDEN_SKIP) garden = await startTestGarden('stl', '10.254.31.0/24');
+});
+after(() => garden?.stop());
+
+const SOURCE = zip([{ name: 'index.txt', content: 'source' }]);
+
+/** A buildpack with these programs, each a bash script. */
+function buildpack(programs: Record<string, string>, skipDetect = true) {
+  const entries: ArchiveEntry[] = Object.entries(programs).map(([name, script]) => ({
+    name: `bin/${name}`,
+    content: `#!/bin/bash\n${script}\n`,
+    mode: 0o100755,
+  }));
+  const name = `test_${++serial}`;
+  return blobs.buildpack(
+    name,
+    `key-${name}`,
+    zip([...entries, { name: 'VERSION', content: `1.0.${serial}\n` }]),
+    '',
+    skipDetect,
+  );
+}
+
+const RELEASE = { release: 'echo "default_process_types: {web: ./run}"' };
+
+function namesIn(droplet: Buffer): string[] {
+  const tar = gunzipSync(droplet);
+  const names: string[] = [];
+  for (let at = 0; at < tar.length && tar[at] !== 0; ) {
+    names.push(tar.toString('utf8', at, at + 100).replace(/\0.*$/s, ''));
+    at += 512 + Math.ceil(Number.parseInt(tar.toString('latin1', at + 124, at + 135), 8) / 512) * 512;
+  }
+  return names;
+}
+
+test('the first buildpack that detects does everything; a droplet has the places of Cloud Foundry (BPK-01)', {
+  skip: GARDEN_SKIP,
+}, async () => {
+  const never = buildpack({ detect: 'exit 1', supply: 'exit 9' }, false);
+  const first = buildpack(
+    {
+      detect: '[ -f "$1/index.txt" ] && echo "first app"',
+      supply: 'mkdir -p "$3/$4/bin" "$3/$4/profile.d"; echo "export A=1" >"$3/$4/profile.d/a.sh"; echo kept >"$2/kept"',
+      finalize:
+        'echo "stack $CF_STACK memory $MEMORY_LIMIT services $VCAP_SERVICES"; echo "finalized $4" >"$1/done.txt"; whoami; test -d "$5"',
+      ...RELEASE,
+    },
+    false,
+  );
+  const later = buildpack({ detect: 'echo later' }, false);
+  const staged = await stage(garden, blobs, {
+    source: SOURCE,
+    buildpacks: [never, first, later],
+    environment: { VCAP_SERVICES: '{"db":[]}' },
+  });
+  assert.equal(staged.failureReason, '', staged.lines.join('\n'));
+  assert.deepEqual(staged.result?.lifecycle_metadata, {
+    detected_buildpack: 'first app',
+    buildpacks: [{ key: first.key, name: first.name, version: '1.0.2' }],
+  });
+  assert.deepEqual(staged.result?.process_types, { web: './run' });
+  assert.equal(staged.result?.droplet.sha256, sha256(staged.droplet!));
+  assert.ok(
+    staged.lines.includes('stack debian12 memory 1024m services {"db":[]}'),
+    'what services are bound is known (BPK-02)',
+  );
+  assert.ok(staged.lines.includes('vcap'));
+  const names = namesIn(staged.droplet!);
+  for (const name of [
+    './app/index.txt',
+    './app/done.txt',
+    './deps/0/bin/',
+    './profile.d/0_a.sh',
+    './profile.d/000_multi-supply.sh',
+    './logs/',
+    './tmp/',
+    './staging_info.yml',
+  ]) {
+    assert.ok(names.includes(name), `${name} in ${names.join(' ')}`);
+  }
+  assert.deepEqual(namesIn(staged.cache!), ['./', './kept']);
+});
+
+test('chosen buildpacks supply in order, the last finalizes, and none detects; ten or more have two digits', {
+  skip: GARDEN_SKIP,
+}, async () => {
+  const say = (text: string) => `echo "${text} $4"`;
+  const supplying = Array.from({ length: 9 }, (_, index) =>
+    buildpack({ detect: 'exit 1', supply: say(`supply ${index}`) }),
+  );
+  const final = buildpack({ supply: say('supply last'), finalize: say('finalize'), ...RELEASE });
+  const staged = await stage(garden, blobs, { source: SOURCE, buildpacks: [...supplying, final] });
+  assert.equal(staged.failureReason, '', staged.lines.join('\n'));
+  const said = staged.lines.filter((line) => /^(supply|finalize) /.test(line));
+  assert.deepEqual(said, [
+    ...supplying.map((_, index) => `supply ${index} 0${index}`),
+    'supply last 09',
+    'finalize 09',
+  ]);
+  assert.equal(staged.result?.lifecycle_metadata.buildpacks.length, 10);
+});
+
+test('an old buildpack with bin/compile works; a Procfile goes over its release', { skip: GARDEN_SKIP }, async () => {
+  const old = buildpack({ compile: 'echo compiled >"$1/c"', ...RELEASE });
+  const source = zip([{ name: 'Procfile', content: 'web: ./mine\nclock: ./tick' }]);
+  const staged = await stage(garden, blobs, { source, buildpacks: [old] });
+  assert.deepEqual(staged.result?.process_types, { web: './mine', clock: './tick' });
+});
+
+test('what fails is told by the reasons of the v3 API', { skip: GARDEN_SKIP }, async () => {
+  const outcomes: [RegExp, Record<string, string>][] = [
+    [/^BuildpackCompileFailed: /, { supply: 'exit 3', finalize: 'true' }],
+    [/^BuildpackCompileFailed: /, { finalize: 'exit 3' }],
+    [/^BuildpackCompileFailed: /, { release: 'true' }],
+    [/^BuildpackReleaseFailed: /, { finalize: 'true', release: 'exit 3' }],
+    [/^BuildpackReleaseFailed: /, { finalize: 'true', release: 'echo "a: &a [*a, *a]"' }],
+    [/^StagingError: .*disk/, { finalize: 'head -c 200M /dev/zero >"$1/big" || exit 1' }],
+    [/^StagingError: .*memory/, { finalize: 'x=$(head -c 300M /dev/zero | tr "\\\\0" x)' }],
+  ];
+  for (const [reason, programs] of outcomes) {
+    const staged = await stage(garden, blobs, {
+      source: SOURCE,
+      buildpacks: [buildpack(programs)],
+      memoryMb: 128,
+      diskMb: 96,
+    });
+    assert.match(staged.failureReason, reason, staged.lines.join('\n'));
+    assert.equal(staged.droplet, null);
+  }
+});
+
+test('a package that wants to leave its directory stays in the container and goes nowhere', {
+  skip: GARDEN_SKIP,
+}, async () => {
+  const source = zip([
+    { name: '../../home/vcap/slipped', content: 'x' },
+    { name: '/tmp/output/absolute', content: 'x' },
+    { name: 'out', content: '/etc', mode: 0o120777 },
+    { name: 'out/passwd', content: 'x' },
+    { name: 'fine', content: 'x' },
+  ]);
+  const look = buildpack({ finalize: 'ls -R "$1"; head -c 4 /etc/passwd; ls /home/vcap', ...RELEASE });
+  const staged = await stage(garden, blobs, { source, buildpacks: [look] });
+  assert.ok(!staged.failed || /^StagingError/.test(staged.failureReason), staged.failureReason);
+  assert.ok(
+    !staged.lines.includes('slipped') || staged.droplet === null || !namesIn(staged.droplet).includes('./slipped'),
+  );
+  if (!staged.failed)
+    assert.ok(
+      staged.lines.some((line) => line.startsWith('root')),
+      'the stack is untouched',
+    );
+});
+
+test('a package that is not the announced one is never unpacked', { skip: GARDEN_SKIP }, async () => {
+  const buildpacks = [buildpack({ finalize: 'true', ...RELEASE })];
+  await assert.rejects(stage(garden, blobs, { source: SOURCE, buildpacks, packageSha256: '0'.repeat(64) }), {
+    code: 'blob_digest_mismatch',
+  });
+});
+
+test('a cancelled staging ends at once', { skip: GARDEN_SKIP }, async () => {
+  const cancelling = new AbortController();
+  const slow = buildpack({ finalize: 'echo started; sleep 60' });
+  const staging = stage(garden, blobs, { source: SOURCE, buildpacks: [slow], signal: cancelling.signal });
+  setTimeout(() => cancelling.abort(new Error('cancelled')), 1500);
+  const started = performance.now();
+  await assert.rejects(staging, /cancelled/);
+  assert.ok(performance.now() - started < 10_000);
+  assert.deepEqual(await garden.garden.list(), []);
+});

@@ -1,0 +1,101 @@
+import { Code, ConnectError } from '@connectrpc/connect';
+import { type ActualLrp, CellRegistry, type CompleteTaskRequest, type Task } from '../../src/contracts/gen/diego_pb.js';
+import { type Envelope, Ingress } from '../../src/contracts/gen/loggregator_pb.js';
+import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
+
+/** Control as a cell sees it, over the typed contract: remembers what was reported and can be made unreachable. */
+export function fakeControl() {
+  const calls: { what: string; lrp: ActualLrp }[] = [];
+  const lrps = new Map<string, ActualLrp>();
+  const tasks = new Map<string, Task>();
+  const completed: CompleteTaskRequest[] = [];
+  const envelopes: Envelope[] = [];
+  const control = {
+    away: false,
+    /** Answers FAILED_PRECONDITION to these calls. */
+    refuses: new Set<string>(),
+    heartbeats: 0,
+    calls,
+    lrps,
+    tasks,
+    completed,
+    envelopes,
+    /** What was reported, in order, as "claim", "start", "crash", "remove". */
+    reports: (instanceGuid?: string) =>
+      calls.filter(({ lrp }) => !instanceGuid || lrp.instanceGuid === instanceGuid).map(({ what }) => what),
+    /** The text of log lines, in order. */
+    lines: (sourceType?: string) =>
+      envelopes.flatMap(({ message, tags }) =>
+        message.case === 'log' && (!sourceType || tags['source_type'] === sourceType)
+          ? [Buffer.from(message.value.payload).toString()]
+          : [],
+      ),
+  };
+  const report = (what: string, lrp: ActualLrp) => {
+    reachable();
+    if (control.refuses.has(what)) throw new ConnectError('not yours', Code.FailedPrecondition);
+    calls.push({ what, lrp });
+    if (what === 'claim' || what === 'start') lrps.set(lrp.instanceGuid, lrp);
+    else lrps.delete(lrp.instanceGuid);
+    return {};
+  };
+  const reachable = () => {
+    if (control.away) throw new ConnectError('away', Code.Unavailable);
+  };
+  const transport = inMemoryTransport((router) => {
+    router.service(CellRegistry, {
+      heartbeat: () => {
+        reachable();
+        control.heartbeats += 1;
+        return {};
+      },
+      claimActualLrp: (lrp) => report('claim', lrp),
+      startActualLrp: (lrp) => report('start', lrp),
+      crashActualLrp: (lrp) => report('crash', lrp),
+      removeActualLrp: (lrp) => report('remove', lrp),
+      actualLrpsOfCell: () => {
+        reachable();
+        return { actualLrps: [...lrps.values()] };
+      },
+      tasksOfCell: () => {
+        reachable();
+        return { tasks: [...tasks.values()] };
+      },
+      startTask: ({ taskGuid }) => {
+        reachable();
+        if (control.refuses.has('startTask')) throw new ConnectError('not yours', Code.FailedPrecondition);
+        const task = tasks.get(taskGuid);
+        if (task) task.state = 'RUNNING';
+        return {};
+      },
+      completeTask: (result) => {
+        reachable();
+        completed.push(result);
+        tasks.delete(result.taskGuid);
+        return {};
+      },
+    });
+    router.service(Ingress, {
+      send: ({ batch }) => {
+        reachable();
+        envelopes.push(...batch);
+        return {};
+      },
+    });
+  });
+  return { ...attach(control), registry: client(CellRegistry, transport), ingress: client(Ingress, transport) };
+}
+
+/** Keeps the object itself, so that `away` set from outside is seen inside. */
+function attach<T extends object>(control: T): { control: T } {
+  return { control };
+}
+
+/** Waits until `condition` holds; fails with `what` after `timeoutMs`. */
+export async function eventually(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = 5_000) {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

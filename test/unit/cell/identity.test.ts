@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { CredentialDirectories } from '../../../src/cell/identity/credentials.ts';
+import { keepRenewed } from '../../../src/cell/identity/renewal.ts';
+import { eventually } from '../../support/fake-control.ts';
+
+const directory = mkdtempSync('/tmp/rep-identity-');
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+test('IID-10: new credentials take the place of the old by rename', async () => {
+  const credentials = new CredentialDirectories(directory);
+  const path = await credentials.prepare('one');
+  await credentials.write('one', { cert: 'first', key: 'k1' }, 2000);
+  const before = statSync(join(path, 'instance.crt'));
+  await credentials.write('one', { cert: 'second', key: 'k2' }, 2000);
+  const now = statSync(join(path, 'instance.crt'));
+  assert.notEqual(now.ino, before.ino);
+  assert.equal(now.mode & 0o777, 0o400);
+  assert.equal(now.uid, 2000);
+  assert.equal(readFileSync(join(path, 'instance.key'), 'utf8'), 'k2');
+  await credentials.remove('one');
+  assert.equal(await credentials.read('one'), null);
+});
+
+test('IID-10: renewal comes before the end, is tried again when it fails, and goes on', async () => {
+  let renewals = 0;
+  let failures = 0;
+  const day = 24 * 3_600_000;
+  const stop = keepRenewed({
+    expiresAt: Date.now() + day,
+    now: Date.now,
+    leadMs: day - 20,
+    renew: async () => {
+      renewals += 1;
+      return { cert: '', key: '' };
+    },
+    failed: () => {
+      failures += 1;
+    },
+  });
+  const held = setTimeout(() => {}, 5_000); // renewal alone keeps no process alive
+  await eventually('it renews twice', () => renewals >= 2);
+  clearTimeout(held);
+  stop();
+  const after = renewals;
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.equal(renewals, after);
+  assert.equal(failures, 0);
+});

@@ -1,0 +1,372 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { type Cell, createCell } from '../../../src/cell/cell.ts';
+import type { InstanceAuthority } from '../../../src/cell/identity/instance-identity.ts';
+import type { StageTask } from '../../../src/cell/rep/collaborators.ts';
+import { type DesiredLrp, DesiredLrpSchema, Rep, TaskSchema } from '../../../src/contracts/gen/diego_pb.js';
+import { createIntermediate, createRoot } from '../../../src/kit/pki.ts';
+import { client, inMemoryTransport } from '../../../src/kit/rpc.ts';
+import { eventually, fakeControl } from '../../support/fake-control.ts';
+import { fakeGarden } from '../../support/fake-garden.ts';
+import { silentLog } from '../../support/postgresql.ts';
+
+const DROPLET = Buffer.from('a droplet');
+const DIGEST = createHash('sha256').update(DROPLET).digest('hex');
+const SECRET = 'planted-secret-value';
+
+let authority: InstanceAuthority;
+let directory: string;
+let control: ReturnType<typeof fakeControl>;
+let garden: ReturnType<typeof fakeGarden>;
+let cell: Cell;
+let app: Server;
+let port: number;
+let stage: StageTask;
+let proxied: Map<string, { address: string; port: number; certificate: string }>;
+
+before(async () => {
+  const from = new Date(Date.now() - 60_000);
+  const to = new Date(Date.now() + 86_400_000);
+  const root = await createRoot('instance identity root', from, to);
+  authority = {
+    intermediate: await createIntermediate(root, 'instance identity', from, to),
+    rootCertificate: root.cert,
+  };
+  app = createServer((request, response) => response.writeHead(request.url === '/well' ? 200 : 500).end());
+  await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve));
+  port = (app.address() as AddressInfo).port;
+});
+after(() => app.close());
+
+beforeEach(async () => {
+  directory = mkdtempSync('/tmp/rep-unit-');
+  control = fakeControl();
+  garden = fakeGarden(join(directory, 'garden'));
+  proxied = new Map();
+  stage = async () => ({ failed: false, failureReason: '', result: '{}' });
+  cell = newCell();
+  await cell.start();
+});
+afterEach(async () => {
+  await cell.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function newCell(): Cell {
+  return createCell({
+    cellId: 'cell-1',
+    zone: 'z1',
+    address: '10.0.0.1',
+    repUrl: 'https://10.0.0.1:1800',
+    stacks: ['debian12'],
+    capacity: { memoryMb: 1024, diskMb: 4096, containers: 10 },
+    placementTags: [],
+    garden: garden.garden,
+    proxy: {
+      register: async ({ instanceGuid, ...rest }) => void proxied.set(instanceGuid, rest),
+      rotate: async () => {},
+      unregister: async (guid) => void proxied.delete(guid),
+    },
+    proxyPort: 61443,
+    registry: control.registry,
+    ingress: control.ingress,
+    identity: authority,
+    blobs: { fetch: async () => Readable.from([DROPLET]), upload: async () => {} },
+    stage: (options) => stage(options),
+    lifecycleDirectory: '/lifecycle',
+    runDirectory: join(directory, 'run'),
+    stateDirectory: join(directory, 'state'),
+    log: silentLog,
+    timing: { drainMs: 20, graceMs: 200, heartbeatMs: 50, reconcileMs: 100, metricsMs: 10_000, retryMs: 20 },
+  });
+}
+
+const rep = () =>
+  client(
+    Rep,
+    inMemoryTransport((router) => cell.routes(router)),
+  );
+
+type Overrides = Omit<Exclude<MessageInitShape<typeof DesiredLrpSchema>, DesiredLrp>, '$typeName'>;
+
+function lrp(overrides: Overrides = {}) {
+  return create(DesiredLrpSchema, {
+    processGuid: 'process-1',
+    stack: 'debian12',
+    memoryMb: 256,
+    diskMb: 512,
+    logRateLimitBytesPerSecond: -1,
+    startCommand: './run',
+    environment: [{ name: 'PASSWORD', value: SECRET }],
+    ports: [port],
+    healthCheck: { type: 'port', timeoutSeconds: 1 },
+    owner: {
+      appGuid: 'app-1',
+      appName: 'web-app',
+      spaceGuid: 'space-1',
+      organizationGuid: 'org-1',
+      processType: 'web',
+    },
+    droplet: { url: `https://control/droplet?signature=${SECRET}`, sha256: DIGEST },
+    ...overrides,
+  });
+}
+
+async function running(overrides: Overrides = {}): Promise<string> {
+  await rep().perform({ lrpStarts: [{ desiredLrp: lrp(overrides), index: 0 }] });
+  await eventually('it runs', () => control.control.reports().includes('start'));
+  return control.control.calls.find(({ what }) => what === 'start')!.lrp.instanceGuid;
+}
+
+test('a start is claimed, made, found well, registered and reported, in this order (DGO-01)', async () => {
+  const guid = await running();
+  assert.deepEqual(control.control.reports(), ['claim', 'start']);
+  const started = control.control.calls[1]!.lrp;
+  assert.equal(started.hostAddress, '10.0.0.1');
+  assert.deepEqual(
+    started.ports.map(({ containerPort, hostTlsProxyPort }) => [containerPort, hostTlsProxyPort]),
+    [[port, 61443]],
+  );
+  assert.equal(proxied.get(guid)?.port, port);
+  const { environment, user } = garden.pretend.app(guid).spec;
+  assert.equal(user, 'vcap');
+  assert.equal(environment['PORT'], String(port));
+  assert.equal(environment['CF_INSTANCE_INDEX'], '0');
+  assert.equal(environment['CF_INSTANCE_GUID'], guid);
+  assert.equal(environment['MEMORY_LIMIT'], '256m');
+  assert.equal(environment['PASSWORD'], SECRET);
+  await eventually('CELL lines arrive', () => control.control.lines('CELL').includes('Container became healthy'));
+  assert.deepEqual(control.control.lines('CELL'), [
+    'Downloaded droplet (0.0K)',
+    `Cell cell-1 creating container for instance ${guid}`,
+    `Cell cell-1 successfully created container for instance ${guid}`,
+    'Starting health monitoring of container',
+    'Container became healthy',
+  ]);
+});
+
+test('what is kept beside a container for adoption holds no secret', async () => {
+  const guid = await running();
+  assert.ok(!JSON.stringify(garden.pretend.containers.get(guid)!.spec.properties).includes(SECRET));
+});
+
+test('work that does not fit is given back, and what is booked shows at once', async () => {
+  const answer = await rep().perform({
+    lrpStarts: [0, 1, 2, 3, 4].map((index) => ({ desiredLrp: lrp(), index })),
+    tasks: [create(TaskSchema, { taskGuid: 't', stack: 'windows', memoryMb: 1 })],
+  });
+  assert.deepEqual(
+    answer.lrpStarts.map(({ index }) => index),
+    [4],
+  );
+  assert.equal(answer.tasks.length, 1);
+  const state = await rep().state({});
+  assert.equal(state.availableMemoryMb, 0);
+  assert.equal(state.availableContainers, 6);
+  assert.equal(state.lrps.length, 4);
+});
+
+test('an instance somebody else claimed is dropped without a container', async () => {
+  control.control.refuses.add('claim');
+  await rep().perform({ lrpStarts: [{ desiredLrp: lrp(), index: 0 }] });
+  await eventually('its room is free again', async () => (await rep().state({})).availableMemoryMb === 1024);
+  assert.deepEqual(control.control.reports(), []);
+  assert.ok([...garden.pretend.containers.values()].every(({ properties }) => properties['cupola.kind'] === 'trust'));
+});
+
+test('an app that exits is reported with its status and its container goes (DGO-03)', async () => {
+  const guid = await running();
+  garden.pretend.app(guid).end(3);
+  await eventually('the crash is reported', () => control.control.reports().includes('crash'));
+  assert.equal(control.control.calls.at(-1)!.lrp.crashReason, 'APP/PROC/WEB: Exited with status 3');
+  await eventually('the container goes', () => garden.pretend.destroyed.includes(guid));
+  assert.equal(proxied.size, 0);
+  await eventually('room is free', async () => (await rep().state({})).availableMemoryMb === 1024);
+  await eventually('the exit line arrives', () => control.control.lines('APP/PROC/WEB').includes('Exit status 3'));
+  assert.equal(readdirSync(join(directory, 'run/credentials')).length, 0);
+});
+
+test('an app killed for its memory is reported so', async () => {
+  const guid = await running();
+  garden.pretend.app(guid).end(137, true);
+  await eventually('the crash is reported', () => control.control.reports().includes('crash'));
+  assert.equal(control.control.calls.at(-1)!.lrp.crashReason, 'APP/PROC/WEB: Exited with status 137 (out of memory)');
+});
+
+test('an app that never listens crashes when its start-up time is over', async () => {
+  await rep().perform({
+    lrpStarts: [{ desiredLrp: lrp({ ports: [9], healthCheck: { type: 'port', timeoutSeconds: 1 } }), index: 0 }],
+  });
+  await eventually('the crash is reported', () => control.control.reports().includes('crash'));
+  assert.match(
+    control.control.calls.at(-1)!.lrp.crashReason,
+    /^Instance never healthy after 1(\.\d)?s: Failed to make TCP connection to 127\.0\.0\.1:9: connection refused$/,
+  );
+});
+
+test('an http health check wants status 200, and a running instance that fails it crashes', async () => {
+  const guid = await running({ healthCheck: { type: 'http', httpEndpoint: '/well', intervalSeconds: 1 } });
+  assert.ok(proxied.has(guid));
+  await rep().perform({
+    lrpStarts: [
+      { desiredLrp: lrp({ healthCheck: { type: 'http', httpEndpoint: '/ill', timeoutSeconds: 1 } }), index: 1 },
+    ],
+  });
+  await eventually('the ill one crashes', () => control.control.reports().includes('crash'));
+  assert.match(control.control.calls.at(-1)!.lrp.crashReason, /received status code 500/);
+});
+
+test('a stop is reported before the app hears of it, and SIGTERM comes before SIGKILL', async () => {
+  const guid = await running();
+  garden.pretend.onTerm = null;
+  const process = garden.pretend.app(guid);
+  await rep().stopLrp({ processGuid: 'process-1', index: 0, instanceGuid: guid });
+  await eventually('the removal is reported', () => control.control.reports().includes('remove'));
+  assert.deepEqual(process.signals, []);
+  await eventually('the container goes', () => garden.pretend.destroyed.includes(guid));
+  assert.deepEqual(process.signals, ['SIGTERM', 'SIGKILL']);
+  assert.deepEqual(control.control.reports(), ['claim', 'start', 'remove']);
+});
+
+test('while control is away apps run on, and what happened is reported when it is back', async () => {
+  const guid = await running();
+  control.control.away = true;
+  garden.pretend.app(guid).end(1);
+  await eventually('the container goes', () => garden.pretend.destroyed.includes(guid));
+  assert.deepEqual(control.control.reports(), ['claim', 'start']);
+  control.control.away = false;
+  await eventually('the crash is reported', () => control.control.reports().includes('crash'));
+});
+
+test('a new cell process takes over what runs and goes on watching it', async () => {
+  const guid = await running();
+  await cell.close();
+  assert.ok(garden.pretend.containers.has(guid), 'closing leaves the app alone');
+  proxied.clear();
+  cell = newCell();
+  await cell.start();
+  assert.equal((await rep().state({})).availableMemoryMb, 768);
+  await eventually('it is registered again', () => proxied.has(guid));
+  garden.pretend.app(guid).end(7);
+  await eventually('its end is noticed', () => control.control.reports().includes('crash'));
+  assert.ok(!control.control.reports().includes('remove'));
+});
+
+test('an instance the registry has and the cell has not is removed there, so that it starts anew (DGO-03)', async () => {
+  await control.registry.claimActualLrp({
+    processGuid: 'p',
+    instanceGuid: 'ghost',
+    state: 'CLAIMED',
+    cellId: 'cell-1',
+  });
+  await eventually('it is removed', () => control.control.reports('ghost').includes('remove'));
+});
+
+test('an instance whose place somebody else took is stopped without a report', async () => {
+  const guid = await running();
+  control.control.refuses.add('start');
+  control.control.lrps.clear();
+  await eventually('the container goes', () => garden.pretend.destroyed.includes(guid));
+  assert.deepEqual(control.control.reports(), ['claim', 'start']);
+});
+
+test('a staging result survives an absence of control and is reported once', async () => {
+  const task = create(TaskSchema, {
+    taskGuid: 'stage-1',
+    domain: 'cf-app-staging',
+    state: 'PENDING',
+    stack: 'debian12',
+    memoryMb: 512,
+    diskMb: 512,
+    work: { case: 'staging', value: { package: { url: 'https://control/p' } } },
+  });
+  control.control.tasks.set('stage-1', task);
+  stage = async ({ log }) => {
+    log('Downloaded buildpack');
+    control.control.away = true;
+    return { failed: false, failureReason: '', result: '{"lifecycle_type":"buildpack"}' };
+  };
+  await rep().perform({ tasks: [task] });
+  const results = join(directory, 'state/task-results');
+  await eventually('the result is kept', () => readdirSync(results).includes('stage-1.json'));
+  await cell.close();
+  cell = newCell();
+  await cell.start();
+  control.control.away = false;
+  await eventually('it is reported', () => control.control.completed.length > 0);
+  await eventually('it is forgotten', () => readdirSync(results).length === 0);
+  assert.equal(control.control.completed.length, 1);
+  assert.equal(control.control.completed[0]!.result, '{"lifecycle_type":"buildpack"}');
+});
+
+test('staging that a restart of the cell cut off is done again, and a lost command is reported as failed', async () => {
+  const staging = create(TaskSchema, {
+    taskGuid: 'stage-3',
+    state: 'PENDING',
+    stack: 'debian12',
+    memoryMb: 512,
+    work: { case: 'staging', value: { package: { url: 'https://control/p' } } },
+  });
+  const command = create(TaskSchema, {
+    taskGuid: 'command-1',
+    state: 'RUNNING',
+    stack: 'debian12',
+    work: { case: 'command', value: { command: 'rake' } },
+  });
+  let begun = 0;
+  stage = ({ signal }) => {
+    begun += 1;
+    if (begun > 1) return Promise.resolve({ failed: false, failureReason: '', result: 'second' });
+    return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  };
+  control.control.tasks.set('stage-3', staging);
+  await rep().perform({ tasks: [staging] });
+  await eventually('it began', () => begun === 1);
+  await cell.close();
+  assert.equal(control.control.completed.length, 0, 'an end of the cell is no end of the task');
+  control.control.tasks.set('command-1', command);
+  cell = newCell();
+  await cell.start();
+  await eventually('both are reported', () => control.control.completed.length === 2);
+  const of = (guid: string) => control.control.completed.find(({ taskGuid }) => taskGuid === guid);
+  assert.equal(of('stage-3')?.result, 'second');
+  assert.equal(of('command-1')?.failed, true);
+});
+
+test('a cancelled task fails and gives its room back', async () => {
+  const task = create(TaskSchema, {
+    taskGuid: 'stage-2',
+    stack: 'debian12',
+    memoryMb: 512,
+    work: { case: 'staging', value: {} },
+  });
+  stage = ({ signal }) =>
+    new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+  await rep().perform({ tasks: [task] });
+  await rep().cancelTask({ taskGuid: 'stage-2' });
+  await eventually('it is reported', () => control.control.completed.length === 1);
+  assert.equal(control.control.completed[0]!.failed, true);
+  assert.equal(control.control.completed[0]!.failureReason, 'task was cancelled');
+  assert.equal((await rep().state({})).availableMemoryMb, 1024);
+});
+
+test('a droplet that is not what its digest says is never run', async () => {
+  const sha256 = 'f'.repeat(64);
+  await rep().perform({
+    lrpStarts: [{ desiredLrp: lrp({ droplet: { url: 'https://control/d', sha256 } }), index: 0 }],
+  });
+  await eventually('the crash is reported', () => control.control.reports().includes('crash'));
+  assert.equal(control.control.calls.at(-1)!.lrp.crashReason, 'Downloading the droplet failed');
+  assert.ok(!garden.pretend.layers.has(sha256));
+});
+
+test('the cell says every few seconds that it is there', async () => {
+  await eventually('heartbeats come', () => control.control.heartbeats > 2);
+});

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import { digesting, readableSize } from '../../../src/cell/staging/digest.ts';
+import { failureOf } from '../../../src/cell/staging/failure.ts';
+import { interpretResult, readResultFiles } from '../../../src/cell/staging/result.ts';
+import { tarMembers, tarOf } from '../../../src/cell/staging/tar-stream.ts';
+import { BuildpackSchema } from '../../../src/contracts/gen/diego_pb.js';
+import { tar } from '../../support/archives.ts';
+
+const NODE = create(BuildpackSchema, { name: 'nodejs_buildpack', key: 'k1' });
+const buildpackOf = (directory: string) => (directory === 'd1' ? NODE : undefined);
+
+test('the result names buildpacks as the task did; the Procfile goes over what the buildpack released', () => {
+  const files = new Map([
+    ['buildpacks', 'd1 1.2.3\n'],
+    ['detected', 'nodejs\u001b[31m 1.2.3\n'],
+    ['release.yml', 'default_process_types: {web: npm start, worker: npm run w}'],
+    ['Procfile', 'web: node x.js'],
+  ]);
+  assert.deepEqual(interpretResult(files, buildpackOf), {
+    lifecycle_type: 'buildpack',
+    lifecycle_metadata: {
+      detected_buildpack: 'nodejs[31m 1.2.3',
+      buildpacks: [{ key: 'k1', name: 'nodejs_buildpack', version: '1.2.3' }],
+    },
+    process_types: { web: 'node x.js', worker: 'npm run w' },
+    execution_metadata: '',
+  });
+});
+
+test('a result that names a buildpack the task did not is refused', () => {
+  assert.throws(() => interpretResult(new Map([['buildpacks', 'other 1\n']]), buildpackOf), {
+    code: 'release_invalid',
+  });
+});
+
+test('only the known files of a result are read, links are not, and a long one is refused', async () => {
+  const archive = tar([
+    { name: 'result/', type: 'directory' },
+    { name: 'result/detected', content: 'x' },
+    { name: 'result/secret', content: 'y' },
+    { name: 'result/release.yml', type: 'symlink', link: '/etc/passwd' },
+  ]);
+  assert.deepEqual([...(await readResultFiles(Readable.from([archive])))], [['detected', 'x']]);
+  const long = tar([{ name: 'result/release.yml', content: 'x'.repeat(200_000) }]);
+  await assert.rejects(readResultFiles(Readable.from([long])), { code: 'release_invalid' });
+});
+
+test('a file goes into a tar and comes back the same, whatever its size', async () => {
+  for (const size of [0, 1, 511, 512, 513, 100_000]) {
+    const content = Buffer.alloc(size, 'ab');
+    const found: [string, Buffer][] = [];
+    for await (const member of tarMembers(tarOf('package.zip', size, Readable.from(size ? [content] : [])))) {
+      const pieces: Buffer[] = [];
+      for await (const piece of member.content()) pieces.push(piece);
+      found.push([member.name, Buffer.concat(pieces)]);
+    }
+    assert.deepEqual(found, [['package.zip', content]]);
+  }
+});
+
+test('a tar that ends early or has a wrong checksum is refused', async () => {
+  const whole = tar([{ name: 'a', content: 'x'.repeat(2000) }]);
+  const read = async (archive: Buffer) => {
+    for await (const member of tarMembers(Readable.from([archive]))) for await (const _ of member.content());
+  };
+  await assert.rejects(read(whole.subarray(0, 1500)), { code: 'tar_invalid' });
+  const wrong = Buffer.from(whole);
+  wrong[0] = 0x62;
+  await assert.rejects(read(wrong), { code: 'tar_invalid' });
+});
+
+test('a stream of another length than announced breaks the way into the container', async () => {
+  await assert.rejects(buffer(tarOf('a', 5, Readable.from([Buffer.from('four')]))), { code: 'content_length_wrong' });
+});
+
+test('a blob that is not the announced one fails before its end, as does one that is too long', async () => {
+  const pass = (options: Parameters<typeof digesting>[0]) =>
+    buffer(Readable.from([Buffer.from('content')]).pipe(digesting(options).stream));
+  await assert.rejects(pass({ expected: '0'.repeat(64) }), { code: 'blob_digest_mismatch' });
+  await assert.rejects(pass({ maximum: 6 }), { code: 'blob_too_large' });
+  assert.equal((await pass({ maximum: 7 })).toString(), 'content');
+});
+
+test('sizes read as in the staging log of Cloud Foundry', () => {
+  assert.deepEqual([0, 220, 1024, 1_258_291, 53_219_789, 112_632_428].map(readableSize), [
+    '0B',
+    '220B',
+    '1K',
+    '1.2M',
+    '50.8M',
+    '107M',
+  ]);
+});
+
+test('exit codes of the builder are the reasons the v3 API knows', () => {
+  const end = { outOfMemory: false, diskFull: false, memoryMb: 64, diskMb: 32 };
+  const code = (exitCode: number) => failureOf({ ...end, exitCode }).code;
+  assert.deepEqual([222, 223, 224, 1].map(code), [
+    'NoAppDetectedError',
+    'BuildpackCompileFailed',
+    'BuildpackReleaseFailed',
+    'StagingError',
+  ]);
+  assert.match(failureOf({ ...end, exitCode: 223, outOfMemory: true }).reason, /^StagingError: .*64M of memory/);
+  assert.match(failureOf({ ...end, exitCode: 223, diskFull: true }).reason, /^StagingError: .*32M of disk/);
+});
