@@ -70,6 +70,7 @@ APT::Get::AllowUnauthenticated "false";
 Acquire::AllowInsecureRepositories "false";
 Acquire::Languages "none";
 Acquire::Retries "3";
+APT::Update::Error-Mode "any";
 Dir::Etc::sourcelist "${home}/sources.list";
 Dir::Etc::sourceparts "${home}/empty";
 Dir::Etc::trusted "${home}/empty/none";
