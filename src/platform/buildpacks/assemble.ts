@@ -18,7 +18,8 @@ export interface Dependency {
 
 export interface Sources {
   cacheDirectory: string;
-  stackDirectory: string;
+  /** Whose distribution the libraries and servers are taken from. */
+  stack: string;
   onProgress?: (message: string) => void;
 }
 
@@ -72,7 +73,7 @@ async function fetchNpm(entry: NpmEntry, work: string, sources: Sources): Promis
 }
 
 async function fetchDebian(names: readonly string[], work: string, sources: Sources): Promise<Unpacked[]> {
-  const packages = await fetchDebianPackages(names, sources.stackDirectory, sources.cacheDirectory);
+  const packages = await fetchDebianPackages(names, sources.stack, sources.cacheDirectory);
   return Promise.all(
     packages.map(async ({ name, version, file }) => {
       const directory = join(work, name);
