@@ -5,7 +5,6 @@ import { create } from '@bufbuild/protobuf';
 import { type Buildpack, BuildpackSchema } from '../../src/contracts/gen/diego_pb.js';
 import { Logger } from '../../src/kit/log.ts';
 import { buildSystemBuildpacks, type SystemBuildpack } from '../../src/platform/buildpacks/build.ts';
-import { STACKS } from './garden.ts';
 
 /** Kept between runs: fetching and packing the runtimes takes a while. */
 const CACHE = '/var/cache/cupola-test-buildpacks';
@@ -17,7 +16,6 @@ export function testBuildpacks(): Promise<SystemBuildpack[]> {
     outputDirectory: `${CACHE}/built`,
     cacheDirectory: `${CACHE}/fetched`,
     stack: 'debian12',
-    stackDirectory: `${STACKS}/debian12/rootfs`,
     log: new Logger('buildpacks', {}, () => {}),
   });
 }

@@ -165,11 +165,11 @@ export async function launch(test: TestGarden, droplet: Buffer, command: string)
 }
 
 /** The answer of an app as soon as it listens; gives up after ten seconds. */
-export async function answerOf(container: Container, path: string): Promise<Response> {
+export async function answerOf(container: Container, path: string, init: RequestInit = {}): Promise<Response> {
   const deadline = Date.now() + 10_000;
   for (;;) {
     try {
-      return await fetch(`http://${container.address}:8080${path}`, { signal: AbortSignal.timeout(2_000) });
+      return await fetch(`http://${container.address}:8080${path}`, { signal: AbortSignal.timeout(2_000), ...init });
     } catch (error) {
       if (Date.now() > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, 30));

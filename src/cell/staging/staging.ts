@@ -1,35 +1,33 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough, Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { BlobInfo } from '../../contracts/blobs.ts';
 import type { Blob, Buildpack, EgressRule, StagingWork, Task } from '../../contracts/gen/diego_pb.js';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
-import type { BindMount, Container, ContainerProcess, Garden, Layer } from '../garden/garden.ts';
-import { LineAssembler, parseRecord } from '../logs/records.ts';
-import { FileTail } from '../logs/tail.ts';
-import { digesting, readableSize } from './digest.ts';
+import type { BindMount, Container, Garden } from '../garden/garden.ts';
+import { followToEnd } from './builder-process.ts';
+import { buildpackDirectory, buildpackLayer } from './buildpack-layers.ts';
+import { readableSize } from './digest.ts';
 import { stagingEnvironment } from './environment.ts';
 import { failureOf, StagingFailure } from './failure.ts';
 import { interpretResult, readResultFiles, type StagingResult } from './result.ts';
-import { tarMembers, tarOf } from './tar-stream.ts';
+import { tarOf } from './tar-stream.ts';
+import {
+  all,
+  downloadTo,
+  required,
+  type ScratchFile,
+  type StagingBlobs,
+  type StagingLog,
+  uploadFrom,
+} from './transfers.ts';
 
 export const LIFECYCLE_DESTINATION = '/tmp/lifecycle';
 const MEBIBYTE = 1024 * 1024;
 const DROPLET_FILE = '/tmp/output/droplet.tgz';
 const CACHE_FILE = '/tmp/output/cache.tgz';
-
-/** A line of the app's staging log. */
-export type StagingLog = (text: string, stderr?: boolean) => void;
-
-/** The blobstore, by signed URL. */
-export interface StagingBlobs {
-  fetch(blob: Blob, signal?: AbortSignal): Promise<Readable>;
-  upload(blob: Blob, body: Readable, bytes: number | undefined, signal?: AbortSignal): Promise<void>;
-}
 
 export interface StagerOptions {
   garden: Garden;
@@ -91,33 +89,6 @@ export function createStager(options: StagerOptions): Stager {
       for (const buildpack of buildpacks) await buildpackLayer(options, buildpack, stack, () => {});
     },
   };
-}
-
-/** The directory of a buildpack below /tmp/buildpacks. */
-export function buildpackDirectory(buildpack: Buildpack): string {
-  return createHash('md5').update(buildpack.key).digest('hex');
-}
-
-async function buildpackLayer(
-  { garden, blobs }: StagerOptions,
-  buildpack: Buildpack,
-  stack: string,
-  say: StagingLog,
-): Promise<Layer> {
-  const blob = required(buildpack.blob, 'buildpack');
-  const open = async () => {
-    say(`Downloading ${buildpack.name}...`);
-    const checked = digesting({ expected: blob.sha256 });
-    const body = await blobs.fetch(blob);
-    pipeline(body, checked.stream).then(
-      () => say(`Downloaded ${buildpack.name} (${readableSize(checked.info().bytes)})`),
-      () => {}, // the reader of the stream meets the error
-    );
-    return checked.stream;
-  };
-  const directory = buildpackDirectory(buildpack);
-  // Others may wait for the same layer, so it is not given up when one staging is cancelled.
-  return garden.ensureLayer(`buildpack-${directory}`, { format: 'zip', open }, `/tmp/buildpacks/${directory}`, stack);
 }
 
 class StagingRun {
@@ -188,25 +159,16 @@ class StagingRun {
     });
   }
 
-  /** To a file first: its size is needed for the way in, and nothing is unpacked that is not what was announced. */
-  async #download(
-    what: string,
-    blob: Blob | undefined,
-    path: string,
-    maximum: number,
-  ): Promise<{ path: string; bytes: number }> {
-    const wanted = required(blob, what);
+  async #download(what: string, blob: Blob | undefined, path: string, maximum: number): Promise<ScratchFile> {
     this.#say(`Downloading ${what}...`);
-    const checked = digesting({ expected: wanted.sha256, maximum });
-    const body = await this.#options.blobs.fetch(wanted, this.#signal);
-    await pipeline(body, checked.stream, createWriteStream(path, { mode: 0o600 }), { signal: this.#signal });
-    const { bytes } = checked.info();
-    this.#say(`Downloaded ${what} (${readableSize(bytes)})`);
-    return { path, bytes };
+    const wanted = required(blob, what);
+    const file = await downloadTo(path, { blobs: this.#options.blobs, blob: wanted, maximum, signal: this.#signal });
+    this.#say(`Downloaded ${what} (${readableSize(file.bytes)})`);
+    return file;
   }
 
   /** A cache only saves time: without it staging goes on. */
-  async #downloadCache(path: string): Promise<{ path: string; bytes: number } | null> {
+  async #downloadCache(path: string): Promise<ScratchFile | null> {
     if (!this.#work.cache?.url) return null;
     try {
       return await this.#download('build artifacts cache', this.#work.cache, path, this.#maximum('cache'));
@@ -217,7 +179,7 @@ class StagingRun {
     }
   }
 
-  async #giveFile(container: Container, name: string, file: { path: string; bytes: number }): Promise<void> {
+  async #giveFile(container: Container, name: string, file: ScratchFile): Promise<void> {
     try {
       await container.streamIn(tarOf(name, file.bytes, createReadStream(file.path)), '/tmp/package');
     } catch (cause) {
@@ -242,40 +204,10 @@ class StagingRun {
       workingDirectory: '/home/vcap',
       user: 'vcap',
     });
-    const exit = await this.#followToEnd(process);
+    const exit = await followToEnd(process, { signal: this.#signal, say: this.#say, log: this.#options.log });
     if (exit.exitCode === 0) return;
     this.#say(`Exit status ${exit.exitCode}${exit.outOfMemory ? ' (out of memory)' : ''}`);
     throw this.#ended(exit, await this.#isDiskFull(container));
-  }
-
-  async #followToEnd(process: ContainerProcess): Promise<{ exitCode: number; outOfMemory: boolean }> {
-    const kill = () => {
-      process.signal('SIGKILL').catch(() => {}); // the container is destroyed in any case
-    };
-    this.#signal.addEventListener('abort', kill, { once: true });
-    const lines = new LineAssembler();
-    const tail = new FileTail(
-      process.logPath,
-      null,
-      async (pieces) => {
-        for (const piece of pieces) {
-          const record = parseRecord(piece);
-          const line = record && lines.push(record);
-          if (line) this.#say(line.payload.toString('utf8'), line.stderr);
-        }
-      },
-      (error) => this.#options.log.warn('the staging log broke off', { error: messageOf(error) }),
-    );
-    try {
-      if (this.#signal.aborted) kill();
-      const exit = await Promise.race([process.exit, aborted(this.#signal)]);
-      await tail.finish();
-      for (const line of lines.flush()) this.#say(line.payload.toString('utf8'), line.stderr);
-      return exit;
-    } finally {
-      this.#signal.removeEventListener('abort', kill);
-      await tail.abort();
-    }
   }
 
   #interpret(files: ReadonlyMap<string, string>): Omit<StagingResult, 'droplet' | 'cache'> {
@@ -293,12 +225,7 @@ class StagingRun {
 
   async #uploadDroplet(container: Container): Promise<BlobInfo> {
     this.#say('Uploading droplet...');
-    const info = await this.#upload(
-      container,
-      DROPLET_FILE,
-      required(this.#work.uploadDroplet, 'droplet'),
-      this.#maximum('droplet'),
-    );
+    const info = await this.#upload(container, DROPLET_FILE, required(this.#work.uploadDroplet, 'droplet'), 'droplet');
     this.#say(`Uploaded droplet (${readableSize(info.bytes)})`);
     return info;
   }
@@ -307,7 +234,7 @@ class StagingRun {
     if (!this.#work.uploadCache?.url) return null;
     this.#say('Uploading build artifacts cache...');
     try {
-      const info = await this.#upload(container, CACHE_FILE, this.#work.uploadCache, this.#maximum('cache'));
+      const info = await this.#upload(container, CACHE_FILE, this.#work.uploadCache, 'cache');
       this.#say(`Uploaded build artifacts cache (${readableSize(info.bytes)})`);
       return info;
     } catch (error) {
@@ -317,26 +244,9 @@ class StagingRun {
     }
   }
 
-  async #upload(container: Container, path: string, blob: Blob, maximum: number): Promise<BlobInfo> {
-    for await (const member of tarMembers(await container.streamOut(path))) {
-      if (!member.isFile) continue;
-      if (member.size > maximum) {
-        throw new StagingFailure('StagingError', `The droplet has more than ${readableSize(maximum)}`);
-      }
-      const counted = digesting({ maximum });
-      const body = new PassThrough();
-      await all(
-        pipeline(Readable.from(member.content(), { objectMode: false }), counted.stream, body, {
-          signal: this.#signal,
-        }),
-        this.#options.blobs.upload(blob, body, member.size, this.#signal).catch((error) => {
-          body.destroy(error); // nobody reads on
-          throw error;
-        }),
-      );
-      return counted.info();
-    }
-    throw new CupolaError('staging_output_missing', `the container gave back no ${path}`);
+  #upload(container: Container, path: string, blob: Blob, kind: 'droplet' | 'cache'): Promise<BlobInfo> {
+    const { blobs } = this.#options;
+    return uploadFrom(container, path, { blobs, blob, maximum: this.#maximum(kind), signal: this.#signal });
   }
 
   #ended(exit: { exitCode: number; outOfMemory: boolean }, diskFull: boolean): StagingFailure {
@@ -362,24 +272,4 @@ class StagingRun {
       last = now;
     };
   }
-}
-
-function required(blob: Blob | undefined, what: string): Blob {
-  if (!blob?.url) throw new CupolaError('staging_incomplete', `the staging task names no ${what}`);
-  return blob;
-}
-
-async function aborted(signal: AbortSignal): Promise<never> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  if (signal.aborted) reject(signal.reason);
-  else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  return promise;
-}
-
-/** Like Promise.all, but nothing is still under way when it rejects: a container that is being made must be there to be destroyed. */
-async function all<T extends readonly Promise<unknown>[]>(
-  ...work: T
-): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
-  await Promise.allSettled(work);
-  return Promise.all(work);
 }

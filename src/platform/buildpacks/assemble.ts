@@ -5,7 +5,7 @@ import Value from 'typebox/value';
 import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
 import { sha256Of, writeTarFragment } from './archive.ts';
-import { type DebianPackage, fetchDebianPackages } from './debian-package.ts';
+import { fetchDebianPackages } from './debian-package.ts';
 import { dropUnloaded } from './elf.ts';
 import { fetchNpmPackage } from './npm-package.ts';
 
@@ -18,15 +18,20 @@ export interface Dependency {
 
 export interface Sources {
   cacheDirectory: string;
-  stackDirectory: string;
+  /** Whose distribution the libraries and servers are taken from. */
+  stack: string;
   onProgress?: (message: string) => void;
 }
 
 const Pinned = Type.Object({ name: Type.String(), integrity: Type.String({ pattern: '^sha512-' }) });
+const NpmEntry = Type.Object({
+  name: Type.String(),
+  version: Type.String(),
+  packages: Type.Record(Type.String(), Pinned),
+});
+type NpmEntry = Type.Static<typeof NpmEntry>;
 const Dependencies = Type.Object({
-  npm: Type.Array(
-    Type.Object({ name: Type.String(), version: Type.String(), packages: Type.Record(Type.String(), Pinned) }),
-  ),
+  npm: Type.Array(NpmEntry),
   debian: Type.Array(Type.String({ pattern: '^[a-z0-9][a-z0-9.+-]+$' })),
 });
 
@@ -41,25 +46,12 @@ export async function assemble(tree: string, sources: Sources): Promise<Dependen
   // Beside the tree, so that files move there without being copied.
   const work = await mkdtemp(join(dirname(tree), '.unpack-'));
   try {
-    const [npm, debian] = await Promise.all([
-      Promise.all(
-        wanted.npm.map(async (entry) => {
-          const pinned = entry.packages[process.arch] ?? entry.packages['any'];
-          if (pinned === undefined)
-            throw new CupolaError('architecture_unknown', `no ${entry.name} for ${process.arch}`);
-          sources.onProgress?.(`fetching ${entry.name} ${entry.version}`);
-          const file = await fetchNpmPackage({ ...pinned, version: entry.version }, sources.cacheDirectory);
-          const directory = join(work, entry.name);
-          await mkdir(directory);
-          await run('tar', ['-xzf', file, '-C', directory, '--strip-components=1', '--no-same-owner']);
-          return { name: entry.name, version: entry.version, sha256: await sha256Of(file), directory };
-        }),
-      ),
-      fetchDebianPackages(wanted.debian, sources.stackDirectory, sources.cacheDirectory).then((packages) =>
-        Promise.all(packages.map((fetched) => unpackDebian(fetched, work))),
-      ),
-    ]);
-    const parts = new Map([...npm, ...debian].map((part) => [part.name, part]));
+    const fetching = [
+      ...wanted.npm.map((entry) => fetchNpm(entry, work, sources)),
+      fetchDebian(wanted.debian, work, sources),
+    ];
+    await Promise.allSettled(fetching); // nothing writes there any more when it is removed
+    const parts = new Map((await Promise.all(fetching)).flat().map((part) => [part.name, part]));
     if (parts.has('node')) await placeNode(tree, parts);
     if (parts.has('nginx')) await placeNginx(tree, parts);
     return [...parts.values()].map(({ name, version, sha256 }) => ({ name, version, sha256 }));
@@ -68,11 +60,28 @@ export async function assemble(tree: string, sources: Sources): Promise<Dependen
   }
 }
 
-async function unpackDebian(fetched: DebianPackage, work: string): Promise<Unpacked> {
-  const directory = join(work, fetched.name);
+async function fetchNpm(entry: NpmEntry, work: string, sources: Sources): Promise<Unpacked[]> {
+  const { name, version } = entry;
+  const pinned = entry.packages[process.arch] ?? entry.packages['any'];
+  if (pinned === undefined) throw new CupolaError('architecture_unknown', `no ${name} for ${process.arch}`);
+  sources.onProgress?.(`fetching ${name} ${version}`);
+  const file = await fetchNpmPackage({ ...pinned, version }, sources.cacheDirectory);
+  const directory = join(work, name);
   await mkdir(directory);
-  await run('dpkg-deb', ['-x', fetched.file, directory]);
-  return { name: fetched.name, version: fetched.version, sha256: await sha256Of(fetched.file), directory };
+  await run('tar', ['-xzf', file, '-C', directory, '--strip-components=1', '--no-same-owner']);
+  return [{ name, version, sha256: await sha256Of(file), directory }];
+}
+
+async function fetchDebian(names: readonly string[], work: string, sources: Sources): Promise<Unpacked[]> {
+  const packages = await fetchDebianPackages(names, sources.stack, sources.cacheDirectory);
+  return Promise.all(
+    packages.map(async ({ name, version, file }) => {
+      const directory = join(work, name);
+      await mkdir(directory);
+      await run('dpkg-deb', ['-x', file, directory]);
+      return { name, version, sha256: await sha256Of(file), directory };
+    }),
+  );
 }
 
 function part(parts: ReadonlyMap<string, Unpacked>, name: string): Unpacked {

@@ -31,9 +31,8 @@ export interface BuildOptions {
   outputDirectory: string;
   /** Fetched archives stay here, checked again before each use. */
   cacheDirectory: string;
-  /** Name of the stack, and its root file system, whose package sources and signing keys are used. */
+  /** Name of the stack they are for. */
   stack: string;
-  stackDirectory: string;
   log: Logger;
   onProgress?: (message: string) => void;
 }

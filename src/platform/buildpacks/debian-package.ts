@@ -1,6 +1,8 @@
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findPackageSources } from '../../cell/stack/package-sources.ts';
+import { releaseOf, type StackRelease } from '../../cell/stack/packages.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import { PLAIN_ENVIRONMENT, run } from '../../kit/process.ts';
 
@@ -16,19 +18,21 @@ export interface DebianPackage {
 /**
  * Fetches packages of the stack's own distribution as files into `directory`; nothing is installed. apt works in a directory of
  * its own with the stack's sources and signing keys: the signature covers the index, the index the digest of each file.
- * Throws `command_failed`.
+ * Throws `stack_unknown`, `command_failed`.
  */
 export async function fetchDebianPackages(
   names: readonly string[],
-  stackDirectory: string,
+  stack: string,
   directory: string,
 ): Promise<DebianPackage[]> {
   if (names.length === 0) return [];
+  const release = releaseOf(stack);
+  if (release === null) throw new CupolaError('stack_unknown', `no stack ${stack} is known`);
   // apt reads and writes as its own unprivileged user, which cannot enter the platform's data directory.
   const home = await mkdtemp(join(tmpdir(), 'cupola-apt-'));
   try {
     await run('chmod', ['755', home]);
-    const settings = await prepare(home, stackDirectory);
+    const settings = await prepare(home, release);
     const env = { ...PLAIN_ENVIRONMENT, APT_CONFIG: settings };
     await run('apt-get', ['-qq', 'update'], { env, timeoutMs: 300_000 });
     await run('apt-get', ['-qq', 'download', ...names], { env, cwd: join(home, 'packages'), timeoutMs: 300_000 });
@@ -51,15 +55,19 @@ async function describe(file: string): Promise<DebianPackage> {
 }
 
 /** Gives the path of an apt configuration that knows nothing of the machine's sources, keys and installed packages. */
-async function prepare(home: string, stackDirectory: string): Promise<string> {
+async function prepare(home: string, release: StackRelease): Promise<string> {
   const architecture = ARCHITECTURES[process.arch];
   if (architecture === undefined) throw new CupolaError('architecture_unknown', `no packages for ${process.arch}`);
-  for (const name of ['lists/partial', 'archives/partial', 'packages', 'keys', 'empty']) {
+  for (const name of ['lists/partial', 'archives/partial', 'packages', 'empty']) {
     await mkdir(join(home, name), { recursive: true });
   }
   await run('chown', ['-R', '_apt', join(home, 'lists'), join(home, 'archives'), join(home, 'packages')]);
-  await cp(join(stackDirectory, 'etc/apt/trusted.gpg.d'), join(home, 'keys'), { recursive: true });
-  await writeFile(join(home, 'sources.list'), await sourcesOf(stackDirectory));
+  const { mirror, securityMirror } = await findPackageSources(release);
+  const signed = `[signed-by=${release.keyring}]`;
+  await writeFile(
+    join(home, 'sources.list'),
+    `deb ${signed} ${mirror} ${release.suite} main\ndeb ${signed} ${securityMirror} ${release.suite}-security main\n`,
+  );
   await writeFile(join(home, 'status'), '');
   const settings = join(home, 'apt.conf');
   await writeFile(
@@ -70,10 +78,11 @@ APT::Get::AllowUnauthenticated "false";
 Acquire::AllowInsecureRepositories "false";
 Acquire::Languages "none";
 Acquire::Retries "3";
+APT::Update::Error-Mode "any";
 Dir::Etc::sourcelist "${home}/sources.list";
 Dir::Etc::sourceparts "${home}/empty";
 Dir::Etc::trusted "${home}/empty/none";
-Dir::Etc::trustedparts "${home}/keys";
+Dir::Etc::trustedparts "${home}/empty";
 Dir::Etc::preferencesparts "${home}/empty";
 Dir::State::lists "${home}/lists";
 Dir::State::status "${home}/status";
@@ -82,12 +91,4 @@ Dir::Cache::archives "${home}/archives";
 `,
   );
   return settings;
-}
-
-/** The stack's sources, with the security updates of the same suite where the stack does not name them. */
-async function sourcesOf(stackDirectory: string): Promise<string> {
-  const sources = await readFile(join(stackDirectory, 'etc/apt/sources.list'), 'utf8');
-  const main = /^deb (?:\[[^\]]*\] )?(\S+?)\/debian\/? (\S+) main/m.exec(sources);
-  if (main === null || sources.includes('-security')) return sources;
-  return `${sources}\ndeb ${main[1]}/debian-security ${main[2]}-security main\n`;
 }

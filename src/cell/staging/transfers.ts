@@ -1,0 +1,78 @@
+import { createWriteStream } from 'node:fs';
+import { PassThrough, Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { BlobInfo } from '../../contracts/blobs.ts';
+import type { Blob } from '../../contracts/gen/diego_pb.js';
+import { CupolaError } from '../../kit/errors.ts';
+import type { Container } from '../garden/garden.ts';
+import { digesting, readableSize } from './digest.ts';
+import { StagingFailure } from './failure.ts';
+import { tarMembers } from './tar-stream.ts';
+
+/** A line of the app's staging log. */
+export type StagingLog = (text: string, stderr?: boolean) => void;
+
+/** The blobstore, by signed URL. */
+export interface StagingBlobs {
+  fetch(blob: Blob, signal?: AbortSignal): Promise<Readable>;
+  upload(blob: Blob, body: Readable, bytes: number | undefined, signal?: AbortSignal): Promise<void>;
+}
+
+/** A file on its way into the container. */
+export interface ScratchFile {
+  path: string;
+  bytes: number;
+}
+
+/** Fetches a blob into a file: its size is needed for the way in, and nothing is unpacked that is not what was announced. */
+export async function downloadTo(
+  path: string,
+  source: { blobs: StagingBlobs; blob: Blob; maximum: number; signal: AbortSignal },
+): Promise<ScratchFile> {
+  const { blobs, blob, maximum, signal } = source;
+  const checked = digesting({ expected: blob.sha256, maximum });
+  const body = await blobs.fetch(blob, signal);
+  await pipeline(body, checked.stream, createWriteStream(path, { mode: 0o600 }), { signal });
+  return { path, bytes: checked.info().bytes };
+}
+
+/** Streams one file of a container into the blobstore. Throws StagingFailure where it has more than `maximum` bytes. */
+export async function uploadFrom(
+  container: Container,
+  path: string,
+  target: { blobs: StagingBlobs; blob: Blob; maximum: number; signal: AbortSignal },
+): Promise<BlobInfo> {
+  const { blobs, blob, maximum, signal } = target;
+  for await (const member of tarMembers(await container.streamOut(path))) {
+    if (!member.isFile) continue;
+    if (member.size > maximum) {
+      throw new StagingFailure('StagingError', `A file that staging made has more than ${readableSize(maximum)}`);
+    }
+    const counted = digesting({ maximum });
+    const body = new PassThrough();
+    await all(
+      pipeline(Readable.from(member.content(), { objectMode: false }), counted.stream, body, {
+        signal: signal,
+      }),
+      blobs.upload(blob, body, member.size, signal).catch((error) => {
+        body.destroy(error); // nobody reads on
+        throw error;
+      }),
+    );
+    return counted.info();
+  }
+  throw new CupolaError('staging_output_missing', `the container gave back no ${path}`);
+}
+
+export function required(blob: Blob | undefined, what: string): Blob {
+  if (!blob?.url) throw new CupolaError('staging_incomplete', `the staging task names no ${what}`);
+  return blob;
+}
+
+/** Like Promise.all, but nothing is still under way when it rejects: a container that is being made must be there to be destroyed. */
+export async function all<T extends readonly Promise<unknown>[]>(
+  ...work: T
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
+}

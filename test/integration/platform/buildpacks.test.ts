@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { Logger } from '../../../src/kit/log.ts';
+import { sha256Of, writeTarFragment, writeZip } from '../../../src/platform/buildpacks/archive.ts';
+import { buildSystemBuildpacks } from '../../../src/platform/buildpacks/build.ts';
+import { dropUnloaded } from '../../../src/platform/buildpacks/elf.ts';
+import { fetchNpmPackage } from '../../../src/platform/buildpacks/npm-package.ts';
+
+let directory: string;
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'staging-buildpacks-'));
+});
+after(() => rm(directory, { recursive: true }));
+
+async function tree(name: string): Promise<string> {
+  const root = join(directory, name);
+  await mkdir(join(root, 'bin'), { recursive: true });
+  await writeFile(join(root, 'bin/run'), '#!/bin/sh\n', { mode: 0o755 });
+  await writeFile(join(root, 'data.gz'), gzipSync('x'));
+  await symlink('bin/run', join(root, 'link'));
+  await utimes(join(root, 'bin/run'), Date.now() / 1000, Math.random() * 1e9);
+  return root;
+}
+
+test('the same tree gives the same zip and the same archive, whenever it was written (BPK-03)', async () => {
+  const digests = await Promise.all(
+    ['one', 'two'].map(async (name) => {
+      const root = await tree(name);
+      await writeZip(root, join(directory, `${name}.zip`));
+      await writeTarFragment(root, 'deps/.prepacked/x', join(directory, `${name}.tar.gz`));
+      return [await sha256Of(join(directory, `${name}.zip`)), await sha256Of(join(directory, `${name}.tar.gz`))];
+    }),
+  );
+  assert.deepEqual(digests[0], digests[1]);
+  const target = join(directory, 'unzipped');
+  execFileSync('unzip', ['-q', join(directory, 'one.zip'), '-d', target]);
+  assert.equal(execFileSync(join(target, 'link')).toString(), '', 'modes and links survive');
+});
+
+test('an archive without end mark continues into another one', async () => {
+  const root = await tree('front');
+  await writeTarFragment(root, 'deps/.prepacked/front', join(directory, 'front.tar.gz'));
+  const rest = execFileSync('tar', ['-C', root, '-cz', './bin']);
+  await writeFile(join(directory, 'whole.tgz'), Buffer.concat([await readFile(join(directory, 'front.tar.gz')), rest]));
+  const names = execFileSync('tar', ['-tzf', join(directory, 'whole.tgz')])
+    .toString()
+    .trim()
+    .split('\n');
+  assert.deepEqual(names.slice(0, 3), [
+    './deps/.prepacked/front/',
+    './deps/.prepacked/front/bin/',
+    './deps/.prepacked/front/bin/run',
+  ]);
+  assert.equal(names.at(-1), './bin/run');
+});
+
+test('buildpacks are made once, and again when their source changes', async () => {
+  const sourceDirectory = join(directory, 'source');
+  for (const name of ['staticfile', 'nodejs', 'binary']) {
+    await cp(new URL('../../../buildpacks/binary', import.meta.url), join(sourceDirectory, name), { recursive: true });
+  }
+  const build = () =>
+    buildSystemBuildpacks({
+      sourceDirectory,
+      outputDirectory: join(directory, 'built'),
+      cacheDirectory: join(directory, 'fetched'),
+      stack: 'debian12',
+      log: new Logger('test', {}, () => {}),
+      onProgress: (message) => progress.push(message),
+    });
+  let progress: string[] = [];
+  const first = await build();
+  assert.deepEqual(
+    first.map(({ name, position }) => [name, position]),
+    [
+      ['staticfile_buildpack', 1],
+      ['nodejs_buildpack', 2],
+      ['binary_buildpack', 3],
+    ],
+  );
+  assert.equal(first[2]?.sha256, await sha256Of(first[2]!.file));
+  assert.equal(progress.length, 3);
+  progress = [];
+  assert.deepEqual(await build(), first);
+  assert.deepEqual(progress, []);
+  await writeFile(join(sourceDirectory, 'binary/VERSION'), '9.9.9\n');
+  const again = await build();
+  assert.deepEqual(progress, ['building binary_buildpack']);
+  assert.match(again[2]!.file, /binary_buildpack-v9\.9\.9\.zip$/);
+});
+
+test('a fetched runtime that is not the pinned one is never used', async () => {
+  const fetched = join(directory, 'poisoned');
+  await mkdir(fetched);
+  await writeFile(join(fetched, 'ms-2.1.3.tgz'), 'poison');
+  const wrong = fetchNpmPackage({ name: 'ms', version: '2.1.3', integrity: 'sha512-AAAA' }, fetched);
+  await assert.rejects(wrong, /not what was pinned|ended with/);
+});
+
+test('a program without its unloaded parts still runs', async () => {
+  const copy = join(directory, 'node');
+  await cp(process.execPath, copy);
+  await dropUnloaded(copy);
+  assert.equal(execFileSync(copy, ['-p', '1 + 1']).toString(), '2\n');
+  await assert.rejects(dropUnloaded(join(directory, 'one.zip')), { code: 'not_elf' });
+});
