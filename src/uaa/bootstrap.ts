@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { CF_CLIENT } from './clients/standard.ts';
 import { ADMIN_GROUPS, PLATFORM_GROUPS } from './groups/names.ts';
 import { INTERNAL_ORIGIN } from './oauth/password-grant.ts';
@@ -6,6 +7,14 @@ import type { ClientDefinition, UaaOptions } from './settings.ts';
 
 /** Brings about what must exist: the platform's groups, its clients and the first administrator (UAA-08, UAA-09). */
 export async function bootstrap(services: Services, wanted: UaaOptions['bootstrap'] = {}): Promise<void> {
+  // One process at a time; the others then find everything there.
+  await services.db.transaction().execute(async (trx) => {
+    await sql`SELECT pg_advisory_xact_lock(hashtext('uaa:bootstrap'))`.execute(trx);
+    await ensureAll(services, wanted);
+  });
+}
+
+async function ensureAll(services: Services, wanted: NonNullable<UaaOptions['bootstrap']>): Promise<void> {
   await services.groups.ensure(PLATFORM_GROUPS);
   const declared = wanted.clients ?? [];
   const clients = declared.some((client) => client.id === CF_CLIENT.id) ? declared : [CF_CLIENT, ...declared];

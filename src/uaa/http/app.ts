@@ -27,7 +27,7 @@ export function createUaaApp(gate: Gate, log: Logger): UaaApp {
     if (path === undefined) return; // no such operation: 404
     const requirement = requirementOf(request.method, path);
     if (!requirement) throw new UaaError('access_denied', 'Access is denied.');
-    if (decodeURIComponent(request.url).includes('\0')) {
+    if (request.url.includes('%00')) {
       throw new UaaError('invalid_request', 'The address holds a forbidden character.');
     }
     await gate(requirement, request);

@@ -33,6 +33,7 @@ export class SigningKeys {
   readonly #sealer: Sealer;
   readonly #clock: Clock;
   #keys: readonly LoadedKey[] = [];
+  #published: JSONWebKeySet = { keys: [] };
   #loadedAt = Number.NEGATIVE_INFINITY;
   #loading: Promise<void> | null = null;
 
@@ -61,10 +62,10 @@ export class SigningKeys {
     return key;
   }
 
-  /** The newest first, as RFC 7517 gives them. */
+  /** The newest first, as RFC 7517 gives them; the same object until they are read anew. */
   async publicKeys(): Promise<JSONWebKeySet> {
     await this.#freshen();
-    return { keys: this.#keys.map((key) => key.publicJwk) };
+    return this.#published;
   }
 
   /** Adds a key that signs as soon as every process has published it. Former keys stay until `drop`. */
@@ -122,6 +123,7 @@ export class SigningKeys {
         return { kid: row.kid, privateKey, publicJwk: row.public_jwk, signsFrom: row.signs_from };
       }),
     );
+    this.#published = { keys: this.#keys.map((key) => key.publicJwk) };
     this.#loadedAt = performance.now();
   }
 }

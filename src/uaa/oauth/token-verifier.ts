@@ -1,11 +1,11 @@
-import { createLocalJWKSet, errors, type JWTPayload, jwtVerify } from 'jose';
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
 import type { Client, ClientStore } from '../clients/store.ts';
 import { UaaError } from '../errors.ts';
 import type { SigningKeys } from '../keys/signing-keys.ts';
 import type { Clock } from '../settings.ts';
 import type { User, UserStore } from '../users/store.ts';
 import type { Revocations } from './revocations.ts';
-import { revocationSignature } from './tokens.ts';
+import { revocationSignatures } from './tokens.ts';
 
 /** A token that is in force, with those it was made for. `user` is null for a client in its own name. */
 export interface LiveToken {
@@ -30,6 +30,7 @@ export class TokenVerifier {
   readonly #clients: ClientStore;
   readonly #revocations: Revocations;
   readonly #clock: Clock;
+  #imported: { from: JSONWebKeySet; keys: ReturnType<typeof createLocalJWKSet> } | null = null;
 
   constructor(parts: {
     keys: SigningKeys;
@@ -76,14 +77,17 @@ export class TokenVerifier {
     const user = typeof userId === 'string' ? await this.#users.byId(userId) : null;
     if (userId !== undefined && !user) return refuse('the user is gone');
     if (user && !user.active) return refuse('the user is not active');
-    if (revSig !== revocationSignature(client, user)) return refuse('the credentials have changed since');
+    if (typeof revSig !== 'string' || !revocationSignatures(client, user).includes(revSig)) {
+      return refuse('the credentials have changed since');
+    }
     return { kind, jti, client, user, scopes, expiresAt: new Date(exp * 1000), claims };
   }
 
   async #signed(token: string): Promise<JWTPayload> {
     try {
-      const keys = createLocalJWKSet(await this.#keys.publicKeys());
-      const { payload } = await jwtVerify(token, keys, {
+      const from = await this.#keys.publicKeys();
+      if (this.#imported?.from !== from) this.#imported = { from, keys: createLocalJWKSet(from) };
+      const { payload } = await jwtVerify(token, this.#imported.keys, {
         algorithms: ['RS256'],
         issuer: this.#issuer,
         requiredClaims: ['exp', 'jti', 'client_id', 'rev_sig'],

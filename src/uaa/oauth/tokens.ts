@@ -39,7 +39,7 @@ export class TokenIssuer {
       ...this.#common(client, scopes, 'client_credentials'),
       sub: client.client_id,
       authorities: scopes,
-      rev_sig: revocationSignature(client, null),
+      rev_sig: revocationSignatures(client, null)[0],
     });
   }
 
@@ -58,7 +58,7 @@ export class TokenIssuer {
       user_name: user.user_name,
       email: user.email,
       auth_time: this.#seconds(),
-      rev_sig: revocationSignature(client, user),
+      rev_sig: revocationSignatures(client, user)[0],
       revocable: true,
     };
     const common = this.#common(client, scopes, grantType);
@@ -120,11 +120,19 @@ function audienceOf(client: Client, scopes: readonly string[]): string[] {
   return [...new Set([client.client_id, ...components])];
 }
 
-/** A new password, name or address of the user, or a new secret of the client, makes another signature: old refresh tokens end. */
-export function revocationSignature(client: Client, user: User | null): string {
-  const values = [client.client_id, ...client.secret_hashes];
-  if (user) values.push(user.id, user.user_name, user.origin, user.email, user.password_hash ?? '');
-  return createHash('sha256').update(JSON.stringify(values)).digest('hex').slice(0, 16);
+/**
+ * What a token was made under, newest secret first: a new password, name or address of the user, or the end of the
+ * client's secret of then, makes others, and tokens from before end. While a client has two secrets both are good.
+ */
+export function revocationSignatures(client: Client, user: User | null): [string, ...string[]] {
+  const identity = user ? [user.id, user.user_name, user.origin, user.email, user.password_hash ?? ''] : [];
+  const under = (secretHash: string): string =>
+    createHash('sha256')
+      .update(JSON.stringify([client.client_id, secretHash, ...identity]))
+      .digest('hex')
+      .slice(0, 16);
+  const [newest = '', ...older] = client.secret_hashes;
+  return [under(newest), ...older.map(under)];
 }
 
 const newJti = (suffix: '' | '-r'): string => randomUUID().replaceAll('-', '') + suffix;

@@ -15,10 +15,11 @@ export class Passwords {
   readonly #cost: number;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
-  #decoy: Promise<string> | null = null;
+  readonly #decoy: Promise<string>;
 
   constructor(cost: number) {
     this.#cost = cost;
+    this.#decoy = hash('a password that nobody has', { cost });
   }
 
   /** What bcrypt would cut off or cannot hold is refused, not cut. Null where the text is fit. */
@@ -37,7 +38,6 @@ export class Passwords {
 
   /** Costs the same whether there is a hash to compare with or not, so the time tells nobody who exists. */
   async verify(password: string, stored: string | null): Promise<boolean> {
-    this.#decoy ??= hash('a password that nobody has', { cost: this.#cost });
     const against = stored ?? (await this.#decoy);
     const same = await this.#queued(() => verify(password, against));
     return same && stored !== null && Passwords.unfit(password) === null;
