@@ -22,6 +22,8 @@ export class AccessTokenVerifier {
   readonly #issuer: string;
   readonly #audience: string;
   readonly #keys: () => Promise<JSONWebKeySet>;
+  /** Keys are imported once for as long as the same set is given. */
+  readonly #imported = new WeakMap<JSONWebKeySet, ReturnType<typeof createLocalJWKSet>>();
 
   /** `audience` is the room's own, e.g. "cloud_controller"; `keys` gives UAA's current and former public keys. */
   constructor(options: { issuer: string; audience: string; keys: () => Promise<JSONWebKeySet> }) {
@@ -33,7 +35,7 @@ export class AccessTokenVerifier {
   /** Takes the token without "bearer ". Throws InvalidTokenError. */
   async verify(token: string): Promise<AccessToken> {
     try {
-      const { payload } = await jwtVerify(token, createLocalJWKSet(await this.#keys()), {
+      const { payload } = await jwtVerify(token, this.#importedOnce(await this.#keys()), {
         algorithms: ['RS256'],
         issuer: this.#issuer,
         audience: this.#audience,
@@ -61,5 +63,11 @@ export class AccessTokenVerifier {
       if (error instanceof errors.JOSEError) throw new InvalidTokenError(error.code, { cause: error });
       throw error;
     }
+  }
+
+  #importedOnce(keys: JSONWebKeySet): ReturnType<typeof createLocalJWKSet> {
+    const imported = this.#imported.get(keys) ?? createLocalJWKSet(keys);
+    this.#imported.set(keys, imported);
+    return imported;
   }
 }
