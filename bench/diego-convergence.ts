@@ -110,10 +110,11 @@ async function main(): Promise<void> {
   await heartbeats();
 
   await timed('convergence that creates every actual LRP', lrpCount, () => diego.converger.converge());
-  await heartbeats();
+  const beating = setInterval(() => void heartbeats(), 5_000);
   const milliseconds = await timed('auction: place, reserve, open definitions, hand over', lrpCount, () =>
     diego.auctioneer.run(),
   );
+  clearInterval(beating);
   const loads = [...held.values()].map((lrps) => lrps.length);
   const started = loads.reduce((sum, load) => sum + load, 0);
   console.log(`  started ${started}, imbalance ${Math.max(...loads) - Math.min(...loads)} a cell`);

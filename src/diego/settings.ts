@@ -43,5 +43,5 @@ export const DEFAULT_SETTINGS: DiegoSettings = {
   taskPatienceMs: 30_000,
   crashReportPatienceMs: 120_000,
   statsTimeoutMs: 2_000,
-  auctionBatch: 20_000,
+  auctionBatch: 50_000,
 };
