@@ -1,3 +1,4 @@
+import { type DescMessage, fromJson, type JsonValue, type MessageShape } from '@bufbuild/protobuf';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Migration } from '../kit/database.ts';
 
@@ -113,3 +114,8 @@ export async function retryConflicts<Result>(body: () => Promise<Result>, attemp
 /** Condition: the actual LRP `a` is one that is desired. */
 export const IS_DESIRED = sql`EXISTS (
   SELECT 1 FROM desired_lrps d WHERE d.process_guid = a.process_guid AND a.index < d.instances)`;
+
+/** A message of a jsonb column. A newer version may have written fields that this one does not know. */
+export function stored<Desc extends DescMessage>(schema: Desc, json: JsonValue): MessageShape<Desc> {
+  return fromJson(schema, json, { ignoreUnknownFields: true });
+}

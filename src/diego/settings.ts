@@ -31,7 +31,7 @@ export interface DiegoSettings {
 
 export const DEFAULT_SETTINGS: DiegoSettings = {
   cellLostAfterMs: 20_000,
-  auctionIntervalMs: 5_000,
+  auctionIntervalMs: 2_000,
   sweepIntervalMs: 1_000,
   convergeIntervalMs: 30_000,
   repTimeoutMs: 2_000,

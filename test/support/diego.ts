@@ -13,14 +13,17 @@ import { createDiego } from '../../src/diego/index.ts';
 import type { BbsSchema } from '../../src/diego/schema.ts';
 import { type Bus, LocalBus } from '../../src/kit/bus.ts';
 import { Sealer } from '../../src/kit/crypto.ts';
+import { Logger } from '../../src/kit/log.ts';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
 import { FakeCell, type FakeCellOptions } from './cells.ts';
-import { silentLog, type TestPostgresql } from './postgresql.ts';
+import type { TestPostgresql } from './postgresql.ts';
 
 /** One or several Diegos on one database, with fake cells and a Cloud Controller that listens. */
 export class TestFoundation {
   readonly bus: Bus = new LocalBus();
   readonly cells = new Map<string, FakeCell>();
+  /** Every line that was logged. */
+  readonly logged: string[] = [];
   readonly crashes: LrpCrashedRequest[] = [];
   readonly completions: TaskCompletedRequest[] = [];
   /** How many of the next completions the Cloud Controller fails to take. */
@@ -59,7 +62,7 @@ export class TestFoundation {
       db: this.#postgresql.open<BbsSchema>('bbs'),
       sealer: this.#sealer,
       bus: this.bus,
-      log: silentLog,
+      log: new Logger('test', {}, (line) => this.logged.push(line), 'debug'),
       clock: () => this.now ?? Date.now(),
       rep: ({ cellId }) => this.cells.get(cellId)!.rep,
       cloudController: this.#cloudController,
@@ -75,7 +78,11 @@ export class TestFoundation {
   }
 
   get bbs(): Client<typeof Bbs> {
-    return client(Bbs, inMemoryTransport(this.diego.routes));
+    return this.bbsOf(this.diego);
+  }
+
+  bbsOf(diego: DiegoRoom): Client<typeof Bbs> {
+    return client(Bbs, inMemoryTransport(diego.routes));
   }
 
   /** A cell that has made itself known. */

@@ -37,6 +37,8 @@ export class Converger {
   /** Since when we could have heard every cell: a cell is not lost because we were away. */
   #listeningSinceMs: number | null = null;
   #lastSweepMs = 0;
+  /** Whether everything held by cells that are not live has been looked for since then. */
+  #looked = false;
 
   constructor(options: ConvergerOptions) {
     this.#options = options;
@@ -50,7 +52,7 @@ export class Converger {
     let completed = await store.failUnplaceableTasks(now - settings.taskPatienceMs);
     const expired = await store.failExpiredTasks(now);
     completed += expired.length;
-    const lost = await this.#loseCells(now);
+    const lost = await this.#loseCells(now, false);
     toPlace += lost.toPlace;
     completed += lost.completed;
     if (toPlace > 0) {
@@ -71,8 +73,9 @@ export class Converger {
     const now = clock();
     const extra = await store.deleteExtra();
     const missing = await store.createMissing(now);
+    const lost = await this.#loseCells(now, true); // also what a cell reported that is not live
     const unknown = await this.#unclaimUnknown(now);
-    if (missing + unknown + extra > 0) {
+    if (missing + unknown + extra + lost.toPlace > 0) {
       changes.publish({});
       wakeAuction();
     }
@@ -95,21 +98,33 @@ export class Converger {
     this.#listeningSinceMs = null;
   }
 
-  async #loseCells(now: number): Promise<{ toPlace: number; completed: number }> {
-    const { store, cells, reps, settings, log } = this.#options;
-    // After a start, a pause or a suspension heartbeats need their time before silence means anything.
-    const wasAway = now - this.#lastSweepMs > settings.cellLostAfterMs / 2;
-    if (this.#listeningSinceMs === null || wasAway) this.#listeningSinceMs = now;
-    this.#lastSweepMs = now;
-    if (now - this.#listeningSinceMs < settings.cellLostAfterMs) return { toPlace: 0, completed: 0 };
+  async #loseCells(now: number, thorough: boolean): Promise<{ toPlace: number; completed: number }> {
+    const { store, cells, reps, settings, wakeCompletions, log } = this.#options;
+    if (!this.#couldHear(now)) return { toPlace: 0, completed: 0 };
     const lost = await cells.removeLost(now);
     for (const cell of lost) reps.forget(cell);
+    // Looking through all held instances is for when there is reason to.
+    if (lost.length === 0 && this.#looked && !thorough) return { toPlace: 0, completed: 0 };
     const liveSince = now - settings.cellLostAfterMs;
     const unclaimed = await store.unclaimLost(liveSince, now);
     const released = await store.releaseLost(liveSince);
     const tasks = await store.failLostTasks(liveSince);
+    this.#looked = true;
     if (lost.length + unclaimed + tasks > 0) log.warn('cells are lost', { cells: lost, lrps: unclaimed, tasks });
+    if (tasks > 0) wakeCompletions();
     return { toPlace: unclaimed + released, completed: tasks };
+  }
+
+  /** After a start, a pause or a suspension heartbeats need their time before silence means anything. */
+  #couldHear(now: number): boolean {
+    const { cellLostAfterMs } = this.#options.settings;
+    const wasAway = now - this.#lastSweepMs > cellLostAfterMs / 2;
+    this.#lastSweepMs = now;
+    if (this.#listeningSinceMs === null || wasAway) {
+      this.#listeningSinceMs = now;
+      this.#looked = false;
+    }
+    return now - this.#listeningSinceMs >= cellLostAfterMs;
   }
 
   /** LRPs whose live cell does not know of them: it lost them without a word, for instance in a reboot. */

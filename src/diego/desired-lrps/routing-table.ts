@@ -1,7 +1,7 @@
-import { create, fromJson, type JsonValue } from '@bufbuild/protobuf';
+import { create, type JsonValue } from '@bufbuild/protobuf';
 import { sql } from 'kysely';
 import { OwnerSchema, type RouteEntry, RouteEntrySchema, RouteSchema } from '../../contracts/gen/diego_pb.js';
-import type { BbsDatabase } from '../schema.ts';
+import { type BbsDatabase, stored } from '../schema.ts';
 
 interface Row {
   routes: JsonValue[];
@@ -29,11 +29,11 @@ export async function routingTable(db: BbsDatabase): Promise<RouteEntry[]> {
     ) r ON r.process_guid = d.process_guid
     WHERE d.routes <> '[]' ORDER BY d.process_guid`.execute(db);
   return rows.flatMap((row) => {
-    const owner = fromJson(OwnerSchema, row.owner);
+    const owner = stored(OwnerSchema, row.owner);
     return row.routes.map((json) => {
-      const route = fromJson(RouteSchema, json);
+      const route = stored(RouteSchema, json);
       const endpoints = (row.instances ?? []).flatMap((instance) => {
-        const mapping = instance.ports.find((port) => port.containerPort === route.port);
+        const mapping = instance.ports.find((port) => route.port === 0 || port.containerPort === route.port);
         if (!mapping?.hostTlsProxyPort) return [];
         const { guid, index, address } = instance;
         return [{ instanceGuid: guid, index, address, port: mapping.hostTlsProxyPort }];

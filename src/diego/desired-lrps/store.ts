@@ -1,4 +1,4 @@
-import { create, fromJson, type JsonValue, toJson } from '@bufbuild/protobuf';
+import { create, type JsonValue, toJson } from '@bufbuild/protobuf';
 import { sql } from 'kysely';
 import {
   type DesiredLrp,
@@ -9,7 +9,7 @@ import {
   RouteSchema,
   type UpdateDesiredLrpRequest,
 } from '../../contracts/gen/diego_pb.js';
-import { type BbsDatabase, type BbsTransaction, shortTransaction } from '../schema.ts';
+import { type BbsDatabase, type BbsTransaction, shortTransaction, stored } from '../schema.ts';
 import type { Definitions, SealedColumns } from '../sealing.ts';
 
 /** What shall run. */
@@ -90,8 +90,8 @@ export class DesiredLrpStore {
         processGuid: row.process_guid,
         instances: row.instances,
         annotation: row.annotation,
-        routes: row.routes.map((route) => fromJson(RouteSchema, route)),
-        owner: fromJson(OwnerSchema, row.owner),
+        routes: row.routes.map((route) => stored(RouteSchema, route)),
+        owner: stored(OwnerSchema, row.owner),
       }),
     );
   }
@@ -113,8 +113,8 @@ export class DesiredLrpStore {
         const lrp = this.#definitions.openDesiredLrp(row.process_guid, row);
         lrp.instances = row.instances;
         lrp.annotation = row.annotation;
-        lrp.routes = row.routes.map((route) => fromJson(RouteSchema, route));
-        lrp.egressRules = row.egress_rules.map((rule) => fromJson(EgressRuleSchema, rule));
+        lrp.routes = row.routes.map((route) => stored(RouteSchema, route));
+        lrp.egressRules = row.egress_rules.map((rule) => stored(EgressRuleSchema, rule));
         return [row.process_guid, lrp];
       }),
     );

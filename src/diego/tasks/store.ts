@@ -1,8 +1,8 @@
-import { create, fromJson, type JsonValue } from '@bufbuild/protobuf';
+import { create, type JsonValue } from '@bufbuild/protobuf';
 import { sql } from 'kysely';
 import { type CompleteTaskRequest, OwnerSchema, type Task, TaskSchema } from '../../contracts/gen/diego_pb.js';
 import { ownerJson } from '../desired-lrps/store.ts';
-import { type BbsDatabase, retryConflicts, type TaskState } from '../schema.ts';
+import { type BbsDatabase, retryConflicts, stored, type TaskState } from '../schema.ts';
 import type { Definitions, SealedColumns } from '../sealing.ts';
 
 interface TaskRow {
@@ -154,7 +154,7 @@ function withState(task: Task, row: TaskRow): Task {
     stack: row.stack,
     memoryMb: row.memory_mb,
     diskMb: row.disk_mb,
-    owner: fromJson(OwnerSchema, row.owner),
+    owner: stored(OwnerSchema, row.owner),
     failed: row.failed,
     failureReason: row.failure_reason,
     result: row.result,

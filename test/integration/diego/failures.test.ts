@@ -137,6 +137,18 @@ test('DGO-01: two Diegos on one database give no instance away twice', async () 
   );
 });
 
+test('DGO-01: what one Diego is asked the leading one places at once, woken by the bus', async () => {
+  await foundation.close();
+  foundation = new TestFoundation(postgresql);
+  const slow = { auctionIntervalMs: 60_000, sweepIntervalMs: 60_000, convergeIntervalMs: 60_000 };
+  await foundation.addDiego(slow);
+  await foundation.addCell({ cellId: 'cell-1' });
+  const second = await foundation.addDiego(slow);
+  await sleep(100);
+  await foundation.bbsOf(second).desireLrp(desired('web'));
+  await foundation.running('web', 1);
+});
+
 test('DGO-01: when the leading Diego ends another one leads', async () => {
   const second = await foundation.addDiego({ sweepIntervalMs: 20, auctionIntervalMs: 20 });
   await foundation.addCell({ cellId: 'cell-1' });

@@ -83,6 +83,24 @@ test('CC-02: environment, command and signed URLs are in no column of a raw dump
   }
 });
 
+test('secrets are in no log line and no event, whatever goes wrong', async () => {
+  const events: string[] = [];
+  foundation.bus.subscribe('diego.changed', (event) => events.push(JSON.stringify(event)));
+  const cell = await foundation.addCell({ cellId: 'cell-1' });
+  const environment = [{ name: 'API_KEY', value: 'planted' }];
+  const lrp = desired('web', { environment, startCommand: 'planted', droplet: { url: 'https://blobs/planted' } });
+  await foundation.bbs.desireLrp(lrp);
+  await foundation.running('web', 1);
+  cell.refuses = true;
+  await foundation.bbs.desireLrp({ ...lrp, processGuid: 'refused' });
+  await until(() => foundation.logged.some((line) => line.includes('"refused":1')));
+  cell.answers = false;
+  await foundation.bbs.desireLrp({ ...lrp, processGuid: 'unanswered' });
+  await until(() => foundation.logged.some((line) => line.includes('did not tell its state')));
+  assert.ok(events.length > 0);
+  assert.doesNotMatch([...foundation.logged, ...events].join(), /planted/);
+});
+
 test('DGO-03: scaling up starts what is missing, scaling down stops the last instances', async () => {
   const cell = await foundation.addCell({ cellId: 'cell-1' });
   await foundation.bbs.desireLrp(desired('web'));
