@@ -68,7 +68,7 @@ export class ActualLrpStore {
     return rows[0] ? actualLrpOf(rows[0]) : null;
   }
 
-  /** False where somebody else has it or it is not wanted. Claiming twice is the same as once. */
+  /** False where somebody else has it, it is reserved for another cell, or it is not wanted. Claiming twice is the same as once. */
   async claim(lrp: ActualLrp, nowMs: number): Promise<boolean> {
     return this.#changed(sql`
       UPDATE actual_lrps a SET
@@ -76,7 +76,7 @@ export class ActualLrpStore {
         state = 'CLAIMED', cell_id = ${lrp.cellId}, instance_guid = ${lrp.instanceGuid},
         placement_error = '', placed_cell = '', placed_until_ms = 0
       WHERE process_guid = ${lrp.processGuid} AND index = ${lrp.index} AND ${IS_DESIRED}
-        AND (state = 'UNCLAIMED'
+        AND ((state = 'UNCLAIMED' AND (placed_cell IN ('', ${lrp.cellId}) OR placed_until_ms <= ${nowMs}))
           OR (state = 'CLAIMED' AND cell_id = ${lrp.cellId} AND instance_guid = ${lrp.instanceGuid}))`);
   }
 

@@ -87,12 +87,12 @@ export class TaskStore {
     return rows[0] ? withState(create(TaskSchema), rows[0]) : null;
   }
 
-  /** False where the task is another cell's or over. */
+  /** False where the task was given to another cell or is over: a cell reads no task that was not meant for it. */
   async start(taskGuid: string, cellId: string): Promise<boolean> {
     return this.#changed(sql`
       UPDATE tasks SET state = 'RUNNING', cell_id = ${cellId}, placement_error = '', placed_cell = '',
         placed_until_ms = 0
-      WHERE task_guid = ${taskGuid} AND (state = 'PENDING' OR (state = 'RUNNING' AND cell_id = ${cellId}))`);
+      WHERE task_guid = ${taskGuid} AND ((state = 'PENDING' AND placed_cell = ${cellId}) OR (state = 'RUNNING' AND cell_id = ${cellId}))`);
   }
 
   /** False where the task is not this cell's. A second report of the same completion is true and changes nothing. */

@@ -187,6 +187,8 @@ test('of two cells that want the same instance one gets it; the late one is told
   two.claims = false;
   const lrp = desired('web');
   await foundation.bbs.desireLrp(lrp);
+  await until(() => one.performed.length === 1); // reserved for it: the other is refused although nobody has it yet
+  await assert.rejects(two.claim(lrp, 0), failsWith(Code.FailedPrecondition));
   const won = await one.claim(lrp, 0);
   await assert.rejects(two.claim(lrp, 0), failsWith(Code.FailedPrecondition));
   const late = create(ActualLrpSchema, { processGuid: 'web', index: 0, instanceGuid: 'late', cellId: 'cell-2' });

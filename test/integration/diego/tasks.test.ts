@@ -61,7 +61,7 @@ test('DGO-01: a task is placed, runs, and its result reaches the Cloud Controlle
   await until(async () => (await state('t')) === 'gone');
 });
 
-test('a task belongs to the cell that started it', async () => {
+test('a task belongs to the cell that it was given to', async () => {
   const cell = await foundation.addCell({ cellId: 'cell-1' });
   const other = await foundation.addCell({ cellId: 'cell-2', memoryMb: 1 });
   await foundation.bbs.desireTask(staging('t'));
@@ -71,6 +71,18 @@ test('a task belongs to the cell that started it', async () => {
   await assert.rejects(other.registry.completeTask(report), failsWith(Code.FailedPrecondition));
   await assert.rejects(foundation.bbs.deleteTask({ taskGuid: 't' }), failsWith(Code.FailedPrecondition));
   assert.equal(cell.tasks.size, 1);
+});
+
+test('a cell starts no task, and reads none, that was not given to it', async () => {
+  const silent = await foundation.addCell({ cellId: 'cell-1' });
+  silent.claims = false;
+  const other = await foundation.addCell({ cellId: 'cell-2', memoryMb: 1 });
+  await foundation.bbs.desireTask(staging('t'));
+  await until(() => silent.tasks.has('t'));
+  const start = (cell: typeof other) => cell.registry.startTask({ taskGuid: 't', cellId: cell.presence.cellId });
+  await assert.rejects(start(other), failsWith(Code.FailedPrecondition));
+  assert.deepEqual((await other.registry.tasksOfCell({ cellId: 'cell-2' })).tasks, []);
+  await start(silent);
 });
 
 test('a cancelled task fails at once and its cell is told', async () => {
