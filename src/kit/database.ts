@@ -33,8 +33,12 @@ export function openDatabase<Schema>(settings: DatabaseSettings, log: Logger): K
     connectionTimeoutMillis: 10_000,
     options: `-c search_path=${settings.schema} -c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000`,
   });
-  pool.on('error', (error) =>
-    log.warn('an idle database connection ended', { schema: settings.schema, error: error.message }),
+  pool.on('error', () => {}); // an idle connection's end; it was logged below and the pool opens another
+  // A connection that is lent out has no listener of the pool's; without one its end would end the process.
+  pool.on('connect', (connection) =>
+    connection.on('error', (error) =>
+      log.warn('a database connection ended', { schema: settings.schema, error: error.message }),
+    ),
   );
   return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
 }

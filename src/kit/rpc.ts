@@ -20,6 +20,9 @@ import { type Identity, tlsOptions } from './tls.ts';
 /** The common name of the peer's certificate; "local" inside one process. */
 export const peerName = createContextKey<string>('', { description: 'peer name' });
 
+/** The DNS names in the peer's certificate; null inside one process. A service uses them to tell one cell from another. */
+export const peerDnsNames = createContextKey<readonly string[] | null>(null, { description: 'peer DNS names' });
+
 /** Which peers may call which service: service type name → common names. A service that is missing may be called by nobody. */
 export type PeerTable = Readonly<Record<string, readonly string[]>>;
 
@@ -83,9 +86,9 @@ export async function serveRpc(options: {
     interceptors: [authorizePeers(options.peers)],
     contextValues: (request) => {
       const socket = request.socket as TLSSocket;
-      const subject = socket.authorized ? socket.getPeerCertificate().subject : undefined;
-      const name = typeof subject?.CN === 'string' ? subject.CN : '';
-      return createContextValues().set(peerName, name);
+      const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
+      const name = typeof certificate?.subject?.CN === 'string' ? certificate.subject.CN : '';
+      return createContextValues().set(peerName, name).set(peerDnsNames, dnsNamesOf(certificate?.subjectaltname));
     },
   });
   const server = createSecureServer(
@@ -110,4 +113,12 @@ export async function serveRpc(options: {
       return new Promise((done) => server.close(() => done()));
     },
   };
+}
+
+/** Node's rendering of alternative names: `DNS:a, IP Address:10.0.0.1`; odd names are quoted and so never match. */
+function dnsNamesOf(names = ''): string[] {
+  return names
+    .split(', ')
+    .filter((name) => name.startsWith('DNS:'))
+    .map((name) => name.slice(4));
 }

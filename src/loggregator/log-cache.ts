@@ -1,0 +1,114 @@
+import type { Envelope } from '../contracts/gen/loggregator_pb.js';
+import { type Entry, type Range, SourceLog } from './source-log.ts';
+
+export interface LogCacheLimits {
+  /** Envelopes kept of one source; Cloud Foundry's ceiling is 100,000. */
+  envelopesPerSource: number;
+  /** Memory of all sources together. */
+  totalBytes: number;
+  /** Memory of one source: one that floods does not push the others out. */
+  bytesPerSource: number;
+}
+
+export const DEFAULT_LIMITS: LogCacheLimits = {
+  envelopesPerSource: 10_000,
+  totalBytes: 96 * 1_048_576,
+  bytesPerSource: 12 * 1_048_576,
+};
+
+export interface SourceMeta {
+  count: number;
+  expired: number;
+  oldest: bigint;
+  newest: bigint;
+}
+
+/** Timestamps further ahead than this are mistaken: they would hide everything after them from who follows the log. */
+const MOST_AHEAD_NS = 60_000_000_000n;
+
+/** The last envelopes of every source, in memory (LOG-01). */
+export class LogCache {
+  readonly #limits: LogCacheLimits;
+  readonly #nowNs: () => bigint;
+  /** In the order of the last write: the first is the least recent. */
+  readonly #sources = new Map<string, SourceLog>();
+  #bytes = 0;
+
+  constructor(limits: LogCacheLimits, nowNs: () => bigint) {
+    this.#limits = limits;
+    this.#nowNs = nowNs;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Keeps a batch. Envelopes without source or message are nobody's and are left out. */
+  put(batch: readonly Envelope[]): void {
+    const now = this.#nowNs();
+    const touched = new Map<string, SourceLog>();
+    for (const envelope of batch) {
+      const entry = entryOf(envelope, now);
+      if (!entry || envelope.sourceId === '') continue;
+      const source = touched.get(envelope.sourceId) ?? this.#touch(envelope.sourceId);
+      touched.set(envelope.sourceId, source);
+      const before = source.bytes;
+      source.insert(entry);
+      this.#bytes += source.bytes - before;
+      if (source.count > this.#limits.envelopesPerSource) this.#drop(source, 1);
+    }
+    for (const source of touched.values()) {
+      while (source.bytes > this.#limits.bytesPerSource) this.#drop(source, Math.ceil(source.count / 16));
+    }
+    while (this.#bytes > this.#limits.totalBytes) this.#evict();
+  }
+
+  read(sourceId: string, range: Range): Entry[] {
+    return this.#sources.get(sourceId)?.read(range) ?? [];
+  }
+
+  *meta(): Iterable<[sourceId: string, meta: SourceMeta]> {
+    for (const [sourceId, { count, expired, oldest, newest }] of this.#sources) {
+      yield [sourceId, { count, expired, oldest, newest }];
+    }
+  }
+
+  #touch(sourceId: string): SourceLog {
+    const source = this.#sources.get(sourceId) ?? new SourceLog();
+    this.#sources.delete(sourceId);
+    this.#sources.set(sourceId, source);
+    return source;
+  }
+
+  #drop(source: SourceLog, count: number): void {
+    this.#bytes -= source.dropOldest(count);
+  }
+
+  /** Takes the older half of the source that was silent for longest, and the source with its last envelope. */
+  #evict(): void {
+    const [least] = this.#sources;
+    if (!least) return;
+    const [sourceId, source] = least;
+    this.#drop(source, Math.ceil(source.count / 2));
+    if (source.count === 0) this.#sources.delete(sourceId);
+  }
+}
+
+function entryOf(envelope: Envelope, now: bigint): Entry | null {
+  const { timestampNs, instanceId, tags, message } = envelope;
+  const timestamp = timestampNs <= 0n || timestampNs > now + MOST_AHEAD_NS ? now : timestampNs;
+  const head = { timestamp, original: timestamp, instanceId, tags };
+  switch (message.case) {
+    case 'log': {
+      const { payload, stderr } = message.value;
+      const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+      return { ...head, kind: 'LOG', payload: bytes.toString('base64'), stderr };
+    }
+    case 'gauge': {
+      const metrics = Object.entries(message.value.metrics).map(([name, { unit, value }]) => [name, { unit, value }]);
+      return { ...head, kind: 'GAUGE', metrics: Object.fromEntries(metrics) };
+    }
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { sql } from 'kysely';
+import { ActualLrpSchema, RouteSchema } from '../../../src/contracts/gen/diego_pb.js';
+import type { BbsSchema } from '../../../src/diego/schema.ts';
+import { desired, TestFoundation, until } from '../../support/diego.ts';
+import { startTestPostgresql, type TestPostgresql } from '../../support/postgresql.ts';
+
+let postgresql: TestPostgresql;
+let foundation: TestFoundation;
+before(async () => {
+  postgresql = await startTestPostgresql(['bbs']);
+});
+after(() => postgresql.stop());
+beforeEach(async () => {
+  foundation = new TestFoundation(postgresql);
+  await foundation.addDiego();
+});
+afterEach(async () => {
+  await foundation.close();
+  await sql`TRUNCATE desired_lrps, actual_lrps, tasks, cells`.execute(postgresql.open<BbsSchema>('bbs'));
+});
+
+const failsWith = (code: Code) => (error: unknown) => ConnectError.from(error).code === code;
+
+test('DGO-01: a desired LRP is placed, claimed and runs, without waiting for a timer', async () => {
+  const [one, two] = [await foundation.addCell({ cellId: 'cell-1' }), await foundation.addCell({ cellId: 'cell-2' })];
+  const startedAt = performance.now();
+  await foundation.bbs.desireLrp(desired('web', { instances: 3 }));
+  const lrps = await foundation.running('web', 3);
+  assert.ok(performance.now() - startedAt < 1_500);
+  assert.deepEqual(new Set(lrps.map(({ cellId }) => cellId)), new Set(['cell-1', 'cell-2']));
+  assert.equal(one.performed.length + two.performed.length, 3);
+});
+
+test('DGO-01: cells are handed the whole definition; listings leave out what is secret', async () => {
+  const cell = await foundation.addCell({ cellId: 'cell-1' });
+  const environment = [{ name: 'DATABASE_URL', value: 'postgres://planted-secret' }];
+  await foundation.bbs.desireLrp(desired('web', { environment, annotation: 'v1' }));
+  await foundation.running('web', 1);
+  const given = cell.performed[0]!.desiredLrp!;
+  assert.equal(given.environment[0]!.value, 'postgres://planted-secret');
+  assert.equal(given.startCommand, 'node server.js');
+  const { desiredLrps } = await foundation.bbs.desiredLrps({});
+  assert.deepEqual(
+    desiredLrps.map(({ processGuid, annotation }) => [processGuid, annotation]),
+    [['web', 'v1']],
+  );
+  assert.equal(desiredLrps[0]!.environment.length + desiredLrps[0]!.startCommand.length, 0);
+});
+
+test('CC-02: environment, command and signed URLs are in no column of a raw dump', async () => {
+  const environment = [{ name: 'API_KEY', value: 'planted-environment' }];
+  await foundation.bbs.desireLrp(
+    desired('web', {
+      environment,
+      startCommand: 'run --password planted-command',
+      droplet: { url: 'https://blobs/planted-url', sha256: '' },
+    }),
+  );
+  await foundation.bbs.desireTask({
+    taskGuid: 'task',
+    domain: 'cf-tasks',
+    environment,
+    work: { case: 'command', value: { command: 'planted-command' } },
+  });
+  const db = postgresql.open<BbsSchema>('bbs');
+  for (const table of ['desired_lrps', 'tasks']) {
+    const { rows } = await sql<{ row: string; definition: Buffer }>`
+      SELECT ${sql.ref(table)}::text AS row, definition FROM ${sql.table(table)}`.execute(db);
+    assert.equal(rows.length, 1);
+    for (const { row, definition } of rows) {
+      assert.doesNotMatch(row, /planted|API_KEY/);
+      for (const form of [
+        definition.toString('latin1'),
+        Buffer.from(definition.toString('latin1'), 'base64').toString(),
+      ]) {
+        assert.doesNotMatch(form, /planted|API_KEY/);
+      }
+    }
+  }
+});
+
+test('secrets are in no log line and no event, whatever goes wrong', async () => {
+  const events: string[] = [];
+  foundation.bus.subscribe('diego.changed', (event) => events.push(JSON.stringify(event)));
+  const cell = await foundation.addCell({ cellId: 'cell-1' });
+  const environment = [{ name: 'API_KEY', value: 'planted' }];
+  const lrp = desired('web', { environment, startCommand: 'planted', droplet: { url: 'https://blobs/planted' } });
+  await foundation.bbs.desireLrp(lrp);
+  await foundation.running('web', 1);
+  cell.refuses = true;
+  await foundation.bbs.desireLrp({ ...lrp, processGuid: 'refused' });
+  await until(() => foundation.logged.some((line) => line.includes('"refused":1')));
+  cell.answers = false;
+  await foundation.bbs.desireLrp({ ...lrp, processGuid: 'unanswered' });
+  await until(() => foundation.logged.some((line) => line.includes('did not tell its state')));
+  assert.ok(events.length > 0);
+  assert.doesNotMatch([...foundation.logged, ...events].join(), /planted/);
+});
+
+test('DGO-03: scaling up starts what is missing, scaling down stops the last instances', async () => {
+  const cell = await foundation.addCell({ cellId: 'cell-1' });
+  await foundation.bbs.desireLrp(desired('web'));
+  await foundation.running('web', 1);
+  await foundation.bbs.updateDesiredLrp({ processGuid: 'web', instances: 4 });
+  await foundation.running('web', 4);
+  await foundation.bbs.updateDesiredLrp({ processGuid: 'web', instances: 2 });
+  const left = await foundation.running('web', 2);
+  assert.deepEqual(
+    left.map(({ index }) => index),
+    [0, 1],
+  );
+  assert.equal(cell.stopped.length, 2);
+});
+
+test('DGO-03: removing an LRP stops its instances; the rows go when the cell says that they stopped', async () => {
+  const cell = await foundation.addCell({ cellId: 'cell-1' });
+  await foundation.bbs.desireLrp(desired('web', { instances: 2 }));
+  await foundation.running('web', 2);
+  await foundation.bbs.removeDesiredLrp({ processGuid: 'web' });
+  await foundation.lrps('web', (lrps) => lrps.length === 0);
+  assert.equal(cell.held.size, 0);
+});
+
+test('DGO-03: rows that vanished are made again and instances whose cell forgot them are placed anew', async () => {
+  const cell = await foundation.addCell({ cellId: 'cell-1' });
+  await foundation.bbs.desireLrp(desired('web', { instances: 2 }));
+  const [first] = await foundation.running('web', 2);
+  const db = postgresql.open<BbsSchema>('bbs');
+  await sql`DELETE FROM actual_lrps WHERE index = 1`.execute(db);
+  cell.held.delete(first!.instanceGuid);
+  await sql`UPDATE actual_lrps SET since_ms = since_ms - 200000`.execute(db);
+  foundation.diego.wake();
+  const again = await foundation.lrps(
+    'web',
+    (lrps) =>
+      lrps.length === 2 && lrps.every((lrp) => lrp.state === 'RUNNING' && lrp.instanceGuid !== first!.instanceGuid),
+  );
+  assert.equal(again.length, 2);
+});
+
+test('a retired instance stops and another takes its place', async () => {
+  await foundation.addCell({ cellId: 'cell-1' });
+  await foundation.bbs.desireLrp(desired('web'));
+  const [first] = await foundation.running('web', 1);
+  await foundation.bbs.retireActualLrp({ processGuid: 'web', index: 0 });
+  await foundation.lrps('web', ([lrp]) => lrp?.state === 'RUNNING' && lrp.instanceGuid !== first!.instanceGuid);
+});
+
+test('what does not fit says why, and runs as soon as there is room', async () => {
+  const cell = await foundation.addCell({ cellId: 'cell-1', memoryMb: 100 });
+  await foundation.bbs.desireLrp(desired('web', { memoryMb: 500 }));
+  const [waiting] = await foundation.lrps('web', ([lrp]) => lrp?.placementError !== '');
+  assert.equal(waiting!.placementError, 'insufficient resources: memory');
+  assert.equal(waiting!.state, 'UNCLAIMED');
+  cell.presence.memoryMb = 1_000;
+  foundation.diego.wake();
+  const [runs] = await foundation.running('web', 1);
+  assert.equal(runs!.placementError, '');
+});
+
+test('work that a cell refuses goes to another', async () => {
+  const refusing = await foundation.addCell({ cellId: 'cell-1' });
+  refusing.refuses = true;
+  await foundation.addCell({ cellId: 'cell-2', memoryMb: 512 });
+  await foundation.bbs.desireLrp(desired('web'));
+  const [lrp] = await foundation.running('web', 1);
+  assert.equal(lrp!.cellId, 'cell-2');
+});
+
+test('a cell that does not answer is done without', async () => {
+  const gone = await foundation.addCell({ cellId: 'cell-1' });
+  gone.answers = false;
+  await foundation.addCell({ cellId: 'cell-2' });
+  await foundation.bbs.desireLrp(desired('web', { instances: 2 }));
+  const lrps = await foundation.running('web', 2);
+  assert.ok(lrps.every(({ cellId }) => cellId === 'cell-2'));
+});
+
+test('of two cells that want the same instance one gets it; the late one is told so', async () => {
+  const one = await foundation.addCell({ cellId: 'cell-1' });
+  one.claims = false;
+  const two = await foundation.addCell({ cellId: 'cell-2' });
+  two.claims = false;
+  const lrp = desired('web');
+  await foundation.bbs.desireLrp(lrp);
+  await until(() => one.performed.length === 1); // reserved for it: the other is refused although nobody has it yet
+  await assert.rejects(two.claim(lrp, 0), failsWith(Code.FailedPrecondition));
+  const won = await one.claim(lrp, 0);
+  await assert.rejects(two.claim(lrp, 0), failsWith(Code.FailedPrecondition));
+  const late = create(ActualLrpSchema, { processGuid: 'web', index: 0, instanceGuid: 'late', cellId: 'cell-2' });
+  await assert.rejects(two.start(late), failsWith(Code.FailedPrecondition));
+  await assert.rejects(two.crash(late, 'late'), failsWith(Code.FailedPrecondition));
+  await two.registry.removeActualLrp(late);
+  await one.start(won);
+  const [running] = await foundation.running('web', 1);
+  assert.equal(running!.instanceGuid, won.instanceGuid);
+});
+
+test('DGO-01: the routing table joins wanted routes with what runs, and drops an instance before it stops', async () => {
+  const cell = await foundation.addCell({ cellId: 'cell-1' });
+  const route = create(RouteSchema, { guid: 'r1', host: 'web.example.org', port: 8080, protocol: 'http1' });
+  const owner = { appGuid: 'app' };
+  await foundation.bbs.desireLrp(desired('web', { instances: 2, routes: [route], owner }));
+  await foundation.bbs.desireLrp(desired('worker'));
+  await foundation.running('web', 2);
+  const table = async () => (await foundation.bbs.routingTable({})).entries;
+  const [entry, ...others] = await table();
+  assert.equal(others.length, 0);
+  assert.equal(entry!.route!.host, 'web.example.org');
+  assert.equal(entry!.owner!.appGuid, 'app');
+  assert.deepEqual(
+    entry!.endpoints.map(({ index, address, port }) => [index, address, port]),
+    [
+      [0, '10.0.0.1', 61_001],
+      [1, '10.0.0.1', 61_001],
+    ],
+  );
+  cell.answers = false; // it cannot be told to stop yet
+  await foundation.bbs.updateDesiredLrp({ processGuid: 'web', instances: 1 });
+  assert.deepEqual(
+    (await table())[0]!.endpoints.map(({ index }) => index),
+    [0],
+  );
+  const other = create(RouteSchema, { ...route, guid: 'r2', host: 'other.example.org' });
+  await foundation.bbs.updateDesiredLrp({ processGuid: 'web', setRoutes: true, routes: [other] });
+  assert.deepEqual(
+    (await table()).map((one) => one.route!.host),
+    ['other.example.org'],
+  );
+});
+
+test('statistics come from the cells that answer', async () => {
+  const one = await foundation.addCell({ cellId: 'cell-1' });
+  await foundation.addCell({ cellId: 'cell-2' });
+  await foundation.bbs.desireLrp(desired('web', { instances: 2 }));
+  const lrps = await foundation.running('web', 2);
+  const indices = async () =>
+    (await foundation.bbs.instanceStats({ processGuid: 'web' })).stats.map(({ index }) => index);
+  assert.deepEqual(await indices(), [0, 1]);
+  one.answers = false;
+  assert.deepEqual(await indices(), [lrps.find(({ cellId }) => cellId === 'cell-2')!.index]);
+});
+
+test('changes are told on the bus after the commit, many at once as few events', async () => {
+  const events: Record<string, unknown>[] = [];
+  foundation.bus.subscribe('diego.changed', (event) => events.push(event));
+  await foundation.bbs.desireLrp(desired('web'));
+  await until(() => events.length > 0);
+  assert.equal(events[0]!['processGuid'], 'web');
+  await Promise.all(Array.from({ length: 50 }, (_, n) => foundation.bbs.desireLrp(desired(`many-${n}`))));
+  await until(() => events.some((event) => event['processGuid'] === undefined));
+  assert.ok(events.length < 25, `${events.length} events`);
+});

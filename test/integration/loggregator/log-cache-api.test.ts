@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import type { Client } from '@connectrpc/connect';
+import { type Envelope, EnvelopeSchema, Ingress } from '../../../src/contracts/gen/loggregator_pb.js';
+import { client, inMemoryTransport } from '../../../src/kit/rpc.ts';
+import { createLoggregator, type Loggregator } from '../../../src/loggregator/index.ts';
+import { silentLog } from '../../support/postgresql.ts';
+
+const APP = 'c1a9e0b2-0000-4000-8000-000000000001';
+const OTHER = 'c1a9e0b2-0000-4000-8000-000000000002';
+let loggregator: Loggregator;
+let ingress: Client<typeof Ingress>;
+let server: Server;
+let url: string;
+const asked: string[] = [];
+
+before(async () => {
+  server = createServer((request, response) => loggregator.handler(request, response));
+  await new Promise<void>((resolve) => server.listen(24_020, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+after(() => server.close());
+beforeEach(() => {
+  asked.length = 0;
+  loggregator = createLoggregator({
+    log: silentLog,
+    access: async (token, sourceId) => {
+      asked.push(sourceId);
+      if (token === 'broken') throw new Error('planted: the inside');
+      return token === 'developer' && sourceId === APP;
+    },
+  });
+  ingress = client(Ingress, inMemoryTransport(loggregator.routes));
+});
+afterEach(() => loggregator.close());
+
+const now = (): bigint => BigInt(Date.now()) * 1_000_000n;
+const line = (text: string, timestampNs: bigint, sourceId = APP, stderr = false): Envelope =>
+  create(EnvelopeSchema, {
+    sourceId,
+    instanceId: '0',
+    timestampNs,
+    tags: { source_type: 'APP/PROC/WEB', app_name: 'web' },
+    message: { case: 'log', value: { payload: Buffer.from(text), stderr } },
+  });
+const get = (path: string, token: string | null = 'developer'): Promise<Response> =>
+  fetch(`${url}${path}`, token === null ? {} : { headers: { authorization: `bearer ${token}` } });
+
+interface Shown {
+  timestamp: string;
+  instance_id: string;
+  tags: Record<string, string>;
+  log?: { payload: string; type: string };
+  gauge?: { metrics: Record<string, { unit: string; value: number }> };
+}
+async function read(query: Record<string, string> = {}): Promise<Shown[]> {
+  const response = await get(`/api/v1/read/${APP}?${new URLSearchParams(query)}`);
+  assert.equal(response.status, 200);
+  return ((await response.json()) as { envelopes: { batch: Shown[] } }).envelopes.batch;
+}
+const texts = (batch: readonly Shown[]): string[] =>
+  batch.map(({ log }) => Buffer.from(log!.payload, 'base64').toString());
+
+test('LOG-01: an envelope is protojson to the letter', async () => {
+  await ingress.send({ batch: [line('hello', 1_700_000_000_123_456_789n, APP, true)] });
+  const response = await get(`/api/v1/read/${APP}`);
+  assert.match(response.headers.get('content-type')!, /^application\/json/);
+  assert.deepEqual(await response.json(), {
+    envelopes: {
+      batch: [
+        {
+          timestamp: '1700000000123456789',
+          source_id: APP,
+          instance_id: '0',
+          deprecated_tags: {},
+          tags: { source_type: 'APP/PROC/WEB', app_name: 'web' },
+          log: { payload: 'aGVsbG8=', type: 'ERR' },
+        },
+      ],
+    },
+  });
+});
+
+test('the CLI learns the API version without a token', async () => {
+  const info = (await (await get('/api/v1/info', null)).json()) as Record<string, string>;
+  assert.match(info['version']!, /^\d+\.\d+\.\d+$/);
+  assert.match(info['vm_uptime']!, /^\d+$/);
+});
+
+test('"cf logs --recent": a zero time as start, logs only, newest first', async () => {
+  await ingress.send({ batch: Array.from({ length: 1_500 }, (_, n) => line(String(n), now() + BigInt(n))) });
+  const start_time = '-6795364578871345152'; // what Go makes of the zero time
+  const batch = await read({ start_time, envelope_types: 'LOG', limit: '1000', descending: 'true' });
+  assert.equal(batch.length, 1_000);
+  assert.deepEqual([texts(batch)[0], texts(batch).at(-1)], ['1499', '500']);
+});
+
+test('"cf logs": following from the newest envelope, "last + 1" at a time, loses and repeats nothing', async () => {
+  const sent: string[] = [];
+  const at = now() - 60_000_000_000n;
+  const send = async (from: number, count: number): Promise<void> => {
+    const numbers = Array.from({ length: count }, (_, n) => from + n);
+    sent.push(...numbers.map(String));
+    // Seven lines share each timestamp, as those of a burst do that come with millisecond time.
+    await ingress.send({ batch: numbers.map((n) => line(String(n), at + BigInt(Math.floor(n / 7)))) });
+  };
+  await send(0, 1);
+  const [latest] = await read({ limit: '1', descending: 'true', start_time: '-6795364578871345152' });
+  let start = BigInt(latest!.timestamp) - 1_000_000_000n;
+  const followed: string[] = [];
+  for (let round = 0; round < 20; round += 1) {
+    const batch = await read({ start_time: String(start), envelope_types: 'LOG' });
+    followed.push(...texts(batch));
+    if (batch.length > 0) start = BigInt(batch.at(-1)!.timestamp) + 1n;
+    if (round < 10) await send(1 + round * 35, 35);
+  }
+  assert.deepEqual(followed, sent);
+});
+
+test('a range has an inclusive start, an exclusive end and a limit', async () => {
+  await ingress.send({ batch: [10n, 20n, 30n, 40n].map((at) => line(String(at), at)) });
+  assert.deepEqual(texts(await read({ start_time: '20', end_time: '40' })), ['20', '30']);
+  assert.deepEqual(texts(await read({ end_time: '40', limit: '1', descending: 'true' })), ['30']);
+  await ingress.send({ batch: Array.from({ length: 200 }, (_, n) => line(`n${n}`, 100n + BigInt(n))) });
+  assert.equal((await read()).length, 100);
+  for (const query of [
+    'limit=1001',
+    'limit=-1',
+    'limit=x',
+    'start_time=9&end_time=3',
+    'envelope_types=SONG',
+    'name_filter=(',
+  ]) {
+    assert.equal((await get(`/api/v1/read/${APP}?${query}`)).status, 400, query);
+  }
+});
+
+test('gauges are found by type and by name', async () => {
+  const gauge = create(EnvelopeSchema, {
+    sourceId: APP,
+    timestampNs: 5n,
+    message: {
+      case: 'gauge',
+      value: { metrics: { cpu: { unit: 'percentage', value: 1.5 }, memory: { unit: 'bytes', value: 7 } } },
+    },
+  });
+  await ingress.send({ batch: [line('text', 4n), gauge] });
+  assert.equal((await read({ envelope_types: 'GAUGE' })).length, 1);
+  assert.equal((await read({ envelope_types: 'COUNTER' })).length, 0);
+  assert.equal((await read({ envelope_types: 'ANY' })).length, 2);
+  const [named] = await read({ name_filter: '^cpu$' });
+  assert.deepEqual(named!.gauge, { metrics: { cpu: { unit: 'percentage', value: 1.5 } } });
+});
+
+test('whoever may not read a source is told that there is none', async () => {
+  await ingress.send({ batch: [line('secret', 1n, OTHER), line('mine', 1n)] });
+  const answers = [
+    await get(`/api/v1/read/${APP}`, null),
+    await get(`/api/v1/read/${APP}`, 'stranger'),
+    await get(`/api/v1/read/${OTHER}`),
+    await get('/api/v1/read/nobody'),
+    await get('/api/v1/meta', null),
+    await get('/api/v1/elsewhere'),
+  ];
+  const bodies = new Set(await Promise.all(answers.map((answer) => answer.text())));
+  assert.deepEqual(
+    answers.map((answer) => answer.status),
+    [404, 404, 404, 404, 404, 404],
+  );
+  assert.equal(bodies.size, 1);
+  assert.doesNotMatch([...bodies][0]!, /secret/);
+});
+
+test('meta shows the sources the caller may read, and asks about each once in a while only', async () => {
+  await ingress.send({ batch: [line('a', 1n), line('b', 9n), line('c', 1n, OTHER)] });
+  const meta = async (): Promise<unknown> => (await get('/api/v1/meta')).json();
+  const mine = { meta: { [APP]: { count: '2', expired: '0', oldest_timestamp: '1', newest_timestamp: '9' } } };
+  assert.deepEqual(await meta(), mine);
+  assert.deepEqual(await meta(), mine);
+  assert.deepEqual(asked.toSorted(), [APP, OTHER]);
+});
+
+test('when the Cloud Controller does not answer, the client is told to come again and nothing of the inside', async () => {
+  const response = await get(`/api/v1/read/${APP}`, 'broken');
+  assert.equal(response.status, 503);
+  assert.doesNotMatch(await response.text(), /planted/);
+});
+
+test('PromQL says that it is not served', async () => {
+  assert.equal((await get('/api/v1/query?query=cpu')).status, 501);
+});

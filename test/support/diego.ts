@@ -1,0 +1,147 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import type { Client } from '@connectrpc/connect';
+import {
+  CloudControllerInternal,
+  type LrpCrashedRequest,
+  type TaskCompletedRequest,
+} from '../../src/contracts/gen/cloud-controller_pb.js';
+import { type ActualLrp, Bbs, type DesiredLrp, DesiredLrpSchema } from '../../src/contracts/gen/diego_pb.js';
+import type { DiegoRoom, DiegoSettings } from '../../src/diego/index.ts';
+import { createDiego } from '../../src/diego/index.ts';
+import type { BbsSchema } from '../../src/diego/schema.ts';
+import { type Bus, LocalBus } from '../../src/kit/bus.ts';
+import { Sealer } from '../../src/kit/crypto.ts';
+import { Logger } from '../../src/kit/log.ts';
+import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
+import { FakeCell, type FakeCellOptions } from './cells.ts';
+import type { TestPostgresql } from './postgresql.ts';
+
+/** One or several Diegos on one database, with fake cells and a Cloud Controller that listens. */
+export class TestFoundation {
+  readonly bus: Bus = new LocalBus();
+  readonly cells = new Map<string, FakeCell>();
+  /** Every line that was logged. */
+  readonly logged: string[] = [];
+  readonly crashes: LrpCrashedRequest[] = [];
+  readonly completions: TaskCompletedRequest[] = [];
+  /** How many of the next completions the Cloud Controller fails to take. */
+  failCompletions = 0;
+  /** Null: the real time. Set: it stands still there. */
+  now: number | null = null;
+  readonly #sealer = new Sealer([{ label: 'one', key: randomBytes(32) }]);
+  readonly #postgresql: TestPostgresql;
+  readonly #diegos: DiegoRoom[] = [];
+  readonly #cloudController = client(
+    CloudControllerInternal,
+    inMemoryTransport((router) =>
+      router.service(CloudControllerInternal, {
+        taskCompleted: (request) => {
+          if (this.failCompletions > 0) {
+            this.failCompletions -= 1;
+            throw new Error('not now');
+          }
+          this.completions.push(request);
+          return {};
+        },
+        lrpCrashed: (request) => {
+          this.crashes.push(request);
+          return {};
+        },
+      }),
+    ),
+  );
+
+  constructor(postgresql: TestPostgresql) {
+    this.#postgresql = postgresql;
+  }
+
+  async addDiego(settings: Partial<DiegoSettings> = {}): Promise<DiegoRoom> {
+    const diego = createDiego({
+      db: this.#postgresql.open<BbsSchema>('bbs'),
+      sealer: this.#sealer,
+      bus: this.bus,
+      log: new Logger('test', {}, (line) => this.logged.push(line), 'debug'),
+      clock: () => this.now ?? Date.now(),
+      rep: ({ cellId }) => this.cells.get(cellId)!.rep,
+      cloudController: this.#cloudController,
+      settings,
+    });
+    await diego.start();
+    this.#diegos.push(diego);
+    return diego;
+  }
+
+  get diego(): DiegoRoom {
+    return this.#diegos[0]!;
+  }
+
+  get bbs(): Client<typeof Bbs> {
+    return this.bbsOf(this.diego);
+  }
+
+  bbsOf(diego: DiegoRoom): Client<typeof Bbs> {
+    return client(Bbs, inMemoryTransport(diego.routes));
+  }
+
+  /** A cell that has made itself known. */
+  async addCell(options: FakeCellOptions): Promise<FakeCell> {
+    const cell = new FakeCell(options, this.diego.routes);
+    this.cells.set(options.cellId, cell);
+    await cell.heartbeat();
+    return cell;
+  }
+
+  async close(): Promise<void> {
+    for (const diego of this.#diegos) await diego.close();
+    await this.bus.close();
+  }
+
+  /** The actual LRPs of a process once `condition` holds for them. */
+  async lrps(processGuid: string, condition: (lrps: readonly ActualLrp[]) => boolean): Promise<ActualLrp[]> {
+    let lrps: ActualLrp[] = [];
+    await until(
+      async () => {
+        lrps = (await this.bbs.actualLrps({ processGuids: [processGuid] })).actualLrps;
+        return condition(lrps);
+      },
+      () =>
+        JSON.stringify(lrps.map(({ index, state, cellId, placementError }) => [index, state, cellId, placementError])),
+    );
+    return lrps;
+  }
+
+  running(processGuid: string, instances: number): Promise<ActualLrp[]> {
+    return this.lrps(
+      processGuid,
+      (lrps) => lrps.length === instances && lrps.every(({ state }) => state === 'RUNNING'),
+    );
+  }
+}
+
+export function desired(processGuid: string, more: MessageInitShape<typeof DesiredLrpSchema> = {}): DesiredLrp {
+  return create(DesiredLrpSchema, {
+    processGuid,
+    instances: 1,
+    stack: 'debian12',
+    memoryMb: 64,
+    diskMb: 128,
+    ports: [8080],
+    startCommand: 'node server.js',
+    ...more,
+  });
+}
+
+/** Waits for what must become true in a moment; fails with what was seen last. */
+export async function until(
+  condition: () => Promise<boolean> | boolean,
+  seen: () => string = () => '',
+  patienceMs = 5_000,
+): Promise<void> {
+  const giveUpAt = performance.now() + patienceMs;
+  while (!(await condition())) {
+    if (performance.now() > giveUpAt) throw new Error(`it did not become true; seen last: ${seen()}`);
+    await sleep(5);
+  }
+}

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { type Envelope, EnvelopeSchema } from '../../../src/contracts/gen/loggregator_pb.js';
+import { DEFAULT_LIMITS, LogCache, type LogCacheLimits } from '../../../src/loggregator/log-cache.ts';
+import { nameFilter } from '../../../src/loggregator/name-filter.ts';
+import { type Entry, SourceLog } from '../../../src/loggregator/source-log.ts';
+
+const NOW = 1_800_000_000_000_000_000n;
+const cacheOf = (limits: Partial<LogCacheLimits> = {}): LogCache =>
+  new LogCache({ ...DEFAULT_LIMITS, ...limits }, () => NOW);
+const line = (text: string, timestampNs: bigint, more: MessageInitShape<typeof EnvelopeSchema> = {}): Envelope =>
+  create(EnvelopeSchema, {
+    sourceId: 'app',
+    instanceId: '0',
+    timestampNs,
+    tags: { source_type: 'APP/PROC/WEB' },
+    message: { case: 'log', value: { payload: Buffer.from(text) } },
+    ...more,
+  });
+const all = { start: 0n, end: null, limit: 1_000, descending: false, select: (entry: Entry) => entry };
+const texts = (cache: LogCache, range: Partial<typeof all> = {}, source = 'app'): string[] =>
+  cache
+    .read(source, { ...all, ...range })
+    .map((entry) => (entry.kind === 'LOG' ? Buffer.from(entry.payload, 'base64').toString() : entry.kind));
+
+test('LOG-01: lines come back in the order of their timestamps, late ones where they belong', () => {
+  const cache = cacheOf();
+  cache.put([line('a', 10n), line('c', 30n)]);
+  cache.put([line('b', 20n), line('d', 40n)]);
+  assert.deepEqual(texts(cache), ['a', 'b', 'c', 'd']);
+  assert.deepEqual(texts(cache, { descending: true, limit: 2 }), ['d', 'c']);
+  assert.deepEqual(texts(cache, { start: 20n, limit: 2 }), ['b', 'c']);
+});
+
+test('lines that share a timestamp keep their order and are found one after the other by "last + 1"', () => {
+  const cache = cacheOf();
+  cache.put(['a', 'b', 'c', 'd'].map((text) => line(text, 10n)));
+  cache.put([line('e', 11n)]);
+  const read: string[] = [];
+  for (let start = 0n; ; ) {
+    const [entry] = cache.read('app', { ...all, start, limit: 1 });
+    if (!entry) break;
+    read.push(...texts(cache, { start, limit: 1 }));
+    start = entry.timestamp + 1n;
+  }
+  assert.deepEqual(read, ['a', 'b', 'c', 'd', 'e']);
+});
+
+test('a batch that is sent again is kept once, also where its lines had moved on', () => {
+  const cache = cacheOf();
+  const batch = (): Envelope[] => [line('a', 10n), line('b', 10n), line('c', 20n)];
+  cache.put(batch());
+  cache.put(batch());
+  assert.deepEqual(texts(cache), ['a', 'b', 'c']);
+  cache.put([line('a', 10n, { instanceId: '1' })]);
+  assert.equal(texts(cache).length, 4);
+});
+
+test('a source keeps its newest lines, and says how many went', () => {
+  const cache = cacheOf({ envelopesPerSource: 100 });
+  for (let n = 1n; n <= 1_000n; n += 1n) cache.put([line(String(n), n)]);
+  const kept = texts(cache);
+  assert.equal(kept.length, 100);
+  assert.deepEqual([kept[0], kept.at(-1)], ['901', '1000']);
+  assert.deepEqual([...cache.meta()], [['app', { count: 100, expired: 900, oldest: 901n, newest: 1000n }]]);
+});
+
+test('memory is bounded: the source that was silent for longest gives way, and is gone with its last line', () => {
+  const cache = cacheOf({ totalBytes: 100_000 });
+  const payload = 'x'.repeat(750); // 1,000 characters of base64
+  cache.put([line(payload, 1n, { sourceId: 'silent' })]);
+  for (let n = 1n; n <= 50n; n += 1n) cache.put([line(payload, n, { sourceId: 'first' })]);
+  for (let n = 1n; n <= 60n; n += 1n) {
+    cache.put([line(payload, n, { sourceId: 'second' })]);
+    assert.ok(cache.bytes <= 100_000);
+  }
+  assert.deepEqual(texts(cache, {}, 'silent'), []);
+  assert.ok(![...cache.meta()].some(([source]) => source === 'silent'));
+  assert.equal(texts(cache, {}, 'second').length, 60);
+  assert.ok(texts(cache, {}, 'first').length < 50);
+});
+
+test('a source that floods gives way itself and leaves its neighbours alone', () => {
+  const cache = cacheOf({ totalBytes: 1_000_000, bytesPerSource: 50_000 });
+  cache.put([line('quiet', 1n, { sourceId: 'quiet' })]);
+  for (let n = 1n; n <= 5_000n; n += 1n) cache.put([line('y'.repeat(1_000), n, { sourceId: 'loud' })]);
+  assert.deepEqual(texts(cache, {}, 'quiet'), ['quiet']);
+  assert.ok(cache.bytes < 60_000);
+});
+
+test('the count of bytes is exact after all kinds of insertion and removal', () => {
+  const cache = cacheOf({ envelopesPerSource: 50, bytesPerSource: 20_000 });
+  for (let n = 0; n < 2_000; n += 1) {
+    cache.put([line('z'.repeat(n % 300), BigInt(1 + ((n * 7_919) % 1_000)), { sourceId: `s${n % 3}` })]);
+  }
+  let expected = 0;
+  for (const [source] of cache.meta()) {
+    const copy = new SourceLog();
+    for (const entry of cache.read(source, all)) copy.insert({ ...entry });
+    expected += copy.bytes;
+  }
+  assert.equal(cache.bytes, expected);
+});
+
+test('a line from far in the future is taken as one of now; it would hide what follows', () => {
+  const cache = cacheOf();
+  cache.put([line('ahead', NOW + 3_600_000_000_000n), line('no time', 0n)]);
+  for (const entry of cache.read('app', all)) assert.ok(entry.timestamp - NOW < 10n);
+});
+
+test('name filters are matched without backtracking', () => {
+  const match = (pattern: string, name: string): boolean | undefined => nameFilter(pattern)?.(name);
+  assert.equal(match('^cpu$', 'cpu'), true);
+  assert.equal(match('^cpu$', 'cpus'), false);
+  assert.equal(match('http', 'gorouter.http.latency'), true);
+  assert.equal(match('^http.*latency$', 'http.p99.latency'), true);
+  assert.equal(match('rss|cpu', 'memory_rss'), true);
+  assert.equal(match('a.b', 'a_b'), true);
+  assert.equal(match('a\\.b', 'a_b'), false);
+  assert.equal(match('x.+', 'x'), false);
+  assert.equal(nameFilter('(a+)+$'), null);
+  const startedAt = performance.now();
+  assert.equal(match(`${'.*a'.repeat(60)}$`, 'a'.repeat(20_000).concat('b')), false);
+  assert.ok(performance.now() - startedAt < 1_000);
+});
