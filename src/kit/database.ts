@@ -40,13 +40,12 @@ export function openDatabase<Schema>(settings: DatabaseSettings, log: Logger): K
 }
 
 /** Brings the schema up to date; safe when several processes do it at once. */
-export async function migrate(
-  db: Kysely<never> | Kysely<unknown>,
+export async function migrate<Schema>(
+  db: Kysely<Schema>,
   schema: string,
   migrations: readonly Migration[],
 ): Promise<void> {
-  const target = db as Kysely<unknown>;
-  await target.transaction().execute(async (trx) => {
+  await db.transaction().execute(async (trx) => {
     await sql`SELECT pg_advisory_xact_lock(hashtext(${`migrate:${schema}`}))`.execute(trx);
     await sql`CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())`.execute(
       trx,

@@ -1,0 +1,7 @@
+import type { Migration } from '../../kit/database.ts';
+import { organizations } from './001-organizations.ts';
+import { usersAndRoles } from './002-users-and-roles.ts';
+import { auditEventsAndJobs } from './003-audit-events-and-jobs.ts';
+
+/** In the order they are applied. */
+export const migrations: readonly Migration[] = [organizations, usersAndRoles, auditEventsAndJobs];
