@@ -9,6 +9,7 @@ import {
   ORGANIZATION_ROLES,
   permissionOf,
   type Role,
+  type Rule,
   SPACE_ROLES,
 } from './permissions.ts';
 
@@ -114,25 +115,31 @@ export async function authorize(
   place: Place,
   invisible: CfError,
 ): Promise<ReadonlySet<Role>> {
-  const permission = permissionOf(id);
+  const rule = ruleAt(id, place);
   const held = await rolesAt(db, caller, place);
-  const has = (roles: readonly Role[]): boolean => roles.some((role) => held.has(role));
-  switch (permission.scope) {
-    case 'organization':
-    case 'space':
-      if (!has(permission.see)) throw invisible;
-      if (!has(permission.may)) throw notAuthorized();
-      break;
-    case 'list':
-      if (!has(permission.see)) throw invisible;
-      break;
-    default:
-      throw new Error(`${id} lies in no organization or space`);
-  }
+  if (!rule.see.some((role) => held.has(role))) throw invisible;
+  if (!rule.may.some((role) => held.has(role))) throw notAuthorized();
   if (place.organization.suspended && !id.startsWith('GET ') && !held.has('admin')) {
     throw new CfError('OrgSuspended', 'The organization is suspended');
   }
   return held;
+}
+
+function ruleAt(id: OperationId, place: Place): Rule {
+  const permission = permissionOf(id);
+  switch (permission.scope) {
+    case 'organization':
+    case 'space':
+      return permission;
+    case 'either':
+      return place.space ? permission.space : permission.organization;
+    case 'list': {
+      const see = place.space ? permission.seeInSpaces : permission.see;
+      return { see, may: see };
+    }
+    default:
+      throw new Error(`${id} lies in no organization or space`);
+  }
 }
 
 /** What a list shows: everything, or what lies where the caller has a role. */

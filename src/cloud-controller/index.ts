@@ -1,11 +1,12 @@
 import { migrate } from '../kit/database.ts';
 import type { RequestHandler } from '../kit/http.ts';
 import type { CloudControllerOptions, Context } from './context.ts';
+import { seedDefaultDomain } from './domains/store.ts';
 import type { Hooks } from './hooks.ts';
+import { registerJobs } from './jobs/handlers.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { migrations } from './migrations/index.ts';
 import { operations } from './operations.ts';
-import { deleteOrganization } from './organizations/delete.ts';
 import { createServer } from './server.ts';
 import { Links } from './view.ts';
 
@@ -22,6 +23,7 @@ export interface CloudController {
 /** The room of the v3 API. Brings its schema up to date first. */
 export async function createCloudController(options: CloudControllerOptions): Promise<CloudController> {
   await migrate(options.db, 'cc', migrations);
+  await seedDefaultDomain(options.db, options.settings.domain);
   const jobs = new Jobs(options.db, options.log);
   const context: Context = {
     ...options,
@@ -30,7 +32,7 @@ export async function createCloudController(options: CloudControllerOptions): Pr
     jobs,
     hooks: noApps,
   };
-  jobs.register('organization.delete', (job) => deleteOrganization(context, job));
+  registerJobs(context);
   const handler = await createServer(context, operations);
   return {
     handler,

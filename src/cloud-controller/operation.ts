@@ -101,6 +101,11 @@ export class Call<Id extends OperationId = OperationId, Body = unknown> {
     return authorize(this.context.db, this.caller, this.id, place, invisible);
   }
 
+  /** The resource belongs to everybody who may call this operation (a shared domain): there is no place to ask at. */
+  passSharedResource(): void {
+    this.#asked = true;
+  }
+
   /** For what the table cannot say in roles: passes only the admin. */
   requireAdmin(): void {
     this.#asked = true;
@@ -110,18 +115,15 @@ export class Call<Id extends OperationId = OperationId, Body = unknown> {
   /** Organizations this list may show. */
   visibleOrganizations(): Visible {
     this.#asked = true;
-    return visibleOrganizations(this.caller, this.#see());
+    const permission = permissionOf(this.id);
+    return visibleOrganizations(this.caller, permission.scope === 'list' ? permission.see : []);
   }
 
   /** Spaces this list may show. */
   visibleSpaces(): Visible {
     this.#asked = true;
-    return visibleSpaces(this.caller, this.#see());
-  }
-
-  #see(): readonly Role[] {
     const permission = permissionOf(this.id);
-    return 'see' in permission ? permission.see : [];
+    return visibleSpaces(this.caller, permission.scope === 'list' ? permission.seeInSpaces : []);
   }
 
   /** 202 with the job's absolute URL in Location. */

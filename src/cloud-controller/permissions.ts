@@ -23,8 +23,15 @@ export type Permission =
   /** Belongs to no organization: only these, everybody else gets 403. */
   | { scope: 'platform'; may: readonly Role[] }
   /** Gives only what lies in an organization or space where the caller has one of these roles. */
-  | { scope: 'list'; see: readonly Role[] }
-  | { scope: 'organization' | 'space'; see: readonly Role[]; may: readonly Role[] };
+  | { scope: 'list'; see: readonly Role[]; seeInSpaces: readonly Role[] }
+  | { scope: 'organization' | 'space'; see: readonly Role[]; may: readonly Role[] }
+  /** Lies in an organization or in a space, and each has its own rule. */
+  | { scope: 'either'; organization: Rule; space: Rule };
+
+export interface Rule {
+  see: readonly Role[];
+  may: readonly Role[];
+}
 
 export const ORGANIZATION_ROLES = [
   'organization_user',
@@ -74,14 +81,17 @@ const ADMIN = { scope: 'platform', may: ['admin'] } as const;
 function platform(may: readonly Role[]) {
   return { scope: 'platform', may } as const;
 }
-function list(see: readonly Role[]) {
-  return { scope: 'list', see } as const;
+function list(see: readonly Role[], seeInSpaces = see) {
+  return { scope: 'list', see, seeInSpaces } as const;
 }
-function organization(rule: { see: readonly Role[]; may: readonly Role[] }) {
+function organization(rule: Rule) {
   return { scope: 'organization', ...rule } as const;
 }
-function space(rule: { see: readonly Role[]; may: readonly Role[] }) {
+function space(rule: Rule) {
   return { scope: 'space', ...rule } as const;
+}
+function either(rules: { organization: Rule; space: Rule }) {
+  return { scope: 'either', ...rules } as const;
 }
 
 export const PERMISSIONS = {
@@ -144,11 +154,20 @@ export const PERMISSIONS = {
   'POST /v3/space_quotas/:guid/relationships/spaces': organization({ see: SPACE, may: ORG_MANAGER }),
   'DELETE /v3/space_quotas/:guid/relationships/spaces/:space_guid': organization({ see: SPACE, may: ORG_MANAGER }),
 
-  // Roles: those of an organization are governed there, those of a space in the space; the operation asks for either.
-  'GET /v3/roles': list(MEMBERS),
-  'POST /v3/roles': space({ see: MEMBERS, may: SPACE_MANAGER }),
-  'GET /v3/roles/:guid': space({ see: MEMBERS, may: MEMBERS }),
-  'DELETE /v3/roles/:guid': space({ see: MEMBERS, may: SPACE_MANAGER }),
+  // Roles in an organization are its manager's to give, those in a space also the space manager's.
+  'GET /v3/roles': list(MEMBERS, SPACE),
+  'POST /v3/roles': either({
+    organization: { see: MEMBERS, may: ORG_MANAGER },
+    space: { see: SPACE, may: SPACE_MANAGER },
+  }),
+  'GET /v3/roles/:guid': either({
+    organization: { see: MEMBERS, may: MEMBERS },
+    space: { see: SPACE, may: SPACE },
+  }),
+  'DELETE /v3/roles/:guid': either({
+    organization: { see: MEMBERS, may: ORG_MANAGER },
+    space: { see: SPACE, may: SPACE_MANAGER },
+  }),
 
   // Users: everybody sees themselves and those who share an organization with them.
   'GET /v3/users': list(MEMBERS),

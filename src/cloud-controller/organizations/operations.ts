@@ -5,6 +5,7 @@ import { isFeatureEnabled } from '../feature-flags/store.ts';
 import { listView } from '../list.ts';
 import { type Call, created, ok, operation } from '../operation.ts';
 import type { OperationId } from '../permissions.ts';
+import { usageView } from '../quotas/usage.ts';
 import { insertRole } from '../roles/store.ts';
 import { CreateOrganization, UpdateOrganization } from './schema.ts';
 import {
@@ -83,6 +84,19 @@ export const organizationOperations = [
         return row;
       });
       return ok(organizationView(links, updated));
+    },
+  }),
+
+  operation({
+    id: 'GET /v3/organizations/:guid/usage_summary',
+    async run(call) {
+      const { guid } = await authorizedOrganization(call, call.params.guid);
+      const path = `/v3/organizations/${guid}`;
+      const { links } = call.context;
+      return ok({
+        usage_summary: await usageView(call.context, guid),
+        links: { self: links.to(`${path}/usage_summary`), organization: links.to(path) },
+      });
     },
   }),
 

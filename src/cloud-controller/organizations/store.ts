@@ -14,22 +14,6 @@ export interface OrganizationTable extends RowColumns, MetadataColumns {
 }
 export type Organization = Selectable<OrganizationTable>;
 
-/** Limits of an organization; null means none. */
-export interface OrganizationQuotaTable extends RowColumns {
-  name: string;
-  total_memory_mb: number | null;
-  per_process_memory_mb: number | null;
-  total_instances: number | null;
-  per_app_tasks: number | null;
-  log_rate_bytes_per_second: number | null;
-  paid_services_allowed: boolean;
-  total_service_instances: number | null;
-  total_service_keys: number | null;
-  total_routes: number | null;
-  total_reserved_ports: number | null;
-  total_domains: number | null;
-}
-
 /** The quota every new organization has; it is there from the first start. */
 export const DEFAULT_QUOTA_GUID = '00000000-0000-4000-8000-000000000001';
 
@@ -44,13 +28,30 @@ export async function findOrganization(db: Db, guid: string): Promise<Organizati
   return (await db.selectFrom('organizations').selectAll().where('guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
-export async function listOrganizations(db: Db, query: Query, visible: Visible): Promise<Page<Organization>> {
+export async function findOrganizations(db: Db, guids: readonly string[]): Promise<Organization[]> {
+  if (guids.length === 0) return [];
+  return db.selectFrom('organizations').selectAll().where('guid', 'in', guids).orderBy('id').execute();
+}
+
+/** With `entitledTo` only those that may use that isolation segment. */
+export async function listOrganizations(
+  db: Db,
+  query: Query,
+  visible: Visible,
+  entitledTo?: string,
+): Promise<Page<Organization>> {
   let select = narrow(db.selectFrom('organizations').selectAll('organizations'), 'organizations', query, {
     column: 'organizations.guid',
     to: visible,
   });
   const names = query.filters.get('names');
   if (names) select = select.where(sql<boolean>`lower(organizations.name) = ANY(${lowered(names)})`);
+  if (entitledTo !== undefined) {
+    select = select.where(
+      sql<boolean>`organizations.guid IN (SELECT organization_guid FROM organization_isolation_segments
+        WHERE isolation_segment_guid = ${entitledTo})`,
+    );
+  }
   return page(db, select, 'organizations', query);
 }
 
