@@ -108,8 +108,9 @@ export function isUniqueViolation(error: unknown, constraint: string): boolean {
   return violates(error, '23505', constraint);
 }
 
-export function isForeignKeyViolation(error: unknown, constraint: string): boolean {
-  return violates(error, '23503', constraint);
+/** Is this PostgreSQL's refusal because something still refers to the row? */
+export function isForeignKeyViolation(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === '23503';
 }
 
 function violates(error: unknown, code: string, constraint: string): boolean {

@@ -72,15 +72,11 @@ const DEVELOPER = ['admin', 'space_developer'] as const;
 const OPERATOR = ['admin', 'space_developer', 'space_supporter'] as const;
 const SECRETS = ['admin', 'admin_read_only', 'space_developer'] as const;
 const ENVIRONMENT = [...SECRETS, 'space_supporter'] as const;
-const PLATFORM_READERS = GLOBAL_ROLES;
 
 const PUBLIC = { scope: 'public' } as const;
 const TOKEN = { scope: 'token' } as const;
 const ADMIN = { scope: 'platform', may: ['admin'] } as const;
 
-function platform(may: readonly Role[]) {
-  return { scope: 'platform', may } as const;
-}
 function list(see: readonly Role[], seeInSpaces = see) {
   return { scope: 'list', see, seeInSpaces } as const;
 }
@@ -238,7 +234,6 @@ export const PERMISSIONS = {
   'PATCH /v3/feature_flags/:name': ADMIN,
   'GET /v3/environment_variable_groups/:name': TOKEN,
   'PATCH /v3/environment_variable_groups/:name': ADMIN,
-  'GET /v3/info/usage_summary': platform(PLATFORM_READERS),
 
   // Audit events
   'GET /v3/audit_events': list(EVENTS),

@@ -2,8 +2,8 @@ import { Type } from 'typebox';
 import { recordEvent } from '../audit-events/store.ts';
 import { rolesAt } from '../authorization.ts';
 import type { Context } from '../context.ts';
-import { CfError, isUniqueViolation, notFound, unprocessable } from '../errors.ts';
-import { isFeatureEnabled } from '../feature-flags/store.ts';
+import { isUniqueViolation, notFound, unprocessable } from '../errors.ts';
+import { requireFeature } from '../feature-flags/store.ts';
 import type { Job } from '../jobs/store.ts';
 import { listView } from '../list.ts';
 import { MetadataInput } from '../metadata.ts';
@@ -282,9 +282,7 @@ async function authorizedOwner(
   const organization = await findOrganization(db, guid);
   if (!organization) throw invisible;
   await call.authorize({ organization }, invisible);
-  if (!call.isAdmin && !(await isFeatureEnabled(db, 'private_domain_creation'))) {
-    throw new CfError('FeatureDisabled', 'Feature Disabled: private_domain_creation');
-  }
+  if (!call.isAdmin) await requireFeature(db, 'private_domain_creation');
   return guid;
 }
 

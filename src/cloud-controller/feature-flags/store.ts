@@ -1,4 +1,5 @@
 import type { Db } from '../database.ts';
+import { CfError } from '../errors.ts';
 
 /** What an installation allows, with the state it has until somebody changes it. Names and defaults: v3 API reference. */
 export const FEATURE_FLAGS = {
@@ -39,4 +40,11 @@ export function isFeatureFlagName(name: string): name is FeatureFlagName {
 export async function isFeatureEnabled(db: Db, name: FeatureFlagName): Promise<boolean> {
   const row = await db.selectFrom('feature_flags').select('enabled').where('name', '=', name).executeTakeFirst();
   return row?.enabled ?? FEATURE_FLAGS[name];
+}
+
+/** Passes where the flag is on; throws FeatureDisabled with the operator's own words if there are any. */
+export async function requireFeature(db: Db, name: FeatureFlagName): Promise<void> {
+  const row = await db.selectFrom('feature_flags').selectAll().where('name', '=', name).executeTakeFirst();
+  if (row?.enabled ?? FEATURE_FLAGS[name]) return;
+  throw new CfError('FeatureDisabled', `Feature Disabled: ${row?.custom_error_message ?? name}`);
 }

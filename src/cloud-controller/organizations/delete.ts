@@ -1,6 +1,7 @@
 import { recordEvent } from '../audit-events/store.ts';
 import type { Context } from '../context.ts';
 import type { Job } from '../jobs/store.ts';
+import { deleteRoutes } from '../routes/delete.ts';
 import { deleteSpace } from '../spaces/delete.ts';
 import { findOrganization } from './store.ts';
 
@@ -15,6 +16,13 @@ export async function deleteOrganization(context: Context, job: Job): Promise<un
     .where('organization_guid', '=', organization.guid)
     .execute();
   for (const space of spaces) await deleteSpace(context, space.guid, job.actor);
+  // Other organizations may have routes on its domains that were shared to them.
+  const domains = await db
+    .selectFrom('domains')
+    .select('guid')
+    .where('organization_guid', '=', organization.guid)
+    .execute();
+  for (const domain of domains) await deleteRoutes(context, { domainGuid: domain.guid }, job.actor);
   await db.transaction().execute(async (trx) => {
     await recordEvent(trx, {
       type: 'audit.organization.delete-request',

@@ -1,8 +1,8 @@
 import type { Static } from 'typebox';
 import { recordEvent } from '../audit-events/store.ts';
 import type { Context } from '../context.ts';
-import { CfError, invalidOrganization, invalidSpace, isUniqueViolation, unprocessable } from '../errors.ts';
-import { isFeatureEnabled } from '../feature-flags/store.ts';
+import { type CfError, invalidOrganization, invalidSpace, isUniqueViolation, unprocessable } from '../errors.ts';
+import { requireFeature } from '../feature-flags/store.ts';
 import type { Call } from '../operation.ts';
 import { findOrganization, type Organization } from '../organizations/store.ts';
 import { ORGANIZATION_ROLES, type OrganizationRole, type SpaceRole } from '../permissions.ts';
@@ -83,9 +83,7 @@ async function findUser(
     const [known] = await context.users.byIds([guid]);
     return { guid, name: known?.userName ?? guid };
   }
-  if (!(await isFeatureEnabled(context.db, 'set_roles_by_username'))) {
-    throw new CfError('FeatureDisabled', 'Feature Disabled: set_roles_by_username');
-  }
+  await requireFeature(context.db, 'set_roles_by_username');
   const name = username ?? '';
   const found = await context.users.byName(name, origin);
   const [user] = found;

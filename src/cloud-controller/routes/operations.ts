@@ -1,10 +1,11 @@
 import { recordEvent } from '../audit-events/store.ts';
+import type { Actor } from '../authorization.ts';
 import { now } from '../database.ts';
 import { organizationFilter } from '../domains/access.ts';
 import { findDomain, findDomains } from '../domains/store.ts';
 import { domainView } from '../domains/view.ts';
-import { CfError, invalidSpace, notFound, unprocessable } from '../errors.ts';
-import { isFeatureEnabled } from '../feature-flags/store.ts';
+import { invalidSpace, notFound, unprocessable } from '../errors.ts';
+import { requireFeature } from '../feature-flags/store.ts';
 import { listView } from '../list.ts';
 import { type Call, created, noContent, ok, operation } from '../operation.ts';
 import { findOrganizations } from '../organizations/store.ts';
@@ -60,9 +61,7 @@ export const routeOperations = [
       const space = await findSpace(context.db, body.relationships.space.data.guid);
       if (!space) throw invalidSpace();
       await call.authorize(placeOf(space), invalidSpace());
-      if (!call.isAdmin && !(await isFeatureEnabled(context.db, 'route_creation'))) {
-        throw new CfError('FeatureDisabled', 'Feature Disabled: route_creation');
-      }
+      if (!call.isAdmin) await requireFeature(context.db, 'route_creation');
       const domain = await findDomain(context.db, body.relationships.domain.data.guid);
       if (!domain) throw unprocessable('Invalid domain. Ensure that the domain exists and you have access to it.');
       if ((body.port ?? 0) !== 0) throw unprocessable("Routes with protocol 'http' do not support ports.");
@@ -95,14 +94,7 @@ export const routeOperations = [
       const route = await authorizedRoute(call, call.params.guid);
       await db.transaction().execute(async (trx) => {
         await updateRoute(trx, route, call.body.metadata);
-        await recordEvent(trx, {
-          type: 'audit.route.update',
-          actor: call.actor,
-          target: { guid: route.guid, type: 'route', name: route.host },
-          organizationGuid: route.organization_guid,
-          spaceGuid: route.space_guid,
-          data: { request: { ...call.body } },
-        });
+        await recordEvent(trx, routeEvent(call.actor, 'update', route, call.body));
       });
       const updated = (await findRoute(db, route.guid)) ?? route;
       return ok(routeView(links, updated, (await destinationsOf(db, [route.guid])).get(route.guid) ?? []));
@@ -177,13 +169,18 @@ export const routeOperations = [
     async run(call) {
       const { context, params } = call;
       const route = await authorizedRoute(call, params.guid);
-      const updated = await context.db
-        .updateTable('route_destinations')
-        .set({ protocol: call.body.protocol ?? 'http1', updated_at: now })
-        .where('route_guid', '=', route.guid)
-        .where('guid', '=', params.destination_guid)
-        .returningAll()
-        .executeTakeFirst();
+      const updated = await context.db.transaction().execute(async (trx) => {
+        const row = await trx
+          .updateTable('route_destinations')
+          .set({ protocol: call.body.protocol ?? 'http1', updated_at: now })
+          .where('route_guid', '=', route.guid)
+          .where('guid', '=', params.destination_guid)
+          .returningAll()
+          .executeTakeFirst();
+        if (row)
+          await recordEvent(trx, routeEvent(call.actor, 'update', route, { destination: row.guid, ...call.body }));
+        return row;
+      });
       if (!updated) throw noSuchDestination();
       await announceRoutes(context, [updated.app_guid]);
       const path = `/v3/routes/${route.guid}`;
@@ -230,4 +227,15 @@ async function includedWith(call: Call<OperationId, unknown>, routes: readonly R
     included['organizations'] = rows.map((row) => organizationView(links, row));
   }
   return included;
+}
+
+function routeEvent(actor: Actor, verb: string, route: Route, request: object) {
+  return {
+    type: `audit.route.${verb}`,
+    actor,
+    target: { guid: route.guid, type: 'route', name: route.host },
+    organizationGuid: route.organization_guid,
+    spaceGuid: route.space_guid,
+    data: { request: { ...request } },
+  };
 }
