@@ -8,7 +8,7 @@ import type { Job } from '../jobs/store.ts';
 import { listView, lowered, narrow, page } from '../list.ts';
 import { type Call, created, noContent, ok, operation } from '../operation.ts';
 import { findOrganization } from '../organizations/store.ts';
-import { type OperationId, SPACE_ROLES } from '../permissions.ts';
+import { GLOBAL_ROLES, type OperationId, SPACE_ROLES } from '../permissions.ts';
 import { guidsOf, ToMany, toManyView } from '../relationships.ts';
 import { findSpace, findSpaces } from '../spaces/store.ts';
 import { CreateSpaceQuota, UpdateSpaceQuota } from './schema.ts';
@@ -23,14 +23,11 @@ async function authorizedQuota<Id extends OperationId>(call: Call<Id, unknown>, 
   if (!quota) throw missing;
   const organization = { guid: quota.organization_guid, suspended: quota.organization_suspended };
   const held = await call.authorize({ organization }, missing);
-  const bySpaceAlone = ![...held].some((role) => !isSpaceRole(role) && role !== 'organization_user');
+  const seesAll = ([...GLOBAL_ROLES, 'organization_manager'] as const).some((role) => held.has(role));
+  if (seesAll) return quota;
   const visible = await spaceFilter(db, call, quota.space_guids);
-  if (bySpaceAlone && !quota.space_guids.some(visible)) throw missing;
+  if (!quota.space_guids.some(visible)) throw missing;
   return quota;
-}
-
-function isSpaceRole(role: string): boolean {
-  return SPACE_ROLES.some((name) => name === role);
 }
 
 /** Tells which of these spaces the caller may know of. */
