@@ -1,0 +1,21 @@
+import { Type } from 'typebox';
+import { MetadataInput } from '../metadata.ts';
+import { ToOne } from '../relationships.ts';
+
+const Name = Type.String({ minLength: 1, maxLength: 255 });
+
+export const CreateSpace = Type.Object(
+  {
+    name: Name,
+    relationships: Type.Object({ organization: ToOne }, { additionalProperties: false }),
+    metadata: Type.Optional(MetadataInput),
+  },
+  { additionalProperties: false },
+);
+
+export const UpdateSpace = Type.Object(
+  { name: Type.Optional(Name), metadata: Type.Optional(MetadataInput) },
+  { additionalProperties: false },
+);
+
+export const UpdateFeature = Type.Object({ enabled: Type.Boolean() }, { additionalProperties: false });

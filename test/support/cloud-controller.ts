@@ -1,0 +1,200 @@
+import { createServer, type Server } from 'node:http';
+import { createClient, createRouterTransport } from '@connectrpc/connect';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import type { Kysely } from 'kysely';
+import type { Database } from '../../src/cloud-controller/database.ts';
+import { type CloudController, createCloudController } from '../../src/cloud-controller/index.ts';
+import { AccessTokenVerifier } from '../../src/contracts/access-token.ts';
+import type { Blobs } from '../../src/contracts/blobs.ts';
+import { Bbs } from '../../src/contracts/gen/diego_pb.js';
+import { Ingress } from '../../src/contracts/gen/loggregator_pb.js';
+import type { DirectoryUser, UserDirectory } from '../../src/contracts/user-directory.ts';
+import { Sealer } from '../../src/kit/crypto.ts';
+import type { Logger } from '../../src/kit/log.ts';
+import { silentLog, startTestPostgresql } from './postgresql.ts';
+
+const ISSUER = 'https://uaa.test/oauth/token';
+
+export interface Reply {
+  status: number;
+  headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: a test reads what it expects and fails where it is not there
+  body: any;
+}
+
+/** A person or client with a token, calling the API. */
+export interface Person {
+  guid: string;
+  token: string;
+  get(path: string): Promise<Reply>;
+  post(path: string, body?: unknown): Promise<Reply>;
+  patch(path: string, body?: unknown): Promise<Reply>;
+  delete(path: string): Promise<Reply>;
+  request(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
+  /** Follows the 202's Location until the job ends. */
+  finished(reply: Reply): Promise<Reply>;
+}
+
+export interface TestCloudController {
+  url: string;
+  db: Kysely<Database>;
+  room: CloudController;
+  users: Map<string, DirectoryUser>;
+  admin: Person;
+  /** Somebody UAA knows; scopes default to those of an ordinary user. */
+  person(name: string, scopes?: readonly string[]): Promise<Person>;
+  /** A client acting for itself. */
+  client(id: string, scopes: readonly string[]): Promise<Person>;
+  /** Calls without a token. */
+  anonymous: Person;
+  close(): Promise<void>;
+}
+
+export const READ_WRITE = ['cloud_controller.read', 'cloud_controller.write', 'openid'];
+
+/** The room on a real PostgreSQL, behind plain HTTP, with tokens signed by a test key and users kept in a map. */
+export async function startTestCloudController(
+  options: { log?: Logger; reservedHosts?: readonly string[] } = {},
+): Promise<TestCloudController> {
+  const postgresql = await startTestPostgresql(['cc']);
+  const db = postgresql.open<Database>('cc');
+  const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true });
+  const jwk = { ...(await exportJWK(publicKey)), kid: 'test', alg: 'RS256' };
+  const users = new Map<string, DirectoryUser>();
+  let handle: CloudController['handler'] = () => {};
+  const server = createServer((request, response) => handle(request, response));
+  const url = await listen(server);
+  const room = await createCloudController({
+    db,
+    sealer: new Sealer([{ label: 'test', key: Buffer.alloc(32, 7) }]),
+    log: options.log ?? silentLog,
+    tokens: new AccessTokenVerifier({
+      issuer: ISSUER,
+      audience: 'cloud_controller',
+      keys: async () => ({ keys: [jwk] }),
+    }),
+    users: directory(users),
+    bbs: createClient(
+      Bbs,
+      createRouterTransport(() => {}),
+    ),
+    ingress: createClient(
+      Ingress,
+      createRouterTransport(() => {}),
+    ),
+    blobs: noBlobs,
+    settings: {
+      urls: {
+        api: url,
+        uaa: 'https://uaa.test',
+        login: 'https://login.test',
+        logCache: 'https://log-cache.test',
+        ssh: 'ssh.test:2222',
+      },
+      domain: 'test.example',
+      reservedHosts: options.reservedHosts ?? ['api', 'uaa', 'login', 'log-cache'],
+      sshHostKeyFingerprint: null,
+      build: 'test',
+      defaults: { memoryMb: 256, diskMb: 512, healthCheckTimeoutSeconds: 60 },
+      staging: { memoryMb: 512, diskMb: 1024, timeoutSeconds: 60, environment: {}, egress: [] },
+    },
+  });
+  handle = room.handler;
+  await room.start();
+
+  const sign = (claims: Record<string, unknown>, scopes: readonly string[]): Promise<string> =>
+    new SignJWT({ jti: crypto.randomUUID(), scope: scopes, ...claims })
+      .setProtectedHeader({ alg: 'RS256', kid: 'test' })
+      .setIssuer(ISSUER)
+      .setAudience(['cloud_controller', 'openid'])
+      .setExpirationTime('10m')
+      .sign(privateKey);
+  const caller = (guid: string, token: string): Person => {
+    const request: Person['request'] = async (method, path, body, headers = {}) => {
+      const response = await fetch(path.startsWith('http') ? path : `${url}${path}`, {
+        method,
+        headers: {
+          ...(token === '' ? {} : { authorization: `bearer ${token}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      return { status: response.status, headers: response.headers, body: text === '' ? null : JSON.parse(text) };
+    };
+    const self: Person = {
+      guid,
+      token,
+      request,
+      get: (path) => request('GET', path),
+      post: (path, body = {}) => request('POST', path, body),
+      patch: (path, body = {}) => request('PATCH', path, body),
+      delete: (path) => request('DELETE', path),
+      finished: async (reply) => {
+        const location = reply.headers.get('location');
+        if (reply.status !== 202 || !location) throw new Error(`no job: ${reply.status} ${JSON.stringify(reply.body)}`);
+        for (let attempt = 0; attempt < 400; attempt++) {
+          const job = await self.get(location);
+          if (job.body.state !== 'PROCESSING') return job;
+          await new Promise((resolve) => setTimeout(resolve, 25));
+        }
+        throw new Error('the job did not end');
+      },
+    };
+    return self;
+  };
+  const person: TestCloudController['person'] = async (name, scopes = READ_WRITE) => {
+    const id = crypto.randomUUID();
+    users.set(id, { id, userName: name, origin: 'uaa' });
+    const claims = { user_id: id, user_name: name, origin: 'uaa', client_id: 'cf', sub: id };
+    return caller(id, await sign(claims, scopes));
+  };
+  return {
+    url,
+    db,
+    room,
+    users,
+    admin: await person('admin', [...READ_WRITE, 'cloud_controller.admin']),
+    anonymous: caller('', ''),
+    person,
+    client: async (id, scopes) => caller(id, await sign({ client_id: id, sub: id }, scopes)),
+    close: async () => {
+      await room.close();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await postgresql.stop();
+    },
+  };
+}
+
+async function listen(server: Server): Promise<string> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return `http://127.0.0.1:${address.port}`;
+}
+
+function directory(users: ReadonlyMap<string, DirectoryUser>): UserDirectory {
+  const all = (): DirectoryUser[] => [...users.values()];
+  return {
+    byIds: async (ids) => all().filter((user) => ids.includes(user.id)),
+    byName: async (name, origin) =>
+      all().filter(
+        (user) =>
+          user.userName.toLowerCase() === name.toLowerCase() && (origin === undefined || user.origin === origin),
+      ),
+    byPartialNames: async (parts) =>
+      all().filter((user) => parts.some((part) => user.userName.toLowerCase().includes(part.toLowerCase()))),
+  };
+}
+
+const noBlobs: Blobs = {
+  put: async () => {
+    throw new Error('no blobs in this test');
+  },
+  open: async () => null,
+  stat: async () => null,
+  delete: async () => {},
+  signedUrl: () => 'https://blobs.test/',
+};
