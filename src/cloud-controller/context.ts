@@ -6,6 +6,7 @@ import type { Ingress } from '../contracts/gen/loggregator_pb.js';
 import type { UserDirectory } from '../contracts/user-directory.ts';
 import type { Sealer } from '../kit/crypto.ts';
 import type { Logger } from '../kit/log.ts';
+import type { SystemBuildpack } from './buildpacks/seed.ts';
 import type { Db } from './database.ts';
 import type { Hooks } from './hooks.ts';
 import type { Jobs } from './jobs/jobs.ts';
@@ -50,6 +51,17 @@ export interface Context {
   links: Links;
   jobs: Jobs;
   hooks: Hooks;
+  /** What ought to run changed (committed): bring Diego up to date now. */
+  wakeDiego: () => void;
+  /** The stack an app gets that names none. */
+  defaultStack: string;
 }
 
-export type CloudControllerOptions = Omit<Context, 'links' | 'jobs' | 'hooks' | 'clock'> & { clock?: () => Date };
+export type CloudControllerOptions = Omit<
+  Context,
+  'links' | 'jobs' | 'hooks' | 'clock' | 'wakeDiego' | 'defaultStack'
+> & {
+  clock?: () => Date;
+  /** What comes with the platform; renewed at each start. */
+  systemBuildpacks?: readonly SystemBuildpack[];
+};

@@ -1,5 +1,6 @@
 import type { Generated, Kysely, RawBuilder } from 'kysely';
 import { sql } from 'kysely';
+import type { AppTables } from './apps/tables.ts';
 import type { AuditEventTable } from './audit-events/store.ts';
 import type { DomainSharedOrganizationTable, DomainTable } from './domains/store.ts';
 import type { EnvironmentVariableGroupTable } from './environment-variable-groups/store.ts';
@@ -15,7 +16,7 @@ import type { SpaceTable } from './spaces/store.ts';
 import type { UserTable } from './users/store.ts';
 
 /** The schema `cc`: each resource's store says what its tables hold. */
-export interface Database {
+export interface Database extends AppTables {
   organizations: OrganizationTable;
   organization_quotas: OrganizationQuotaTable;
   organization_isolation_segments: OrganizationIsolationSegmentTable;

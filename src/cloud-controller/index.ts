@@ -1,8 +1,13 @@
 import { migrate } from '../kit/database.ts';
 import type { RequestHandler } from '../kit/http.ts';
+import type { Routes } from '../kit/rpc.ts';
+import { appHooks, registerAppJobs } from './apps-side.ts';
+import { seedBuildpacks, seedStacks } from './buildpacks/seed.ts';
+import { DEFAULT_STACK } from './buildpacks/store.ts';
 import type { CloudControllerOptions, Context } from './context.ts';
+import { Nsync } from './diego/nsync.ts';
 import { seedDefaultDomain } from './domains/store.ts';
-import type { Hooks } from './hooks.ts';
+import { internalRoutes } from './internal.ts';
 import { registerJobs } from './jobs/handlers.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { migrations } from './migrations/index.ts';
@@ -15,6 +20,8 @@ export type { CloudControllerOptions, Settings } from './context.ts';
 export interface CloudController {
   /** api.<domain> */
   handler: RequestHandler;
+  /** CloudControllerInternal, for the other rooms. */
+  internal: Routes;
   /** Begins the background work; `handler` answers before that too. */
   start(): Promise<void>;
   close(): Promise<void>;
@@ -30,22 +37,26 @@ export async function createCloudController(options: CloudControllerOptions): Pr
     clock: options.clock ?? (() => new Date()),
     links: new Links(options.settings.urls.api),
     jobs,
-    hooks: noApps,
+    hooks: appHooks(() => context),
+    wakeDiego: () => nsync.wake(),
+    defaultStack: DEFAULT_STACK,
   };
+  const nsync = new Nsync(context);
   registerJobs(context);
+  registerAppJobs(context);
+  await seedStacks(context);
   const handler = await createServer(context, operations);
   return {
     handler,
-    start: async () => jobs.start(),
-    close: () => jobs.close(),
+    internal: internalRoutes(context),
+    start: async () => {
+      await seedBuildpacks(context, options.systemBuildpacks ?? []);
+      jobs.start();
+      nsync.start();
+    },
+    close: async () => {
+      await nsync.close();
+      await jobs.close();
+    },
   };
 }
-
-/** While the apps side is not part of the room there are no apps. */
-const noApps: Hooks = {
-  spacesOfApps: async () => new Map(),
-  routesChanged: async () => {},
-  securityGroupsChanged: async () => {},
-  deleteAppsOfSpace: async () => {},
-  usage: async () => ({ startedInstances: 0, memoryMb: 0, perAppTasks: 0, logRateBytesPerSecond: 0 }),
-};

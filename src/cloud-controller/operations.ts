@@ -1,3 +1,4 @@
+import { appsSideOperations } from './apps-side.ts';
 import { auditEventOperations } from './audit-events/operations.ts';
 import { domainOperations } from './domains/operations.ts';
 import { environmentVariableGroupOperations } from './environment-variable-groups/operations.ts';
@@ -34,4 +35,5 @@ export const operations: readonly Operation[] = [
   ...environmentVariableGroupOperations,
   ...auditEventOperations,
   ...serviceOperations,
+  ...appsSideOperations,
 ];

@@ -1,16 +1,19 @@
 import { createServer, type Server } from 'node:http';
-import { createClient, createRouterTransport } from '@connectrpc/connect';
+import { type Client, createClient, createRouterTransport } from '@connectrpc/connect';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import type { Kysely } from 'kysely';
+import type { SystemBuildpack } from '../../src/cloud-controller/buildpacks/seed.ts';
 import type { Database } from '../../src/cloud-controller/database.ts';
 import { type CloudController, createCloudController } from '../../src/cloud-controller/index.ts';
 import { AccessTokenVerifier } from '../../src/contracts/access-token.ts';
 import type { Blobs } from '../../src/contracts/blobs.ts';
-import { Bbs } from '../../src/contracts/gen/diego_pb.js';
+import type { Bbs } from '../../src/contracts/gen/diego_pb.js';
 import { Ingress } from '../../src/contracts/gen/loggregator_pb.js';
 import type { DirectoryUser, UserDirectory } from '../../src/contracts/user-directory.ts';
 import { Sealer } from '../../src/kit/crypto.ts';
 import type { Logger } from '../../src/kit/log.ts';
+import { TestBbs } from './bbs.ts';
+import { TestBlobs } from './blobs.ts';
 import { silentLog, startTestPostgresql } from './postgresql.ts';
 
 const ISSUER = 'https://uaa.test/oauth/token';
@@ -54,7 +57,16 @@ export const READ_WRITE = ['cloud_controller.read', 'cloud_controller.write', 'o
 
 /** The room on a real PostgreSQL, behind plain HTTP, with tokens signed by a test key and users kept in a map. */
 export async function startTestCloudController(
-  options: { log?: Logger; reservedHosts?: readonly string[] } = {},
+  options: {
+    log?: Logger;
+    reservedHosts?: readonly string[];
+    bbs?: Client<typeof Bbs>;
+    ingress?: Client<typeof Ingress>;
+    blobs?: Blobs;
+    systemBuildpacks?: readonly SystemBuildpack[];
+    /** Stands in for UAA and Log Cache. */
+    elsewhere?: string;
+  } = {},
 ): Promise<TestCloudController> {
   const postgresql = await startTestPostgresql(['cc']);
   const db = postgresql.open<Database>('cc');
@@ -74,21 +86,16 @@ export async function startTestCloudController(
       keys: async () => ({ keys: [jwk] }),
     }),
     users: directory(users),
-    bbs: createClient(
-      Bbs,
-      createRouterTransport(() => {}),
-    ),
-    ingress: createClient(
-      Ingress,
-      createRouterTransport(() => {}),
-    ),
-    blobs: noBlobs,
+    bbs: options.bbs ?? new TestBbs().client,
+    ingress: options.ingress ?? silentIngress,
+    blobs: options.blobs ?? new TestBlobs(),
+    systemBuildpacks: options.systemBuildpacks ?? [],
     settings: {
       urls: {
         api: url,
-        uaa: 'https://uaa.test',
-        login: 'https://login.test',
-        logCache: 'https://log-cache.test',
+        uaa: options.elsewhere ?? 'https://uaa.test',
+        login: options.elsewhere ?? 'https://login.test',
+        logCache: options.elsewhere ?? 'https://log-cache.test',
         ssh: 'ssh.test:2222',
       },
       domain: 'test.example',
@@ -189,12 +196,7 @@ function directory(users: ReadonlyMap<string, DirectoryUser>): UserDirectory {
   };
 }
 
-const noBlobs: Blobs = {
-  put: async () => {
-    throw new Error('no blobs in this test');
-  },
-  open: async () => null,
-  stat: async () => null,
-  delete: async () => {},
-  signedUrl: () => 'https://blobs.test/',
-};
+const silentIngress = createClient(
+  Ingress,
+  createRouterTransport(({ service }) => service(Ingress, { send: () => ({}) })),
+);

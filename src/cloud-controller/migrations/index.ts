@@ -1,4 +1,5 @@
 import type { Migration } from '../../kit/database.ts';
+import { APPS_MIGRATION } from '../apps/migration.ts';
 import { organizations } from './001-organizations.ts';
 import { usersAndRoles } from './002-users-and-roles.ts';
 import { auditEventsAndJobs } from './003-audit-events-and-jobs.ts';
@@ -12,4 +13,5 @@ export const migrations: readonly Migration[] = [
   auditEventsAndJobs,
   domainsAndRoutes,
   securityGroups,
+  APPS_MIGRATION,
 ];

@@ -22,7 +22,7 @@ interface Limits {
  */
 export async function checkAppQuotas(
   trx: Db,
-  hooks: Hooks,
+  hooks: Pick<Hooks, 'usage'>,
   spaceGuid: string,
   changed: { perProcessMemoryMb?: number; tasksOfApp?: number },
 ): Promise<void> {

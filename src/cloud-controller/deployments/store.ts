@@ -1,0 +1,76 @@
+import type { Selectable } from 'kysely';
+import { type App, findApp, placeOf } from '../apps/store.ts';
+import type { DeploymentTable } from '../apps/tables.ts';
+import { metadataView } from '../apps/view.ts';
+import type { Visible } from '../authorization.ts';
+import type { Db } from '../database.ts';
+import { notFound } from '../errors.ts';
+import { narrow, type Page, page } from '../list.ts';
+import type { Call } from '../operation.ts';
+import type { Query, QueryRules } from '../query.ts';
+import { identityView, type Links, timestamp, toOne } from '../view.ts';
+
+export type Deployment = Selectable<DeploymentTable>;
+
+export const deploymentQuery = {
+  list: true,
+  labels: true,
+  filters: ['app_guids', 'states', 'status_values', 'status_reasons'],
+} as const satisfies QueryRules;
+
+export async function authorizedDeployment(
+  call: Pick<Call, 'authorize' | 'context'>,
+  guid: string,
+): Promise<{ app: App; deployment: Deployment }> {
+  const { db } = call.context;
+  const deployment = await db.selectFrom('deployments').selectAll().where('guid', '=', guid).executeTakeFirst();
+  const app = deployment ? await findApp(db, deployment.app_guid) : null;
+  if (!deployment || !app) throw notFound('Deployment');
+  await call.authorize(placeOf(app), notFound('Deployment'));
+  return { app, deployment };
+}
+
+export async function listDeployments(db: Db, query: Query, visible: Visible): Promise<Page<Deployment>> {
+  const joined = db
+    .selectFrom('deployments')
+    .innerJoin('apps', 'apps.guid', 'deployments.app_guid')
+    .selectAll('deployments');
+  let select = narrow(joined, 'deployments', query, { column: 'apps.space_guid', to: visible });
+  const apps = query.filters.get('app_guids');
+  if (apps) select = select.where('deployments.app_guid', 'in', apps);
+  const values = query.filters.get('status_values');
+  if (values) select = select.where('status_value', 'in', values as Deployment['status_value'][]);
+  const reasons = query.filters.get('status_reasons');
+  if (reasons) select = select.where('status_reason', 'in', reasons as Deployment['status_reason'][]);
+  return page(db, select, 'deployments', query);
+}
+
+export function deploymentView(links: Links, row: Deployment): Record<string, unknown> {
+  const path = `/v3/deployments/${row.guid}`;
+  const isActive = row.status_value === 'ACTIVE';
+  return {
+    ...identityView(row),
+    state: isActive ? 'DEPLOYING' : row.status_reason,
+    status: {
+      value: row.status_value,
+      reason: row.status_reason,
+      details: {
+        last_successful_healthcheck: row.last_healthy_at === null ? null : timestamp(row.last_healthy_at),
+        last_status_change: timestamp(row.status_updated_at),
+      },
+    },
+    strategy: row.strategy,
+    options: { max_in_flight: row.max_in_flight },
+    droplet: { guid: row.droplet_guid },
+    previous_droplet: { guid: row.previous_droplet_guid },
+    new_processes: [{ guid: row.new_process_guid, type: 'web' }],
+    revision: null,
+    relationships: { app: toOne(row.app_guid) },
+    metadata: metadataView(row),
+    links: {
+      self: links.to(path),
+      app: links.to(`/v3/apps/${row.app_guid}`),
+      ...(isActive ? { cancel: links.action(`${path}/actions/cancel`, 'POST') } : {}),
+    },
+  };
+}

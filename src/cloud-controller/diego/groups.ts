@@ -1,0 +1,29 @@
+import type { Context } from '../context.ts';
+import type { Db } from '../database.ts';
+import { readGroup } from '../environment-variable-groups/store.ts';
+import type { Rule } from '../security-groups/rules.ts';
+import { egressRulesOf, type Phase } from '../security-groups/store.ts';
+import type { RecipeEgressRule } from './recipe.ts';
+
+/** The foundation's variables for every running or staging container. */
+export async function environmentGroup(
+  context: Pick<Context, 'db' | 'sealer'>,
+  name: 'running' | 'staging',
+): Promise<Readonly<Record<string, string>>> {
+  return (await readGroup(context.db, context.sealer, name)).variables;
+}
+
+/** The egress rules of containers in a space, remembered for one run so that a space is asked for once. */
+export function egressRules(db: Db, phase: Phase): (spaceGuid: string) => Promise<RecipeEgressRule[]> {
+  const known = new Map<string, Promise<RecipeEgressRule[]>>();
+  return (spaceGuid) => {
+    const rules = known.get(spaceGuid) ?? egressRulesOf(db, spaceGuid, phase).then((found) => found.map(plain));
+    known.set(spaceGuid, rules);
+    return rules;
+  };
+}
+
+function plain(rule: Rule): RecipeEgressRule {
+  const { protocol, destination, ports = '', type = 0, code = 0, log = false } = rule;
+  return { protocol, destination, ports, type, code, log };
+}

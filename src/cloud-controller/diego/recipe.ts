@@ -1,0 +1,165 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  type DesiredLrp,
+  DesiredLrpSchema,
+  type EgressRule,
+  type Route,
+  type Task,
+  TaskSchema,
+} from '../../contracts/gen/diego_pb.js';
+import type { AppIdentity } from './environment.ts';
+
+export const STAGING_DOMAIN = 'cf-app-staging';
+export const TASK_DOMAIN = 'cf-tasks';
+
+/** A process as Diego is to run it. */
+export interface ProcessRecipe {
+  app: AppIdentity;
+  processGuid: string;
+  processType: string;
+  version: string;
+  instances: number;
+  memoryMb: number;
+  diskMb: number;
+  logRateLimit: number;
+  command: string;
+  stack: string;
+  placementTags: readonly string[];
+  environment: Readonly<Record<string, string>>;
+  healthCheck: {
+    type: string;
+    endpoint: string | null;
+    timeout: number | null;
+    invocationTimeout: number | null;
+    interval: number | null;
+  };
+  ports: readonly number[];
+  routes: readonly RecipeRoute[];
+  egressRules: readonly RecipeEgressRule[];
+  droplet: { url: string; sha256: string };
+  /** Changes whenever routes or rules change, so that the reconciler sees it without asking for them. */
+  annotation: string;
+}
+
+export type RecipeRoute = Pick<Route, 'guid' | 'host' | 'path' | 'port' | 'protocol'>;
+export type RecipeEgressRule = Pick<EgressRule, 'protocol' | 'destination' | 'ports' | 'type' | 'code' | 'log'>;
+
+/** "<process guid>-<version>": a new version is another LRP, so that nothing of the old one stays (CC-07). */
+export function lrpGuid(processGuid: string, version: string): string {
+  return `${processGuid}-${version}`;
+}
+
+/** The v3 process guid of an LRP's. Both parts are GUIDs of 36 characters. */
+export function processGuidOf(lrp: string): string {
+  return lrp.slice(0, 36);
+}
+
+export function desiredLrp(recipe: ProcessRecipe): DesiredLrp {
+  const { healthCheck } = recipe;
+  return create(DesiredLrpSchema, {
+    processGuid: lrpGuid(recipe.processGuid, recipe.version),
+    instances: recipe.instances,
+    annotation: recipe.annotation,
+    routes: recipe.routes.map((route) => ({ ...route })),
+    stack: recipe.stack,
+    placementTags: [...recipe.placementTags],
+    memoryMb: recipe.memoryMb,
+    diskMb: recipe.diskMb,
+    logRateLimitBytesPerSecond: recipe.logRateLimit,
+    startCommand: recipe.command,
+    environment: pairs(recipe.environment),
+    ports: [...recipe.ports],
+    healthCheck: {
+      type: healthCheck.type,
+      httpEndpoint: healthCheck.type === 'http' ? (healthCheck.endpoint ?? '/') : '',
+      timeoutSeconds: healthCheck.timeout ?? 0,
+      invocationTimeoutSeconds: healthCheck.invocationTimeout ?? 0,
+      intervalSeconds: healthCheck.interval ?? 0,
+    },
+    egressRules: recipe.egressRules.map((rule) => ({ ...rule })),
+    owner: owner(recipe.app, recipe.processGuid, recipe.processType),
+    droplet: recipe.droplet,
+  });
+}
+
+/** What a build asks of Diego. */
+export interface StagingRecipe {
+  app: AppIdentity;
+  buildGuid: string;
+  stack: string;
+  memoryMb: number;
+  diskMb: number;
+  timeoutSeconds: number;
+  environment: Readonly<Record<string, string>>;
+  egressRules: readonly RecipeEgressRule[];
+  package: { url: string; sha256: string };
+  buildpacks: readonly { name: string; key: string; url: string; sha256: string; skipDetect: boolean }[];
+  uploadDropletUrl: string;
+  cache: { url: string; sha256: string } | null;
+  uploadCacheUrl: string;
+}
+
+export function stagingTask(recipe: StagingRecipe): Task {
+  return create(TaskSchema, {
+    taskGuid: recipe.buildGuid,
+    domain: STAGING_DOMAIN,
+    stack: recipe.stack,
+    memoryMb: recipe.memoryMb,
+    diskMb: recipe.diskMb,
+    environment: pairs(recipe.environment),
+    egressRules: recipe.egressRules.map((rule) => ({ ...rule })),
+    owner: owner(recipe.app, '', 'staging'),
+    timeoutSeconds: recipe.timeoutSeconds,
+    work: {
+      case: 'staging',
+      value: {
+        package: recipe.package,
+        buildpacks: recipe.buildpacks.map(({ name, key, url, sha256, skipDetect }) => ({
+          name,
+          key,
+          blob: { url, sha256 },
+          skipDetect,
+        })),
+        uploadDroplet: { url: recipe.uploadDropletUrl, sha256: '' },
+        cache: recipe.cache ?? { url: '', sha256: '' },
+        uploadCache: { url: recipe.uploadCacheUrl, sha256: '' },
+      },
+    },
+  });
+}
+
+/** What `POST /v3/apps/:guid/tasks` asks of Diego. */
+export interface TaskRecipe {
+  app: AppIdentity;
+  taskGuid: string;
+  taskName: string;
+  stack: string;
+  memoryMb: number;
+  diskMb: number;
+  command: string;
+  environment: Readonly<Record<string, string>>;
+  egressRules: readonly RecipeEgressRule[];
+  droplet: { url: string; sha256: string };
+}
+
+export function commandTask(recipe: TaskRecipe): Task {
+  return create(TaskSchema, {
+    taskGuid: recipe.taskGuid,
+    domain: TASK_DOMAIN,
+    stack: recipe.stack,
+    memoryMb: recipe.memoryMb,
+    diskMb: recipe.diskMb,
+    environment: pairs(recipe.environment),
+    egressRules: recipe.egressRules.map((rule) => ({ ...rule })),
+    owner: owner(recipe.app, '', `task/${recipe.taskName}`),
+    work: { case: 'command', value: { command: recipe.command, droplet: recipe.droplet } },
+  });
+}
+
+function owner(app: AppIdentity, processGuid: string, processType: string) {
+  return { ...app, processGuid, processType };
+}
+
+function pairs(environment: Readonly<Record<string, string>>): { name: string; value: string }[] {
+  return Object.entries(environment).map(([name, value]) => ({ name, value }));
+}

@@ -1,0 +1,111 @@
+import { messageOf } from '../../kit/errors.ts';
+import { cacheKey } from '../apps/delete.ts';
+import { findApp, identityOf } from '../apps/store.ts';
+import { openVariables } from '../apps/variables.ts';
+import { chooseBuildpacks } from '../buildpacks/store.ts';
+import { completeBuild, failBuild } from '../builds/complete.ts';
+import type { Build } from '../builds/store.ts';
+import type { Context } from '../context.ts';
+import { now } from '../database.ts';
+import { CfError } from '../errors.ts';
+import { FILE_DESCRIPTORS } from '../processes/instances.ts';
+import { stagingEnvironment } from './environment.ts';
+import { egressRules, environmentGroup } from './groups.ts';
+import { STAGING_DOMAIN, type StagingRecipe, stagingTask } from './recipe.ts';
+import { urisOfApp } from './routes.ts';
+
+/** Room for the cells to fetch and store, beside the time staging may take. */
+const URL_GRACE_SECONDS = 900;
+
+/**
+ * Brings builds and Diego's staging tasks together: hands over what waits, ends what ended, gives up what was lost.
+ * True where something is to be tried again soon.
+ */
+export async function syncStaging(context: Context): Promise<boolean> {
+  let again = false;
+  const { db, bbs, settings, log } = context;
+  const { tasks } = await bbs.tasks({ domain: STAGING_DOMAIN });
+  const builds = await db.selectFrom('builds').selectAll().where('state', '=', 'STAGING').orderBy('id').execute();
+  const known = new Map(tasks.map((task) => [task.taskGuid, task]));
+  const wanted = new Set(builds.map((build) => build.guid));
+  for (const build of builds) {
+    const task = known.get(build.guid);
+    const age = context.clock().getTime() - (build.desired_at ?? build.created_at).getTime();
+    try {
+      if (task?.state === 'COMPLETED') await completeBuild(context, build.guid, task);
+      else if (!task && build.desired_at === null) await handOver(context, build);
+      else if (age > (settings.staging.timeoutSeconds + URL_GRACE_SECONDS) * 1000) await giveUp(context, build);
+    } catch (error) {
+      // What cannot be staged at all fails; what Diego did not take is tried again.
+      if (error instanceof CfError) await failBuild(db, build.guid, `StagingError: ${error.detail}`);
+      else {
+        again = true;
+        log.warn('a build was not handed to Diego; it is tried again', { build: build.guid, error: messageOf(error) });
+      }
+    }
+  }
+  for (const task of tasks) {
+    if (wanted.has(task.taskGuid) || task.state === 'COMPLETED') continue;
+    await bbs.cancelTask({ taskGuid: task.taskGuid });
+  }
+  return again;
+}
+
+async function handOver(context: Context, build: Build): Promise<void> {
+  const recipe = await recipeOf(context, build);
+  if (!recipe) return;
+  await context.bbs.desireTask(stagingTask(recipe));
+  await context.db.updateTable('builds').set({ desired_at: now }).where('guid', '=', build.guid).execute();
+}
+
+async function giveUp(context: Context, build: Build): Promise<void> {
+  await context.bbs.cancelTask({ taskGuid: build.guid }).catch(() => {}); // Diego may have forgotten it, which is why
+  await failBuild(context.db, build.guid, 'StagingTimeExpired: staging did not end in time');
+}
+
+/** Null where the app is gone. Throws CfError where the build cannot be staged any more. */
+async function recipeOf(context: Context, build: Build): Promise<StagingRecipe | null> {
+  const { db, blobs, settings, sealer } = context;
+  const app = await findApp(db, build.app_guid);
+  if (!app) return null;
+  const ttl = settings.staging.timeoutSeconds + URL_GRACE_SECONDS;
+  const packageBlob = await blobs.stat('packages', build.package_guid);
+  if (!packageBlob) throw new CfError('StagingError', 'the package has no bits');
+  const buildpacks = await chooseBuildpacks(db, build.buildpacks, build.stack);
+  const key = cacheKey(app.guid, build.stack);
+  const cache = await blobs.stat('buildpack-caches', key);
+  const egress = egressRules(db, 'staging');
+  const own = settings.staging.egress.map((rule) => ({ ...rule, type: 0, code: 0, log: false }));
+  return {
+    app: identityOf(app),
+    buildGuid: build.guid,
+    stack: build.stack,
+    memoryMb: build.staging_memory_mb,
+    diskMb: build.staging_disk_mb,
+    timeoutSeconds: settings.staging.timeoutSeconds,
+    environment: stagingEnvironment({
+      app: identityOf(app),
+      apiUrl: settings.urls.api,
+      uris: await urisOfApp(db, app.guid),
+      group: { ...settings.staging.environment, ...(await environmentGroup(context, 'staging')) },
+      variables: openVariables(sealer, app),
+      services: {},
+      memoryMb: build.staging_memory_mb,
+      diskMb: build.staging_disk_mb,
+      fileDescriptors: FILE_DESCRIPTORS,
+      stack: build.stack,
+    }),
+    egressRules: [...(await egress(app.space_guid)), ...own],
+    package: { url: blobs.signedUrl('GET', 'packages', build.package_guid, ttl), sha256: packageBlob.sha256 },
+    buildpacks: buildpacks.map((buildpack) => ({
+      name: buildpack.name,
+      key: buildpack.blob_key,
+      url: blobs.signedUrl('GET', 'buildpacks', buildpack.blob_key, ttl),
+      sha256: buildpack.sha256,
+      skipDetect: build.buildpacks.length > 0,
+    })),
+    uploadDropletUrl: blobs.signedUrl('PUT', 'droplets', build.droplet_guid, ttl),
+    cache: cache ? { url: blobs.signedUrl('GET', 'buildpack-caches', key, ttl), sha256: cache.sha256 } : null,
+    uploadCacheUrl: blobs.signedUrl('PUT', 'buildpack-caches', key, ttl),
+  };
+}

@@ -1,0 +1,90 @@
+/** States of the three things a push makes, and the only ways between them. */
+export type PackageState = 'AWAITING_UPLOAD' | 'PROCESSING_UPLOAD' | 'READY' | 'FAILED' | 'COPYING' | 'EXPIRED';
+export type BuildState = 'STAGING' | 'STAGED' | 'FAILED';
+export type DropletState = 'AWAITING_UPLOAD' | 'PROCESSING_UPLOAD' | 'STAGED' | 'COPYING' | 'FAILED' | 'EXPIRED';
+
+const NEXT: Readonly<Record<DropletState, readonly DropletState[]>> = {
+  AWAITING_UPLOAD: ['PROCESSING_UPLOAD', 'FAILED'],
+  PROCESSING_UPLOAD: ['STAGED', 'FAILED'],
+  COPYING: ['STAGED', 'FAILED'],
+  STAGED: ['EXPIRED'],
+  FAILED: [],
+  EXPIRED: [],
+};
+
+/** Whether a droplet in `from` may become `to`. */
+export function dropletMayBecome(from: DropletState, to: DropletState): boolean {
+  return NEXT[from].includes(to);
+}
+
+/** What staging gave, as the lifecycle reports it. */
+export interface StagingResult {
+  detectedBuildpack: string;
+  buildpacks: { key: string; name: string; version: string }[];
+  processTypes: Record<string, string>;
+  executionMetadata: string;
+  droplet: { sha256: string; bytes: number };
+  cache: { sha256: string; bytes: number } | null;
+}
+
+type Fields = Record<string, unknown>;
+
+const fieldsOf = (value: unknown): Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+/** Null where the result is not what a lifecycle writes; a cell is not believed blindly. */
+export function readStagingResult(json: string): StagingResult | null {
+  let parsed: Fields;
+  try {
+    parsed = fieldsOf(JSON.parse(json));
+  } catch {
+    return null;
+  }
+  const metadata = fieldsOf(parsed['lifecycle_metadata']);
+  const droplet = blobOf(parsed['droplet']);
+  const types = Object.entries(fieldsOf(parsed['process_types']));
+  if (!droplet || types.length > 100 || types.some(([name, command]) => !name || typeof command !== 'string'))
+    return null;
+  const buildpacks = Array.isArray(metadata['buildpacks']) ? metadata['buildpacks'].map(fieldsOf) : [];
+  return {
+    detectedBuildpack: textOf(metadata['detected_buildpack']),
+    buildpacks: buildpacks.map((item) => ({
+      key: textOf(item['key']),
+      name: textOf(item['name']),
+      version: textOf(item['version']),
+    })),
+    processTypes: Object.fromEntries(types.map(([name, command]) => [name, String(command)])),
+    executionMetadata: textOf(parsed['execution_metadata']),
+    droplet,
+    cache: blobOf(parsed['cache']),
+  };
+}
+
+function blobOf(value: unknown): { sha256: string; bytes: number } | null {
+  const { sha256, bytes } = fieldsOf(value);
+  const known = typeof sha256 === 'string' && /^[0-9a-f]{64}$/.test(sha256) && Number.isSafeInteger(bytes);
+  return known ? { sha256, bytes: bytes as number } : null;
+}
+
+/** Sentences of the v3 API for the codes a failed staging carries. */
+const STAGING_ERRORS: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    NoAppDetectedError: 'An app was not successfully detected by any available buildpack',
+    BuildpackCompileFailed: 'App staging failed in the buildpack compile phase',
+    BuildpackReleaseFailed: 'App staging failed in the buildpack release phase',
+    StagingTimeExpired: 'Staging time expired',
+    InsufficientResources: 'Insufficient resources',
+    StagerError: 'Stager error',
+    StagingError: 'Staging error',
+  }),
+);
+
+/** "NoAppDetectedError: no buildpack fits" → "NoAppDetectedError - An app was not …", as `build.error` says it. */
+export function stagingError(failureReason: string): { code: string; description: string } {
+  const [, code = '', detail = ''] = /^(\w+):?\s*([\s\S]*)$/.exec(failureReason) ?? [];
+  const sentence = STAGING_ERRORS.get(code);
+  if (!sentence) return { code: 'StagingError', description: `Staging error: ${failureReason.slice(0, 500)}` };
+  const generic = code === 'StagingError' || code === 'StagerError';
+  return { code, description: generic && detail ? `${sentence}: ${detail.slice(0, 500)}` : sentence };
+}

@@ -1,0 +1,99 @@
+import { messageOf } from '../../kit/errors.ts';
+import { findApp, identityOf } from '../apps/store.ts';
+import { openVariables } from '../apps/variables.ts';
+import type { Context } from '../context.ts';
+import { now } from '../database.ts';
+import { runningEnvironment } from '../diego/environment.ts';
+import { egressRules, environmentGroup } from '../diego/groups.ts';
+import { commandTask, TASK_DOMAIN } from '../diego/recipe.ts';
+import { urisOfApp } from '../diego/routes.ts';
+import { findDroplet } from '../droplets/store.ts';
+import { FILE_DESCRIPTORS } from '../processes/instances.ts';
+import { completeTask } from './complete.ts';
+import { openCommand, type Task } from './store.ts';
+
+const BLOB_URL_SECONDS = 24 * 3600;
+
+/**
+ * Brings tasks and Diego's tasks together: hands over, follows, cancels, and ends what Diego has lost. True while there
+ * are tasks to follow.
+ */
+export async function syncTasks(context: Context): Promise<boolean> {
+  const { db, bbs, log } = context;
+  const { tasks } = await bbs.tasks({ domain: TASK_DOMAIN });
+  const known = new Map(tasks.map((task) => [task.taskGuid, task]));
+  const wanted = await db
+    .selectFrom('tasks')
+    .selectAll()
+    .where('state', 'in', ['PENDING', 'RUNNING', 'CANCELING'])
+    .orderBy('id')
+    .execute();
+  for (const task of wanted) {
+    const there = known.get(task.guid);
+    try {
+      if (there?.state === 'COMPLETED') await completeTask(context, task.guid, there);
+      else if (task.state === 'CANCELING' && there) await bbs.cancelTask({ taskGuid: task.guid });
+      else if (task.state === 'CANCELING') await end(context, task, 'task was cancelled');
+      else if (!there && task.desired_at === null) await handOver(context, task);
+      else if (!there) await end(context, task, 'unable to determine the result of the task');
+      else if (there.state === 'RUNNING' && task.state === 'PENDING') {
+        await db
+          .updateTable('tasks')
+          .set({ state: 'RUNNING', updated_at: now })
+          .where('guid', '=', task.guid)
+          .where('state', '=', 'PENDING')
+          .execute();
+      }
+    } catch (error) {
+      log.warn('a task was not brought in step with Diego; it is tried again', {
+        task: task.guid,
+        error: messageOf(error),
+      });
+    }
+  }
+  const guids = new Set(wanted.map((task) => task.guid));
+  for (const task of tasks) {
+    if (guids.has(task.taskGuid) || task.state === 'COMPLETED') continue;
+    await bbs.cancelTask({ taskGuid: task.taskGuid });
+  }
+  return wanted.length > 0;
+}
+
+const end = (context: Context, task: Task, failureReason: string): Promise<void> =>
+  completeTask(context, task.guid, { failed: true, failureReason, result: '' });
+
+async function handOver(context: Context, task: Task): Promise<void> {
+  const { db, bbs, blobs, sealer, settings } = context;
+  const app = await findApp(db, task.app_guid);
+  const droplet = await findDroplet(db, task.droplet_guid);
+  if (!app || !droplet?.sha256) return end(context, task, 'the droplet is gone');
+  const environment = runningEnvironment({
+    app: identityOf(app),
+    apiUrl: settings.urls.api,
+    uris: await urisOfApp(db, app.guid),
+    group: await environmentGroup(context, 'running'),
+    variables: openVariables(sealer, app),
+    services: {},
+    memoryMb: task.memory_mb,
+    diskMb: task.disk_mb,
+    fileDescriptors: FILE_DESCRIPTORS,
+    processGuid: task.guid,
+    processType: 'task',
+    version: task.guid,
+  });
+  await bbs.desireTask(
+    commandTask({
+      app: identityOf(app),
+      taskGuid: task.guid,
+      taskName: task.name,
+      stack: droplet.stack ?? app.stack,
+      memoryMb: task.memory_mb,
+      diskMb: task.disk_mb,
+      command: openCommand(sealer, task),
+      environment,
+      egressRules: await egressRules(db, 'running')(app.space_guid),
+      droplet: { url: blobs.signedUrl('GET', 'droplets', droplet.guid, BLOB_URL_SECONDS), sha256: droplet.sha256 },
+    }),
+  );
+  await db.updateTable('tasks').set({ desired_at: now }).where('guid', '=', task.guid).execute();
+}

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { syncDesiredLrps, type WantedLrp } from '../../../src/cloud-controller/diego/sync.ts';
+import { TestBbs } from '../../support/bbs.ts';
+import { silentLog } from '../../support/postgresql.ts';
+
+const guid = (digit: string): string =>
+  `${digit.repeat(8)}-${digit.repeat(4)}-4${digit.repeat(3)}-8${digit.repeat(3)}-${digit.repeat(12)}`;
+const app = {
+  appGuid: 'a',
+  appName: 'n',
+  spaceGuid: 's',
+  spaceName: 's',
+  organizationGuid: 'o',
+  organizationName: 'o',
+};
+
+function wanted(processGuid: string, version: string, changes: Partial<WantedLrp> = {}): WantedLrp {
+  return {
+    processGuid,
+    version,
+    instances: 1,
+    routes: [],
+    egressRules: [],
+    renewal: '1',
+    recipe: async () => ({
+      app,
+      processGuid,
+      processType: 'web',
+      version,
+      memoryMb: 1,
+      diskMb: 1,
+      logRateLimit: -1,
+      command: 'run',
+      stack: 'debian12',
+      placementTags: [],
+      environment: {},
+      healthCheck: { type: 'port', endpoint: null, timeout: null, invocationTimeout: null, interval: null },
+      ports: [8080],
+      droplet: { url: 'u', sha256: 's' },
+    }),
+    ...changes,
+  };
+}
+
+test('DGO-01: what is started is desired, what changed is updated, what stopped is removed', async () => {
+  const bbs = new TestBbs();
+  const [p, v1, v2] = [guid('1'), guid('2'), guid('3')];
+  assert.deepEqual(await syncDesiredLrps(bbs.client, async () => [wanted(p, v1)], silentLog), {
+    desired: 1,
+    updated: 0,
+    removed: 0,
+    failed: 0,
+  });
+  const route = { guid: 'r', host: 'a.b', path: '', port: 8080, protocol: 'http1' };
+  await syncDesiredLrps(bbs.client, async () => [wanted(p, v1, { instances: 3, routes: [route] })], silentLog);
+  assert.equal(bbs.lrps.get(`${p}-${v1}`)?.instances, 3);
+  assert.equal(bbs.lrps.get(`${p}-${v1}`)?.routes[0]?.host, 'a.b');
+
+  bbs.calls.length = 0;
+  await syncDesiredLrps(bbs.client, async () => [wanted(p, v1, { instances: 3, routes: [route] })], silentLog);
+  assert.deepEqual(bbs.calls, ['desiredLrps'], 'in step already: nothing is called');
+
+  bbs.calls.length = 0;
+  const renewed = wanted(p, v1, { instances: 3, routes: [route], renewal: '2' });
+  await syncDesiredLrps(bbs.client, async () => [renewed], silentLog);
+  assert.deepEqual(bbs.calls, ['desiredLrps', 'desireLrp'], 'signed anew under the same guid');
+
+  bbs.calls.length = 0;
+  await syncDesiredLrps(bbs.client, async () => [wanted(p, v2)], silentLog);
+  assert.deepEqual([...bbs.lrps.keys()], [`${p}-${v2}`]);
+  assert.deepEqual(bbs.calls, ['desiredLrps', 'desireLrp', 'removeDesiredLrp'], 'the new version comes first');
+
+  await syncDesiredLrps(bbs.client, async () => [], silentLog);
+  assert.equal(bbs.lrps.size, 0);
+});
+
+test('one process that cannot be desired keeps its old version and does not hold up the rest', async () => {
+  const bbs = new TestBbs();
+  const [p, q, v1, v2] = [guid('1'), guid('4'), guid('2'), guid('3')];
+  await syncDesiredLrps(bbs.client, async () => [wanted(p, v1)], silentLog);
+  const broken = wanted(p, v2, {
+    recipe: async () => {
+      throw new Error('no blob');
+    },
+  });
+  const result = await syncDesiredLrps(bbs.client, async () => [broken, wanted(q, v1)], silentLog);
+  assert.deepEqual([result.failed, result.desired, result.removed], [1, 1, 0]);
+  assert.deepEqual([...bbs.lrps.keys()].sort(), [`${p}-${v1}`, `${q}-${v1}`]);
+});
