@@ -1,0 +1,164 @@
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { CupolaError } from '../kit/errors.ts';
+
+/** What one installation is; written at the first `up` and kept. Nothing in it is secret. */
+export interface PlatformSettings {
+  /** Three letters from the data directory's path: names the run directory, links, tables and cgroups. */
+  id: string;
+  dataDirectory: string;
+  /** Opens the sealed secrets. */
+  keyFile: string;
+  domain: string;
+  bindAddress: string;
+  httpsPort: number;
+  /** Plain HTTP for apps, null for none. */
+  httpPort: number | null;
+  cells: number;
+  /** All on loopback. */
+  ports: { control: number; rpc: number; nats: number; rep: number[]; proxy: number[] };
+  /** The overlay: cell n has 10.X.n.0/24. */
+  overlay: string;
+  /** Every container's gateway and name server. */
+  gateway: string;
+  /** Where the machine itself asks for names. */
+  resolverAddress: string;
+  uidRangeBase: number;
+  /** The administrator's name. */
+  adminUser: string;
+}
+
+export interface UpOptions {
+  dataDirectory: string;
+  keyFile?: string;
+  domain?: string;
+  bindAddress?: string;
+  httpsPort?: number;
+  cells?: number;
+}
+
+export const DEFAULT_DATA_DIRECTORY = '/var/lib/cupola';
+export const DEFAULT_DOMAIN = 'cupola.localhost';
+
+/** Where everything lies. The data directory is 0700; what other accounts need is shown under /run by bind mounts. */
+export interface Layout {
+  settings: PlatformSettings;
+  /** 0711, root. */
+  run: string;
+  /** The project, read-only, for accounts that cannot walk to it. */
+  program: string;
+  logs: string;
+  stacks: string;
+  buildpacks: string;
+  secretsFile: string;
+  supervisorSocket: string;
+  processesFile: string;
+}
+
+export function layoutOf(settings: PlatformSettings): Layout {
+  const run = `/run/cupola-${settings.id}`;
+  const data = settings.dataDirectory;
+  return {
+    settings,
+    run,
+    program: `${run}/program`,
+    logs: `${data}/logs`,
+    stacks: `${data}/stacks`,
+    buildpacks: `${data}/buildpacks`,
+    secretsFile: `${data}/secrets.json`,
+    supervisorSocket: `${run}/supervisor.sock`,
+    processesFile: `${run}/processes.json`,
+  };
+}
+
+/** The system hosts: lead to control, and no app can have them. */
+export function systemHosts(domain: string): string[] {
+  return ['api', 'uaa', 'login', 'log-cache', 'ssh', 'credhub', 'doppler'].map((name) => `${name}.${domain}`);
+}
+
+/** `https://api.<domain>`, with the port where it is not 443. */
+export function publicUrl(settings: PlatformSettings, name: string): string {
+  const port = settings.httpsPort === 443 ? '' : `:${settings.httpsPort}`;
+  return `https://${name}.${settings.domain}${port}`;
+}
+
+/** Null where nothing was installed in this directory. */
+export function loadSettings(dataDirectory: string): PlatformSettings | null {
+  const file = join(dataDirectory, 'settings.json');
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as PlatformSettings) : null;
+}
+
+/** Reads the installation's settings or makes them. Throws `settings_conflict` where an option contradicts what is installed. */
+export async function ensureSettings(options: UpOptions): Promise<PlatformSettings> {
+  const present = loadSettings(options.dataDirectory);
+  if (present) {
+    const asked = {
+      domain: options.domain,
+      bindAddress: options.bindAddress,
+      httpsPort: options.httpsPort,
+      cells: options.cells,
+    };
+    for (const [name, value] of Object.entries(asked)) {
+      if (value !== undefined && value !== present[name as keyof typeof asked]) {
+        throw new CupolaError(
+          'settings_conflict',
+          `${name} is ${present[name as keyof typeof asked]} in ${options.dataDirectory}; destroy it first to change it`,
+        );
+      }
+    }
+    return present;
+  }
+  const cells = options.cells ?? 1;
+  if (!Number.isInteger(cells) || cells < 1 || cells > 8)
+    throw new CupolaError('invalid_option', '--cells takes 1 to 8');
+  const digest = createHash('sha256').update(options.dataDirectory).digest();
+  const slot = digest[0]! % 31;
+  const free = await freePorts(3 + 2 * cells);
+  const settings: PlatformSettings = {
+    id: [1, 2, 3].map((index) => String.fromCharCode(97 + (digest[index]! % 26))).join(''),
+    dataDirectory: options.dataDirectory,
+    keyFile: options.keyFile ?? join(options.dataDirectory, 'key'),
+    domain: options.domain ?? DEFAULT_DOMAIN,
+    bindAddress: options.bindAddress ?? '127.0.0.1',
+    httpsPort: options.httpsPort ?? 443,
+    httpPort: (options.httpsPort ?? 443) === 443 ? 80 : null,
+    cells,
+    ports: {
+      control: free[0]!,
+      rpc: free[1]!,
+      nats: free[2]!,
+      rep: free.slice(3, 3 + cells),
+      proxy: free.slice(3 + cells),
+    },
+    overlay: `10.${200 + slot}`,
+    gateway: `169.254.${1 + slot}.1`,
+    resolverAddress: `127.0.53.${1 + slot}`,
+    uidRangeBase: (16 + slot * 8 * 256) * 65_536,
+    adminUser: 'admin',
+  };
+  mkdirSync(options.dataDirectory, { recursive: true, mode: 0o700 });
+  chmodSync(options.dataDirectory, 0o700);
+  writeFileSync(join(options.dataDirectory, 'settings.json'), `${JSON.stringify(settings, null, 2)}\n`, {
+    mode: 0o600,
+  });
+  return settings;
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(
+    servers.map(async (server) => {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      server.once('error', reject);
+      server.listen(0, '127.0.0.1', resolve);
+      await promise;
+      const address = server.address();
+      if (address === null || typeof address === 'string') throw new CupolaError('no_port', 'no free port');
+      return address.port;
+    }),
+  );
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
