@@ -1,0 +1,77 @@
+import { availableParallelism, totalmem } from 'node:os';
+import { createCell } from '../cell/cell.ts';
+import { createGarden } from '../cell/garden/create-garden.ts';
+import { createCellProxy } from '../cell/proxy/index.ts';
+import { createBlobTransport } from '../cell/rep/blobs.ts';
+import { CellRegistry } from '../contracts/gen/diego_pb.js';
+import { Ingress } from '../contracts/gen/loggregator_pb.js';
+import { Logger } from '../kit/log.ts';
+import { client, remoteTransport, serveRpc } from '../kit/rpc.ts';
+import { type CellBootstrap, onTermination, readBootstrap } from './bootstrap.ts';
+import { cellName, cellProxySettingsOf, gardenSettingsOf } from './cell-settings.ts';
+import { layoutOf } from './settings.ts';
+
+/** Each core is worth this many MB of disk for apps; memory is what the machine has, shared by its cells. */
+const DISK_MB = 64 * 1024;
+
+/** The cell process: rep, garden, network and instance identities of one cell, as root and without a public listener. */
+async function main(): Promise<void> {
+  const { settings, index, identity, proxyAccount, instanceIdentity, maxConnections } =
+    await readBootstrap<CellBootstrap>();
+  const cellId = cellName(index);
+  const log = new Logger('cell', { cell: cellId });
+  const layout = layoutOf(settings);
+  const garden = await createGarden(gardenSettingsOf(layout, index, log.child('garden')));
+  const proxySettings = cellProxySettingsOf(layout, index, proxyAccount, maxConnections);
+  const proxy = await createCellProxy({ settings: proxySettings, log: log.child('proxy') });
+  proxy.start();
+  const control = remoteTransport(`https://127.0.0.1:${settings.ports.rpc}`, identity, 'control');
+  const blobs = createBlobTransport(identity, 'control');
+  const repPort = settings.ports.rep[index]!;
+  const cell = createCell({
+    cellId,
+    zone: 'z1',
+    address: '127.0.0.1',
+    repUrl: `https://127.0.0.1:${repPort}`,
+    stacks: ['debian12'],
+    capacity: {
+      memoryMb: Math.floor((totalmem() / 1_048_576 / settings.cells) * 0.9),
+      diskMb: Math.floor((DISK_MB * availableParallelism()) / settings.cells),
+      containers: 250,
+    },
+    placementTags: [],
+    garden,
+    proxy,
+    proxyPort: proxySettings.port,
+    registry: client(CellRegistry, control),
+    ingress: client(Ingress, control),
+    identity: instanceIdentity,
+    blobs,
+    lifecycleDirectory: `${layout.program}/src/cell/staging/lifecycle`,
+    runDirectory: `${layout.run}/${cellId}-identities`,
+    stateDirectory: `${settings.dataDirectory}/cells/${cellId}/rep`,
+    log,
+  });
+  const rpc = await serveRpc({
+    host: '127.0.0.1',
+    port: repPort,
+    identity,
+    peers: { 'cupola.diego.v1.Rep': ['control'] },
+    routes: (router) => cell.routes(router),
+    log: log.child('rpc'),
+  });
+  await cell.start();
+  log.info('the cell is ready');
+  onTermination(async () => {
+    await rpc.close();
+    await cell.close();
+    await proxy.close();
+    await garden.close();
+    blobs.close();
+  });
+}
+
+process.on('unhandledRejection', (error) => {
+  new Logger('cell').error('an unhandled rejection', { error });
+});
+await main();

@@ -1,0 +1,275 @@
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { prepareCellProxy } from '../cell/proxy/index.ts';
+import { maxConnectionsFor } from '../kit/haproxy.ts';
+import type { Logger } from '../kit/log.ts';
+import { prepareRouter } from '../router/index.ts';
+import type { CellBootstrap, ControlBootstrap, SystemBuildpackFile } from './bootstrap.ts';
+import { cellName, cellProxySettingsOf, routerSettingsOf } from './cell-settings.ts';
+import type { ComponentCertificates } from './certificates.ts';
+import { type Component, launch } from './component.ts';
+import {
+  type Account,
+  createRooms,
+  type PostgresqlSettings,
+  preparePostgresql,
+  startPostgresql,
+} from './engines/postgresql.ts';
+import type { ensureAccounts } from './host/accounts.ts';
+import { ensureGatewayAddress, renderDnsConfig, upstreamNameservers } from './host/names.ts';
+import type { Secrets } from './secrets.ts';
+import type { Layout } from './settings.ts';
+
+export interface Parts {
+  layout: Layout;
+  accounts: ReturnType<typeof ensureAccounts>;
+  secrets: Secrets;
+  certificates: ComponentCertificates;
+  log: Logger;
+}
+
+/** Every process of the platform, in the order of their first start. */
+export function components(parts: Parts): Component[] {
+  const { settings } = parts.layout;
+  const cells = Array.from({ length: settings.cells }, (_, index) => index);
+  return [
+    dns(parts),
+    postgresql(parts),
+    nats(parts),
+    router(parts),
+    ...cells.map((index) => cellProxy(parts, index)),
+    control(parts),
+    ...cells.map((index) => cell(parts, index)),
+  ];
+}
+
+function dns({ layout, accounts }: Parts): Component {
+  return {
+    name: 'dns',
+    account: accounts.dns,
+    stopSignal: 'SIGTERM',
+    start: async () => {
+      await ensureGatewayAddress(layout.settings);
+      const directory = folder(`${layout.run}/dns`, accounts.dns, 0o700);
+      const config = join(directory, 'dnsmasq.conf');
+      ownedFile(config, renderDnsConfig(layout.settings, upstreamNameservers(layout.settings)), accounts.dns);
+      const args = ['--keep-in-foreground', `--conf-file=${config}`, '--log-facility=-', '--pid-file='];
+      return launch({
+        command: 'dnsmasq',
+        args,
+        account: accounts.dns,
+        bindLowPorts: true,
+        logFile: `${layout.logs}/dns.log`,
+      });
+    },
+  };
+}
+
+/** Roles and schemas of the rooms of control. */
+const ROOMS = ['uaa', 'cc', 'bbs'];
+
+function postgresql({ layout, accounts }: Parts): Component {
+  const settings: PostgresqlSettings = {
+    dataDirectory: `${layout.run}/postgresql/data`,
+    socketDirectory: `${layout.run}/postgresql/socket`,
+    account: accounts.postgresql,
+    clientAccount: accounts.control.name,
+    database: 'cupola',
+    rooms: ROOMS,
+  };
+  return {
+    name: 'postgresql',
+    account: accounts.postgresql,
+    stopSignal: 'SIGINT', // fast shutdown
+    start: async () => {
+      await preparePostgresql(settings);
+      const identity = await startPostgresql(settings, `${settings.dataDirectory}/server.log`);
+      await createRooms(settings);
+      return identity;
+    },
+  };
+}
+
+function nats({ layout, accounts, certificates }: Parts): Component {
+  return {
+    name: 'nats',
+    account: accounts.nats,
+    stopSignal: 'SIGTERM',
+    start: async () => {
+      const directory = folder(`${layout.run}/nats`, accounts.nats, 0o700);
+      const identity = await certificates.component('nats', ['nats', 'localhost']);
+      ownedFile(`${directory}/cert.pem`, identity.cert, accounts.nats);
+      ownedFile(`${directory}/key.pem`, identity.key, accounts.nats);
+      ownedFile(`${directory}/ca.pem`, identity.ca, accounts.nats);
+      const config = `listen: "127.0.0.1:${layout.settings.ports.nats}"
+max_payload: 65536
+tls { cert_file: "${directory}/cert.pem", key_file: "${directory}/key.pem", ca_file: "${directory}/ca.pem", verify: true, timeout: 5 }
+`;
+      ownedFile(`${directory}/nats.conf`, config, accounts.nats);
+      return launch({
+        command: 'nats-server',
+        args: ['-c', `${directory}/nats.conf`],
+        account: accounts.nats,
+        logFile: `${layout.logs}/nats.log`,
+      });
+    },
+  };
+}
+
+function router({ layout, accounts, certificates, secrets, log }: Parts): Component {
+  return {
+    name: 'router',
+    account: accounts.router,
+    stopSignal: 'SIGTERM',
+    start: async () => {
+      const settings = routerSettingsOf(layout, maxConnections());
+      const base = folder(`${layout.run}/router`, null, 0o711);
+      folder(settings.runDirectory, { ...accounts.router, uid: 0 }, 0o750);
+      folder(`${base}/certificates`, accounts.router, 0o700);
+      folder(`${base}/sockets`, { ...accounts.router, gid: accounts.control.gid }, 0o2710);
+      folder(`${base}/log`, { ...accounts.control, gid: accounts.router.gid }, 0o2710);
+      const front = await certificates.front(layout.settings.domain);
+      const own = await certificates.component('router');
+      ownedFile(settings.certificates.front, `${front.cert}${front.key}`, accounts.router);
+      ownedFile(settings.certificates.client, `${own.cert}${own.key}`, accounts.router);
+      ownedFile(settings.certificates.instanceCa, secrets.identityRoot.cert, accounts.router);
+      ownedFile(settings.certificates.platformCa, secrets.platformRoot.cert, accounts.router);
+      const { configFile, problem } = await prepareRouter(settings);
+      if (problem) log.warn('the router starts without routes until control brings them', { problem });
+      const args = ['-db', '-f', configFile];
+      return launch({
+        command: 'haproxy',
+        args,
+        account: accounts.router,
+        bindLowPorts: true,
+        logFile: `${layout.logs}/router.log`,
+      });
+    },
+  };
+}
+
+function cellProxy({ layout, accounts, secrets }: Parts, index: number): Component {
+  const name = `${cellName(index)}-proxy`;
+  return {
+    name,
+    account: accounts.proxy,
+    stopSignal: 'SIGTERM',
+    start: async () => {
+      const settings = cellProxySettingsOf(layout, index, accounts.proxy, maxConnections());
+      const base = folder(`${layout.run}/${name}`, null, 0o711);
+      folder(settings.runDirectory, { ...accounts.proxy, uid: 0 }, 0o750);
+      folder(`${base}/socket`, accounts.proxy, 0o700);
+      ownedFile(settings.routerCa, secrets.platformRoot.cert, accounts.proxy);
+      const { configFile } = await prepareCellProxy(settings);
+      return launch({
+        command: 'haproxy',
+        args: ['-db', '-f', configFile],
+        account: accounts.proxy,
+        logFile: `${layout.logs}/${name}.log`,
+      });
+    },
+  };
+}
+
+function control({ layout, accounts, certificates, secrets }: Parts): Component {
+  return {
+    name: 'control',
+    account: accounts.control,
+    stopSignal: 'SIGTERM',
+    start: async () => {
+      const state = `${layout.run}/control`;
+      for (const name of ['blobs', 'router', 'tmp']) folder(`${state}/${name}`, accounts.control, 0o700);
+      const bootstrap: ControlBootstrap = {
+        settings: layout.settings,
+        identity: await certificates.component('control'),
+        maxConnections: maxConnections(),
+        buildpacks: systemBuildpacks(layout),
+        secrets: {
+          databaseKey: secrets.databaseKey,
+          blobSigningKey: secrets.blobSigningKey,
+          adminPassword: secrets.adminPassword,
+          clientSecrets: secrets.clientSecrets,
+        },
+      };
+      return launch({
+        command: nodeOf(layout),
+        args: [`${layout.program}/src/platform/control.ts`],
+        account: accounts.control,
+        input: JSON.stringify(bootstrap),
+        logFile: `${layout.logs}/control.log`,
+        environment: { TMPDIR: `${state}/tmp` },
+      });
+    },
+  };
+}
+
+function cell({ layout, accounts, certificates, secrets }: Parts, index: number): Component {
+  const name = cellName(index);
+  return {
+    name,
+    account: null,
+    stopSignal: 'SIGTERM',
+    start: async () => {
+      for (const directory of ['garden', 'rep']) {
+        mkdirSync(`${layout.settings.dataDirectory}/cells/${name}/${directory}`, { recursive: true, mode: 0o700 });
+      }
+      const bootstrap: CellBootstrap = {
+        settings: layout.settings,
+        index,
+        identity: await certificates.component('cell', [name, 'cell']),
+        maxConnections: maxConnections(),
+        proxyAccount: { uid: accounts.proxy.uid, gid: accounts.proxy.gid },
+        instanceIdentity: { intermediate: secrets.identityIntermediate, rootCertificate: secrets.identityRoot.cert },
+      };
+      return launch({
+        command: nodeOf(layout),
+        args: [`${layout.program}/src/platform/cell.ts`],
+        account: null,
+        input: JSON.stringify(bootstrap),
+        logFile: `${layout.logs}/${name}.log`,
+      });
+    },
+  };
+}
+
+/** The buildpacks that `up` built, at the place where control may read them. */
+function systemBuildpacks(layout: Layout): SystemBuildpackFile[] {
+  const list = `${layout.settings.dataDirectory}/buildpacks.json`;
+  if (!existsSync(list)) return [];
+  const built = JSON.parse(readFileSync(list, 'utf8')) as SystemBuildpackFile[];
+  return built.map(({ name, position, stack, file }) => ({
+    name,
+    position,
+    stack,
+    file: file.replace(layout.buildpacks, `${layout.run}/buildpacks`),
+  }));
+}
+
+/** Node as other accounts can reach it: the project's own through the bind mount. */
+function nodeOf(layout: Layout): string {
+  const project = new URL('../..', import.meta.url).pathname;
+  const path = process.execPath;
+  return path.startsWith(project) ? `${layout.program}/${path.slice(project.length)}` : path;
+}
+
+/** HAProxy refuses to start with more connections than descriptors; the hard limit is inherited. */
+function maxConnections(): number {
+  const line = readFileSync('/proc/self/limits', 'utf8')
+    .split('\n')
+    .find((text) => text.startsWith('Max open files'));
+  const hard = Number(line?.split(/\s+/)[4] ?? 1024);
+  return Math.min(8000, maxConnectionsFor(Number.isFinite(hard) ? hard : 1_048_576));
+}
+
+function folder(path: string, owner: Pick<Account, 'uid' | 'gid'> | null, mode: number): string {
+  mkdirSync(path, { recursive: true });
+  chownSync(path, owner?.uid ?? 0, owner?.gid ?? 0);
+  chmodSync(path, mode);
+  return path;
+}
+
+function ownedFile(path: string, content: string, owner: Account): void {
+  writeFileSync(path, content, { mode: 0o600 });
+  chownSync(path, owner.uid, owner.gid);
+  chmodSync(path, 0o600);
+}

@@ -1,0 +1,182 @@
+import { createBlobstore } from '../blobstore/blobstore.ts';
+import { createCloudController } from '../cloud-controller/index.ts';
+import { AccessTokenVerifier } from '../contracts/access-token.ts';
+import { CloudControllerInternal } from '../contracts/gen/cloud-controller_pb.js';
+import { Bbs, type CellPresence, Rep } from '../contracts/gen/diego_pb.js';
+import { Ingress } from '../contracts/gen/loggregator_pb.js';
+import { createDiego } from '../diego/index.ts';
+import type { BbsSchema } from '../diego/schema.ts';
+import { connectBus } from '../kit/bus.ts';
+import { deriveKey, Sealer } from '../kit/crypto.ts';
+import { openDatabase } from '../kit/database.ts';
+import { type RequestHandler, serveHosts } from '../kit/http.ts';
+import { Logger } from '../kit/log.ts';
+import { client, inMemoryTransport, type Routes, remoteTransport, serveRpc } from '../kit/rpc.ts';
+import { createLoggregator } from '../loggregator/index.ts';
+import { createRouter } from '../router/index.ts';
+import type { UaaSchema } from '../uaa/schema.ts';
+import { adminClient, cloudControllerClient, createUaa, sshProxyClient } from '../uaa/uaa.ts';
+import { type ControlBootstrap, onTermination, readBootstrap } from './bootstrap.ts';
+import { routerSettingsOf } from './cell-settings.ts';
+import { POSTGRESQL_PORT } from './engines/postgresql.ts';
+import { layoutOf, publicUrl, systemHosts } from './settings.ts';
+
+/** Who may call what on control's internal listener (mutual TLS, by common name). */
+const PEERS = {
+  'cupola.diego.v1.Bbs': ['supervisor'],
+  'cupola.diego.v1.CellRegistry': ['cell'],
+  'cupola.loggregator.v1.Ingress': ['cell'],
+};
+
+/** The control process: every public API, Diego's brain, the log cache and the router's driver, as an unprivileged account. */
+async function main(): Promise<void> {
+  const { settings, identity, secrets, maxConnections, buildpacks } = await readBootstrap<ControlBootstrap>();
+  const log = new Logger('control');
+  const layout = layoutOf(settings);
+  const state = `${layout.run}/control`;
+  const master = Buffer.from(secrets.databaseKey, 'base64');
+  const sealerFor = (room: string): Sealer => new Sealer([{ label: 'database-1', key: deriveKey(master, room) }]);
+  const database = <Schema>(room: string) =>
+    openDatabase<Schema>(
+      {
+        socketDirectory: `${layout.run}/postgresql/socket`,
+        port: POSTGRESQL_PORT,
+        database: 'cupola',
+        role: room,
+        schema: room,
+      },
+      log.child('database'),
+    );
+  const url = (name: string): string => publicUrl(settings, name);
+  const bus = await connectBus(`tls://127.0.0.1:${settings.ports.nats}`, identity, log.child('bus'));
+
+  const uaa = createUaa({
+    db: database<UaaSchema>('uaa'),
+    sealer: sealerFor('uaa'),
+    log: log.child('uaa'),
+    urls: { uaa: url('uaa'), login: url('login') },
+    bootstrap: {
+      adminUser: { userName: settings.adminUser, password: secrets.adminPassword },
+      clients: [
+        adminClient({ secret: secrets.clientSecrets.admin }),
+        cloudControllerClient({ secret: secrets.clientSecrets.cloudController }),
+        sshProxyClient({ secret: secrets.clientSecrets.sshProxy, redirectUri: `${url('uaa')}/login` }),
+      ],
+    },
+  });
+  const blobstore = createBlobstore({
+    directory: `${state}/blobs`,
+    baseUrl: `https://127.0.0.1:${settings.ports.control}`,
+    signingKey: Buffer.from(secrets.blobSigningKey, 'base64'),
+    log: log.child('blobstore'),
+  });
+
+  // Rooms call each other over typed contracts; the routes are known only once all rooms stand.
+  const routes: { internal?: Routes; diego?: Routes; loggregator?: Routes } = {};
+  const late = (name: keyof typeof routes) => inMemoryTransport((router) => routes[name]?.(router));
+  const lazily = <T extends object>(make: () => T): T => {
+    let made: T | undefined;
+    return new Proxy({} as T, {
+      get: (_target, property) => {
+        made ??= make();
+        return Reflect.get(made, property);
+      },
+    });
+  };
+  const bbs = lazily(() => client(Bbs, late('diego')));
+  const ingress = lazily(() => client(Ingress, late('loggregator')));
+  const internal = lazily(() => client(CloudControllerInternal, late('internal')));
+
+  const tokens = new AccessTokenVerifier({
+    issuer: `${url('uaa')}/oauth/token`,
+    audience: 'cloud_controller',
+    keys: () => uaa.tokenKeys(),
+  });
+  const loggregator = createLoggregator({
+    log: log.child('loggregator'),
+    access: async (accessToken, sourceId) => (await internal.logAccess({ accessToken, sourceId })).allowed,
+    tokens,
+  });
+  const diego = createDiego({
+    db: database<BbsSchema>('bbs'),
+    sealer: sealerFor('bbs'),
+    bus,
+    log: log.child('diego'),
+    rep: (presence: CellPresence) => client(Rep, remoteTransport(presence.repUrl, identity, presence.cellId)),
+    cloudController: internal,
+  });
+  routes.loggregator = loggregator.routes;
+  routes.diego = diego.routes;
+  await Promise.all([uaa.start(), blobstore.start()]);
+  const cloudController = await createCloudController({
+    db: database('cc'),
+    sealer: sealerFor('cc'),
+    log: log.child('cloud-controller'),
+    tokens,
+    users: uaa.directory,
+    bbs,
+    ingress,
+    blobs: blobstore.blobs,
+    systemBuildpacks: buildpacks,
+    settings: {
+      urls: { api: url('api'), uaa: url('uaa'), login: url('login'), logCache: url('log-cache'), ssh: url('ssh') },
+      domain: settings.domain,
+      reservedHosts: systemHosts(settings.domain).map((host) => host.slice(0, host.indexOf('.'))),
+      sshHostKeyFingerprint: null,
+      build: 'cupola-0.1.0',
+      defaults: { memoryMb: 1024, diskMb: 1024, healthCheckTimeoutSeconds: 60 },
+      staging: { memoryMb: 1024, diskMb: 6144, timeoutSeconds: 900, environment: {}, egress: [] },
+    },
+  });
+  routes.internal = cloudController.internal;
+  await diego.start();
+  const rpc = await serveRpc({
+    host: '127.0.0.1',
+    port: settings.ports.rpc,
+    identity,
+    peers: PEERS,
+    routes: (router) => {
+      diego.routes(router);
+      loggregator.routes(router);
+    },
+    log: log.child('rpc'),
+  });
+  const hosts = new Map<string, RequestHandler>([
+    [`api.${settings.domain}`, cloudController.handler],
+    [`uaa.${settings.domain}`, uaa.handler],
+    [`login.${settings.domain}`, uaa.handler],
+    [`log-cache.${settings.domain}`, loggregator.handler],
+    ['127.0.0.1', blobstore.handler],
+  ]);
+  const server = await serveHosts({
+    host: '127.0.0.1',
+    port: settings.ports.control,
+    identity,
+    allowedPeers: ['router', 'cell'],
+    hosts,
+    log: log.child('http'),
+  });
+  const router = createRouter({
+    settings: routerSettingsOf(layout, maxConnections),
+    bbs,
+    ingress,
+    bus,
+    log: log.child('router'),
+  });
+  await router.start();
+  await cloudController.start();
+  log.info('control is ready');
+  onTermination(async () => {
+    server.close();
+    await router.close();
+    await cloudController.close();
+    await diego.close();
+    await Promise.all([rpc.close(), loggregator.close(), uaa.close(), blobstore.close()]);
+    await bus.close();
+  });
+}
+
+process.on('unhandledRejection', (error) => {
+  new Logger('control').error('an unhandled rejection', { error });
+});
+await main();

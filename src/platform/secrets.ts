@@ -1,0 +1,90 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { randomSecret, Sealer } from '../kit/crypto.ts';
+import { CupolaError } from '../kit/errors.ts';
+import { createIntermediate, createRoot, type KeyAndCertificate } from '../kit/pki.ts';
+import { layoutOf, type PlatformSettings, publicUrl } from './settings.ts';
+
+/** Everything an installation must keep to itself; made at the first start, sealed under the key file. */
+export interface Secrets {
+  /** Certificates of components. */
+  platformRoot: KeyAndCertificate;
+  /** Used for instance identities and nothing else (IID-07). */
+  identityRoot: KeyAndCertificate;
+  identityIntermediate: KeyAndCertificate;
+  /** The public certificate. */
+  routerRoot: KeyAndCertificate;
+  /** 32 bytes each, base64. */
+  databaseKey: string;
+  blobSigningKey: string;
+  adminPassword: string;
+  clientSecrets: { admin: string; cloudController: string; sshProxy: string };
+}
+
+const CONTEXT = 'platform-secrets';
+const TEN_YEARS_MS = 3650 * 86_400_000;
+
+/** Opens the installation's secrets, or makes key file and secrets at the first start. Throws `key_file_missing`, `decryption_failed`. */
+export async function ensureSecrets(settings: PlatformSettings): Promise<Secrets> {
+  const file = layoutOf(settings).secretsFile;
+  if (existsSync(file)) return openSecrets(settings);
+  if (!existsSync(settings.keyFile)) {
+    writeFileSync(settings.keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o400, flag: 'wx' });
+  }
+  const secrets = await generate();
+  const sealed = sealer(settings).seal(JSON.stringify(secrets), CONTEXT);
+  writeFileSync(`${file}.new`, JSON.stringify({ keyLabel: sealed.keyLabel, data: sealed.data.toString('base64') }), {
+    mode: 0o600,
+  });
+  renameSync(`${file}.new`, file);
+  return secrets;
+}
+
+function openSecrets(settings: PlatformSettings): Secrets {
+  const sealed = JSON.parse(readFileSync(layoutOf(settings).secretsFile, 'utf8')) as { keyLabel: string; data: string };
+  const text = sealer(settings).open({ keyLabel: sealed.keyLabel, data: Buffer.from(sealed.data, 'base64') }, CONTEXT);
+  return JSON.parse(text) as Secrets;
+}
+
+function sealer(settings: PlatformSettings): Sealer {
+  if (!existsSync(settings.keyFile))
+    throw new CupolaError('key_file_missing', `there is no key file at ${settings.keyFile}`);
+  return new Sealer([{ label: 'file', key: Buffer.from(readFileSync(settings.keyFile, 'utf8').trim(), 'base64') }]);
+}
+
+async function generate(): Promise<Secrets> {
+  const notBefore = new Date(Date.now() - 60_000);
+  const notAfter = new Date(Date.now() + TEN_YEARS_MS);
+  const identityRoot = await createRoot('Cupola instance identity root', notBefore, notAfter);
+  return {
+    platformRoot: await createRoot('Cupola platform root', notBefore, notAfter, 0),
+    identityRoot,
+    identityIntermediate: await createIntermediate(identityRoot, 'Cupola instance identity', notBefore, notAfter),
+    routerRoot: await createRoot('Cupola router root', notBefore, notAfter, 0),
+    databaseKey: randomBytes(32).toString('base64'),
+    blobSigningKey: randomBytes(32).toString('base64'),
+    adminPassword: randomSecret(),
+    clientSecrets: { admin: randomSecret(), cloudController: randomSecret(), sshProxy: randomSecret() },
+  };
+}
+
+/** What a person needs to log in as the administrator. */
+export interface Credentials {
+  api: string;
+  username: string;
+  password: string;
+  domain: string;
+  /** PEM of the root the public certificate lies under. */
+  ca_cert: string;
+}
+
+export async function readCredentials(settings: PlatformSettings): Promise<Credentials> {
+  const secrets = openSecrets(settings);
+  return {
+    api: publicUrl(settings, 'api'),
+    username: settings.adminUser,
+    password: secrets.adminPassword,
+    domain: settings.domain,
+    ca_cert: secrets.routerRoot.cert,
+  };
+}

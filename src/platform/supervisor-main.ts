@@ -1,0 +1,13 @@
+import { CupolaError } from '../kit/errors.ts';
+import { Logger } from '../kit/log.ts';
+import { loadSettings } from './settings.ts';
+import { Supervisor } from './supervisor.ts';
+
+const log = new Logger('supervisor');
+process.on('unhandledRejection', (error) => log.error('an unhandled rejection', { error }));
+const dataDirectory = process.argv[2];
+const settings = dataDirectory ? loadSettings(dataDirectory) : null;
+if (!settings) throw new CupolaError('not_installed', `nothing is installed in ${dataDirectory}`);
+await Supervisor.start(settings, log);
+// Signals of the terminal that ran `up` do not end the platform; `cupola down` does.
+process.on('SIGHUP', () => {});
