@@ -8,9 +8,10 @@ import { after, before, describe, it } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { ActualLrpSchema } from '../../../src/contracts/gen/diego_pb.js';
 import { stagingResult, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
+import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
 
-const CF = '/usr/local/bin/cf';
-const missing = existsSync(CF) ? false : `the official cf CLI is not at ${CF}`;
+const CF = officialCf() ?? '';
+const missing = CF === '' ? NO_OFFICIAL_CF : false;
 
 /** APM-02: the official CLI against the API, with a stand-in for UAA and for the cells. */
 describe('the official cf CLI', { skip: missing }, () => {

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { decodeJwt } from 'jose';
 import { PLAIN_ENVIRONMENT, run } from '../../../src/kit/process.ts';
+import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
 import { ADMIN_PASSWORD, ADMIN_SECRET, CC_SECRET, SSH_SECRET, startTestUaa, type TestUaa } from './support.ts';
 
-const CF = '/usr/local/bin/cf';
-const skip = existsSync(CF) ? false : `the official command-line tool is not at ${CF}`;
+const CF = officialCf() ?? '';
+const skip = CF === '' ? NO_OFFICIAL_CF : false;
 const home = mkdtempSync('/tmp/cupola-cf-home-');
 let uaa: TestUaa;
 let api: Server;

@@ -1,0 +1,115 @@
+import { existsSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { CupolaError } from '../../kit/errors.ts';
+import { PLAIN_ENVIRONMENT, run } from '../../kit/process.ts';
+import { postgresqlBinDirectory } from '../engines/postgresql.ts';
+
+/** Something the platform needs on the machine, and the distribution package that brings it. */
+interface Need {
+  what: string;
+  package: string;
+  present: () => boolean;
+}
+
+const POLICY = '/usr/sbin/policy-rc.d';
+const CREATE_CLUSTER = '/etc/postgresql-common/createcluster.conf';
+const MINUTES = 60_000;
+
+const command = (name: string, from: string): Need => ({ what: name, package: from, present: () => inPath(name) });
+const file = (path: string, from: string): Need => ({ what: path, package: from, present: () => existsSync(path) });
+
+const NEEDS: readonly Need[] = [
+  command('runc', 'runc'),
+  command('conmon', 'conmon'),
+  command('catatonit', 'catatonit'),
+  command('haproxy', 'haproxy'),
+  command('nats-server', 'nats-server'),
+  { what: 'postgres', package: 'postgresql', present: hasPostgresql },
+  command('psql', 'postgresql-client'),
+  command('nft', 'nftables'),
+  command('ip', 'iproute2'),
+  command('debootstrap', 'debootstrap'),
+  command('dnsmasq', 'dnsmasq-base'),
+  command('setpriv', 'util-linux'),
+  command('unshare', 'util-linux'),
+  command('nsenter', 'util-linux'),
+  command('mkfs.ext4', 'e2fsprogs'),
+  command('openssl', 'openssl'),
+  command('useradd', 'passwd'),
+  file('/usr/share/containers/seccomp.json', 'golang-github-containers-common'),
+  file('/usr/share/keyrings/debian-archive-keyring.gpg', 'debian-archive-keyring'),
+];
+
+/**
+ * Installs what is missing from the distribution; installs nothing where all is there. Services of new packages are not
+ * started, and running ones are left alone. Throws `packages_missing` where apt-get cannot bring them.
+ */
+export async function ensurePackages(onProgress: (text: string) => void): Promise<void> {
+  const missing = NEEDS.filter((need) => !need.present());
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing.map((need) => need.package))];
+  if (!inPath('apt-get')) {
+    throw new CupolaError('packages_missing', `missing: ${packages.join(', ')}; this machine has no apt-get`);
+  }
+  onProgress(`Installing ${packages.join(', ')}`);
+  const withdrawPolicy = await forbidServiceStarts();
+  try {
+    if (packages.includes('postgresql')) await keepFromCreatingCluster();
+    await aptGet(['update'], 5);
+    await aptGet(
+      ['install', '--yes', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-confold', ...packages],
+      20,
+    );
+  } catch (cause) {
+    throw new CupolaError('packages_missing', `could not install ${packages.join(', ')}`, { cause });
+  } finally {
+    await withdrawPolicy();
+  }
+  const still = NEEDS.filter((need) => !need.present()).map((need) => need.what);
+  if (still.length > 0) throw new CupolaError('packages_missing', `still missing: ${still.join(', ')}`);
+}
+
+function aptGet(args: readonly string[], minutes: number): Promise<string> {
+  const proxies = ['http_proxy', 'https_proxy', 'no_proxy'].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return run('apt-get', ['--quiet', '-o', 'DPkg::Lock::Timeout=120', ...args], {
+    env: { ...PLAIN_ENVIRONMENT, DEBIAN_FRONTEND: 'noninteractive', ...Object.fromEntries(proxies) },
+    timeoutMs: minutes * MINUTES,
+  });
+}
+
+/** Asks invoke-rc.d to start nothing, unless the machine has a policy of its own. Gives what takes it back. */
+async function forbidServiceStarts(): Promise<() => Promise<void>> {
+  try {
+    await writeFile(POLICY, '#!/bin/sh\n# Written by cupola while it installs packages.\nexit 101\n', {
+      mode: 0o755,
+      flag: 'wx',
+    });
+  } catch {
+    return async () => {}; // there is one; what it says holds
+  }
+  return () => rm(POLICY, { force: true });
+}
+
+/** Debian makes and enables a cluster of its own at installation; the platform's own is the only one it needs. */
+async function keepFromCreatingCluster(): Promise<void> {
+  await mkdir('/etc/postgresql-common', { recursive: true });
+  await writeFile(CREATE_CLUSTER, 'create_main_cluster = false\n', { flag: 'wx', mode: 0o644 }).catch(() => {
+    // The operator's file says what is wanted here.
+  });
+}
+
+function hasPostgresql(): boolean {
+  try {
+    return existsSync(join(postgresqlBinDirectory(), 'postgres'));
+  } catch {
+    return false;
+  }
+}
+
+function inPath(name: string): boolean {
+  return PLAIN_ENVIRONMENT['PATH']!.split(delimiter).some((directory) => existsSync(join(directory, name)));
+}

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { installResolver, removeResolver, renderDnsConfig } from '../../../src/platform/host/names.ts';
+import { addNameserver, nameserversOf, removeNameserver } from '../../../src/platform/host/resolv-conf.ts';
+import type { PlatformSettings } from '../../../src/platform/settings.ts';
+
+const settings: PlatformSettings = {
+  id: 'abc',
+  dataDirectory: '/var/lib/cupola',
+  keyFile: '/var/lib/cupola/key',
+  domain: 'cupola.localhost',
+  bindAddress: '127.0.0.1',
+  httpsPort: 443,
+  httpPort: 80,
+  cells: 1,
+  ports: { control: 1, rpc: 2, nats: 3, rep: [4], proxy: [5] },
+  overlay: '10.200',
+  gateway: '169.254.1.1',
+  resolverAddress: '127.0.53.1',
+  uidRangeBase: 1_048_576,
+  adminUser: 'admin',
+};
+const other: PlatformSettings = { ...settings, id: 'xyz', resolverAddress: '127.0.53.9' };
+const ORIGINAL = '# by hand\nsearch corp.example\nnameserver 10.0.0.2\nnameserver 10.0.0.3\noptions rotate timeout:1\n';
+
+function scratch(t: { after: (done: () => void) => void }): { directory: string; file: string } {
+  const directory = mkdtempSync(join(tmpdir(), 'cupola-names-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  return { directory, file: join(directory, 'resolv.conf') };
+}
+
+test('the domain and every name below it lead to the router, other names to the machine’s name servers', () => {
+  const lines = renderDnsConfig(settings, ['10.0.0.2', '127.0.53.1']).split('\n');
+  assert.ok(lines.includes('address=/cupola.localhost/127.0.0.1'));
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith('server=')),
+    ['server=10.0.0.2'],
+    'it never asks itself',
+  );
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith('listen-address=')),
+    ['listen-address=127.0.53.1', 'listen-address=169.254.1.1'],
+  );
+  for (const line of ['no-hosts', 'no-resolv', 'bind-interfaces', 'port=53']) assert.ok(lines.includes(line), line);
+});
+
+test('names of a platform bound to every address lead to the loopback one', () => {
+  assert.match(
+    renderDnsConfig({ ...settings, bindAddress: '0.0.0.0' }, []),
+    /^address=\/cupola\.localhost\/127\.0\.0\.1$/m,
+  );
+});
+
+test('our name server comes first, the rest stays, without round robin', () => {
+  const text = addNameserver(ORIGINAL, '127.0.53.1');
+  assert.deepEqual(nameserversOf(text), ['127.0.53.1', '10.0.0.2', '10.0.0.3']);
+  assert.match(text, /^search corp\.example$/m);
+  assert.match(text, /^options timeout:1$/m);
+});
+
+test('taking our name server out leaves every other line', () => {
+  const plain = ORIGINAL.replace(' rotate', '');
+  assert.equal(removeNameserver(addNameserver(plain, '127.0.53.1'), '127.0.53.1'), plain);
+  assert.equal(removeNameserver(plain, '127.0.53.1'), plain);
+});
+
+test('destroy puts the very file back', (t) => {
+  const { directory, file } = scratch(t);
+  writeFileSync(file, ORIGINAL, { mode: 0o640 });
+  installResolver(settings, file);
+  installResolver(settings, file);
+  assert.equal(readFileSync(file, 'utf8'), addNameserver(ORIGINAL, '127.0.53.1'));
+  removeResolver(settings, file);
+  assert.equal(readFileSync(file, 'utf8'), ORIGINAL);
+  assert.equal(lstatSync(file).mode & 0o777, 0o640);
+  assert.deepEqual(readdirSync(directory), ['resolv.conf']);
+});
+
+test('destroy puts the very link back, and its target was never written', (t) => {
+  const { directory, file } = scratch(t);
+  writeFileSync(join(directory, 'target'), ORIGINAL);
+  symlinkSync('target', file);
+  installResolver(settings, file);
+  assert.equal(nameserversOf(readFileSync(file, 'utf8'))[0], '127.0.53.1');
+  assert.equal(readFileSync(join(directory, 'target'), 'utf8'), ORIGINAL);
+  removeResolver(settings, file);
+  assert.equal(readlinkSync(file), 'target');
+  assert.deepEqual(readdirSync(directory).sort(), ['resolv.conf', 'target']);
+});
+
+test('what someone else wrote since stays', (t) => {
+  const { file } = scratch(t);
+  writeFileSync(file, ORIGINAL);
+  installResolver(settings, file);
+  writeFileSync(file, 'nameserver 192.168.7.1\n');
+  removeResolver(settings, file);
+  assert.equal(readFileSync(file, 'utf8'), 'nameserver 192.168.7.1\n');
+});
+
+test('two installations can go in either order', (t) => {
+  const { directory, file } = scratch(t);
+  for (const order of [
+    [settings, other],
+    [other, settings],
+  ]) {
+    writeFileSync(file, 'nameserver 10.0.0.2\n');
+    installResolver(settings, file);
+    installResolver(other, file);
+    for (const installation of order) removeResolver(installation, file);
+    assert.equal(readFileSync(file, 'utf8'), 'nameserver 10.0.0.2\n');
+    assert.deepEqual(readdirSync(directory), ['resolv.conf']);
+  }
+});
+
+test('nothing is written where systemd-resolved answers the names already', (t) => {
+  const { directory, file } = scratch(t);
+  writeFileSync(file, 'nameserver 127.0.0.53\n');
+  installResolver(settings, file);
+  assert.equal(readFileSync(file, 'utf8'), 'nameserver 127.0.0.53\n');
+  assert.deepEqual(readdirSync(directory), ['resolv.conf']);
+  installResolver({ ...settings, domain: 'paas.example' }, file);
+  assert.equal(nameserversOf(readFileSync(file, 'utf8'))[0], '127.0.53.1');
+});
