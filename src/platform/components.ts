@@ -22,7 +22,7 @@ import type { Layout } from './settings.ts';
 
 export interface Parts {
   layout: Layout;
-  accounts: ReturnType<typeof ensureAccounts>;
+  accounts: Awaited<ReturnType<typeof ensureAccounts>>;
   secrets: Secrets;
   certificates: ComponentCertificates;
   log: Logger;

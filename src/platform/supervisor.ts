@@ -30,13 +30,17 @@ export class Supervisor {
   #stopping = false;
   #cells: ReturnType<typeof client<typeof Bbs>> | null = null;
 
-  private constructor(layout: Layout, secrets: Secrets, log: Logger) {
+  private constructor(
+    layout: Layout,
+    secrets: Secrets,
+    accounts: Awaited<ReturnType<typeof ensureAccounts>>,
+    log: Logger,
+  ) {
     this.#layout = layout;
     this.#secrets = secrets;
     this.#log = log;
     this.#certificates = new ComponentCertificates(secrets);
     const adopted = readProcesses(layout);
-    const accounts = ensureAccounts();
     this.#keepers = components({ layout, accounts, secrets, certificates: this.#certificates, log }).map(
       (component) => new Keeper(component, adopted[component.name] ?? null),
     );
@@ -45,7 +49,7 @@ export class Supervisor {
   static async start(settings: PlatformSettings, log: Logger): Promise<Supervisor> {
     const layout = layoutOf(settings);
     await prepareDirectories(layout);
-    const supervisor = new Supervisor(layout, await ensureSecrets(settings), log);
+    const supervisor = new Supervisor(layout, await ensureSecrets(settings), await ensureAccounts(), log);
     await supervisor.#listen();
     await supervisor.#tick();
     return supervisor;
@@ -200,7 +204,7 @@ async function prepareDirectories(layout: Layout): Promise<void> {
   for (const name of ['postgresql', 'control', 'logs', 'buildpacks', 'cells']) {
     mkdirSync(`${settings.dataDirectory}/${name}`, { recursive: true, mode: 0o700 });
   }
-  const accounts = ensureAccounts();
+  const accounts = await ensureAccounts();
   mkdirSync(`${run}/postgresql`, { recursive: true });
   await bindMount(`${settings.dataDirectory}/postgresql`, `${run}/postgresql/data`, 'read-write');
   chownSync(`${settings.dataDirectory}/control`, accounts.control.uid, accounts.control.gid);
