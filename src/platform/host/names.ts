@@ -64,12 +64,14 @@ export function installResolver(settings: PlatformSettings, resolvConf = RESOLV_
   if (servers[0] === settings.resolverAddress) return;
   const resolved = servers.length === 1 && servers[0] === RESOLVED_STUB;
   if (resolved && settings.domain.endsWith('.localhost') && settings.bindAddress === '127.0.0.1') return;
-  if (!isThere(backup)) {
+  // Where our line is gone, someone wrote the file anew (DHCP): that is now what to put back.
+  if (!servers.includes(settings.resolverAddress)) {
+    rmSync(backup, { force: true });
     if (isLink(resolvConf)) symlinkSync(readlinkSync(resolvConf), backup);
     else writeFileSync(backup, present, { mode: modeOf(resolvConf) });
   }
-  // Written anew by someone else since (DHCP): the backup stays the older one, the rest follows the newer.
-  replace(resolvConf, addNameserver(present, settings.resolverAddress), modeOf(resolvConf));
+  const rest = removeNameserver(present, settings.resolverAddress);
+  replace(resolvConf, addNameserver(rest, settings.resolverAddress), modeOf(resolvConf));
 }
 
 /** Puts the name servers back: the very file or link from before, unless someone else changed it since; then only our line goes. */

@@ -1,0 +1,54 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { CupolaError } from '../../kit/errors.ts';
+import { identify, isAlive, type ProcessIdentity } from '../../kit/process.ts';
+import { type Layout, layoutOf } from '../../platform/settings.ts';
+import { askSupervisor, type PlatformStatus } from '../../platform/supervisor-client.ts';
+import { type Command, DATA_OPTION, installation, parse, say } from '../options.ts';
+
+const LIMIT_MS = 120_000;
+
+export const down: Command = {
+  usage: 'down',
+  summary: 'stop the platform; keep its data',
+  async run(args) {
+    const { values } = parse(args, DATA_OPTION);
+    say((await stopPlatform(layoutOf(installation(values.data)))) ? 'stopped' : 'it was not running');
+    return 0;
+  },
+};
+
+/** Stops everything and waits until the supervisor is gone. False where none ran. Throws `down_timeout`. */
+export async function stopPlatform(layout: Layout): Promise<boolean> {
+  const answer = await statusOrNull(layout);
+  if (!answer) return false;
+  const supervisor = supervisorOf(layout, answer);
+  await askSupervisor<unknown>(layout, 'POST', '/down').catch((error: unknown) => {
+    // It may be gone before its answer is read.
+    if (!(error instanceof CupolaError) || error.code !== 'not_running') throw error;
+  });
+  const deadline = Date.now() + LIMIT_MS;
+  while (supervisor ? isAlive(supervisor) : (await statusOrNull(layout)) !== null) {
+    if (Date.now() > deadline) throw new CupolaError('down_timeout', 'the supervisor did not end in two minutes');
+    await pause(100);
+  }
+  return true;
+}
+
+/** Null where no supervisor answers. */
+export async function statusOrNull(layout: Layout): Promise<PlatformStatus | null> {
+  try {
+    return await askSupervisor<PlatformStatus>(layout, 'GET', '/status');
+  } catch (error) {
+    if (error instanceof CupolaError && error.code === 'not_running') return null;
+    throw error;
+  }
+}
+
+function supervisorOf(layout: Layout, answer: PlatformStatus): ProcessIdentity | null {
+  const pid = answer.components.find((component) => component.name === 'supervisor')?.pid;
+  if (pid != null) return identify(pid);
+  if (!existsSync(layout.processesFile)) return null;
+  const recorded = JSON.parse(readFileSync(layout.processesFile, 'utf8')) as Record<string, ProcessIdentity>;
+  return recorded['supervisor'] ?? null;
+}

@@ -1,0 +1,37 @@
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { CupolaError } from '../../kit/errors.ts';
+import { PLAIN_ENVIRONMENT } from '../../kit/process.ts';
+import { layoutOf } from '../../platform/settings.ts';
+import { type Command, DATA_OPTION, installation, parse } from '../options.ts';
+
+export const logs: Command = {
+  usage: 'logs [COMPONENT] [--lines N] [--follow]',
+  summary: "show the platform's own logs",
+  async run(args) {
+    const options = { ...DATA_OPTION, lines: { type: 'string' }, follow: { type: 'boolean', short: 'f' } } as const;
+    const { values, positionals } = parse(args, options, true);
+    const directory = layoutOf(installation(values.data)).logs;
+    const names = existsSync(directory)
+      ? readdirSync(directory).flatMap((file) => (file.endsWith('.log') ? [file.slice(0, -4)] : []))
+      : [];
+    const wanted = positionals.length > 0 ? positionals : names;
+    const unknown = wanted.filter((name) => !names.includes(name));
+    if (unknown.length > 0) {
+      throw new CupolaError('no_such_log', `no log of ${unknown.join(', ')}; there are: ${names.join(', ') || 'none'}`);
+    }
+    if (wanted.length === 0) return 0;
+    const lines = String(Number.parseInt(values.lines ?? (positionals.length > 0 ? '200' : '20'), 10) || 20);
+    const files = wanted.map((name) => join(directory, `${name}.log`));
+    return tail(['-n', lines, ...(values.follow ? ['-F'] : []), '--', ...files]);
+  },
+};
+
+function tail(args: readonly string[]): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const child = spawn('tail', args, { stdio: ['ignore', 'inherit', 'inherit'], env: PLAIN_ENVIRONMENT });
+  child.on('error', reject);
+  child.on('close', (code) => resolve(code ?? 0));
+  return promise;
+}

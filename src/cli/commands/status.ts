@@ -1,0 +1,47 @@
+import { CupolaError } from '../../kit/errors.ts';
+import { layoutOf } from '../../platform/settings.ts';
+import { askSupervisor, type PlatformStatus } from '../../platform/supervisor-client.ts';
+import { type Command, DATA_OPTION, installation, parse, say } from '../options.ts';
+
+export const status: Command = {
+  usage: 'status [--json]',
+  summary: 'show processes, cells and certificates',
+  async run(args) {
+    const { values } = parse(args, { ...DATA_OPTION, json: { type: 'boolean' } });
+    const layout = layoutOf(installation(values.data));
+    try {
+      const answer = await askSupervisor<PlatformStatus>(layout, 'GET', '/status');
+      say(values.json ? JSON.stringify(answer) : describe(answer));
+      return answer.ready ? 0 : 1;
+    } catch (error) {
+      if (!(error instanceof CupolaError) || error.code !== 'not_running') throw error;
+      say(values.json ? JSON.stringify({ ready: false, running: false }) : 'down; ./cupola up starts the platform');
+      return 1;
+    }
+  },
+};
+
+function describe(answer: PlatformStatus): string {
+  const components = answer.components.map(({ name, state, pid, account, restarts }) => [
+    name,
+    state,
+    pid === null ? '-' : String(pid),
+    account,
+    restarts === 1 ? '1 restart' : `${restarts} restarts`,
+  ]);
+  const cells = answer.cells.map(({ id, lastSeen }) => [id, lastSeen === null ? 'never seen' : `seen ${lastSeen}`]);
+  const certificates = answer.certificates.map(({ name, notAfter }) => [name, `until ${notAfter}`]);
+  return [
+    `${answer.ready ? 'ready' : 'not ready'}  ${answer.api}`,
+    ...section('Components', components),
+    ...section('Cells', cells),
+    ...section('Certificates', certificates),
+  ].join('\n');
+}
+
+function section(title: string, rows: readonly (readonly string[])[]): string[] {
+  if (rows.length === 0) return [];
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const lines = rows.map((row) => `  ${row.map((text, column) => text.padEnd(widths[column]!)).join('  ')}`.trimEnd());
+  return ['', title, ...lines];
+}

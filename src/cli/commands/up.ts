@@ -1,0 +1,91 @@
+import { appendFileSync, mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Logger } from '../../kit/log.ts';
+import { readCredentials } from '../../platform/secrets.ts';
+import { ensureSettings, layoutOf, type PlatformSettings, publicUrl } from '../../platform/settings.ts';
+import { type Command, DATA_OPTION, dataDirectory, parse, requireRoot, say, UsageError } from '../options.ts';
+import { Progress } from '../progress.ts';
+import { install } from '../up/install.ts';
+import { startAndWait } from '../up/start.ts';
+import { statusOrNull } from './down.ts';
+import { pushDirectory } from './push.ts';
+
+const OPTIONS = {
+  ...DATA_OPTION,
+  domain: { type: 'string' },
+  bind: { type: 'string' },
+  'https-port': { type: 'string' },
+  cells: { type: 'string' },
+  'key-file': { type: 'string' },
+  json: { type: 'boolean' },
+  demo: { type: 'boolean' },
+} as const;
+const PROJECT = join(import.meta.dirname, '../../..');
+
+export const up: Command = {
+  usage: 'up [--data DIR] [--domain D] [--bind ADDR] [--https-port N] [--cells N] [--key-file FILE] [--json] [--demo]',
+  summary: 'install what is missing and start the platform',
+  async run(args) {
+    const { values } = parse(args, OPTIONS);
+    const began = Date.now();
+    const httpsPort = whole('--https-port', values['https-port'], 65_535);
+    const cells = whole('--cells', values.cells, 8);
+    requireRoot();
+    const settings = await ensureSettings({
+      dataDirectory: dataDirectory(values.data),
+      ...(values['key-file'] === undefined ? {} : { keyFile: resolve(values['key-file']) }),
+      ...(values.domain === undefined ? {} : { domain: values.domain }),
+      ...(values.bind === undefined ? {} : { bindAddress: values.bind }),
+      ...(httpsPort === undefined ? {} : { httpsPort }),
+      ...(cells === undefined ? {} : { cells }),
+    });
+    const layout = layoutOf(settings);
+    const progress = new Progress(8, !values.json);
+    // What runs and is ready is left alone: a second `up` changes nothing.
+    if (!(await statusOrNull(layout))?.ready) {
+      mkdirSync(layout.logs, { recursive: true, mode: 0o700 });
+      const log = new Logger('up', {}, (line) => appendFileSync(join(layout.logs, 'up.log'), line, { mode: 0o600 }));
+      await install({ project: PROJECT, layout, log, progress });
+      await startAndWait({ project: PROJECT, layout, progress });
+    }
+    const seconds = Math.round((Date.now() - began) / 100) / 10;
+    const demo = values.demo ? await pushDemo(settings, !values.json) : null;
+    if (values.json) say(JSON.stringify(summary(settings, seconds, demo)));
+    else say(farewell(settings, seconds, demo));
+    return 0;
+  },
+};
+
+function whole(name: string, text: string | undefined, highest: number): number | undefined {
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || number < 1 || number > highest) throw new UsageError(`${name} takes 1 to ${highest}`);
+  return number;
+}
+
+async function pushDemo(settings: PlatformSettings, show: boolean): Promise<string> {
+  const directory = join(PROJECT, 'examples/hello-node');
+  return pushDirectory(settings, await readCredentials(settings), { directory, onProgress: show ? say : () => {} });
+}
+
+function summary(settings: PlatformSettings, seconds: number, demo: string | null) {
+  const { domain, adminUser: username } = settings;
+  return { api: publicUrl(settings, 'api'), username, domain, ready: true, seconds, ...(demo ? { demo } : {}) };
+}
+
+function farewell(settings: PlatformSettings, seconds: number, demo: string | null): string {
+  const api = publicUrl(settings, 'api');
+  return [
+    '',
+    `Ready after ${seconds} s.`,
+    '',
+    `  API       ${api}`,
+    `  User      ${settings.adminUser}`,
+    '  Password  ./cupola credentials',
+    ...(demo ? [`  Demo      ${demo}`] : []),
+    '',
+    'Log in with the cf CLI:',
+    `  cf login -a ${api} -u ${settings.adminUser} --skip-ssl-validation`,
+    'or, with the certificate checked: put ca_cert of ./cupola credentials --json in a file and name it in SSL_CERT_FILE.',
+  ].join('\n');
+}

@@ -1,0 +1,28 @@
+import type { Logger } from '../../kit/log.ts';
+import { ensureAccounts } from '../../platform/host/accounts.ts';
+import { installResolver } from '../../platform/host/names.ts';
+import { ensurePackages } from '../../platform/host/packages.ts';
+import { prepareBuildpacks, prepareStack } from '../../platform/installation.ts';
+import type { Layout } from '../../platform/settings.ts';
+import type { Progress } from '../progress.ts';
+
+/** Brings the machine to where the platform can start. Each step does only what is missing. */
+export async function install(options: {
+  project: string;
+  layout: Layout;
+  log: Logger;
+  progress: Progress;
+}): Promise<void> {
+  const { project, layout, log, progress } = options;
+  const how = { layout, log, onProgress: progress.detail };
+  progress.step('Checking the engines');
+  await ensurePackages(progress.detail);
+  progress.step('Checking the system accounts');
+  await ensureAccounts();
+  progress.step('Preparing the stack (the first time takes some minutes)');
+  await prepareStack(how);
+  progress.step('Preparing the buildpacks');
+  await prepareBuildpacks(project, how);
+  progress.step(`Making names under ${layout.settings.domain} known to this machine`);
+  installResolver(layout.settings);
+}
