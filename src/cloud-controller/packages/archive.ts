@@ -115,7 +115,9 @@ function describe(zip: yauzl.ZipFile, entry: yauzl.Entry): ArchiveEntry {
   if (kind !== 0 && kind !== REGULAR && kind !== DIRECTORY && kind !== SYMLINK) {
     throw new ArchiveRefusedError(`${printable(entry.fileName)} is a device, a pipe or a socket`);
   }
-  if ((kind === DIRECTORY) !== isDirectoryName && kind !== 0) {
+  // The cf CLI marks directories as regular files: their name says what they are, and they hold nothing.
+  const fits = isDirectoryName ? kind !== SYMLINK && entry.uncompressedSize === 0 : kind !== DIRECTORY;
+  if (!fits) {
     throw new ArchiveRefusedError(`${printable(entry.fileName)} is not what its name says`);
   }
   const type = isDirectoryName ? 'directory' : kind === SYMLINK ? 'symlink' : 'file';

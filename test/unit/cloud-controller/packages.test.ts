@@ -56,6 +56,15 @@ test('an ordinary app passes with its modes and links', async () => {
   archive.close();
 });
 
+test('a directory marked as a regular file, as the cf CLI packs it, is a directory; one that holds bytes is refused', async () => {
+  const archive = await check([
+    { path: 'public/', mode: 0o100755 },
+    { path: 'public/index.html', body: 'x' },
+  ]);
+  assert.deepEqual(archive.entries[0]?.type, 'directory');
+  await refuses([{ path: 'file', body: 'x', mode: 0o040755 }], /not what its name says/);
+});
+
 test('SECURITY 24: paths that climb or are absolute are refused', async () => {
   for (const path of ['../x', 'a/../../x', '/etc/passwd', 'C:/x', '..\\x', 'a/..']) {
     await refuses([{ path, body: 'x' }], /damaged|relative|leaves/);
