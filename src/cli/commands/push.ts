@@ -1,0 +1,147 @@
+import { randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
+import { CupolaError } from '../../kit/errors.ts';
+import { type Credentials, readCredentials } from '../../platform/secrets.ts';
+import type { PlatformSettings } from '../../platform/settings.ts';
+import { type Command, DATA_OPTION, installation, parse, say, UsageError } from '../options.ts';
+import { Api } from '../push/api.ts';
+import { zipDirectory } from '../push/archive.ts';
+import { manifestFor } from '../push/manifest.ts';
+
+/** Organization and space of whoever has no cf CLI yet. */
+const PLACE = 'demo';
+const STAGING_LIMIT_MS = 15 * 60_000;
+const START_LIMIT_MS = 180_000;
+
+export const push: Command = {
+  usage: 'push DIR [--name N]',
+  summary: 'push an app without the cf CLI',
+  async run(args) {
+    const { values, positionals } = parse(args, { ...DATA_OPTION, name: { type: 'string' } }, true);
+    const [directory, ...more] = positionals;
+    if (directory === undefined || more.length > 0) throw new UsageError('push takes one directory');
+    const settings = installation(values.data);
+    const name = values.name === undefined ? {} : { name: values.name };
+    const credentials = await readCredentials(settings);
+    say(await pushDirectory(settings, credentials, { directory: resolve(directory), ...name, onProgress: say }));
+    return 0;
+  },
+};
+
+/** Pushes a directory as an app in organization and space `demo` and gives its address once an instance runs. */
+export async function pushDirectory(
+  settings: PlatformSettings,
+  credentials: Credentials,
+  { directory, name, onProgress }: { directory: string; name?: string; onProgress: (text: string) => void },
+): Promise<string> {
+  const manifest = await manifestFor(directory, name);
+  const api = await Api.login(settings, credentials);
+  try {
+    const space = await ensureSpace(api);
+    onProgress(`Creating ${manifest.name}`);
+    await api.postManifest(`/v3/spaces/${space}/actions/apply_manifest`, manifest.yaml);
+    const query = new URLSearchParams({ names: manifest.name, space_guids: space });
+    const app = await api.first(`/v3/apps?${query}`);
+    if (!app) throw new CupolaError('push_failed', `the app ${manifest.name} was not created`);
+    onProgress('Uploading');
+    const bits = await uploadPackage(api, app.guid, directory);
+    onProgress('Staging');
+    const droplet = await stage(api, bits);
+    await api.patch(`/v3/apps/${app.guid}/relationships/current_droplet`, { data: { guid: droplet } });
+    onProgress('Starting');
+    // A restart also takes an app that already runs to the new droplet.
+    await api.post(`/v3/apps/${app.guid}/actions/restart`);
+    await untilRunning(api, app.guid);
+    return await addressOf(api, app.guid, settings);
+  } finally {
+    api.close();
+  }
+}
+
+async function ensureSpace(api: Api): Promise<string> {
+  const organization =
+    (await api.first(`/v3/organizations?names=${PLACE}`)) ?? (await api.post('/v3/organizations', { name: PLACE }));
+  const space =
+    (await api.first(`/v3/spaces?names=${PLACE}&organization_guids=${organization.guid}`)) ??
+    (await api.post('/v3/spaces', {
+      name: PLACE,
+      relationships: { organization: { data: { guid: organization.guid } } },
+    }));
+  return space.guid;
+}
+
+async function uploadPackage(api: Api, app: string, directory: string): Promise<string> {
+  const scratch = await mkdtemp(join(tmpdir(), 'cupola-push-'));
+  try {
+    const file = join(scratch, 'app.zip');
+    await zipDirectory(directory, file);
+    const bits = await api.post('/v3/packages', { type: 'bits', relationships: { app: { data: { guid: app } } } });
+    const boundary = `cupola-${randomUUID()}`;
+    const head =
+      `--${boundary}\r\nContent-Disposition: form-data; name="bits"; filename="app.zip"\r\n` +
+      'Content-Type: application/zip\r\n\r\n';
+    const tail = `\r\n--${boundary}--\r\n`;
+    const parts = async function* () {
+      yield Buffer.from(head);
+      yield* createReadStream(file);
+      yield Buffer.from(tail);
+    };
+    await api.upload(`/v3/packages/${bits.guid}/upload`, {
+      type: `multipart/form-data; boundary=${boundary}`,
+      data: Readable.from(parts()),
+      length: head.length + (await stat(file)).size + tail.length,
+    });
+    await until(START_LIMIT_MS, 'the upload was not processed in time', async () => {
+      const { state } = await api.get<{ state: string }>(`/v3/packages/${bits.guid}`);
+      if (state === 'FAILED') throw new CupolaError('push_failed', 'the platform refused the upload');
+      return state === 'READY';
+    });
+    return bits.guid;
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Gives the droplet. */
+async function stage(api: Api, bits: string): Promise<string> {
+  const { guid } = await api.post('/v3/builds', { package: { guid: bits } });
+  let droplet = '';
+  await until(STAGING_LIMIT_MS, 'staging did not end in time', async () => {
+    const build = await api.get<{ state: string; error: string | null; droplet: { guid: string } | null }>(
+      `/v3/builds/${guid}`,
+    );
+    if (build.state === 'FAILED') throw new CupolaError('staging_failed', `staging failed: ${build.error}`);
+    droplet = build.droplet?.guid ?? '';
+    return build.state === 'STAGED' && droplet !== '';
+  });
+  return droplet;
+}
+
+async function untilRunning(api: Api, app: string): Promise<void> {
+  await until(START_LIMIT_MS, 'the app did not start in time', async () => {
+    const { resources } = await api.get<{ resources: { state: string }[] }>(`/v3/apps/${app}/processes/web/stats`);
+    if (resources.length > 0 && resources.every(({ state }) => state === 'CRASHED')) {
+      throw new CupolaError('start_failed', 'the app crashes');
+    }
+    return resources.some(({ state }) => state === 'RUNNING');
+  });
+}
+
+async function addressOf(api: Api, app: string, settings: PlatformSettings): Promise<string> {
+  const route = await api.first(`/v3/apps/${app}/routes`);
+  const port = settings.httpsPort === 443 ? '' : `:${settings.httpsPort}`;
+  return typeof route?.['url'] === 'string' ? `https://${route['url']}${port}` : 'it has no route';
+}
+
+async function until(limitMs: number, late: string, done: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + limitMs;
+  while (!(await done())) {
+    if (Date.now() > deadline) throw new CupolaError('push_timeout', late);
+    await pause(300);
+  }
+}
