@@ -9,7 +9,7 @@ import { CupolaError } from '../../kit/errors.ts';
 import { type Credentials, readCredentials } from '../../platform/secrets.ts';
 import type { PlatformSettings } from '../../platform/settings.ts';
 import { type Command, DATA_OPTION, installation, parse, say, UsageError } from '../options.ts';
-import { Api } from '../push/api.ts';
+import { Api, type Resource } from '../push/api.ts';
 import { zipDirectory } from '../push/archive.ts';
 import { manifestFor } from '../push/manifest.ts';
 
@@ -65,10 +65,11 @@ export async function pushDirectory(
 
 async function ensureSpace(api: Api): Promise<string> {
   const organization =
-    (await api.first(`/v3/organizations?names=${PLACE}`)) ?? (await api.post('/v3/organizations', { name: PLACE }));
+    (await api.first(`/v3/organizations?names=${PLACE}`)) ??
+    (await api.post<Resource>('/v3/organizations', { name: PLACE }));
   const space =
     (await api.first(`/v3/spaces?names=${PLACE}&organization_guids=${organization.guid}`)) ??
-    (await api.post('/v3/spaces', {
+    (await api.post<Resource>('/v3/spaces', {
       name: PLACE,
       relationships: { organization: { data: { guid: organization.guid } } },
     }));
