@@ -54,7 +54,7 @@ const STEPS: Step[] = [
  * Checks the project and runs all its tests, step after step, whatever a step before found. `args` choose suites by
  * name ("unit", "integration", "end-to-end"); without any all run. Gives the exit code: 0 when every step passed.
  */
-export async function runTests(args: string[]): Promise<number> {
+export async function runTests(args: readonly string[]): Promise<number> {
   const unknown = args.filter((word) => !SUITES.some(({ name }) => name === `${word} tests`));
   if (unknown.length > 0) {
     console.error(`cupola test: unknown suite ${unknown.join(', ')}; there are unit, integration, end-to-end`);

@@ -1,0 +1,303 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { get } from 'node:http';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { run } from '../../src/kit/process.ts';
+import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
+import { eventually, ROOT, TestPlatform } from '../support/platform.ts';
+import { allProcesses, familyOf, type Seen } from '../support/processes.ts';
+
+const CF = officialCf() ?? '';
+const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : false;
+/** The app itself, not the shell or npm that started it. */
+const NODE_APP = /^\S*node\s.*server\.js/;
+const RESOLV_CONF = '/etc/resolv.conf';
+
+describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
+  const platform = new TestPlatform({ httpsPort: 8443, domain: 'e2e.cupola.localhost' });
+  const cf = (...args: string[]) => platform.cf(CF, args);
+  const resolverBefore = readFileSync(RESOLV_CONF, 'utf8');
+  /** Planted as an app's environment variable; must be seen nowhere but in the app. */
+  const planted = `planted-${randomBytes(16).toString('hex')}`;
+  let destroyed = false;
+
+  before(async () => {
+    await platform.up();
+  });
+  after(async () => {
+    if (!destroyed) await platform.destroy().catch((cause: unknown) => console.error(cause));
+    platform.removeFiles();
+  });
+
+  test('the platform is ready, and `status` names its parts', async () => {
+    const status = await platform.status();
+    assert.equal(status.ready, true);
+    assert.deepEqual(
+      status.components.filter(({ state }) => state !== 'running').map(({ name }) => name),
+      [],
+    );
+    assert.ok(status.components.some(({ name }) => name === 'control'));
+    assert.ok(status.cells.length === 1 && status.cells[0]!.lastSeen !== null, 'the cell was seen');
+    assert.equal(platform.credentials.domain, platform.domain);
+  });
+
+  test('APM-02, UAA-08: cf signs in at the API by name, with the certificate verified', async () => {
+    assert.match(await cf('api', platform.credentials.api), /OK/);
+    await platform.cf(CF, ['auth', platform.credentials.username], { password: platform.credentials.password });
+    await cf('create-org', 'acme');
+    await cf('create-space', 'dev', '-o', 'acme');
+    assert.match(await cf('target', '-o', 'acme', '-s', 'dev'), /space:\s+dev/);
+    const wrong = await platform.tryCf(CF, ['auth', platform.credentials.username], { password: 'not the password' });
+    assert.notEqual(wrong.exitCode, 0);
+    await platform.cf(CF, ['auth', platform.credentials.username], { password: platform.credentials.password });
+    await cf('target', '-o', 'acme', '-s', 'dev');
+  });
+
+  test('ARCH-06: API and UAA are not served over plain HTTP', async () => {
+    const { httpPort } = platform.layout.settings;
+    for (const name of ['api', 'uaa']) {
+      const plain = await plainHttp(`${name}.${platform.domain}`, platform.httpsPort);
+      assert.ok(plain === null || plain.status >= 300, `${name} on the HTTPS port: ${plain?.status}`);
+      assert.doesNotMatch(plain?.body ?? '', /cloud_controller|"links"/);
+      if (httpPort === null) continue;
+      const other = await plainHttp(`${name}.${platform.domain}`, httpPort);
+      assert.ok(other === null || other.status >= 300, `${name} on the HTTP port: ${other?.status}`);
+    }
+    assert.equal((await platform.ask('api', '/v3')).status, 200);
+  });
+
+  const pushed = [
+    { name: 'hello-node', expected: /"hello":"hello-node"/, kind: 'a Node.js app with dependencies' },
+    { name: 'static-site', expected: /<h1>Hello from Cupola<\/h1>/, kind: 'a static site' },
+    { name: 'hello-binary', expected: /Hello from a binary, instance 0/, kind: 'a binary' },
+  ];
+  for (const { name, expected, kind } of pushed) {
+    test(`BPK-01, RTR-03: ${kind} is pushed and answers over HTTPS with the certificate verified`, async () => {
+      const directory = join(ROOT, 'examples', name);
+      const said = await cf('push', '-f', join(directory, 'manifest.yml'), '-p', directory);
+      assert.match(said, /#0\s+running/);
+      const answer = await eventually(`${name} answers`, async () => {
+        const got = await platform.ask(name);
+        return got.status === 200 && got;
+      });
+      assert.match(answer.body, expected);
+    });
+  }
+
+  test('CTR-01: each app runs in namespaces and under a user range of its own', () => {
+    const node = appProcesses(/server\.js/);
+    const binary = appProcesses(/\.\/web/);
+    assert.ok(node.length > 0 && binary.length > 0, 'the apps are seen from the machine');
+    for (const { uid } of [...node, ...binary]) assert.ok(uid >= platform.layout.settings.uidRangeBase, `uid ${uid}`);
+    assert.notEqual(node[0]!.uid, binary[0]!.uid);
+    for (const kind of ['user', 'mnt', 'net', 'pid', 'ipc']) {
+      const [own, one, other] = ['self', node[0]!.pid, binary[0]!.pid].map((pid) => namespaceOf(pid, kind));
+      assert.equal(new Set([own, one, other]).size, 3, `${kind} namespaces`);
+    }
+  });
+
+  test('DGO-03: an app scaled to three has three running instances, and each gets requests', async () => {
+    await cf('scale', 'hello-node', '-i', '3');
+    await eventually('three instances', async () => /instances:\s+3\/3/.test(await cf('app', 'hello-node')));
+    assert.equal((await cf('app', 'hello-node')).match(/^#\d\s+running/gm)?.length, 3);
+    const seen = new Set<number>();
+    await eventually('all three answer', async () => {
+      seen.add((JSON.parse((await platform.ask('hello-node')).body) as { instance: number }).instance);
+      return seen.size === 3;
+    });
+  });
+
+  test('LOG-01: recent logs hold lines of the app, its staging, the router and the API', async () => {
+    for (const source of ['APP/PROC/WEB/\\d', 'STG/\\d', 'RTR/\\d', 'API/\\d']) {
+      await eventually(`a line of ${source}`, async () =>
+        new RegExp(`\\[${source}\\]\\s+(OUT|ERR) .`).test(await cf('logs', 'hello-node', '--recent')),
+      );
+    }
+    assert.match(await cf('logs', 'hello-node', '--recent'), /\[APP\/PROC\/WEB\/\d\]\s+OUT hello-node listens on port/);
+  });
+
+  test('AUD-01: the events of the app tell who made and scaled it', async () => {
+    const events = await cf('events', 'hello-node');
+    for (const type of ['audit.app.create', 'audit.app.process.scale']) {
+      assert.match(events, new RegExp(`${type.replaceAll('.', '\\.')}\\s+${platform.credentials.username}`));
+    }
+  });
+
+  test('DGO-03: an app process that is killed is replaced without anyone asking', async () => {
+    const before = appProcesses(NODE_APP);
+    assert.equal(before.length, 3);
+    process.kill(before[0]!.pid, 'SIGKILL');
+    const known = new Set(before.map(({ pid }) => pid));
+    await eventually('a new process', async () => appProcesses(NODE_APP).some(({ pid }) => !known.has(pid)));
+    await eventually('three instances again', async () => /instances:\s+3\/3/.test(await cf('app', 'hello-node')));
+    await eventually('the crash in the events', async () =>
+      /audit\.app\.process\.crash/.test(await cf('events', 'hello-node')),
+    );
+  });
+
+  test('RTR-03: control is killed: no request to an app fails, and control comes back', async () => {
+    const first = await pidOf('control');
+    let stop = false;
+    const failures: string[] = [];
+    let asked = 0;
+    const client = async () => {
+      while (!stop) {
+        asked++;
+        const failure = await platform.ask('hello-node').then(
+          ({ status }) => (status === 200 ? null : `status ${status}`),
+          (cause: unknown) => String(cause),
+        );
+        if (failure) failures.push(failure);
+      }
+    };
+    const clients = [client(), client()];
+    try {
+      process.kill(first, 'SIGKILL');
+      await eventually('control is back', async () => {
+        const status = await platform.status();
+        const control = status.components.find(({ name }) => name === 'control');
+        return status.ready && control?.state === 'running' && control.pid !== first;
+      });
+      await new Promise((wake) => setTimeout(wake, 3000));
+    } finally {
+      stop = true;
+      await Promise.all(clients);
+    }
+    assert.deepEqual(failures, []);
+    assert.ok(asked > 50, `${asked} requests were made`);
+    assert.match(await cf('app', 'hello-node'), /instances:\s+3\/3/);
+  });
+
+  test('a second `up` changes nothing', async () => {
+    const before = await pids();
+    await platform.up();
+    assert.deepEqual(await pids(), before);
+    assert.equal((await platform.ask('hello-node')).status, 200);
+  });
+
+  test('every part runs under its own account; only the supervisor and the cell are root', async () => {
+    const { components } = await platform.status();
+    const processes = new Map(allProcesses().map((seen) => [seen.pid, seen]));
+    const owners = new Map<number, string>();
+    for (const { name, pid, account } of components) {
+      const seen = processes.get(pid ?? -1);
+      assert.ok(seen, `${name} runs`);
+      if (/^(supervisor|cell(-?\d+)?)$/.test(name)) {
+        assert.equal(seen.uid, 0, name);
+        continue;
+      }
+      assert.notEqual(seen.uid, 0, `${name} is not root`);
+      assert.equal(seen.uid, Number(await run('id', ['-u', account])), `${name} is ${account}`);
+      const kind = name.replace(/[-:]?\d+$/, '');
+      assert.equal(owners.get(seen.uid) ?? kind, kind, `${name} shares no account`);
+      owners.set(seen.uid, kind);
+    }
+    assert.ok(owners.size >= 4, [...owners.values()].join(' '));
+  });
+
+  test('a secret of an app and the administrator’s password are in no log, argument or environment', async () => {
+    await cf('set-env', 'hello-node', 'E2E_SECRET', planted);
+    await cf('restart', 'hello-node');
+    const inApp = appProcesses(/server\.js/).filter(({ environment }) => environment.includes(planted));
+    assert.ok(inApp.length > 0, 'the app has it, so that looking for it means something');
+    const secrets = [planted, platform.credentials.password];
+    const found: string[] = [];
+    for (const file of filesBelow(platform.layout.logs)) {
+      const text = readFileSync(file, 'latin1');
+      if (secrets.some((secret) => text.includes(secret))) found.push(file);
+    }
+    assert.ok(filesBelow(platform.layout.logs).length > 0, 'there are logs');
+    const all = allProcesses();
+    const roots = Object.values(await pids()).filter((pid) => pid !== null);
+    const family = new Set(familyOf(roots, all).map(({ pid }) => pid));
+    for (const { pid, uid, arguments: words, environment } of all) {
+      if (secrets.some((secret) => words.includes(secret))) found.push(`arguments of ${pid}: ${words.split(' ')[0]}`);
+      const isPlatform = uid < platform.layout.settings.uidRangeBase && family.has(pid);
+      if (isPlatform && secrets.some((secret) => environment.includes(secret))) found.push(`environment of ${pid}`);
+    }
+    assert.deepEqual(found, []);
+    assert.doesNotMatch(await cf('events', 'hello-node'), new RegExp(planted));
+  });
+
+  test('an app is deleted with its routes', async () => {
+    await cf('delete', 'hello-node', '-f', '-r');
+    assert.doesNotMatch(await cf('routes'), /hello-node/);
+    await eventually('its processes are gone', async () => appProcesses(/server\.js/).length === 0);
+    await eventually('its host is unknown', async () => (await platform.ask('hello-node')).status === 404);
+    assert.equal((await platform.ask('static-site')).status, 200);
+  });
+
+  test('`destroy` leaves nothing: no process, mount, link, table, cgroup, and the resolver as it was', async () => {
+    const { id } = platform.layout.settings;
+    const running = Object.values(await pids());
+    await platform.destroy();
+    destroyed = true;
+    const left = allProcesses().filter(
+      ({ pid, arguments: words }) => running.includes(pid) || words.includes(platform.data),
+    );
+    assert.deepEqual(
+      left.map(({ arguments: words }) => words),
+      [],
+    );
+    const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+    assert.deepEqual(
+      mounts.filter((line) => line.includes(`cupola-${id}`) || line.includes(`${platform.data}/`)),
+      [],
+    );
+    const links = JSON.parse(await run('ip', ['-json', 'link'])) as { ifname: string }[];
+    assert.deepEqual(
+      links.map(({ ifname }) => ifname).filter((name) => name.startsWith(id) || name.includes(`cupola-${id}`)),
+      [],
+    );
+    const tables = (await run('nft', ['list', 'tables'])).split('\n');
+    assert.deepEqual(
+      tables.filter((line) => new RegExp(`cupola[-_]${id}`).test(line)),
+      [],
+    );
+    assert.equal(await run('find', ['/sys/fs/cgroup', '-type', 'd', '-name', `cupola-${id}*`]), '');
+    assert.equal(existsSync(`/run/cupola-${id}`), false);
+    assert.equal(readFileSync(RESOLV_CONF, 'utf8'), resolverBefore);
+  });
+
+  /** The processes of apps, as the machine sees them: those in the installation's range of user numbers. */
+  function appProcesses(words: RegExp): Seen[] {
+    const { uidRangeBase } = platform.layout.settings;
+    const end = uidRangeBase + 8 * 256 * 65_536;
+    return allProcesses().filter((seen) => seen.uid >= uidRangeBase && seen.uid < end && words.test(seen.arguments));
+  }
+
+  async function pids(): Promise<Record<string, number | null>> {
+    return Object.fromEntries((await platform.status()).components.map(({ name, pid }) => [name, pid]));
+  }
+
+  async function pidOf(component: string): Promise<number> {
+    const pid = (await pids())[component];
+    assert.ok(pid, `${component} runs`);
+    return pid;
+  }
+});
+
+function namespaceOf(pid: number | string, kind: string): string {
+  return readlinkSync(`/proc/${pid}/ns/${kind}`);
+}
+
+function filesBelow(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** What a plain HTTP request gets; null where the connection is refused or closed without an answer. */
+function plainHttp(host: string, port: number): Promise<{ status: number; body: string } | null> {
+  const { promise, resolve } = Promise.withResolvers<{ status: number; body: string } | null>();
+  const request = get({ host, port, path: '/v3', agent: false, timeout: 10_000 }, (response) => {
+    const chunks: Buffer[] = [];
+    response.on('data', (chunk: Buffer) => chunks.push(chunk));
+    response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
+  });
+  request.on('timeout', () => request.destroy());
+  request.on('error', () => resolve(null));
+  return promise;
+}
