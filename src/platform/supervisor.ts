@@ -1,11 +1,13 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { request } from 'node:https';
+import { teardownGarden } from '../cell/garden/teardown.ts';
 import { Bbs } from '../contracts/gen/diego_pb.js';
 import { messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { isAlive, type ProcessIdentity, terminate } from '../kit/process.ts';
 import { client, remoteTransport } from '../kit/rpc.ts';
+import { gardenSettingsOf } from './cell-settings.ts';
 import { ComponentCertificates } from './certificates.ts';
 import { Keeper } from './component.ts';
 import { components } from './components.ts';
@@ -55,13 +57,16 @@ export class Supervisor {
     return supervisor;
   }
 
-  /** Ends everything in order: cells first, so that their containers are not taken for crashed. */
+  /** Ends everything in order: cells first, so that their containers are not taken for crashed, and those last of all. */
   async down(): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#timer);
     for (const keeper of this.#keepers.toReversed()) {
       const { identity } = keeper;
       if (identity) await terminate(identity, STOP_MS, keeper.component.stopSignal);
+    }
+    for (let index = 0; index < this.#layout.settings.cells; index++) {
+      await teardownGarden(gardenSettingsOf(this.#layout, index, this.#log));
     }
     writeProcesses(this.#layout, {});
   }
