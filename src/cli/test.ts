@@ -211,3 +211,6 @@ function execute(command: string, args: string[], context: Context, minutes: num
   });
   return promise;
 }
+
+// `cupola test` runs this file as a program.
+if (import.meta.main) process.exitCode = await runTests(process.argv.slice(2));

@@ -80,7 +80,7 @@ export class TestPlatform {
     const env = {
       ...inherited,
       CUPOLA_STACK_CACHE: '/var/cache/cupola-test-stacks',
-      CUPOLA_BUILDPACK_CACHE: '/var/cache/cupola-test-buildpacks',
+      CUPOLA_BUILDPACK_CACHE: '/var/cache/cupola-test-buildpacks/fetched',
     };
     const parameters = [command, '--data', this.data, ...args];
     const { exitCode, stdout, stderr } = await runProgram(join(ROOT, 'cupola'), parameters, { env, timeoutMs });
