@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError } from '../../kit/errors.ts';
 import { identify, isAlive, type ProcessIdentity } from '../../kit/process.ts';
@@ -20,13 +19,14 @@ export const down: Command = {
 
 /** Stops everything and waits until the supervisor is gone. False where none ran. Throws `down_timeout`. */
 export async function stopPlatform(layout: Layout): Promise<boolean> {
-  const answer = await statusOrNull(layout);
-  if (!answer) return false;
-  const supervisor = supervisorOf(layout, answer);
-  await askSupervisor<unknown>(layout, 'POST', '/down').catch((error: unknown) => {
+  if (!(await statusOrNull(layout))) return false;
+  let supervisor: ProcessIdentity | null = null;
+  try {
+    supervisor = identify((await askSupervisor<{ pid: number }>(layout, 'POST', '/down')).pid);
+  } catch (error) {
     // It may be gone before its answer is read.
     if (!(error instanceof CupolaError) || error.code !== 'not_running') throw error;
-  });
+  }
   const deadline = Date.now() + LIMIT_MS;
   while (supervisor ? isAlive(supervisor) : (await statusOrNull(layout)) !== null) {
     if (Date.now() > deadline) throw new CupolaError('down_timeout', 'the supervisor did not end in two minutes');
@@ -43,12 +43,4 @@ export async function statusOrNull(layout: Layout): Promise<PlatformStatus | nul
     if (error instanceof CupolaError && error.code === 'not_running') return null;
     throw error;
   }
-}
-
-function supervisorOf(layout: Layout, answer: PlatformStatus): ProcessIdentity | null {
-  const pid = answer.components.find((component) => component.name === 'supervisor')?.pid;
-  if (pid != null) return identify(pid);
-  if (!existsSync(layout.processesFile)) return null;
-  const recorded = JSON.parse(readFileSync(layout.processesFile, 'utf8')) as Record<string, ProcessIdentity>;
-  return recorded['supervisor'] ?? null;
 }
