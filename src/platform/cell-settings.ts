@@ -5,7 +5,7 @@ import type { RouterSettings } from '../router/index.ts';
 import { type Layout, systemHosts } from './settings.ts';
 
 /** Containers of one cell: 253 addresses, and as many ranges of user ids. */
-const CONTAINERS = 250;
+export const CONTAINERS_PER_CELL = 250;
 const RANGES_A_CELL = 256;
 
 export function cellName(index: number): string {
@@ -21,7 +21,7 @@ export function gardenSettingsOf(layout: Layout, index: number, log: Logger): Ga
     prefix: `${settings.id}${String.fromCharCode(97 + index)}`,
     network: { range: `${settings.overlay}.${index}.0/24`, gateway: settings.gateway, mtu: 1450 },
     uidRangeBase: settings.uidRangeBase + index * RANGES_A_CELL * 65_536,
-    maxContainers: CONTAINERS,
+    maxContainers: CONTAINERS_PER_CELL,
     log,
   };
 }

@@ -1,4 +1,5 @@
-import { availableParallelism, totalmem } from 'node:os';
+import { statfsSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { createCell } from '../cell/cell.ts';
 import { createGarden } from '../cell/garden/create-garden.ts';
 import { createCellProxy } from '../cell/proxy/index.ts';
@@ -8,11 +9,15 @@ import { Ingress } from '../contracts/gen/loggregator_pb.js';
 import { Logger } from '../kit/log.ts';
 import { client, remoteTransport, serveRpc } from '../kit/rpc.ts';
 import { type CellBootstrap, onTermination, readBootstrap } from './bootstrap.ts';
-import { cellName, cellProxySettingsOf, gardenSettingsOf } from './cell-settings.ts';
-import { layoutOf } from './settings.ts';
+import { CONTAINERS_PER_CELL, cellName, cellProxySettingsOf, gardenSettingsOf } from './cell-settings.ts';
+import { layoutOf, type PlatformSettings } from './settings.ts';
 
-/** Each core is worth this many MB of disk for apps; memory is what the machine has, shared by its cells. */
-const DISK_MB = 64 * 1024;
+/** Memory and disk for apps: the machine's, less a tenth for itself, shared by its cells. */
+function capacityOf(settings: PlatformSettings): { memoryMb: number; diskMb: number; containers: number } {
+  const disk = statfsSync(settings.dataDirectory);
+  const share = (bytes: number): number => Math.floor((bytes / 1_048_576 / settings.cells) * 0.9);
+  return { memoryMb: share(totalmem()), diskMb: share(disk.bavail * disk.bsize), containers: CONTAINERS_PER_CELL };
+}
 
 /** The cell process: rep, garden, network and instance identities of one cell, as root and without a public listener. */
 async function main(): Promise<void> {
@@ -34,11 +39,7 @@ async function main(): Promise<void> {
     address: '127.0.0.1',
     repUrl: `https://127.0.0.1:${repPort}`,
     stacks: ['debian12'],
-    capacity: {
-      memoryMb: Math.floor((totalmem() / 1_048_576 / settings.cells) * 0.9),
-      diskMb: Math.floor((DISK_MB * availableParallelism()) / settings.cells),
-      containers: 250,
-    },
+    capacity: capacityOf(settings),
     placementTags: [],
     garden,
     proxy,

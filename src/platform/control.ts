@@ -11,7 +11,7 @@ import { deriveKey, Sealer } from '../kit/crypto.ts';
 import { openDatabase } from '../kit/database.ts';
 import { type RequestHandler, serveHosts } from '../kit/http.ts';
 import { Logger } from '../kit/log.ts';
-import { client, inMemoryTransport, type Routes, remoteTransport, serveRpc } from '../kit/rpc.ts';
+import { client, inMemoryTransport, lateTransport, type Routes, remoteTransport, serveRpc } from '../kit/rpc.ts';
 import { createLoggregator } from '../loggregator/index.ts';
 import { createRouter } from '../router/index.ts';
 import type { UaaSchema } from '../uaa/schema.ts';
@@ -71,21 +71,13 @@ async function main(): Promise<void> {
     log: log.child('blobstore'),
   });
 
-  // Rooms call each other over typed contracts; the routes are known only once all rooms stand.
+  // Rooms call each other over typed contracts; who serves them stands later than who calls.
   const routes: { internal?: Routes; diego?: Routes; loggregator?: Routes } = {};
-  const late = (name: keyof typeof routes) => inMemoryTransport((router) => routes[name]?.(router));
-  const lazily = <T extends object>(make: () => T): T => {
-    let made: T | undefined;
-    return new Proxy({} as T, {
-      get: (_target, property) => {
-        made ??= make();
-        return Reflect.get(made, property);
-      },
-    });
-  };
-  const bbs = lazily(() => client(Bbs, late('diego')));
-  const ingress = lazily(() => client(Ingress, late('loggregator')));
-  const internal = lazily(() => client(CloudControllerInternal, late('internal')));
+  const late = (name: keyof typeof routes) =>
+    lateTransport(() => inMemoryTransport((router) => routes[name]?.(router)));
+  const bbs = client(Bbs, late('diego'));
+  const ingress = client(Ingress, late('loggregator'));
+  const internal = client(CloudControllerInternal, late('internal'));
 
   const tokens = new AccessTokenVerifier({
     issuer: `${url('uaa')}/oauth/token`,
