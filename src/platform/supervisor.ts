@@ -7,7 +7,7 @@ import { messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { isAlive, type ProcessIdentity, terminate } from '../kit/process.ts';
 import { client, remoteTransport } from '../kit/rpc.ts';
-import { gardenSettingsOf } from './cell-settings.ts';
+import { cellName, gardenSettingsOf } from './cell-settings.ts';
 import { ComponentCertificates } from './certificates.ts';
 import { Keeper } from './component.ts';
 import { components } from './components.ts';
@@ -81,7 +81,7 @@ export class Supervisor {
     }));
     const [answers, seen] = await Promise.all([this.#apiAnswers(), this.#cellsSeen()]);
     const cells = Array.from({ length: this.#layout.settings.cells }, (_, index) => {
-      const id = `cell-${index}`;
+      const id = cellName(index);
       return { id, lastSeen: seen.get(id) ?? null };
     });
     return {
