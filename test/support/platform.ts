@@ -50,18 +50,22 @@ export async function runProgram(
 
 /** One installation of the platform, put up by the command line as an operator does it. */
 export class TestPlatform {
-  readonly data = mkdtempSync('/tmp/cupola-e2e-');
+  readonly data: string;
   /** Where the test keeps what is its own: the CA, the cf CLI's home. */
   readonly home = mkdtempSync('/tmp/cupola-e2e-home-');
   readonly caFile = join(this.home, 'ca.pem');
   readonly httpsPort: number;
   readonly domain: string;
+  /** More for the first `up`. */
+  readonly #options: readonly string[];
   #credentials: Credentials | null = null;
   #layout: Layout | null = null;
 
-  constructor(options: { httpsPort: number; domain: string }) {
+  constructor(options: { httpsPort: number; domain: string; data?: string; options?: readonly string[] }) {
     this.httpsPort = options.httpsPort;
     this.domain = options.domain;
+    this.data = options.data ?? mkdtempSync('/tmp/cupola-e2e-');
+    this.#options = options.options ?? [];
   }
 
   get credentials(): Credentials {
@@ -90,7 +94,7 @@ export class TestPlatform {
 
   /** `cupola up`; the first one also reads the credentials. */
   async up(): Promise<void> {
-    const options = ['--https-port', String(this.httpsPort), '--domain', this.domain, '--json'];
+    const options = ['--https-port', String(this.httpsPort), '--domain', this.domain, ...this.#options, '--json'];
     await this.cupola('up', options, 15 * 60_000);
     this.#credentials = JSON.parse(await this.cupola('credentials', ['--json'])) as Credentials;
     writeFileSync(this.caFile, this.#credentials.ca_cert);
