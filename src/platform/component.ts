@@ -70,8 +70,9 @@ function dropTo(account: Account, bindLowPorts: boolean): string[] {
   ];
 }
 
-const QUIET_MS = 60_000;
-const SLOWEST_RESTART_MS = 10_000;
+/** One that ran for this long had started well: its death is an accident, and it is started again at once. */
+const QUIET_MS = 5_000;
+const SLOWEST_RESTART_MS = 5_000;
 
 /** Keeps one component running: adopts it, starts it when it is gone, slower each time it dies soon (the part monit plays; HLT-03). */
 export class Keeper {

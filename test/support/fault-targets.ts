@@ -38,11 +38,7 @@ export async function processesOf(platform: TestPlatform, target: Target, app: R
       .slice(0, 1)
       .map(({ seen }) => seen.pid);
   if (target === 'conmon') {
-    const guid = instances(platform, app)[0]?.guid;
-    const found = allProcesses().filter(
-      (seen) => /^\S*conmon\s/.test(seen.arguments) && seen.arguments.includes(`${guid}`),
-    );
-    return found.slice(0, 1).map(({ pid }) => pid);
+    return conmonOf(instances(platform, app)[0]?.seen);
   }
   if (target === 'supervisor') {
     const program = /^\S*node \S*supervisor-main\.ts/;
@@ -53,6 +49,13 @@ export async function processesOf(platform: TestPlatform, target: Target, app: R
   const processes = JSON.parse(readFileSync(platform.layout.processesFile, 'utf8')) as Record<string, { pid: number }>;
   const pid = processes[target]?.pid;
   return pid === undefined ? [] : [pid];
+}
+
+/** conmon started the app's first process and is its parent, or that of the shell before it. */
+function conmonOf(seen: Seen | undefined): number[] {
+  const all = new Map(allProcesses().map((one) => [one.pid, one]));
+  for (let one = seen; one; one = all.get(one.parent)) if (/^\S*conmon\s/.test(one.arguments)) return [one.pid];
+  return [];
 }
 
 function variable(seen: Seen, name: string): string {

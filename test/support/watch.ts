@@ -129,7 +129,7 @@ export class Watch {
       this.#ticks.set(tick[1]!, numbers.add(Number(tick[2])));
     }
     // Lines of different instances arrive out of order, and late after a fault: look back a little.
-    const margin = 2_000_000_000n;
+    const margin = 10_000_000_000n;
     return latest - margin > since ? latest - margin : since;
   }
 
