@@ -16,7 +16,7 @@ const RECOVERY_MS = 10_000;
 const GIGABYTE = 1024 ** 3;
 
 describe('a platform whose machine fails while it is used', { skip: SKIP }, () => {
-  const disk = new SmallDisk(6 * GIGABYTE);
+  const disk = new SmallDisk(32 * GIGABYTE);
   const platform = new UsedPlatform({
     httpsPort: 8445,
     domain: 'machine.cupola.localhost',
@@ -56,7 +56,7 @@ describe('a platform whose machine fails while it is used', { skip: SKIP }, () =
   test('SECURITY 38: the data disk is full: apps are served, writes fail and say so, and go on once there is room', async (context) => {
     const before = instanceGuids();
     const seen = await platform.whileUsed(async () => {
-      disk.fill();
+      await disk.fill();
       try {
         await pause(8000);
         const refused = await platform.tryCf(officialCf()!, ['create-org', 'no-room'], { timeoutMs: 60_000 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../../src/kit/process.ts';
 
@@ -21,22 +21,26 @@ export class SmallDisk {
     await run('mount', ['-o', 'loop', image, this.mountPoint]);
   }
 
-  /** Not a byte is left. */
-  fill(): void {
+  /** Reserves what is free, without writing it, and then takes the last blocks one by one. */
+  async fill(): Promise<void> {
     const filler = join(this.mountPoint, 'filler');
-    for (let chunk = 64 * 1024 ** 2; chunk >= 4096; chunk = Math.floor(chunk / 4)) {
-      try {
-        for (;;) writeFileSync(filler, Buffer.alloc(chunk), { flag: 'a' });
-      } catch {
-        // no room for a piece of this size
-      }
+    for (let share = 1; share > 0.001; share /= 2) {
+      const { bavail, bsize } = statfsSync(this.mountPoint);
+      const bytes = Math.floor(bavail * share) * bsize;
+      if (bytes > 0) await run('fallocate', ['-l', String(bytes), `${filler}.${share}`]).catch(() => '');
+    }
+    try {
+      for (;;) writeFileSync(`${filler}.last`, Buffer.alloc(4096), { flag: 'a' });
+    } catch {
+      // no room for another block
     }
     const { bavail } = statfsSync(this.mountPoint);
     assert.ok(bavail < 16, `${bavail} blocks are left`);
   }
 
   free(): void {
-    rmSync(join(this.mountPoint, 'filler'));
+    for (const name of readdirSync(this.mountPoint))
+      if (name.startsWith('filler.')) rmSync(join(this.mountPoint, name));
   }
 
   async remove(): Promise<void> {
