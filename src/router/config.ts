@@ -6,6 +6,7 @@ import {
   instancesMapOf,
   NO_ENDPOINTS,
   type RouterSettings,
+  routerListeners,
   routesMapOf,
 } from './settings.ts';
 
@@ -34,11 +35,15 @@ export function serverKeywords(settings: RouterSettings, server: RouteServer): s
 
 /**
  * HAProxy's configuration as router: HTTP mode, routes by map, a pool of backends whose servers come and go at run time.
- * `table` is what it starts with (see `readPersistedRoutes`). It needs no root: an unprivileged account with
- * CAP_NET_BIND_SERVICE where a port is below 1024.
+ * `table` is what it starts with (see `readPersistedRoutes`), `inherited` the descriptors of its listeners. It needs no root
+ * and, with inherited listeners, no capability; without them CAP_NET_BIND_SERVICE where a port is below 1024.
  */
-export function renderRouterConfig(settings: RouterSettings, table: RouteTable = EMPTY_ROUTE_TABLE): string {
-  return [globalSection(settings), frontends(settings), control(settings), pool(settings, table)].join('\n');
+export function renderRouterConfig(
+  settings: RouterSettings,
+  table: RouteTable = EMPTY_ROUTE_TABLE,
+  inherited?: readonly number[],
+): string {
+  return [globalSection(settings), frontends(settings, inherited), control(settings), pool(settings, table)].join('\n');
 }
 
 /** The two maps HAProxy starts with, as text. */
@@ -106,9 +111,14 @@ defaults base
 `;
 }
 
-function frontends(settings: RouterSettings): string {
-  const https = `${settings.bindAddress}:${settings.httpsPort} ssl crt ${settings.certificates.front} alpn h2,http/1.1`;
-  const http = settings.httpPort === undefined ? '' : `  bind ${settings.bindAddress}:${settings.httpPort}\n`;
+function frontends(settings: RouterSettings, inherited?: readonly number[]): string {
+  const binds = routerListeners(settings)
+    .map((listener, index) => {
+      const descriptor = inherited?.[index];
+      const where = descriptor === undefined ? haproxyAddress(listener) : `fd@${descriptor}`;
+      return `  bind ${where}${listener.tls ? ` ssl crt ${settings.certificates.front} alpn h2,http/1.1` : ''}\n`;
+    })
+    .join('');
   const authority = settings.httpsPort === 443 ? '' : `:${settings.httpsPort}`;
   const wildcards = Array.from({ length: WILDCARD_LEVELS }, (_, level) =>
     [
@@ -117,8 +127,7 @@ function frontends(settings: RouterSettings): string {
     ].join('\n'),
   ).join('\n');
   return `frontend public from base
-  bind ${https}
-${http}  unique-id-format %[uuid()]
+${binds}  unique-id-format %[uuid()]
   log global
   log-format '${LOG_FORMAT}'
 
