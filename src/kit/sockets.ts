@@ -1,4 +1,4 @@
-import { closeSync } from 'node:fs';
+import { closeSync, rmSync } from 'node:fs';
 import { isIP } from 'node:net';
 import koffi from 'koffi';
 import { CupolaError } from './errors.ts';
@@ -17,6 +17,7 @@ const pidfdGetfd = libc.func('long syscall(long number, int pidfd, int descripto
 
 const SYS_PIDFD_OPEN = 434;
 const SYS_PIDFD_GETFD = 438;
+const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_STREAM_CLOEXEC = 0o2000001;
@@ -59,6 +60,25 @@ export function listenTcp({ address, port }: SocketAddress): number {
     const name = version === 6 ? inet6(address, port) : inet(address, port);
     check(bindCall(descriptor, name, name.length), `bind ${address} port ${port}`);
     check(listenCall(descriptor, BACKLOG), `listen on ${address} port ${port}`);
+    return descriptor;
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+}
+
+/**
+ * A Unix stream socket that listens, in the place of one that a process left there. Who may connect is up to the caller, by
+ * the file's owner and mode. Closed on exec. Throws `system_call_failed` with `errno`.
+ */
+export function listenUnix(path: string): number {
+  const name = Buffer.concat([Buffer.from([AF_UNIX, 0]), Buffer.from(`${path}\0`)]); // struct sockaddr_un of unix(7)
+  if (name.length > 110) throw new CupolaError('bad_address', `${path} is too long for a socket`);
+  const descriptor = check(socketCall(AF_UNIX, SOCK_STREAM_CLOEXEC, 0), 'socket');
+  try {
+    rmSync(path, { force: true });
+    check(bindCall(descriptor, name, name.length), `bind ${path}`);
+    check(listenCall(descriptor, BACKLOG), `listen on ${path}`);
     return descriptor;
   } catch (error) {
     closeSync(descriptor);

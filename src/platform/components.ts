@@ -18,7 +18,7 @@ import {
 } from './engines/postgresql.ts';
 import type { ensureAccounts } from './host/accounts.ts';
 import { ensureGatewayAddress, renderDnsConfig, upstreamNameservers } from './host/names.ts';
-import { FIRST_INHERITED, type Listeners } from './listeners.ts';
+import { FIRST_INHERITED, type Listeners, type Listening, type UnixSocket } from './listeners.ts';
 import type { Secrets } from './secrets.ts';
 import type { Layout } from './settings.ts';
 
@@ -52,13 +52,20 @@ export function components(parts: Parts): Component[] {
 /** The component that holds the listening sockets. */
 export const LISTENER_HOLDER = 'listeners';
 
-/** Every listening socket that outlives its engine. */
-export function listenerAddresses(layout: Layout, account: Account): SocketAddress[] {
+/** Every listening socket that outlives whoever accepts on it. */
+export function listeningSockets(layout: Layout, accounts: Parts['accounts']): Listening[] {
   const cells = Array.from({ length: layout.settings.cells }, (_, index) => index);
   return [
     ...routerListeners(routerSettingsOf(layout, maxConnections())),
-    ...cells.map((index) => cellProxyListener(cellProxySettingsOf(layout, index, account, maxConnections()))),
+    ...cells.map((index) => cellProxyListener(cellProxySettingsOf(layout, index, accounts.proxy, maxConnections()))),
+    accessLogSocket(layout, accounts),
   ];
+}
+
+/** HAProxy connects to it time and again: were nobody listening while control is away, that would cost it a whole core. */
+function accessLogSocket(layout: Layout, accounts: Parts['accounts']): UnixSocket {
+  const { logSocket } = routerSettingsOf(layout, maxConnections());
+  return { path: logSocket, uid: accounts.control.uid, gid: accounts.router.gid };
 }
 
 /** Keeps the sockets open, and does nothing else, while both an engine and the supervisor are gone. */
@@ -67,16 +74,23 @@ function listenerHolder({ layout, accounts, listeners, onExit }: Parts): Compone
     name: LISTENER_HOLDER,
     account: accounts.router,
     stopSignal: 'SIGTERM',
-    start: async () =>
-      launch({
+    start: async () => {
+      prepareAccessLogDirectory(layout, accounts);
+      return launch({
         command: 'sleep',
         args: ['infinity'],
         account: accounts.router,
         inherit: listeners.forHolder(),
         logFile: `${layout.logs}/listeners.log`,
         onExit,
-      }),
+      });
+    },
   };
+}
+
+function prepareAccessLogDirectory(layout: Layout, accounts: Parts['accounts']): void {
+  folder(`${layout.run}/router`, null, 0o711);
+  folder(`${layout.run}/router/log`, { ...accounts.control, gid: accounts.router.gid }, 0o2710);
 }
 
 function dns({ layout, accounts }: Parts): Component {
@@ -163,7 +177,6 @@ function router({ layout, accounts, certificates, secrets, listeners, onExit, lo
       folder(settings.runDirectory, { ...accounts.router, uid: 0 }, 0o750);
       folder(`${base}/certificates`, accounts.router, 0o700);
       folder(`${base}/sockets`, { ...accounts.router, gid: accounts.control.gid }, 0o2710);
-      folder(`${base}/log`, { ...accounts.control, gid: accounts.router.gid }, 0o2710);
       const front = await certificates.front(layout.settings.domain);
       const own = await certificates.component('router');
       ownedFile(settings.certificates.front, `${front.cert}${front.key}`, accounts.router);
@@ -212,7 +225,7 @@ function cellProxy({ layout, accounts, secrets, listeners, onExit }: Parts, inde
   };
 }
 
-function control({ layout, accounts, certificates, secrets }: Parts): Component {
+function control({ layout, accounts, certificates, secrets, listeners }: Parts): Component {
   return {
     name: 'control',
     account: accounts.control,
@@ -224,6 +237,7 @@ function control({ layout, accounts, certificates, secrets }: Parts): Component 
         settings: layout.settings,
         identity: await certificates.component('control'),
         maxConnections: maxConnections(),
+        accessLogDescriptor: FIRST_INHERITED,
         buildpacks: systemBuildpacks(layout),
         secrets: {
           databaseKey: secrets.databaseKey,
@@ -237,6 +251,7 @@ function control({ layout, accounts, certificates, secrets }: Parts): Component 
         args: [`${layout.program}/src/platform/control.ts`],
         account: accounts.control,
         input: JSON.stringify(bootstrap),
+        inherit: listeners.descriptors([accessLogSocket(layout, accounts)]),
         logFile: `${layout.logs}/control.log`,
         environment: { TMPDIR: `${state}/tmp` },
       });

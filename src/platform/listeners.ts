@@ -1,23 +1,32 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { isAlive, type ProcessIdentity } from '../kit/process.ts';
-import { descriptorOf, listenTcp, type SocketAddress } from '../kit/sockets.ts';
+import { descriptorOf, listenTcp, listenUnix, type SocketAddress } from '../kit/sockets.ts';
 
 /** The number the first inherited descriptor has in the process that was started with it. */
 export const FIRST_INHERITED = 3;
 
+/** A Unix socket for one account that serves it and one group that connects. Its directory must be there. */
+export interface UnixSocket {
+  path: string;
+  uid: number;
+  gid: number;
+}
+
+export type Listening = SocketAddress | UnixSocket;
+
 /**
  * The listening sockets of the engines, opened by the supervisor and held by it, by the engine and by a third process that
  * does nothing else. An engine that is killed leaves its socket open: connections wait in the kernel for the next one, and
- * none is refused. A supervisor that is killed finds the sockets again in the holder.
+ * none is refused. The same holds for control and the socket on which it takes the access log. A supervisor that is killed finds the sockets again in the holder.
  */
 export class Listeners {
-  readonly #addresses: readonly SocketAddress[];
+  readonly #addresses: readonly Listening[];
   readonly #listFile: string;
   readonly #descriptors = new Map<string, number>();
 
-  constructor(addresses: readonly SocketAddress[], listFile: string) {
+  constructor(addresses: readonly Listening[], listFile: string) {
     this.#addresses = addresses;
     this.#listFile = listFile;
   }
@@ -42,11 +51,11 @@ export class Listeners {
    * The sockets of these addresses, in their order; what is not open yet is opened.
    * Throws `system_call_failed`, such as EADDRINUSE.
    */
-  descriptors(addresses: readonly SocketAddress[]): number[] {
+  descriptors(addresses: readonly Listening[]): number[] {
     return addresses.map((address) => {
       const open = this.#descriptors.get(keyOf(address));
       if (open !== undefined) return open;
-      const descriptor = listenTcp(address);
+      const descriptor = 'path' in address ? listenAtPath(address) : listenTcp(address);
       this.#descriptors.set(keyOf(address), descriptor);
       return descriptor;
     });
@@ -70,6 +79,13 @@ export class Listeners {
   }
 }
 
-function keyOf({ address, port }: SocketAddress): string {
-  return `${address}|${port}`;
+function listenAtPath({ path, uid, gid }: UnixSocket): number {
+  const descriptor = listenUnix(path);
+  chownSync(path, uid, gid);
+  chmodSync(path, 0o660);
+  return descriptor;
+}
+
+function keyOf(listening: Listening): string {
+  return 'path' in listening ? listening.path : `${listening.address}|${listening.port}`;
 }

@@ -10,7 +10,7 @@ import { client, remoteTransport } from '../kit/rpc.ts';
 import { cellName, gardenSettingsOf } from './cell-settings.ts';
 import { ComponentCertificates } from './certificates.ts';
 import { Keeper } from './component.ts';
-import { components, LISTENER_HOLDER, listenerAddresses } from './components.ts';
+import { components, LISTENER_HOLDER, listeningSockets } from './components.ts';
 import { ensureAccounts } from './host/accounts.ts';
 import { Listeners } from './listeners.ts';
 import { bindMount } from './mounts.ts';
@@ -44,7 +44,7 @@ export class Supervisor {
     this.#log = log;
     this.#certificates = new ComponentCertificates(secrets);
     const adopted = readProcesses(layout);
-    const listeners = new Listeners(listenerAddresses(layout, accounts.proxy), layout.listenersFile);
+    const listeners = new Listeners(listeningSockets(layout, accounts), layout.listenersFile);
     const holder = adopted[LISTENER_HOLDER] ?? null;
     if (!listeners.adopt(holder, log) && holder) {
       signal(holder, 'SIGTERM'); // what it held is open here, or another set is wanted

@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs';
+import { chmod } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -20,7 +21,7 @@ import { LocalBus, SUBJECTS } from '../../src/kit/bus.ts';
 import { serveHosts } from '../../src/kit/http.ts';
 import { Logger } from '../../src/kit/log.ts';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
-import { listenTcp } from '../../src/kit/sockets.ts';
+import { descriptorOf, listenTcp, listenUnix } from '../../src/kit/sockets.ts';
 import { FIRST_INHERITED } from '../../src/platform/listeners.ts';
 import { createRouter, prepareRouter, type RouterSettings, routerListeners } from '../../src/router/index.ts';
 import {
@@ -145,6 +146,8 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
   // As the supervisor does: the listening sockets outlive the engines.
   const routerSockets = routerListeners(settings).map(listenTcp);
   const cellSocket = listenTcp({ address: cellSettings.bindAddress, port: cellSettings.port });
+  const logSocket = listenUnix(settings.logSocket);
+  await chmod(settings.logSocket, 0o660);
   const numbers = routerSockets.map((_, index) => FIRST_INHERITED + index);
   const startRouterProxy = async (more: readonly string[] = []) => {
     const { configFile } = await prepareRouter(settings, numbers);
@@ -167,6 +170,7 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
       bus,
       log,
       drainTimeoutMs: 2_000,
+      accessLogDescriptor: descriptorOf(process.pid, logSocket), // the router closes what it gets
     });
     await router.start();
     return router;
@@ -277,7 +281,7 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
         server.closeAllConnections();
         server.close();
       }
-      for (const descriptor of [...routerSockets, cellSocket]) closeSync(descriptor);
+      for (const descriptor of [...routerSockets, cellSocket, logSocket]) closeSync(descriptor);
       directory.remove();
     },
   };

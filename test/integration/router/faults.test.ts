@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { after, before, test } from 'node:test';
 import { handshake, ask as send } from '../../support/http-client.ts';
@@ -112,6 +113,20 @@ test('a router that is killed serves the routes again from its files, with contr
     headers: { 'X-CF-App-Instance': 'app-guid:1' },
   });
   assert.equal(one.body, 'two');
+  await path.startDriver();
+});
+
+test('a router whose access log nobody takes does not wear itself out', async () => {
+  const processorMs = () => {
+    const stat = readFileSync(`/proc/${path.engines.router.pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  };
+  await path.stopDriver();
+  await ask();
+  const before = processorMs();
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  assert.ok(processorMs() - before < 100, `${processorMs() - before} ms of processor time`);
   await path.startDriver();
 });
 
