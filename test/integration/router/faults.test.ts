@@ -143,7 +143,7 @@ test('requests flow while control is away, and control adopts what it finds', as
 
 /** Two clients that open a connection a request, and what became of each. Kept apart from `loop`, which also reuses. */
 function newConnections() {
-  const failures: { startedAt: number; error: string }[] = [];
+  const failures: { startedAt: number; endedAt: number; error: string }[] = [];
   const slowest = { ms: 0 };
   let count = 0;
   let running = true;
@@ -152,9 +152,9 @@ function newConnections() {
       const startedAt = Date.now();
       try {
         const { status, body } = await ask();
-        if (status !== 200) failures.push({ startedAt, error: `${status} ${body}` });
+        if (status !== 200) failures.push({ startedAt, endedAt: Date.now(), error: `${status} ${body}` });
       } catch (error) {
-        failures.push({ startedAt, error: String(error) });
+        failures.push({ startedAt, endedAt: Date.now(), error: String(error) });
       }
       slowest.ms = Math.max(slowest.ms, Date.now() - startedAt);
       count += 1;
@@ -187,8 +187,8 @@ for (const engine of ['router', 'cell'] as const) {
     }
     const { failures, count, slowest } = await stop();
     t.diagnostic(`${count} requests, ${failures.length} failed, slowest ${slowest} ms, away ${idle.join(' ')} ms`);
-    const carried = ({ startedAt }: { startedAt: number }) =>
-      kills.some((at) => startedAt <= at && at - startedAt < 100);
+    const carried = (failure: { startedAt: number; endedAt: number }) =>
+      kills.some((at) => failure.startedAt <= at && at <= failure.endedAt);
     assert.deepEqual(
       failures.filter((failure) => !carried(failure)),
       [],
