@@ -186,7 +186,8 @@ ${binds}  unique-id-format %[uuid()]
   http-request set-var(txn.upgrade) bool(true) if { req.hdr(connection) -i -m str upgrade } !{ req.hdr(upgrade) -i -m str h2c }
   http-request del-header Connection
   http-request del-header Upgrade unless { var(txn.upgrade) -m bool }
-  http-request set-header Connection upgrade if { var(txn.upgrade) -m bool }
+  # "close": where the app refuses, its connection serves nobody else, since it may take what follows for the tunnel.
+  http-request set-header Connection "upgrade, close" if { var(txn.upgrade) -m bool }
 
   # --- the platform's own hosts: fixed, ahead of every route, and never in the clear (ARCH-06)
   acl system_host var(txn.host) -m str ${settings.systemHosts.join(' ')}
