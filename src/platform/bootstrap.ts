@@ -17,6 +17,8 @@ export interface ControlBootstrap {
   settings: PlatformSettings;
   identity: Identity;
   maxConnections: number;
+  /** The listening socket for the router's access log, which control inherits. */
+  accessLogDescriptor: number;
   buildpacks: SystemBuildpackFile[];
   secrets: Pick<Secrets, 'databaseKey' | 'blobSigningKey' | 'adminPassword' | 'clientSecrets'>;
 }

@@ -55,6 +55,8 @@ export interface Layout {
   secretsFile: string;
   supervisorSocket: string;
   processesFile: string;
+  /** What the holder of listening sockets holds. */
+  listenersFile: string;
 }
 
 export function layoutOf(settings: PlatformSettings): Layout {
@@ -70,6 +72,7 @@ export function layoutOf(settings: PlatformSettings): Layout {
     secretsFile: `${data}/secrets.json`,
     supervisorSocket: `${run}/supervisor.sock`,
     processesFile: `${run}/processes.json`,
+    listenersFile: `${run}/listeners.json`,
   };
 }
 
