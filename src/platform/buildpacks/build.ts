@@ -8,7 +8,9 @@ import { assemble, type Dependency } from './assemble.ts';
 /** The system buildpacks in Cloud Foundry's detection order. */
 const BUILDPACKS = [
   { name: 'staticfile_buildpack', directory: 'staticfile' },
+  { name: 'java_buildpack', directory: 'java' },
   { name: 'nodejs_buildpack', directory: 'nodejs' },
+  { name: 'go_buildpack', directory: 'go' },
   { name: 'binary_buildpack', directory: 'binary' },
 ] as const;
 /** Raised when the way they are assembled changes. */
