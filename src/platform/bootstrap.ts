@@ -18,6 +18,8 @@ export interface ControlBootstrap {
   identity: Identity;
   maxConnections: number;
   buildpacks: SystemBuildpackFile[];
+  /** For every staging container. */
+  stagingEnvironment: Record<string, string>;
   secrets: Pick<Secrets, 'databaseKey' | 'blobSigningKey' | 'adminPassword' | 'clientSecrets'>;
 }
 

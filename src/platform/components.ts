@@ -19,6 +19,7 @@ import type { ensureAccounts } from './host/accounts.ts';
 import { ensureGatewayAddress, renderDnsConfig, upstreamNameservers } from './host/names.ts';
 import type { Secrets } from './secrets.ts';
 import type { Layout } from './settings.ts';
+import { readStagingEnvironment } from './staging-environment.ts';
 
 export interface Parts {
   layout: Layout;
@@ -184,6 +185,7 @@ function control({ layout, accounts, certificates, secrets }: Parts): Component 
         identity: await certificates.component('control'),
         maxConnections: maxConnections(),
         buildpacks: systemBuildpacks(layout),
+        stagingEnvironment: readStagingEnvironment(layout),
         secrets: {
           databaseKey: secrets.databaseKey,
           blobSigningKey: secrets.blobSigningKey,

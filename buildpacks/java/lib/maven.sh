@@ -72,7 +72,7 @@ build_project() { # BUILD CACHE
   else
     write_maven_settings "$settings"
   fi
-  "$here/launch/make-trust-store" "$TMPDIR/trust-store.jks" /etc/ssl/certs/ca-certificates.crt
+  LC_ALL=C "$here/launch/make-trust-store" "$TMPDIR/trust-store.jks" /etc/ssl/certs/ca-certificates.crt
   read -ra arguments <<<"${BP_MAVEN_BUILD_ARGUMENTS:--Dmaven.test.skip=true package}"
   echo "-----> Building with $(basename "$maven"): ${arguments[*]}"
   (
