@@ -32,19 +32,14 @@ export async function prepareStack({ layout, log, onProgress }: PrepareOptions):
   await ensureStack({ directory, name: DEFAULT_STACK, log, onProgress });
 }
 
-/**
- * Builds the system buildpacks that changed and lists them in the data directory's buildpacks.json. CUPOLA_BUILDPACK_CACHE may
- * name a directory where installations of this machine share what they fetched and built.
- */
+/** Builds the system buildpacks that changed and lists them in the data directory's buildpacks.json. */
 export async function prepareBuildpacks(project: string, options: PrepareOptions): Promise<void> {
   const { layout, log, onProgress } = options;
   const { dataDirectory } = layout.settings;
-  const cache = process.env['CUPOLA_BUILDPACK_CACHE'];
   const built = await buildSystemBuildpacks({
     sourceDirectory: join(project, 'buildpacks'),
     outputDirectory: layout.buildpacks,
-    cacheDirectory: cache ?? join(dataDirectory, 'cache'),
-    ...(cache === undefined ? {} : { zipCacheDirectory: join(cache, 'zips') }),
+    cacheDirectory: process.env['CUPOLA_BUILDPACK_CACHE'] ?? join(dataDirectory, 'cache'),
     stack: DEFAULT_STACK,
     log,
     onProgress,

@@ -1,6 +1,4 @@
-import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { copyFile, cp, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { Logger } from '../../kit/log.ts';
@@ -35,8 +33,6 @@ export interface BuildOptions {
   outputDirectory: string;
   /** Fetched archives stay here, checked again before each use. */
   cacheDirectory: string;
-  /** Shared by installations of this machine: whole zips by what they were made of. Without it each makes its own. */
-  zipCacheDirectory?: string;
   /** Name of the stack they are for. */
   stack: string;
   log: Logger;
@@ -65,7 +61,7 @@ async function buildOne(name: string, source: string, options: BuildOptions): Pr
   const version = (await readFile(join(source, 'VERSION'), 'utf8')).trim();
   const fingerprint = `${RECIPE}/${process.arch}/${options.stack}/${await treeDigest(source)}`;
   const stamp = join(options.outputDirectory, `${name}.json`);
-  const known = (await readStamp(stamp, fingerprint)) ?? (await fromCache(name, stamp, fingerprint, options));
+  const known = await readStamp(stamp, fingerprint);
   if (known !== null) return known;
 
   options.onProgress?.(`building ${name}`);
@@ -81,8 +77,8 @@ async function buildOne(name: string, source: string, options: BuildOptions): Pr
     await rm(tree, { recursive: true, force: true });
   }
   const built = { name, file, version, sha256: await sha256Of(file) };
-  await writeStamp(stamp, fingerprint, built);
-  await toCache(built, fingerprint, options);
+  await writeFile(`${stamp}.part`, JSON.stringify({ fingerprint, bytes: (await stat(file)).size, built }));
+  await rename(`${stamp}.part`, stamp);
   options.log.info('built a system buildpack', { name, version, seconds: (performance.now() - started) / 1000 });
   return built;
 }
@@ -95,44 +91,6 @@ async function readStamp(stamp: string, fingerprint: string): Promise<Built | nu
   } catch {
     return null; // never built, or half of it was removed
   }
-}
-
-async function writeStamp(stamp: string, fingerprint: string, built: Built): Promise<void> {
-  await writeFile(`${stamp}.part`, JSON.stringify({ fingerprint, bytes: (await stat(built.file)).size, built }));
-  await rename(`${stamp}.part`, stamp);
-}
-
-/** A zip that another installation made of the same sources. Its content is checked, because the cache is shared. */
-async function fromCache(
-  name: string,
-  stamp: string,
-  fingerprint: string,
-  options: BuildOptions,
-): Promise<Built | null> {
-  if (options.zipCacheDirectory === undefined) return null;
-  const entry = join(options.zipCacheDirectory, cacheName(name, fingerprint));
-  const made = await readStamp(`${entry}.json`, fingerprint);
-  if (made === null || (await sha256Of(made.file)) !== made.sha256) return null;
-  const file = join(options.outputDirectory, `${name}-v${made.version}.zip`);
-  await copyFile(made.file, `${file}.part`, constants.COPYFILE_FICLONE);
-  await rename(`${file}.part`, file);
-  const built = { ...made, file };
-  await writeStamp(stamp, fingerprint, built);
-  return built;
-}
-
-async function toCache(built: Built, fingerprint: string, options: BuildOptions): Promise<void> {
-  if (options.zipCacheDirectory === undefined) return;
-  await mkdir(options.zipCacheDirectory, { recursive: true });
-  const entry = join(options.zipCacheDirectory, cacheName(built.name, fingerprint));
-  const part = `${entry}.${process.pid}.part`;
-  await copyFile(built.file, part, constants.COPYFILE_FICLONE);
-  await rename(part, `${entry}.zip`);
-  await writeStamp(`${entry}.json`, fingerprint, { ...built, file: `${entry}.zip` });
-}
-
-function cacheName(name: string, fingerprint: string): string {
-  return `${name}-${createHash('sha256').update(fingerprint).digest('hex').slice(0, 16)}`;
 }
 
 function manifest(name: string, stack: string, dependencies: readonly Dependency[]): string {
