@@ -5,12 +5,13 @@ import Value from 'typebox/value';
 import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
 import { sha256Of, writeTarFragment } from './archive.ts';
-import { fetchDebianPackages } from './debian-package.ts';
+import type { DebianArchive } from './debian-package.ts';
 import { dropUnloaded } from './elf.ts';
 import { fetchGoToolchain, unpackGoToolchain } from './go-toolchain.ts';
 import { fetchMavenArtifact } from './maven-artifact.ts';
 import { fetchNpmPackage } from './npm-package.ts';
 import { placeJava } from './place-java.ts';
+import { placeRuntime, Runtime } from './runtime.ts';
 
 /** What a manifest.yml says of one runtime: the digest is that of the archive as it was fetched. */
 export interface Dependency {
@@ -20,9 +21,10 @@ export interface Dependency {
 }
 
 export interface Sources {
+  /** For what registries are asked for. */
   cacheDirectory: string;
-  /** Whose distribution the libraries and servers are taken from. */
-  stack: string;
+  /** Where libraries, servers and interpreters are taken from. */
+  debian: DebianArchive;
   onProgress?: (message: string) => void;
 }
 
@@ -49,10 +51,11 @@ const Dependencies = Type.Object({
   debian: Type.Array(Type.String({ pattern: '^[a-z0-9][a-z0-9.+-]+$' })),
   go: Type.Optional(Type.Array(GoEntry)),
   maven: Type.Optional(Type.Array(MavenEntry)),
+  runtime: Type.Optional(Runtime),
 });
 
 /** A fetched archive, unpacked. */
-interface Unpacked extends Dependency {
+export interface Unpacked extends Dependency {
   directory: string;
 }
 
@@ -71,7 +74,8 @@ export async function assemble(tree: string, sources: Sources): Promise<Dependen
     await Promise.allSettled(fetching); // nothing writes there any more when it is removed
     const parts = new Map((await Promise.all(fetching)).flat().map((part) => [part.name, part]));
     if (parts.has('node')) await placeNode(tree, parts);
-    if (parts.has('nginx')) await placeNginx(tree, parts);
+    if (wanted.runtime) await placeRuntime(tree, wanted.runtime, parts);
+    else if (parts.has('nginx')) await placeNginx(tree, parts);
     if (parts.has('go')) await placeGo(tree, parts);
     if (parts.has('maven')) {
       await placeJava(tree, { jre: part(parts, 'openjdk-17-jre-headless'), maven: part(parts, 'maven') });
@@ -116,7 +120,7 @@ async function fetchMaven(entry: Type.Static<typeof MavenEntry>, work: string, s
 }
 
 async function fetchDebian(names: readonly string[], work: string, sources: Sources): Promise<Unpacked[]> {
-  const packages = await fetchDebianPackages(names, sources.stack, sources.cacheDirectory);
+  const packages = await sources.debian.fetch(names);
   return Promise.all(
     packages.map(async ({ name, version, file }) => {
       const directory = join(work, name);
