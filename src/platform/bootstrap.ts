@@ -31,6 +31,7 @@ export interface CellBootstrap {
   maxConnections: number;
   proxyAccount: { uid: number; gid: number };
   instanceIdentity: { intermediate: KeyAndCertificate; rootCertificate: string };
+  buildpacks: SystemBuildpackFile[];
 }
 
 export async function readBootstrap<Bootstrap>(): Promise<Bootstrap> {

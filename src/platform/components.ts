@@ -222,6 +222,7 @@ function cell({ layout, accounts, certificates, secrets }: Parts, index: number)
         maxConnections: maxConnections(),
         proxyAccount: { uid: accounts.proxy.uid, gid: accounts.proxy.gid },
         instanceIdentity: { intermediate: secrets.identityIntermediate, rootCertificate: secrets.identityRoot.cert },
+        buildpacks: systemBuildpacks(layout),
       };
       return launch({
         command: nodeOf(layout),
