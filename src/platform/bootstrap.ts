@@ -10,6 +10,7 @@ export interface SystemBuildpackFile {
   position: number;
   stack: string;
   file: string;
+  sha256: string;
 }
 
 /** What the supervisor tells control on standard input: secrets stand in no file, argument or environment. */

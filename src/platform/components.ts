@@ -240,10 +240,11 @@ function systemBuildpacks(layout: Layout): SystemBuildpackFile[] {
   const list = `${layout.settings.dataDirectory}/buildpacks.json`;
   if (!existsSync(list)) return [];
   const built = JSON.parse(readFileSync(list, 'utf8')) as SystemBuildpackFile[];
-  return built.map(({ name, position, stack, file }) => ({
+  return built.map(({ name, position, stack, file, sha256 }) => ({
     name,
     position,
     stack,
+    sha256,
     file: file.replace(layout.buildpacks, `${layout.run}/buildpacks`),
   }));
 }

@@ -8,7 +8,7 @@ import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { BindMount, Container, Garden } from '../garden/garden.ts';
 import { followToEnd } from './builder-process.ts';
-import { buildpackDirectory, buildpackLayer } from './buildpack-layers.ts';
+import { buildpackDirectory, buildpackLayer, type LocalBuildpack, prepareBuildpack } from './buildpack-layers.ts';
 import { readableSize } from './digest.ts';
 import { stagingEnvironment } from './environment.ts';
 import { failureOf, StagingFailure } from './failure.ts';
