@@ -10,6 +10,7 @@ export interface SystemBuildpackFile {
   position: number;
   stack: string;
   file: string;
+  sha256: string;
 }
 
 /** What the supervisor tells control on standard input: secrets stand in no file, argument or environment. */
@@ -20,6 +21,8 @@ export interface ControlBootstrap {
   /** The listening socket for the router's access log, which control inherits. */
   accessLogDescriptor: number;
   buildpacks: SystemBuildpackFile[];
+  /** For every staging container. */
+  stagingEnvironment: Record<string, string>;
   secrets: Pick<Secrets, 'databaseKey' | 'blobSigningKey' | 'adminPassword' | 'clientSecrets'>;
 }
 
@@ -31,6 +34,7 @@ export interface CellBootstrap {
   maxConnections: number;
   proxyAccount: { uid: number; gid: number };
   instanceIdentity: { intermediate: KeyAndCertificate; rootCertificate: string };
+  buildpacks: SystemBuildpackFile[];
 }
 
 export async function readBootstrap<Bootstrap>(): Promise<Bootstrap> {

@@ -21,7 +21,7 @@ function capacityOf(settings: PlatformSettings): { memoryMb: number; diskMb: num
 
 /** The cell process: rep, garden, network and instance identities of one cell, as root and without a public listener. */
 async function main(): Promise<void> {
-  const { settings, index, identity, proxyAccount, instanceIdentity, maxConnections } =
+  const { settings, index, identity, proxyAccount, instanceIdentity, maxConnections, buildpacks } =
     await readBootstrap<CellBootstrap>();
   const cellId = cellName(index);
   const log = new Logger('cell', { cell: cellId });
@@ -48,6 +48,7 @@ async function main(): Promise<void> {
     ingress: client(Ingress, control),
     identity: instanceIdentity,
     blobs,
+    buildpacks,
     lifecycleDirectory: `${layout.program}/src/cell/staging/lifecycle`,
     runDirectory: `${layout.run}/${cellId}-identities`,
     stateDirectory: `${settings.dataDirectory}/cells/${cellId}/rep`,

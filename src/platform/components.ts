@@ -21,6 +21,7 @@ import { ensureGatewayAddress, renderDnsConfig, upstreamNameservers } from './ho
 import { FIRST_INHERITED, type Listeners, type Listening, type UnixSocket } from './listeners.ts';
 import type { Secrets } from './secrets.ts';
 import type { Layout } from './settings.ts';
+import { readStagingEnvironment } from './staging-environment.ts';
 
 export interface Parts {
   layout: Layout;
@@ -239,6 +240,7 @@ function control({ layout, accounts, certificates, secrets, listeners }: Parts):
         maxConnections: maxConnections(),
         accessLogDescriptor: FIRST_INHERITED,
         buildpacks: systemBuildpacks(layout),
+        stagingEnvironment: readStagingEnvironment(layout),
         secrets: {
           databaseKey: secrets.databaseKey,
           blobSigningKey: secrets.blobSigningKey,
@@ -276,6 +278,7 @@ function cell({ layout, accounts, certificates, secrets }: Parts, index: number)
         maxConnections: maxConnections(),
         proxyAccount: { uid: accounts.proxy.uid, gid: accounts.proxy.gid },
         instanceIdentity: { intermediate: secrets.identityIntermediate, rootCertificate: secrets.identityRoot.cert },
+        buildpacks: systemBuildpacks(layout),
       };
       return launch({
         command: nodeOf(layout),
@@ -302,10 +305,11 @@ function systemBuildpacks(layout: Layout): SystemBuildpackFile[] {
   const list = `${layout.settings.dataDirectory}/buildpacks.json`;
   if (!existsSync(list)) return [];
   const built = JSON.parse(readFileSync(list, 'utf8')) as SystemBuildpackFile[];
-  return built.map(({ name, position, stack, file }) => ({
+  return built.map(({ name, position, stack, file, sha256 }) => ({
     name,
     position,
     stack,
+    sha256,
     file: file.replace(layout.buildpacks, `${layout.run}/buildpacks`),
   }));
 }

@@ -30,7 +30,7 @@ const PEERS = {
 
 /** The control process: every public API, Diego's brain, the log cache and the router's driver, as an unprivileged account. */
 async function main(): Promise<void> {
-  const { settings, identity, secrets, maxConnections, accessLogDescriptor, buildpacks } =
+  const { settings, identity, secrets, maxConnections, accessLogDescriptor, buildpacks, stagingEnvironment } =
     await readBootstrap<ControlBootstrap>();
   const log = new Logger('control');
   const layout = layoutOf(settings);
@@ -118,7 +118,7 @@ async function main(): Promise<void> {
       sshHostKeyFingerprint: null,
       build: 'cupola-0.1.0',
       defaults: { memoryMb: 1024, diskMb: 1024, healthCheckTimeoutSeconds: 60 },
-      staging: { memoryMb: 1024, diskMb: 6144, timeoutSeconds: 900, environment: {}, egress: [] },
+      staging: { memoryMb: 1024, diskMb: 6144, timeoutSeconds: 900, environment: stagingEnvironment, egress: [] },
     },
   });
   routes.internal = cloudController.internal;
