@@ -236,13 +236,13 @@ test('SEC-24, SEC-31: a buildpack by address is fetched by the container itself,
   ]);
   writeFileSync(join(directory, 'own.zip'), zip);
   writeFileSync(join(directory, 'evil.zip'), await zipOf([{ path: '../lifecycle/builder', ...body('exit 0') }]));
-  const outside = await startOutside('stcout', '10.254.35.1', '10.254.35.2', []);
+  const outside = await startOutside('ownout', '10.254.35.1', '10.254.35.2', []);
   const script = `const http = require('node:http'), fs = require('node:fs');
     http.createServer((request, response) => {
       if (request.url === '/away.zip') return response.writeHead(302, { location: 'file:///etc/passwd' }).end();
       try { response.end(fs.readFileSync(process.argv[1] + request.url.split('?')[0])); } catch { response.writeHead(404).end(); }
     }).listen(8080, () => console.log('ready'));`;
-  const server = spawn('ip', ['netns', 'exec', 'stcout', process.execPath, '-e', script, directory], {
+  const server = spawn('ip', ['netns', 'exec', 'ownout', process.execPath, '-e', script, directory], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   try {
