@@ -44,8 +44,10 @@ export async function startTestFoundation(log?: Logger, elsewhere?: string): Pro
   );
   const directory = mkdtempSync('/tmp/cupola-bp-');
   const file = join(directory, 'nodejs_buildpack.zip');
-  writeFileSync(file, await zipOf([{ path: 'bin/detect', body: '#!/bin/sh', mode: 0o100755 }]));
-  const systemBuildpacks = [{ name: 'nodejs_buildpack', position: 1, stack: 'debian12', file }];
+  const zip = await zipOf([{ path: 'bin/detect', body: '#!/bin/sh', mode: 0o100755 }]);
+  writeFileSync(file, zip);
+  const sha256 = createHash('sha256').update(zip).digest('hex');
+  const systemBuildpacks = [{ name: 'nodejs_buildpack', position: 1, stack: 'debian12', file, sha256 }];
   const options = {
     bbs: bbs.client,
     blobs,

@@ -107,7 +107,13 @@ export interface StagingRecipe {
   environment: Readonly<Record<string, string>>;
   egressRules: readonly RecipeEgressRule[];
   package: { url: string; sha256: string };
-  buildpacks: readonly { name: string; key: string; url: string; sha256: string; skipDetect: boolean }[];
+  /** Without a blob: the container fetches it from the address that is its name. */
+  buildpacks: readonly {
+    name: string;
+    key: string;
+    blob: { url: string; sha256: string } | null;
+    skipDetect: boolean;
+  }[];
   uploadDropletUrl: string;
   cache: { url: string; sha256: string } | null;
   uploadCacheUrl: string;
@@ -128,11 +134,11 @@ export function stagingTask(recipe: StagingRecipe): Task {
       case: 'staging',
       value: {
         package: recipe.package,
-        buildpacks: recipe.buildpacks.map(({ name, key, url, sha256, skipDetect }) => ({
+        buildpacks: recipe.buildpacks.map(({ name, key, blob, skipDetect }) => ({
           name,
           key,
-          blob: { url, sha256 },
           skipDetect,
+          ...(blob ? { blob } : {}),
         })),
         uploadDroplet: { url: recipe.uploadDropletUrl, sha256: '' },
         cache: recipe.cache ?? { url: '', sha256: '' },

@@ -97,11 +97,10 @@ async function recipeOf(context: Context, build: Build): Promise<StagingRecipe |
     }),
     egressRules: [...(await egress(app.space_guid)), ...own],
     package: { url: blobs.signedUrl('GET', 'packages', build.package_guid, ttl), sha256: packageBlob.sha256 },
-    buildpacks: buildpacks.map((buildpack) => ({
-      name: buildpack.name,
-      key: buildpack.blob_key,
-      url: blobs.signedUrl('GET', 'buildpacks', buildpack.blob_key, ttl),
-      sha256: buildpack.sha256,
+    buildpacks: buildpacks.map(({ name, key, blob }) => ({
+      name,
+      key,
+      blob: blob && { url: blobs.signedUrl('GET', 'buildpacks', blob.key, ttl), sha256: blob.sha256 },
       skipDetect: build.buildpacks.length > 0,
     })),
     uploadDropletUrl: blobs.signedUrl('PUT', 'droplets', build.droplet_guid, ttl),

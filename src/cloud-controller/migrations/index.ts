@@ -1,5 +1,6 @@
 import type { Migration } from '../../kit/database.ts';
 import { APPS_MIGRATION } from '../apps/migration.ts';
+import { BUILDPACKS_MIGRATION } from '../buildpacks/migration.ts';
 import { organizations } from './001-organizations.ts';
 import { usersAndRoles } from './002-users-and-roles.ts';
 import { auditEventsAndJobs } from './003-audit-events-and-jobs.ts';
@@ -16,4 +17,5 @@ export const migrations: readonly Migration[] = [
   securityGroups,
   APPS_MIGRATION,
   restartsCanariesSidecars,
+  BUILDPACKS_MIGRATION,
 ];

@@ -287,6 +287,8 @@ export declare type Buildpack = Message<"cupola.diego.v1.Buildpack"> & {
   key: string;
 
   /**
+   * none: the staging container fetches it, as the app, from the address that is its name
+   *
    * @generated from field: cupola.diego.v1.Blob blob = 3;
    */
   blob?: Blob | undefined;
