@@ -70,9 +70,8 @@ describe('Go and Java apps on a whole platform', { skip: SKIP }, () => {
       memory: '64M',
       env: { GO_INSTALL_PACKAGE_SPEC: './cmd/probe', GOPROXY: 'off' },
     });
-    await push('-f', manifest, '-p', join(APPS, 'go-probe'));
+    assert.match(await cf('push', '-f', manifest, '-p', join(APPS, 'go-probe')), /start command:\s+\.\/bin\/probe/);
     assert.equal((await answer('go-probe')).trim(), 'ok');
-    assert.match(await cf('app', 'go-probe'), /start command:\s+\.\/bin\/probe/);
   });
 
   test('CTR-01: a Go program and its children run as vcap, filtered, and without capabilities', async () => {
@@ -85,7 +84,7 @@ describe('Go and Java apps on a whole platform', { skip: SKIP }, () => {
     assertConfined(own);
     assertConfined(child);
     const { clone, unshare } = JSON.parse(await answer('go-probe', '/unshare')) as { clone: string; unshare: string };
-    assert.match(clone, /operation not permitted/);
+    assert.match(clone, /operation not permitted|function not implemented/); // clone3 is told to be unknown
     assert.match(unshare, /operation not permitted/);
   });
 
