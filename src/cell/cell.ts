@@ -118,9 +118,16 @@ export function createCell(options: CellOptions): Cell {
     staging: createLimiter(options.limits?.staging ?? 4),
   };
   const rep = new Rep(context, tasks, options);
+  const comparing = new Reconciler('rep', timing.reconcileMs, () => rep.reconcile(), log);
+  const heartbeat = async (): Promise<void> => {
+    // A call that hangs must not hold up the next: five of them missing mean that the cell is lost.
+    const { returned } = await registry.heartbeat(rep.presence(), { timeoutMs: timing.heartbeatMs });
+    // It was away for so long that its work was given to others: what runs here twice is stopped now.
+    if (returned) comparing.wake();
+  };
   const periodic = [
-    new Reconciler('heartbeat', timing.heartbeatMs, async () => void (await registry.heartbeat(rep.presence())), log),
-    new Reconciler('rep', timing.reconcileMs, () => rep.reconcile(), log),
+    new Reconciler('heartbeat', timing.heartbeatMs, heartbeat, log),
+    comparing,
     new Reconciler('metrics', timing.metricsMs, () => rep.emitMetrics(), log),
   ];
   return {
