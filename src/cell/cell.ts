@@ -49,6 +49,8 @@ export interface CellOptions {
   ingress: Client<typeof Ingress>;
   /** Issues the certificates of instances; its root becomes what apps trust. */
   identity: InstanceAuthority;
+  /** What apps trust besides: the router's root, so that they reach each other by public name. */
+  trustedCertificates?: readonly string[];
   blobs: BlobTransport;
   /** What the manifest says of staging: registry mirrors and proxies, and the way to them. */
   staging?: { environment?: Readonly<Record<string, string>>; egressRules?: readonly EgressRule[] };
@@ -103,7 +105,10 @@ export function createCell(options: CellOptions): Cell {
     droplets: new DropletLayers(garden, options.blobs),
     authority: options.identity,
     credentials: new CredentialDirectories(join(options.runDirectory, 'credentials')),
-    trust: new SystemTrust(garden, join(options.stateDirectory, 'trust'), options.identity.rootCertificate),
+    trust: new SystemTrust(garden, join(options.stateDirectory, 'trust'), [
+      options.identity.rootCertificate,
+      ...(options.trustedCertificates ?? []),
+    ]),
     logs,
     lifecycleDirectory: options.lifecycleDirectory,
     timing,

@@ -17,9 +17,13 @@ export interface PlatformSettings {
   /** Plain HTTP for apps, null for none. */
   httpPort: number | null;
   cells: number;
-  /** All on loopback. */
+  /** Cell n is in zone z(1 + n mod zones). */
+  zones: number;
+  /** Placement tags by cell: a cell with tags is an isolation segment's and takes nothing else. */
+  cellTags: readonly (readonly string[])[];
+  /** Of control, the bus and, on the cells' own addresses, their reps and proxies. */
   ports: { control: number; rpc: number; nats: number; rep: number[]; proxy: number[] };
-  /** The overlay: cell n has 10.X.n.0/24. */
+  /** The overlay, "10.X": cell n's containers have 10.X.n.0/24; see addresses.ts for what the platform itself has. */
   overlay: string;
   /** Every container's gateway and name server. */
   gateway: string;
@@ -41,6 +45,8 @@ export interface UpOptions {
   cells?: number;
   /** Added to what was set before; an empty value takes a name away. */
   stagingEnvironment?: Record<string, string>;
+  zones?: number;
+  cellTags?: readonly (readonly string[])[];
 }
 
 export const DEFAULT_DATA_DIRECTORY = '/var/lib/cupola';
@@ -94,7 +100,10 @@ export function publicUrl(settings: PlatformSettings, name: string): string {
 /** Null where nothing was installed in this directory. */
 export function loadSettings(dataDirectory: string): PlatformSettings | null {
   const file = join(dataDirectory, 'settings.json');
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as PlatformSettings) : null;
+  if (!existsSync(file)) return null;
+  // What installations of an earlier version do not say.
+  const added = { zones: 1, cellTags: [] };
+  return { ...added, ...(JSON.parse(readFileSync(file, 'utf8')) as Omit<PlatformSettings, keyof typeof added>) };
 }
 
 /** Reads the installation's settings or makes them. Throws `settings_conflict` where an option contradicts what is installed. */
@@ -106,12 +115,15 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
       bindAddress: options.bindAddress,
       httpsPort: options.httpsPort,
       cells: options.cells,
+      zones: options.zones,
+      cellTags: options.cellTags,
     };
     for (const [name, value] of Object.entries(asked)) {
-      if (value !== undefined && value !== present[name as keyof typeof asked]) {
+      const kept = JSON.stringify(present[name as keyof typeof asked]);
+      if (value !== undefined && JSON.stringify(value) !== kept) {
         throw new CupolaError(
           'settings_conflict',
-          `${name} is ${present[name as keyof typeof asked]} in ${options.dataDirectory}; destroy it first to change it`,
+          `${name} is ${kept} in ${options.dataDirectory}; destroy it first to change it`,
         );
       }
     }
@@ -120,6 +132,11 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
   const cells = options.cells ?? 1;
   if (!Number.isInteger(cells) || cells < 1 || cells > 8)
     throw new CupolaError('invalid_option', '--cells takes 1 to 8');
+  const zones = options.zones ?? 1;
+  if (!Number.isInteger(zones) || zones < 1 || zones > cells)
+    throw new CupolaError('invalid_option', '--zones takes 1 to the number of cells');
+  const cellTags = options.cellTags ?? [];
+  if (cellTags.length > cells) throw new CupolaError('invalid_option', `--cell-tags names cell-${cellTags.length - 1}`);
   const digest = createHash('sha256').update(options.dataDirectory).digest();
   const slot = digest[0]! % 31;
   const free = await freePorts(3 + 2 * cells);
@@ -132,6 +149,8 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
     httpsPort: options.httpsPort ?? 443,
     httpPort: (options.httpsPort ?? 443) === 443 ? 80 : null,
     cells,
+    zones,
+    cellTags,
     ports: {
       control: free[0]!,
       rpc: free[1]!,
