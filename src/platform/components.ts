@@ -100,20 +100,21 @@ function prepareAccessLogDirectory(layout: Layout, accounts: Parts['accounts']):
 
 function dns({ layout, accounts }: Parts, asker: Asker): Component {
   const name = asker === 'machine' ? 'dns' : 'dns-containers';
+  const account = asker === 'machine' ? accounts.dns : accounts.containerDns;
   return {
     name,
-    account: accounts.dns,
+    account,
     stopSignal: 'SIGTERM',
     start: async () => {
       if (asker === 'containers') await ensureAddress(layout.settings.gateway);
-      const directory = folder(`${layout.run}/${name}`, accounts.dns, 0o700);
+      const directory = folder(`${layout.run}/${name}`, account, 0o700);
       const config = join(directory, 'dnsmasq.conf');
-      ownedFile(config, renderDnsConfig(layout.settings, asker, upstreamNameservers(layout.settings)), accounts.dns);
+      ownedFile(config, renderDnsConfig(layout.settings, asker, upstreamNameservers(layout.settings)), account);
       const args = ['--keep-in-foreground', `--conf-file=${config}`, '--log-facility=-', '--pid-file='];
       return launch({
         command: 'dnsmasq',
         args,
-        account: accounts.dns,
+        account,
         bindLowPorts: true,
         logFile: `${layout.logs}/${name}.log`,
       });

@@ -28,6 +28,11 @@ export async function ensureAddress(address: string, noteDirectory = DEFAULT_STA
   await run('ip', ['address', 'replace', `${address}/32`, 'dev', 'lo']);
 }
 
+/** Fine if the machine has not got it. */
+export async function removeAddress(address: string): Promise<void> {
+  if (await hasAddress(address)) await run('ip', ['address', 'delete', `${address}/32`, 'dev', 'lo']);
+}
+
 /** Puts back what was changed, once no cell of this machine needs it any more. */
 export async function restoreHost(settings: NetworkSettings): Promise<void> {
   if ((await cupolaTables()).length > 0) return;
@@ -37,7 +42,7 @@ export async function restoreHost(settings: NetworkSettings): Promise<void> {
   await rm(directory, { recursive: true, force: true });
   if (forwarding !== null) await writeFile(FORWARDING, forwarding);
   for (const address of changes.flatMap((name) => /^address-([\d.]+)$/.exec(name)?.[1] ?? [])) {
-    if (await hasAddress(address)) await run('ip', ['address', 'delete', `${address}/32`, 'dev', 'lo']);
+    await removeAddress(address);
   }
   // A cell that started meanwhile put its table in force first, and may have found everything prepared.
   if ((await cupolaTables()).length > 0) await prepareHost(settings);

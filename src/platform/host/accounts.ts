@@ -4,7 +4,7 @@ import { run } from '../../kit/process.ts';
 import type { Account } from '../engines/postgresql.ts';
 import type { PlatformSettings } from '../settings.ts';
 
-export type AccountRole = 'control' | 'postgresql' | 'nats' | 'router' | 'dns';
+export type AccountRole = 'control' | 'postgresql' | 'nats' | 'router' | 'dns' | 'containerDns';
 export type Accounts = Record<AccountRole, Account> & {
   /** By cell: the keys of one cell's apps are not another's to read. */
   proxies: readonly Account[];
@@ -17,6 +17,7 @@ const NAMES: Record<AccountRole, string> = {
   nats: 'cupola-nats',
   router: 'cupola-router',
   dns: 'cupola-dns',
+  containerDns: 'cupola-dns-apps', // hears what hostile containers say; the machine's own answers are not its
 };
 const MOST_CELLS = 8;
 
@@ -52,6 +53,7 @@ export async function ensureAccounts(cells: number): Promise<Accounts> {
     nats: of('nats'),
     router: of('router'),
     dns: of('dns'),
+    containerDns: of('containerDns'),
     proxies: proxies.map(named),
   };
 }
