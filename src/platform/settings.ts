@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -138,7 +139,7 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
   const cellTags = options.cellTags ?? [];
   if (cellTags.length > cells) throw new CupolaError('invalid_option', `--cell-tags names cell-${cellTags.length - 1}`);
   const digest = createHash('sha256').update(options.dataDirectory).digest();
-  const slot = digest[0]! % 31;
+  const slot = await freeSlot(digest[0]! % SLOTS);
   const free = await freePorts(3 + 2 * cells);
   const settings: PlatformSettings = {
     id: [1, 2, 3].map((index) => String.fromCharCode(97 + (digest[index]! % 26))).join(''),
@@ -160,7 +161,7 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
     },
     overlay: `10.${200 + slot}`,
     gateway: `169.254.${1 + slot}.1`,
-    resolverAddress: `127.0.53.${1 + slot}`,
+    resolverAddress: resolverOf(slot),
     uidRangeBase: (16 + slot * 8 * 256) * 65_536,
     adminUser: 'admin',
     ...(options.stagingEnvironment ? { stagingEnvironment: options.stagingEnvironment } : {}),
@@ -183,6 +184,30 @@ function save(settings: PlatformSettings): void {
   const file = join(settings.dataDirectory, 'settings.json');
   writeFileSync(`${file}.part`, `${JSON.stringify(settings, null, 2)}\n`, { mode: 0o600 });
   renameSync(`${file}.part`, file);
+}
+
+/** How many installations one machine has addresses and ranges of user numbers for. */
+const SLOTS = 31;
+
+function resolverOf(slot: number): string {
+  return `127.0.53.${1 + slot}`;
+}
+
+/** The preferred slot, or the next at whose resolver address nobody answers. Throws `no_slot`. */
+async function freeSlot(preferred: number): Promise<number> {
+  for (let step = 0; step < SLOTS; step += 1) {
+    const slot = (preferred + step) % SLOTS;
+    if (await isFree(resolverOf(slot))) return slot;
+  }
+  throw new CupolaError('no_slot', `${SLOTS} installations run on this machine`);
+}
+
+function isFree(address: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = createSocket('udp4');
+  socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'EADDRINUSE'));
+  socket.bind({ address, port: 53, exclusive: true }, () => socket.close(() => resolve(true)));
+  return promise;
 }
 
 async function freePorts(count: number): Promise<number[]> {

@@ -7,7 +7,7 @@ import { removeAddress } from '../cell/network/host.ts';
 import { CupolaError } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { type ProcessIdentity, terminate } from '../kit/process.ts';
-import { cellAddress, routerAddress } from './addresses.ts';
+import { ownAddresses } from './addresses.ts';
 import { gardenSettingsOf } from './cell-settings.ts';
 import { removeAccounts } from './host/accounts.ts';
 import { removeResolver } from './host/names.ts';
@@ -26,8 +26,7 @@ export async function teardownPlatform(settings: PlatformSettings, log: Logger):
   const layout = layoutOf(settings);
   await Promise.all(recordedProcesses(layout.processesFile).map((identity) => terminate(identity)));
   for (let index = 0; index < settings.cells; index++) await teardownGarden(gardenSettingsOf(layout, index, log));
-  for (let index = 0; index < settings.cells; index++) await removeAddress(cellAddress(settings, index));
-  await removeAddress(routerAddress(settings));
+  for (const address of ownAddresses(settings)) await removeAddress(address);
   removeResolver(settings);
   await removeTree(layout.run);
   await removeAccounts(settings);

@@ -51,7 +51,7 @@ interface Instance {
 
 describe('several cells on one machine, used with the official cf', { skip: SKIP }, () => {
   const platform = new TestPlatform({
-    httpsPort: 8507,
+    httpsPort: 42_507,
     domain: 'cells.cupola.localhost',
     options: ['--cells', '4', '--zones', '2', '--cell-tags', `cell-${SECURE}=secure`],
   });
@@ -224,7 +224,7 @@ describe('several cells on one machine, used with the official cf', { skip: SKIP
     } finally {
       for (const pid of frozen) process.kill(pid, 'SIGCONT');
     }
-    await eventually('it stops its own', () => appProcesses(1).length === 0, 10_000);
+    await eventually('it stops its own', async () => appProcesses(1).length === 0, 10_000);
     await eventually('it is back', async () => (await cells()).find(({ id }) => id === 'cell-1')!.live);
     const { failures, requests } = await load.stop();
     assert.deepEqual(failures, [], `${requests} requests`);
