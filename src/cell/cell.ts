@@ -49,6 +49,8 @@ export interface CellOptions {
   ingress: Client<typeof Ingress>;
   /** Issues the certificates of instances; its root becomes what apps trust. */
   identity: InstanceAuthority;
+  /** What apps trust besides: the router's root, so that they reach each other by public name. */
+  trustedCertificates?: readonly string[];
   blobs: BlobTransport;
   /** What the manifest says of staging: registry mirrors and proxies, and the way to them. */
   staging?: { environment?: Readonly<Record<string, string>>; egressRules?: readonly EgressRule[] };
@@ -103,7 +105,10 @@ export function createCell(options: CellOptions): Cell {
     droplets: new DropletLayers(garden, options.blobs),
     authority: options.identity,
     credentials: new CredentialDirectories(join(options.runDirectory, 'credentials')),
-    trust: new SystemTrust(garden, join(options.stateDirectory, 'trust'), options.identity.rootCertificate),
+    trust: new SystemTrust(garden, join(options.stateDirectory, 'trust'), [
+      options.identity.rootCertificate,
+      ...(options.trustedCertificates ?? []),
+    ]),
     logs,
     lifecycleDirectory: options.lifecycleDirectory,
     timing,
@@ -118,9 +123,16 @@ export function createCell(options: CellOptions): Cell {
     staging: createLimiter(options.limits?.staging ?? 4),
   };
   const rep = new Rep(context, tasks, options);
+  const comparing = new Reconciler('rep', timing.reconcileMs, () => rep.reconcile(), log);
+  const heartbeat = async (): Promise<void> => {
+    // A call that hangs must not hold up the next: five of them missing mean that the cell is lost.
+    const { returned } = await registry.heartbeat(rep.presence(), { timeoutMs: timing.heartbeatMs });
+    // It was away for so long that its work was given to others: what runs here twice is stopped now.
+    if (returned) comparing.wake();
+  };
   const periodic = [
-    new Reconciler('heartbeat', timing.heartbeatMs, async () => void (await registry.heartbeat(rep.presence())), log),
-    new Reconciler('rep', timing.reconcileMs, () => rep.reconcile(), log),
+    new Reconciler('heartbeat', timing.heartbeatMs, heartbeat, log),
+    comparing,
     new Reconciler('metrics', timing.metricsMs, () => rep.emitMetrics(), log),
   ];
   return {

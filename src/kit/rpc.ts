@@ -60,14 +60,18 @@ export function lateTransport(make: () => Transport): Transport {
   };
 }
 
-/** Calls to another process: gRPC over HTTP/2 and mutual TLS; the server's certificate must carry `serverName`. */
+/** Calls to another process: gRPC over HTTP/2 and mutual TLS; the server's certificate must carry `serverName`. `localAddress`: which address to call from. */
 export function remoteTransport(
   baseUrl: string,
   identity: Identity,
   serverName: string,
-  timeoutMs = 15_000,
+  { timeoutMs = 15_000, localAddress }: { timeoutMs?: number; localAddress?: string } = {},
 ): Transport {
-  const nodeOptions = { ...tlsOptions(identity), servername: serverName };
+  const nodeOptions = {
+    ...tlsOptions(identity),
+    servername: serverName,
+    ...(localAddress === undefined ? {} : { localAddress }),
+  };
   const sessionManager = new Http2SessionManager(
     baseUrl,
     { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 },

@@ -33,6 +33,8 @@ export interface CellBootstrap {
   identity: Identity;
   maxConnections: number;
   proxyAccount: { uid: number; gid: number };
+  /** Vouches for public routes: apps trust it, so that they reach each other by name. */
+  routerRoot: string;
   instanceIdentity: { intermediate: KeyAndCertificate; rootCertificate: string };
   buildpacks: SystemBuildpackFile[];
 }

@@ -16,6 +16,7 @@ import { createLoggregator } from '../loggregator/index.ts';
 import { createRouter } from '../router/index.ts';
 import type { UaaSchema } from '../uaa/schema.ts';
 import { adminClient, cloudControllerClient, createUaa, sshProxyClient } from '../uaa/uaa.ts';
+import { routerAddress, routerPorts } from './addresses.ts';
 import { type ControlBootstrap, onTermination, readBootstrap } from './bootstrap.ts';
 import { routerSettingsOf } from './cell-settings.ts';
 import { POSTGRESQL_PORT } from './engines/postgresql.ts';
@@ -24,6 +25,7 @@ import { layoutOf, publicUrl, systemHosts } from './settings.ts';
 /** Who may call what on control's internal listener (mutual TLS, by common name). */
 const PEERS = {
   'cupola.diego.v1.Bbs': ['supervisor'],
+  'cupola.diego.v1.CellOperations': ['supervisor'],
   'cupola.diego.v1.CellRegistry': ['cell'],
   'cupola.loggregator.v1.Ingress': ['cell'],
 };
@@ -115,6 +117,7 @@ async function main(): Promise<void> {
       urls: { api: url('api'), uaa: url('uaa'), login: url('login'), logCache: url('log-cache'), ssh: url('ssh') },
       domain: settings.domain,
       reservedHosts: systemHosts(settings.domain).map((host) => host.slice(0, host.indexOf('.'))),
+      publicRoutes: { address: routerAddress(settings), ports: routerPorts(settings).join(',') },
       sshHostKeyFingerprint: null,
       build: 'cupola-0.1.0',
       defaults: { memoryMb: 1024, diskMb: 1024, healthCheckTimeoutSeconds: 60 },

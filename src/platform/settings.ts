@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -17,9 +18,13 @@ export interface PlatformSettings {
   /** Plain HTTP for apps, null for none. */
   httpPort: number | null;
   cells: number;
-  /** All on loopback. */
+  /** Cell n is in zone z(1 + n mod zones). */
+  zones: number;
+  /** Placement tags by cell: a cell with tags is an isolation segment's and takes nothing else. */
+  cellTags: readonly (readonly string[])[];
+  /** Of control, the bus and, on the cells' own addresses, their reps and proxies. */
   ports: { control: number; rpc: number; nats: number; rep: number[]; proxy: number[] };
-  /** The overlay: cell n has 10.X.n.0/24. */
+  /** The overlay, "10.X": cell n's containers have 10.X.n.0/24; see addresses.ts for what the platform itself has. */
   overlay: string;
   /** Every container's gateway and name server. */
   gateway: string;
@@ -41,6 +46,8 @@ export interface UpOptions {
   cells?: number;
   /** Added to what was set before; an empty value takes a name away. */
   stagingEnvironment?: Record<string, string>;
+  zones?: number;
+  cellTags?: readonly (readonly string[])[];
 }
 
 export const DEFAULT_DATA_DIRECTORY = '/var/lib/cupola';
@@ -94,7 +101,10 @@ export function publicUrl(settings: PlatformSettings, name: string): string {
 /** Null where nothing was installed in this directory. */
 export function loadSettings(dataDirectory: string): PlatformSettings | null {
   const file = join(dataDirectory, 'settings.json');
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as PlatformSettings) : null;
+  if (!existsSync(file)) return null;
+  // What installations of an earlier version do not say.
+  const added = { zones: 1, cellTags: [] };
+  return { ...added, ...(JSON.parse(readFileSync(file, 'utf8')) as Omit<PlatformSettings, keyof typeof added>) };
 }
 
 /** Reads the installation's settings or makes them. Throws `settings_conflict` where an option contradicts what is installed. */
@@ -106,12 +116,15 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
       bindAddress: options.bindAddress,
       httpsPort: options.httpsPort,
       cells: options.cells,
+      zones: options.zones,
+      cellTags: options.cellTags,
     };
     for (const [name, value] of Object.entries(asked)) {
-      if (value !== undefined && value !== present[name as keyof typeof asked]) {
+      const kept = JSON.stringify(present[name as keyof typeof asked]);
+      if (value !== undefined && JSON.stringify(value) !== kept) {
         throw new CupolaError(
           'settings_conflict',
-          `${name} is ${present[name as keyof typeof asked]} in ${options.dataDirectory}; destroy it first to change it`,
+          `${name} is ${kept} in ${options.dataDirectory}; destroy it first to change it`,
         );
       }
     }
@@ -120,8 +133,13 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
   const cells = options.cells ?? 1;
   if (!Number.isInteger(cells) || cells < 1 || cells > 8)
     throw new CupolaError('invalid_option', '--cells takes 1 to 8');
+  const zones = options.zones ?? 1;
+  if (!Number.isInteger(zones) || zones < 1 || zones > cells)
+    throw new CupolaError('invalid_option', '--zones takes 1 to the number of cells');
+  const cellTags = options.cellTags ?? [];
+  if (cellTags.length > cells) throw new CupolaError('invalid_option', `--cell-tags names cell-${cellTags.length - 1}`);
   const digest = createHash('sha256').update(options.dataDirectory).digest();
-  const slot = digest[0]! % 31;
+  const slot = await freeSlot(digest[0]! % SLOTS);
   const free = await freePorts(3 + 2 * cells);
   const settings: PlatformSettings = {
     id: [1, 2, 3].map((index) => String.fromCharCode(97 + (digest[index]! % 26))).join(''),
@@ -132,6 +150,8 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
     httpsPort: options.httpsPort ?? 443,
     httpPort: (options.httpsPort ?? 443) === 443 ? 80 : null,
     cells,
+    zones,
+    cellTags,
     ports: {
       control: free[0]!,
       rpc: free[1]!,
@@ -141,7 +161,7 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
     },
     overlay: `10.${200 + slot}`,
     gateway: `169.254.${1 + slot}.1`,
-    resolverAddress: `127.0.53.${1 + slot}`,
+    resolverAddress: resolverOf(slot),
     uidRangeBase: (16 + slot * 8 * 256) * 65_536,
     adminUser: 'admin',
     ...(options.stagingEnvironment ? { stagingEnvironment: options.stagingEnvironment } : {}),
@@ -164,6 +184,30 @@ function save(settings: PlatformSettings): void {
   const file = join(settings.dataDirectory, 'settings.json');
   writeFileSync(`${file}.part`, `${JSON.stringify(settings, null, 2)}\n`, { mode: 0o600 });
   renameSync(`${file}.part`, file);
+}
+
+/** How many installations one machine has addresses and ranges of user numbers for. */
+const SLOTS = 31;
+
+function resolverOf(slot: number): string {
+  return `127.0.53.${1 + slot}`;
+}
+
+/** The preferred slot, or the next at whose resolver address nobody answers. Throws `no_slot`. */
+async function freeSlot(preferred: number): Promise<number> {
+  for (let step = 0; step < SLOTS; step += 1) {
+    const slot = (preferred + step) % SLOTS;
+    if (await isFree(resolverOf(slot))) return slot;
+  }
+  throw new CupolaError('no_slot', `${SLOTS} installations run on this machine`);
+}
+
+function isFree(address: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = createSocket('udp4');
+  socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'EADDRINUSE'));
+  socket.bind({ address, port: 53, exclusive: true }, () => socket.close(() => resolve(true)));
+  return promise;
 }
 
 async function freePorts(count: number): Promise<number[]> {

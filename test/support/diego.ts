@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Client, type Code, ConnectError } from '@connectrpc/connect';
 import { type Kysely, sql } from 'kysely';
+import { CellOperations } from '../../src/contracts/gen/cell-operations_pb.js';
 import {
   CloudControllerInternal,
   type LrpCrashedRequest,
@@ -13,7 +14,7 @@ import {
 import { type ActualLrp, Bbs, type DesiredLrp, DesiredLrpSchema } from '../../src/contracts/gen/diego_pb.js';
 import type { DiegoRoom, DiegoSettings } from '../../src/diego/index.ts';
 import { createDiego } from '../../src/diego/index.ts';
-import type { BbsSchema } from '../../src/diego/schema.ts';
+import type { BbsDatabase, BbsSchema } from '../../src/diego/schema.ts';
 import { type Bus, LocalBus } from '../../src/kit/bus.ts';
 import { Sealer } from '../../src/kit/crypto.ts';
 import { Logger } from '../../src/kit/log.ts';
@@ -32,11 +33,13 @@ export class TestFoundation {
   readonly completions: TaskCompletedRequest[] = [];
   /** How many of the next completions the Cloud Controller fails to take. */
   failCompletions = 0;
+  failCrashReports = false;
   /** Null: the real time. Set: it stands still there. */
   now: number | null = null;
   readonly #sealer = new Sealer([{ label: 'one', key: randomBytes(32) }]);
   readonly #postgresql: TestPostgresql;
   readonly #diegos: DiegoRoom[] = [];
+  readonly #databases: BbsDatabase[] = [];
   readonly #cloudController = client(
     CloudControllerInternal,
     inMemoryTransport((router) =>
@@ -50,6 +53,7 @@ export class TestFoundation {
           return {};
         },
         lrpCrashed: (request) => {
+          if (this.failCrashReports) throw new Error('not now');
           this.crashes.push(request);
           return {};
         },
@@ -66,8 +70,10 @@ export class TestFoundation {
   }
 
   async addDiego(settings: Partial<DiegoSettings> = {}): Promise<DiegoRoom> {
+    const db = this.#postgresql.open<BbsSchema>('bbs');
+    this.#databases.push(db);
     const diego = createDiego({
-      db: this.#postgresql.open<BbsSchema>('bbs'),
+      db,
       sealer: this.#sealer,
       bus: this.bus,
       log: new Logger('test', {}, (line) => this.logged.push(line), 'debug'),
@@ -93,6 +99,10 @@ export class TestFoundation {
     return client(Bbs, inMemoryTransport(diego.routes));
   }
 
+  get operations(): Client<typeof CellOperations> {
+    return client(CellOperations, inMemoryTransport(this.diego.routes));
+  }
+
   /** A cell that has made itself known. */
   async addCell(options: FakeCellOptions): Promise<FakeCell> {
     const cell = new FakeCell(options, this.diego.routes);
@@ -103,6 +113,7 @@ export class TestFoundation {
 
   async close(): Promise<void> {
     for (const diego of this.#diegos) await diego.close();
+    for (const db of this.#databases) await db.destroy();
     await this.bus.close();
   }
 
@@ -157,7 +168,9 @@ export function eachTestHasAFoundation(
   });
   afterEach(async () => {
     await foundation.close();
-    await sql`TRUNCATE desired_lrps, actual_lrps, tasks, cells`.execute(postgresql.open<BbsSchema>('bbs'));
+    await sql`TRUNCATE desired_lrps, actual_lrps, tasks, cells, cell_drains, evacuating_lrps, notices`.execute(
+      postgresql.open<BbsSchema>('bbs'),
+    );
   });
   return {
     get foundation() {

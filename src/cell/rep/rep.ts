@@ -18,6 +18,7 @@ import type { Container } from '../garden/garden.ts';
 import type { RepContext } from './collaborators.ts';
 import { purposeOf } from './container-properties.ts';
 import { dropletLayerKey } from './droplets.ts';
+import { createLimiter } from './limiter.ts';
 import { LrpInstance } from './lrp-instance.ts';
 import { completeTask, type TaskContext, TaskRun } from './task-run.ts';
 
@@ -36,6 +37,7 @@ export class Rep {
   readonly #facts: CellFacts;
   readonly #instances = new Map<string, LrpInstance>();
   readonly #tasks = new Map<string, TaskRun>();
+  readonly #reporting = createLimiter(16);
   /** Until it knows what runs already it takes nothing. */
   #ready = false;
 
@@ -57,6 +59,7 @@ export class Rep {
       stacks: [...this.#facts.stacks],
       placementTags: [...this.#facts.placementTags],
       lastSeenNs: BigInt(this.#context.now()) * 1_000_000n,
+      address: this.#context.address,
     });
   }
 
@@ -149,7 +152,8 @@ export class Rep {
   async reconcile(): Promise<void> {
     await this.#removeStrays();
     const { registry, cellId } = this.#context;
-    const before = new Set([...this.#instances.values()].filter(({ state }) => state === 'running'));
+    const before = [...this.#instances.values()].filter(({ state }) => state === 'running');
+    const tasksBefore = [...this.#tasks.values()].filter(({ accepted }) => accepted);
     const [{ actualLrps }, { tasks }] = await Promise.all([
       registry.actualLrpsOfCell({ cellId }),
       registry.tasksOfCell({ cellId }),
@@ -161,11 +165,13 @@ export class Rep {
         await registry.removeActualLrp(actual);
       }
     }
-    for (const instance of before) {
-      const actual = known.get(instance.instanceGuid);
-      const isKnown = actual?.state === 'RUNNING' && (actual.routable ?? true) === instance.routable;
-      if (!isKnown) await instance.reportRunning();
-    }
+    const unknown = before.filter(({ instanceGuid, routable }) => {
+      const actual = known.get(instanceGuid);
+      return actual?.state !== 'RUNNING' || (actual.routable ?? true) !== routable;
+    });
+    await Promise.all(unknown.map((instance) => this.#reporting(() => instance.reportRunning())));
+    const wanted = new Set(tasks.map(({ taskGuid }) => taskGuid));
+    for (const task of tasksBefore) if (!wanted.has(task.taskGuid)) task.cancel(); // failed while this cell was away
     await this.#resumeTasks(tasks);
     await this.#pruneLayers();
   }

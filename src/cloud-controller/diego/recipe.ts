@@ -104,6 +104,7 @@ export interface StagingRecipe {
   memoryMb: number;
   diskMb: number;
   timeoutSeconds: number;
+  placementTags: readonly string[];
   environment: Readonly<Record<string, string>>;
   egressRules: readonly RecipeEgressRule[];
   package: { url: string; sha256: string };
@@ -130,6 +131,7 @@ export function stagingTask(recipe: StagingRecipe): Task {
     egressRules: recipe.egressRules.map((rule) => ({ ...rule })),
     owner: owner(recipe.app, '', 'staging'),
     timeoutSeconds: recipe.timeoutSeconds,
+    placementTags: [...recipe.placementTags],
     work: {
       case: 'staging',
       value: {
@@ -157,6 +159,7 @@ export interface TaskRecipe {
   memoryMb: number;
   diskMb: number;
   logRateLimit: number;
+  placementTags: readonly string[];
   command: string;
   environment: Readonly<Record<string, string>>;
   egressRules: readonly RecipeEgressRule[];
@@ -175,6 +178,7 @@ export function commandTask(recipe: TaskRecipe): Task {
     // The cell makes the lines' source of it: "APP/TASK/<name>".
     owner: owner(recipe.app, '', recipe.taskName),
     logRateLimitBytesPerSecond: recipe.logRateLimit,
+    placementTags: [...recipe.placementTags],
     work: { case: 'command', value: { command: recipe.command, droplet: recipe.droplet } },
   });
 }

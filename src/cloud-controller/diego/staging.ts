@@ -11,6 +11,7 @@ import { CfError } from '../errors.ts';
 import { FILE_DESCRIPTORS } from '../processes/instances.ts';
 import { stagingEnvironment } from './environment.ts';
 import { egressRules, environmentGroup } from './groups.ts';
+import { placementTags } from './placement.ts';
 import { STAGING_DOMAIN, type StagingRecipe, stagingTask } from './recipe.ts';
 import { urisOfApp } from './routes.ts';
 
@@ -83,6 +84,7 @@ async function recipeOf(context: Context, build: Build): Promise<StagingRecipe |
     memoryMb: build.staging_memory_mb,
     diskMb: build.staging_disk_mb,
     timeoutSeconds: settings.staging.timeoutSeconds,
+    placementTags: await placementTags(db, app.space_guid),
     environment: stagingEnvironment({
       app: identityOf(app),
       apiUrl: settings.urls.api,

@@ -7,6 +7,7 @@ import { auditEventsAndJobs } from './003-audit-events-and-jobs.ts';
 import { domainsAndRoutes } from './004-domains-and-routes.ts';
 import { securityGroups } from './005-security-groups.ts';
 import { restartsCanariesSidecars } from './110-restarts-canaries-sidecars.ts';
+import { publicRoutes } from './120-public-routes.ts';
 
 /** In the order they are applied. */
 export const migrations: readonly Migration[] = [
@@ -18,4 +19,5 @@ export const migrations: readonly Migration[] = [
   APPS_MIGRATION,
   restartsCanariesSidecars,
   BUILDPACKS_MIGRATION,
+  publicRoutes,
 ];

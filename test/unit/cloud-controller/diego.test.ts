@@ -86,6 +86,7 @@ test('a build becomes a staging task', () => {
     memoryMb: 1024,
     diskMb: 2048,
     timeoutSeconds: 900,
+    placementTags: ['secure'],
     environment: { A: '1' },
     egressRules: [],
     package: { url: 'https://blobs/p', sha256: 'a' },
@@ -97,6 +98,7 @@ test('a build becomes a staging task', () => {
     cache: null,
     uploadCacheUrl: 'https://blobs/cache',
   });
+  assert.deepEqual(task.placementTags, ['secure']);
   assert.equal(task.domain, 'cf-app-staging');
   assert.equal(task.work.case, 'staging');
   assert.ok(task.work.case === 'staging');
