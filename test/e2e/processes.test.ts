@@ -173,15 +173,14 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
   });
 
   test('lines over the log rate limit are dropped and the developer is told; a quota holds for apps and tasks', async () => {
-    await cf('scale', 'many', '-l', '1K');
-    await cf('restart', 'many');
+    await cf('scale', 'many', '-l', '1K', '-f');
     assert.match(await shown('web'), /of 1K\/s/);
     await platform.ask('many', '/log');
     await eventually('the notice', async () =>
       /\[APP\/PROC\/WEB\/0\] ERR app instance exceeded log rate limit \(1024 bytes\/sec\)/.test(await recent()),
     );
     assert.doesNotMatch(await recent(), /\[APP\/PROC\/WEB\/0\] OUT line 59/);
-    await cf('scale', 'many', '--process', 'worker', '-l', '1K');
+    await cf('scale', 'many', '--process', 'worker', '-l', '1K', '-f');
     await cf('create-space-quota', 'quiet', '-l', '8K', '-m', '4G');
     await cf('set-space-quota', 'dev', 'quiet');
     const loud = await platform.tryCf(CF, ['scale', 'many', '-l', '32K', '-f']);
