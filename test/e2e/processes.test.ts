@@ -254,7 +254,16 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
     assert.deepEqual(cancelled.failures, []);
     assert.equal((JSON.parse((await platform.ask('many')).body) as Answer).version, 'three');
     const stepped = await askedThroughout(platform, host, async () => {
-      await cf('push', 'many', '-p', directory, '--strategy', 'canary', '--instance-steps', '30,60');
+      // The CLI knows steps, but asks for a newer API than is advertised.
+      const [droplet] = (await curl(`/v3/apps/${await guid()}/droplets?order_by=-created_at&states=STAGED`)).resources;
+      const order = {
+        strategy: 'canary',
+        droplet: { guid: droplet.guid },
+        options: { canary: { steps: [{ instance_weight: 30 }, { instance_weight: 60 }] } },
+        relationships: { app: { data: { guid: await guid() } } },
+      };
+      await curl('-X', 'POST', '/v3/deployments', '-d', JSON.stringify(order));
+      await eventually('the first step', async () => /status PAUSED/.test(await cf('app', 'many')));
       assert.match(await cf('app', 'many'), /canary-steps:\s+1\/2/);
       await cf('continue-deployment', 'many');
       await eventually('the second step', async () =>

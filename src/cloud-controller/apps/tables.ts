@@ -178,6 +178,7 @@ export interface OutgoingLrpTable {
   /** The process whose current version replaces it. */
   process_guid: string;
   instances: number;
+  since: Generated<Date>;
   /** Null: until it is replaced. */
   until: Date | null;
 }
