@@ -184,6 +184,7 @@ export interface OutgoingLrpTable {
   /** The process whose current version replaces it. */
   process_guid: string;
   instances: number;
+  since: Generated<Date>;
   /** Null: until it is replaced. */
   until: Date | null;
 }
