@@ -58,7 +58,7 @@ async function main(): Promise<void> {
     host: '127.0.0.1',
     port: repPort,
     identity,
-    peers: { 'cupola.diego.v1.Rep': ['control'] },
+    peers: { 'cupola.diego.v1.Rep': ['control'], 'cupola.ssh.v1.CellSsh': ['control'] },
     routes: (router) => cell.routes(router),
     log: log.child('rpc'),
   });
