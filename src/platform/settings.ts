@@ -17,8 +17,10 @@ export interface PlatformSettings {
   /** Plain HTTP for apps, null for none. */
   httpPort: number | null;
   cells: number;
+  /** Where SSH clients come; the same as `httpsPort` where they come through the router alone. Null: no `cf ssh` (CC-03). */
+  sshPort: number | null;
   /** All on loopback. */
-  ports: { control: number; rpc: number; nats: number; rep: number[]; proxy: number[] };
+  ports: { control: number; rpc: number; nats: number; ssh: number; rep: number[]; proxy: number[] };
   /** The overlay: cell n has 10.X.n.0/24. */
   overlay: string;
   /** Every container's gateway and name server. */
@@ -41,9 +43,16 @@ export interface UpOptions {
   cells?: number;
   /** Added to what was set before; an empty value takes a name away. */
   stagingEnvironment?: Record<string, string>;
+  /** 2222 beside HTTPS on 443, else a free one. */
+  sshPort?: number;
+  /** Off: nobody opens a session in an app, whatever space and app say. */
+  ssh?: boolean;
 }
 
 export const DEFAULT_DATA_DIRECTORY = '/var/lib/cupola';
+const DEFAULT_SSH_PORT = 2222;
+/** What the settings of an earlier version do not say. */
+const BEFORE_SSH = { sshPort: null, ports: { ssh: 0 } };
 export const DEFAULT_DOMAIN = 'cupola.localhost';
 
 /** Where everything lies. The data directory is 0700; what other accounts need is shown under /run by bind mounts. */
@@ -91,21 +100,30 @@ export function publicUrl(settings: PlatformSettings, name: string): string {
   return `https://${name}.${settings.domain}${port}`;
 }
 
+/** `ssh.<domain>:2222`, as clients are told; null where there is no `cf ssh`. */
+export function sshEndpoint(settings: PlatformSettings): string | null {
+  return settings.sshPort === null ? null : `ssh.${settings.domain}:${settings.sshPort}`;
+}
+
 /** Null where nothing was installed in this directory. */
 export function loadSettings(dataDirectory: string): PlatformSettings | null {
   const file = join(dataDirectory, 'settings.json');
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as PlatformSettings) : null;
+  if (!existsSync(file)) return null;
+  const stored = JSON.parse(readFileSync(file, 'utf8')) as PlatformSettings;
+  return { ...BEFORE_SSH, ...stored, ports: { ...BEFORE_SSH.ports, ...stored.ports } };
 }
 
 /** Reads the installation's settings or makes them. Throws `settings_conflict` where an option contradicts what is installed. */
 export async function ensureSettings(options: UpOptions): Promise<PlatformSettings> {
-  const present = loadSettings(options.dataDirectory);
-  if (present) {
+  const before = loadSettings(options.dataDirectory);
+  if (before) {
+    const present = await withSsh(before, options);
     const asked = {
       domain: options.domain,
       bindAddress: options.bindAddress,
       httpsPort: options.httpsPort,
       cells: options.cells,
+      sshPort: options.sshPort,
     };
     for (const [name, value] of Object.entries(asked)) {
       if (value !== undefined && value !== present[name as keyof typeof asked]) {
@@ -122,22 +140,25 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
     throw new CupolaError('invalid_option', '--cells takes 1 to 8');
   const digest = createHash('sha256').update(options.dataDirectory).digest();
   const slot = digest[0]! % 31;
-  const free = await freePorts(3 + 2 * cells);
+  const free = await freePorts(5 + 2 * cells);
+  const httpsPort = options.httpsPort ?? 443;
   const settings: PlatformSettings = {
     id: [1, 2, 3].map((index) => String.fromCharCode(97 + (digest[index]! % 26))).join(''),
     dataDirectory: options.dataDirectory,
     keyFile: options.keyFile ?? join(options.dataDirectory, 'key'),
     domain: options.domain ?? DEFAULT_DOMAIN,
     bindAddress: options.bindAddress ?? '127.0.0.1',
-    httpsPort: options.httpsPort ?? 443,
-    httpPort: (options.httpsPort ?? 443) === 443 ? 80 : null,
+    httpsPort,
+    httpPort: httpsPort === 443 ? 80 : null,
     cells,
+    sshPort: options.ssh === false ? null : (options.sshPort ?? (httpsPort === 443 ? DEFAULT_SSH_PORT : free[4]!)),
     ports: {
       control: free[0]!,
       rpc: free[1]!,
       nats: free[2]!,
-      rep: free.slice(3, 3 + cells),
-      proxy: free.slice(3 + cells),
+      ssh: free[3]!,
+      rep: free.slice(5, 5 + cells),
+      proxy: free.slice(5 + cells),
     },
     overlay: `10.${200 + slot}`,
     gateway: `169.254.${1 + slot}.1`,
@@ -157,6 +178,21 @@ function withStagingEnvironment(present: PlatformSettings, added: Record<string,
   const all = Object.entries({ ...present.stagingEnvironment, ...added });
   const settings = { ...present, stagingEnvironment: Object.fromEntries(all.filter(([, value]) => value !== '')) };
   save(settings);
+  return settings;
+}
+
+/** What an installation from before there was `cf ssh` lacks; and the switch for it, which can be turned at any `up`. */
+async function withSsh(before: PlatformSettings, options: UpOptions): Promise<PlatformSettings> {
+  const undecided = before.ports.ssh === BEFORE_SSH.ports.ssh;
+  const [loopback = 0, other = 0] = await freePorts(2);
+  const chosen = before.sshPort ?? options.sshPort ?? (before.httpsPort === 443 ? DEFAULT_SSH_PORT : other);
+  const on = options.ssh ?? (undecided || before.sshPort !== null);
+  const settings = {
+    ...before,
+    ports: { ...before.ports, ssh: undecided ? loopback : before.ports.ssh },
+    sshPort: on ? chosen : null,
+  };
+  if (undecided || settings.sshPort !== before.sshPort) save(settings);
   return settings;
 }
 

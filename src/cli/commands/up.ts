@@ -16,6 +16,8 @@ const OPTIONS = {
   bind: { type: 'string' },
   'https-port': { type: 'string' },
   cells: { type: 'string' },
+  'ssh-port': { type: 'string' },
+  ssh: { type: 'string' },
   'key-file': { type: 'string' },
   'staging-env': { type: 'string', multiple: true },
   json: { type: 'boolean' },
@@ -25,12 +27,14 @@ const PROJECT = join(import.meta.dirname, '../../..');
 
 export const up: Command = {
   usage:
-    'up [--data DIR] [--domain D] [--bind ADDR] [--https-port N] [--cells N] [--key-file FILE] [--staging-env NAME=VALUE]… [--json] [--demo]',
+    'up [--data DIR] [--domain D] [--bind ADDR] [--https-port N] [--cells N] [--ssh on|off] [--ssh-port N] [--key-file FILE] [--staging-env NAME=VALUE]… [--json] [--demo]',
   summary: 'install what is missing and start the platform',
   async run(args) {
     const { values } = parse(args, OPTIONS);
     const began = Date.now();
     const httpsPort = whole('--https-port', values['https-port'], 65_535);
+    const sshPort = whole('--ssh-port', values['ssh-port'], 65_535);
+    if (values.ssh !== undefined && !['on', 'off'].includes(values.ssh)) throw new UsageError('--ssh takes on or off');
     const cells = whole('--cells', values.cells, 8);
     const stagingEnvironment = variables(values['staging-env'] ?? []);
     requireRoot();
@@ -42,6 +46,8 @@ export const up: Command = {
       ...(httpsPort === undefined ? {} : { httpsPort }),
       ...(cells === undefined ? {} : { cells }),
       stagingEnvironment,
+      ...(sshPort === undefined ? {} : { sshPort }),
+      ...(values.ssh === undefined ? {} : { ssh: values.ssh === 'on' }),
     });
     const layout = layoutOf(settings);
     const progress = new Progress(8, !values.json);

@@ -25,7 +25,7 @@ const settings: PlatformSettings = {
   httpsPort: 443,
   httpPort: 80,
   cells: 1,
-  ports: { control: 1, rpc: 2, nats: 3, rep: [4], proxy: [5] },
+  ports: { control: 1, rpc: 2, nats: 3, ssh: 4, rep: [4], proxy: [5] },
   overlay: '10.200',
   gateway: '169.254.1.1',
   resolverAddress: '127.0.53.1',
