@@ -74,7 +74,9 @@ export class ClientConnection {
     const attached = Promise.withResolvers<boolean>();
     const life = this.#attach(link, grant, () => attached.resolve(true));
     void life
-      .catch((error: unknown) => log.info('an instance is not to be reached', { error: messageOf(error) }))
+      .catch((error: unknown) => {
+        if (!this.#gone.signal.aborted) log.warn('an instance is not to be reached', { error: messageOf(error) });
+      })
       .then(async () => {
         attached.resolve(false);
         if (!client.authenticated) return link.close();

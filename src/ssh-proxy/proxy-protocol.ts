@@ -13,16 +13,36 @@ const FAMILY = { tcp4: 0x11, tcp6: 0x21 } as const;
  * itself (a health check). What follows stays to be read. Throws `bad_proxy_header`, also when it does not come in time.
  */
 export async function readProxyHeader(socket: Socket, timeoutMs = 5000): Promise<string | null> {
-  const timer = setTimeout(() => socket.destroy(), timeoutMs);
-  try {
-    const fixed = await read(socket, FIXED_BYTES);
-    const length = fixed.readUInt16BE(14);
-    if (!fixed.subarray(0, 12).equals(SIGNATURE) || length > LONGEST_BYTES) throw refused();
-    const addresses = length === 0 ? Buffer.alloc(0) : await read(socket, length);
-    return addressOf(fixed.readUInt8(12), fixed.readUInt8(13), addresses);
-  } finally {
+  const header = await take(socket, timeoutMs);
+  return addressOf(header.readUInt8(12), header.readUInt8(13), header.subarray(FIXED_BYTES));
+}
+
+/** The header's bytes; those behind them are put back. */
+function take(socket: Socket, timeoutMs: number): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  let seen = Buffer.alloc(0);
+  const onData = (chunk: Buffer): void => {
+    seen = Buffer.concat([seen, chunk]);
+    const start = seen.subarray(0, SIGNATURE.length);
+    if (!start.equals(SIGNATURE.subarray(0, start.length))) return stop(() => reject(refused()));
+    if (seen.length < FIXED_BYTES) return;
+    const length = FIXED_BYTES + seen.readUInt16BE(14);
+    if (length > LONGEST_BYTES) return stop(() => reject(refused()));
+    if (seen.length < length) return;
+    stop(() => {
+      if (seen.length > length) socket.unshift(seen.subarray(length));
+      resolve(seen.subarray(0, length));
+    });
+  };
+  const onEnd = (): void => stop(() => reject(refused()));
+  const timer = setTimeout(onEnd, timeoutMs);
+  const stop = (then: () => void): void => {
     clearTimeout(timer);
-  }
+    socket.off('data', onData).off('end', onEnd).off('close', onEnd).pause();
+    then();
+  };
+  socket.on('data', onData).once('end', onEnd).once('close', onEnd);
+  return promise;
 }
 
 function addressOf(command: number, family: number, addresses: Buffer): string | null {
@@ -33,18 +53,6 @@ function addressOf(command: number, family: number, addresses: Buffer): string |
     return Array.from({ length: 8 }, (_, index) => addresses.readUInt16BE(index * 2).toString(16)).join(':');
   }
   throw refused();
-}
-
-async function read(socket: Socket, bytes: number): Promise<Buffer> {
-  for (;;) {
-    const chunk: Buffer | null = socket.read(bytes);
-    if (chunk?.length === bytes) return chunk;
-    if (chunk || socket.destroyed || socket.readableEnded) throw refused();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    for (const event of ['readable', 'close', 'end', 'error']) socket.once(event, resolve);
-    await promise;
-    for (const event of ['readable', 'close', 'end', 'error']) socket.off(event, resolve);
-  }
 }
 
 function refused(): CupolaError {

@@ -40,6 +40,7 @@ export async function dial(options: {
 async function addressOf(options: { runtime: Runtime; containerId: string; host: string }): Promise<string> {
   const { host } = options;
   if (isIPv4(host)) return host;
+  if (host === 'localhost') return '127.0.0.1'; // so says the container's hosts file, which is ours
   if (!/^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?$/.test(host)) throw refused('no such host');
   const child = options.runtime.execPiped(options.containerId, ['getent', 'ahostsv4', host]);
   child.on('error', () => {});

@@ -29,6 +29,7 @@ const settings: PlatformSettings = {
   overlay: '10.200',
   gateway: '169.254.1.1',
   resolverAddress: '127.0.53.1',
+  sshPort: 2222,
   uidRangeBase: 1_048_576,
   adminUser: 'admin',
 };
