@@ -24,22 +24,22 @@ function take(socket: Socket, timeoutMs: number): Promise<Buffer> {
   const onData = (chunk: Buffer): void => {
     seen = Buffer.concat([seen, chunk]);
     const start = seen.subarray(0, SIGNATURE.length);
-    if (!start.equals(SIGNATURE.subarray(0, start.length))) return stop(() => reject(refused()));
-    if (seen.length < FIXED_BYTES) return;
-    const length = FIXED_BYTES + seen.readUInt16BE(14);
-    if (length > LONGEST_BYTES) return stop(() => reject(refused()));
-    if (seen.length < length) return;
-    stop(() => {
+    const length = seen.length < FIXED_BYTES ? FIXED_BYTES : FIXED_BYTES + seen.readUInt16BE(14);
+    if (!start.equals(SIGNATURE.subarray(0, start.length)) || length > LONGEST_BYTES) onEnd();
+    else if (seen.length >= length && seen.length >= FIXED_BYTES) {
+      stop();
       if (seen.length > length) socket.unshift(seen.subarray(length));
       resolve(seen.subarray(0, length));
-    });
+    }
   };
-  const onEnd = (): void => stop(() => reject(refused()));
+  const onEnd = (): void => {
+    stop();
+    reject(refused());
+  };
   const timer = setTimeout(onEnd, timeoutMs);
-  const stop = (then: () => void): void => {
+  const stop = (): void => {
     clearTimeout(timer);
     socket.off('data', onData).off('end', onEnd).off('close', onEnd).pause();
-    then();
   };
   socket.on('data', onData).once('end', onEnd).once('close', onEnd);
   return promise;

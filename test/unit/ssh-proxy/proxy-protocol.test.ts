@@ -36,6 +36,7 @@ async function read(pieces: Buffer[], end = false): Promise<{ address: string | 
     socket.on('data', (chunk: Buffer) => {
       rest += chunk;
     });
+    socket.resume();
     client.end('more');
     await once(socket, 'end');
     return { address, rest };
