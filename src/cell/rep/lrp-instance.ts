@@ -129,7 +129,11 @@ export class LrpInstance {
   /** For a session of `cf ssh`; null while the app is not in its container. */
   sshTarget(): SshTarget | null {
     if (!this.#container || (this.#state !== 'starting' && this.#state !== 'running')) return null;
-    return { container: this.#container, environment: this.#processes.environment(this.#container), over: this.#over.signal };
+    return {
+      container: this.#container,
+      environment: this.#processes.environment(this.#container),
+      over: this.#over.signal,
+    };
   }
 
   /** Null while there is no container. */
