@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Client, ConnectRouter } from '@connectrpc/connect';
 import { type CellRegistry, type EgressRule, Rep as RepService } from '../contracts/gen/diego_pb.js';
 import type { Ingress } from '../contracts/gen/loggregator_pb.js';
+import { CellSsh } from '../contracts/gen/ssh_pb.js';
 import { messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { Reconciler } from '../kit/reconcile.ts';
@@ -28,6 +29,7 @@ import { Rep } from './rep/rep.ts';
 import { RegistryReports } from './rep/reports.ts';
 import { repService } from './rep/service.ts';
 import { TaskResults } from './rep/task-results.ts';
+import { sshService } from './ssh/service.ts';
 import type { LocalBuildpack } from './staging/buildpack-layers.ts';
 import { createStager, type Stager } from './staging/staging.ts';
 
@@ -72,7 +74,7 @@ export interface CellOptions {
 }
 
 export interface Cell {
-  /** The Rep service; only control may call it. */
+  /** The services Rep and CellSsh; only control may call them. */
   routes(router: ConnectRouter): void;
   /** Takes over what runs already, then works. */
   start(): Promise<void>;
@@ -136,7 +138,13 @@ export function createCell(options: CellOptions): Cell {
     new Reconciler('metrics', timing.metricsMs, () => rep.emitMetrics(), log),
   ];
   return {
-    routes: (router) => void router.service(RepService, repService(rep, options.cellId, registry)),
+    routes: (router) => {
+      router.service(RepService, repService(rep, options.cellId, registry));
+      router.service(
+        CellSsh,
+        sshService((instanceGuid) => rep.sshTarget(instanceGuid)),
+      );
+    },
     async start() {
       await rep.adopt();
       for (const reconciler of periodic) reconciler.start();

@@ -80,6 +80,24 @@ export function remoteTransport(
   return createGrpcTransport({ baseUrl, nodeOptions, sessionManager, defaultTimeoutMs: timeoutMs });
 }
 
+/** A transport with connections of its own, for calls that last: no call has a time limit, and `close` ends them all. */
+export function lastingTransport(
+  baseUrl: string,
+  identity: Identity,
+  serverName: string,
+): { transport: Transport; close: () => void } {
+  const nodeOptions = { ...tlsOptions(identity), servername: serverName };
+  const sessionManager = new Http2SessionManager(
+    baseUrl,
+    { pingIntervalMs: 10_000, pingTimeoutMs: 5_000, pingIdleConnection: true },
+    nodeOptions,
+  );
+  return {
+    transport: createGrpcTransport({ baseUrl, nodeOptions, sessionManager }),
+    close: () => sessionManager.abort(),
+  };
+}
+
 export function client<Service extends DescService>(service: Service, transport: Transport): Client<Service> {
   return createClient(service, transport);
 }

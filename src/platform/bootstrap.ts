@@ -23,7 +23,7 @@ export interface ControlBootstrap {
   buildpacks: SystemBuildpackFile[];
   /** For every staging container. */
   stagingEnvironment: Record<string, string>;
-  secrets: Pick<Secrets, 'databaseKey' | 'blobSigningKey' | 'adminPassword' | 'clientSecrets'>;
+  secrets: Pick<Secrets, 'databaseKey' | 'blobSigningKey' | 'adminPassword' | 'clientSecrets' | 'sshHostKey'>;
 }
 
 /** What the supervisor tells a cell on standard input. */

@@ -63,7 +63,7 @@ async function main(): Promise<void> {
     host: address,
     port: repPort,
     identity,
-    peers: { 'cupola.diego.v1.Rep': ['control'] },
+    peers: { 'cupola.diego.v1.Rep': ['control'], 'cupola.ssh.v1.CellSsh': ['control'] },
     routes: (router) => cell.routes(router),
     log: log.child('rpc'),
   });

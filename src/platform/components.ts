@@ -253,6 +253,7 @@ function control({ layout, accounts, certificates, secrets, listeners }: Parts):
           blobSigningKey: secrets.blobSigningKey,
           adminPassword: secrets.adminPassword,
           clientSecrets: secrets.clientSecrets,
+          sshHostKey: secrets.sshHostKey,
         },
       };
       return launch({

@@ -18,12 +18,14 @@ export interface PlatformSettings {
   /** Plain HTTP for apps, null for none. */
   httpPort: number | null;
   cells: number;
+  /** Where SSH clients come; the same as `httpsPort` where they come through the router alone. Null: no `cf ssh` (CC-03). */
+  sshPort: number | null;
   /** Cell n is in zone z(1 + n mod zones). */
   zones: number;
   /** Placement tags by cell: a cell with tags is an isolation segment's and takes nothing else. */
   cellTags: readonly (readonly string[])[];
-  /** Of control, the bus and, on the cells' own addresses, their reps and proxies. */
-  ports: { control: number; rpc: number; nats: number; rep: number[]; proxy: number[] };
+  /** Of control, the bus and the SSH proxy's second door and, on the cells' own addresses, their reps and proxies. */
+  ports: { control: number; rpc: number; nats: number; ssh: number; rep: number[]; proxy: number[] };
   /** The overlay, "10.X": cell n's containers have 10.X.n.0/24; see addresses.ts for what the platform itself has. */
   overlay: string;
   /** Every container's gateway and name server. */
@@ -48,9 +50,16 @@ export interface UpOptions {
   stagingEnvironment?: Record<string, string>;
   zones?: number;
   cellTags?: readonly (readonly string[])[];
+  /** 2222 beside HTTPS on 443, else a free one. */
+  sshPort?: number;
+  /** Off: nobody opens a session in an app, whatever space and app say. */
+  ssh?: boolean;
 }
 
 export const DEFAULT_DATA_DIRECTORY = '/var/lib/cupola';
+const DEFAULT_SSH_PORT = 2222;
+/** What the settings of an earlier version do not say. */
+const EARLIER = { zones: 1, cellTags: [], sshPort: null, ports: { ssh: 0 } };
 export const DEFAULT_DOMAIN = 'cupola.localhost';
 
 /** Where everything lies. The data directory is 0700; what other accounts need is shown under /run by bind mounts. */
@@ -98,19 +107,24 @@ export function publicUrl(settings: PlatformSettings, name: string): string {
   return `https://${name}.${settings.domain}${port}`;
 }
 
+/** `ssh.<domain>:2222`, as clients are told; null where there is no `cf ssh`. */
+export function sshEndpoint(settings: PlatformSettings): string | null {
+  return settings.sshPort === null ? null : `ssh.${settings.domain}:${settings.sshPort}`;
+}
+
 /** Null where nothing was installed in this directory. */
 export function loadSettings(dataDirectory: string): PlatformSettings | null {
   const file = join(dataDirectory, 'settings.json');
   if (!existsSync(file)) return null;
-  // What installations of an earlier version do not say.
-  const added = { zones: 1, cellTags: [] };
-  return { ...added, ...(JSON.parse(readFileSync(file, 'utf8')) as Omit<PlatformSettings, keyof typeof added>) };
+  const stored = JSON.parse(readFileSync(file, 'utf8')) as PlatformSettings;
+  return { ...EARLIER, ...stored, ports: { ...EARLIER.ports, ...stored.ports } };
 }
 
 /** Reads the installation's settings or makes them. Throws `settings_conflict` where an option contradicts what is installed. */
 export async function ensureSettings(options: UpOptions): Promise<PlatformSettings> {
-  const present = loadSettings(options.dataDirectory);
-  if (present) {
+  const before = loadSettings(options.dataDirectory);
+  if (before) {
+    const present = await withSsh(before, options);
     const asked = {
       domain: options.domain,
       bindAddress: options.bindAddress,
@@ -118,6 +132,7 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
       cells: options.cells,
       zones: options.zones,
       cellTags: options.cellTags,
+      sshPort: options.sshPort,
     };
     for (const [name, value] of Object.entries(asked)) {
       const kept = JSON.stringify(present[name as keyof typeof asked]);
@@ -140,24 +155,27 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
   if (cellTags.length > cells) throw new CupolaError('invalid_option', `--cell-tags names cell-${cellTags.length - 1}`);
   const digest = createHash('sha256').update(options.dataDirectory).digest();
   const slot = await freeSlot(digest[0]! % SLOTS);
-  const free = await freePorts(3 + 2 * cells);
+  const free = await freePorts(5 + 2 * cells);
+  const httpsPort = options.httpsPort ?? 443;
   const settings: PlatformSettings = {
     id: [1, 2, 3].map((index) => String.fromCharCode(97 + (digest[index]! % 26))).join(''),
     dataDirectory: options.dataDirectory,
     keyFile: options.keyFile ?? join(options.dataDirectory, 'key'),
     domain: options.domain ?? DEFAULT_DOMAIN,
     bindAddress: options.bindAddress ?? '127.0.0.1',
-    httpsPort: options.httpsPort ?? 443,
-    httpPort: (options.httpsPort ?? 443) === 443 ? 80 : null,
+    httpsPort,
+    httpPort: httpsPort === 443 ? 80 : null,
     cells,
     zones,
     cellTags,
+    sshPort: options.ssh === false ? null : (options.sshPort ?? (httpsPort === 443 ? DEFAULT_SSH_PORT : free[4]!)),
     ports: {
       control: free[0]!,
       rpc: free[1]!,
       nats: free[2]!,
-      rep: free.slice(3, 3 + cells),
-      proxy: free.slice(3 + cells),
+      ssh: free[3]!,
+      rep: free.slice(5, 5 + cells),
+      proxy: free.slice(5 + cells),
     },
     overlay: `10.${200 + slot}`,
     gateway: `169.254.${1 + slot}.1`,
@@ -177,6 +195,21 @@ function withStagingEnvironment(present: PlatformSettings, added: Record<string,
   const all = Object.entries({ ...present.stagingEnvironment, ...added });
   const settings = { ...present, stagingEnvironment: Object.fromEntries(all.filter(([, value]) => value !== '')) };
   save(settings);
+  return settings;
+}
+
+/** What an installation from before there was `cf ssh` lacks; and the switch for it, which can be turned at any `up`. */
+async function withSsh(before: PlatformSettings, options: UpOptions): Promise<PlatformSettings> {
+  const undecided = before.ports.ssh === EARLIER.ports.ssh;
+  const [loopback = 0, other = 0] = await freePorts(2);
+  const chosen = before.sshPort ?? options.sshPort ?? (before.httpsPort === 443 ? DEFAULT_SSH_PORT : other);
+  const on = options.ssh ?? (undecided || before.sshPort !== null);
+  const settings = {
+    ...before,
+    ports: { ...before.ports, ssh: undecided ? loopback : before.ports.ssh },
+    sshPort: on ? chosen : null,
+  };
+  if (undecided || settings.sshPort !== before.sshPort) save(settings);
   return settings;
 }
 

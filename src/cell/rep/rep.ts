@@ -15,6 +15,7 @@ import {
 } from '../../contracts/gen/diego_pb.js';
 import { messageOf } from '../../kit/errors.ts';
 import type { Container } from '../garden/garden.ts';
+import type { SshTarget } from '../ssh/service.ts';
 import type { RepContext } from './collaborators.ts';
 import { purposeOf } from './container-properties.ts';
 import { dropletLayerKey } from './droplets.ts';
@@ -118,6 +119,11 @@ export class Rep {
       ),
     );
     return stats.filter((one) => one !== null && one !== undefined);
+  }
+
+  /** Where a session of `cf ssh` goes; null where the instance is not here or not up. */
+  sshTarget(instanceGuid: string): SshTarget | null {
+    return this.#instances.get(instanceGuid)?.sshTarget() ?? null;
   }
 
   async emitMetrics(): Promise<void> {

@@ -18,6 +18,8 @@ const OPTIONS = {
   cells: { type: 'string' },
   zones: { type: 'string' },
   'cell-tags': { type: 'string' },
+  'ssh-port': { type: 'string' },
+  ssh: { type: 'string' },
   'key-file': { type: 'string' },
   'staging-env': { type: 'string', multiple: true },
   json: { type: 'boolean' },
@@ -28,12 +30,14 @@ const PROJECT = join(import.meta.dirname, '../../..');
 export const up: Command = {
   usage:
     'up [--data DIR] [--domain D] [--bind ADDR] [--https-port N] [--cells N] [--zones N] [--cell-tags CELL=TAG,…] ' +
-    '[--key-file FILE] [--staging-env NAME=VALUE]… [--json] [--demo]',
+    '[--ssh on|off] [--ssh-port N] [--key-file FILE] [--staging-env NAME=VALUE]… [--json] [--demo]',
   summary: 'install what is missing and start the platform',
   async run(args) {
     const { values } = parse(args, OPTIONS);
     const began = Date.now();
     const httpsPort = whole('--https-port', values['https-port'], 65_535);
+    const sshPort = whole('--ssh-port', values['ssh-port'], 65_535);
+    if (values.ssh !== undefined && !['on', 'off'].includes(values.ssh)) throw new UsageError('--ssh takes on or off');
     const cells = whole('--cells', values.cells, 8);
     const stagingEnvironment = variables(values['staging-env'] ?? []);
     const zones = whole('--zones', values.zones, 8);
@@ -49,6 +53,8 @@ export const up: Command = {
       stagingEnvironment,
       ...(zones === undefined ? {} : { zones }),
       ...(cellTags === undefined ? {} : { cellTags }),
+      ...(sshPort === undefined ? {} : { sshPort }),
+      ...(values.ssh === undefined ? {} : { ssh: values.ssh === 'on' }),
     });
     const layout = layoutOf(settings);
     const progress = new Progress(8, !values.json);

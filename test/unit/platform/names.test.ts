@@ -27,10 +27,11 @@ const settings: PlatformSettings = {
   cells: 1,
   zones: 1,
   cellTags: [],
-  ports: { control: 1, rpc: 2, nats: 3, rep: [4], proxy: [5] },
+  ports: { control: 1, rpc: 2, nats: 3, ssh: 4, rep: [4], proxy: [5] },
   overlay: '10.200',
   gateway: '169.254.1.1',
   resolverAddress: '127.0.53.1',
+  sshPort: 2222,
   uidRangeBase: 1_048_576,
   adminUser: 'admin',
 };
