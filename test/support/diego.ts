@@ -37,6 +37,7 @@ export class TestFoundation {
   readonly #sealer = new Sealer([{ label: 'one', key: randomBytes(32) }]);
   readonly #postgresql: TestPostgresql;
   readonly #diegos: DiegoRoom[] = [];
+  readonly #opened: Kysely<BbsSchema>[] = [];
   readonly #cloudController = client(
     CloudControllerInternal,
     inMemoryTransport((router) =>
@@ -66,8 +67,10 @@ export class TestFoundation {
   }
 
   async addDiego(settings: Partial<DiegoSettings> = {}): Promise<DiegoRoom> {
+    const db = this.#postgresql.open<BbsSchema>('bbs');
+    this.#opened.push(db);
     const diego = createDiego({
-      db: this.#postgresql.open<BbsSchema>('bbs'),
+      db,
       sealer: this.#sealer,
       bus: this.bus,
       log: new Logger('test', {}, (line) => this.logged.push(line), 'debug'),
@@ -104,6 +107,7 @@ export class TestFoundation {
   async close(): Promise<void> {
     for (const diego of this.#diegos) await diego.close();
     await this.bus.close();
+    for (const db of this.#opened) await db.destroy(); // a server has only so many connections
   }
 
   /** The actual LRPs of a process once `condition` holds for them. */
@@ -145,9 +149,11 @@ export function eachTestHasAFoundation(
   now: number | null = null,
 ): EachFoundation {
   let postgresql: TestPostgresql;
+  let db: Kysely<BbsSchema>;
   let foundation: TestFoundation;
   before(async () => {
     postgresql = await startTestPostgresql(['bbs']);
+    db = postgresql.open<BbsSchema>('bbs');
   });
   after(() => postgresql.stop());
   beforeEach(async () => {
@@ -157,14 +163,14 @@ export function eachTestHasAFoundation(
   });
   afterEach(async () => {
     await foundation.close();
-    await sql`TRUNCATE desired_lrps, actual_lrps, tasks, cells`.execute(postgresql.open<BbsSchema>('bbs'));
+    await sql`TRUNCATE desired_lrps, actual_lrps, tasks, cells`.execute(db);
   });
   return {
     get foundation() {
       return foundation;
     },
     get db() {
-      return postgresql.open<BbsSchema>('bbs');
+      return db;
     },
     async replace(others) {
       await foundation.close();

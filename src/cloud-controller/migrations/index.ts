@@ -6,6 +6,7 @@ import { auditEventsAndJobs } from './003-audit-events-and-jobs.ts';
 import { domainsAndRoutes } from './004-domains-and-routes.ts';
 import { securityGroups } from './005-security-groups.ts';
 import { restartsCanariesSidecars } from './110-restarts-canaries-sidecars.ts';
+import { outgoingSince } from './111-outgoing-since.ts';
 
 /** In the order they are applied. */
 export const migrations: readonly Migration[] = [
@@ -16,4 +17,5 @@ export const migrations: readonly Migration[] = [
   securityGroups,
   APPS_MIGRATION,
   restartsCanariesSidecars,
+  outgoingSince,
 ];
