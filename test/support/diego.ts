@@ -39,7 +39,7 @@ export class TestFoundation {
   readonly #sealer = new Sealer([{ label: 'one', key: randomBytes(32) }]);
   readonly #postgresql: TestPostgresql;
   readonly #diegos: DiegoRoom[] = [];
-  readonly #databases: BbsDatabase[] = [];
+  readonly #opened: Kysely<BbsSchema>[] = [];
   readonly #cloudController = client(
     CloudControllerInternal,
     inMemoryTransport((router) =>
@@ -71,7 +71,7 @@ export class TestFoundation {
 
   async addDiego(settings: Partial<DiegoSettings> = {}): Promise<DiegoRoom> {
     const db = this.#postgresql.open<BbsSchema>('bbs');
-    this.#databases.push(db);
+    this.#opened.push(db);
     const diego = createDiego({
       db,
       sealer: this.#sealer,
@@ -113,8 +113,8 @@ export class TestFoundation {
 
   async close(): Promise<void> {
     for (const diego of this.#diegos) await diego.close();
-    for (const db of this.#databases) await db.destroy();
     await this.bus.close();
+    for (const db of this.#opened) await db.destroy(); // a server has only so many connections
   }
 
   /** The actual LRPs of a process once `condition` holds for them. */
@@ -156,9 +156,11 @@ export function eachTestHasAFoundation(
   now: number | null = null,
 ): EachFoundation {
   let postgresql: TestPostgresql;
+  let db: Kysely<BbsSchema>;
   let foundation: TestFoundation;
   before(async () => {
     postgresql = await startTestPostgresql(['bbs']);
+    db = postgresql.open<BbsSchema>('bbs');
   });
   after(() => postgresql.stop());
   beforeEach(async () => {
@@ -168,16 +170,14 @@ export function eachTestHasAFoundation(
   });
   afterEach(async () => {
     await foundation.close();
-    await sql`TRUNCATE desired_lrps, actual_lrps, tasks, cells, cell_drains, evacuating_lrps, notices`.execute(
-      postgresql.open<BbsSchema>('bbs'),
-    );
+    await sql`TRUNCATE desired_lrps, actual_lrps, tasks, cells, cell_drains, evacuating_lrps, notices`.execute(db);
   });
   return {
     get foundation() {
       return foundation;
     },
     get db() {
-      return postgresql.open<BbsSchema>('bbs');
+      return db;
     },
     async replace(others) {
       await foundation.close();

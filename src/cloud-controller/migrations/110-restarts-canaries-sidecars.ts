@@ -14,7 +14,6 @@ CREATE TABLE outgoing_lrps (
   app_guid text NOT NULL REFERENCES apps (guid) ON DELETE CASCADE,
   process_guid text NOT NULL REFERENCES processes (guid) ON DELETE CASCADE,
   instances integer NOT NULL CHECK (instances > 0),
-  since timestamptz NOT NULL DEFAULT now(),
   until timestamptz
 );
 CREATE INDEX outgoing_lrps_process ON outgoing_lrps (process_guid);

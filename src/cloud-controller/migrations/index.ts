@@ -7,6 +7,7 @@ import { auditEventsAndJobs } from './003-audit-events-and-jobs.ts';
 import { domainsAndRoutes } from './004-domains-and-routes.ts';
 import { securityGroups } from './005-security-groups.ts';
 import { restartsCanariesSidecars } from './110-restarts-canaries-sidecars.ts';
+import { outgoingSince } from './111-outgoing-since.ts';
 import { publicRoutes } from './120-public-routes.ts';
 
 /** In the order they are applied. */
@@ -20,4 +21,5 @@ export const migrations: readonly Migration[] = [
   restartsCanariesSidecars,
   BUILDPACKS_MIGRATION,
   publicRoutes,
+  outgoingSince,
 ];
