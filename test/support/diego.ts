@@ -14,7 +14,7 @@ import {
 import { type ActualLrp, Bbs, type DesiredLrp, DesiredLrpSchema } from '../../src/contracts/gen/diego_pb.js';
 import type { DiegoRoom, DiegoSettings } from '../../src/diego/index.ts';
 import { createDiego } from '../../src/diego/index.ts';
-import type { BbsDatabase, BbsSchema } from '../../src/diego/schema.ts';
+import type { BbsSchema } from '../../src/diego/schema.ts';
 import { type Bus, LocalBus } from '../../src/kit/bus.ts';
 import { Sealer } from '../../src/kit/crypto.ts';
 import { Logger } from '../../src/kit/log.ts';
