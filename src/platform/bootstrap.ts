@@ -18,6 +18,8 @@ export interface ControlBootstrap {
   settings: PlatformSettings;
   identity: Identity;
   maxConnections: number;
+  /** The listening socket for the router's access log, which control inherits. */
+  accessLogDescriptor: number;
   buildpacks: SystemBuildpackFile[];
   /** For every staging container. */
   stagingEnvironment: Record<string, string>;

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { issue, type KeyAndCertificate } from '../kit/pki.ts';
+import { CLOCK_STEP_MS, issue, type KeyAndCertificate } from '../kit/pki.ts';
 import type { Identity } from '../kit/tls.ts';
 import type { Secrets } from './secrets.ts';
 
@@ -53,7 +53,7 @@ export class ComponentCertificates {
       commonName,
       dnsNames,
       ipAddresses,
-      notBefore: new Date(now - 60_000),
+      notBefore: new Date(now - CLOCK_STEP_MS),
       notAfter: new Date(now + YEAR_MS),
     });
   }

@@ -1,9 +1,10 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { prepareCellProxy } from '../cell/proxy/index.ts';
+import { type CellProxySettings, prepareCellProxy } from '../cell/proxy/index.ts';
 import { maxConnectionsFor } from '../kit/haproxy.ts';
 import type { Logger } from '../kit/log.ts';
-import { prepareRouter } from '../router/index.ts';
+import type { SocketAddress } from '../kit/sockets.ts';
+import { prepareRouter, routerListeners } from '../router/index.ts';
 import type { CellBootstrap, ControlBootstrap, SystemBuildpackFile } from './bootstrap.ts';
 import { cellName, cellProxySettingsOf, routerSettingsOf } from './cell-settings.ts';
 import type { ComponentCertificates } from './certificates.ts';
@@ -17,6 +18,7 @@ import {
 } from './engines/postgresql.ts';
 import type { ensureAccounts } from './host/accounts.ts';
 import { ensureGatewayAddress, renderDnsConfig, upstreamNameservers } from './host/names.ts';
+import { FIRST_INHERITED, type Listeners, type Listening, type UnixSocket } from './listeners.ts';
 import type { Secrets } from './secrets.ts';
 import type { Layout } from './settings.ts';
 import { readStagingEnvironment } from './staging-environment.ts';
@@ -26,6 +28,9 @@ export interface Parts {
   accounts: Awaited<ReturnType<typeof ensureAccounts>>;
   secrets: Secrets;
   certificates: ComponentCertificates;
+  listeners: Listeners;
+  /** A process that was started ended. */
+  onExit: () => void;
   log: Logger;
 }
 
@@ -34,6 +39,7 @@ export function components(parts: Parts): Component[] {
   const { settings } = parts.layout;
   const cells = Array.from({ length: settings.cells }, (_, index) => index);
   return [
+    listenerHolder(parts),
     dns(parts),
     postgresql(parts),
     nats(parts),
@@ -42,6 +48,50 @@ export function components(parts: Parts): Component[] {
     control(parts),
     ...cells.map((index) => cell(parts, index)),
   ];
+}
+
+/** The component that holds the listening sockets. */
+export const LISTENER_HOLDER = 'listeners';
+
+/** Every listening socket that outlives whoever accepts on it. */
+export function listeningSockets(layout: Layout, accounts: Parts['accounts']): Listening[] {
+  const cells = Array.from({ length: layout.settings.cells }, (_, index) => index);
+  return [
+    ...routerListeners(routerSettingsOf(layout, maxConnections())),
+    ...cells.map((index) => cellProxyListener(cellProxySettingsOf(layout, index, accounts.proxy, maxConnections()))),
+    accessLogSocket(layout, accounts),
+  ];
+}
+
+/** HAProxy connects to it time and again: were nobody listening while control is away, that would cost it a whole core. */
+function accessLogSocket(layout: Layout, accounts: Parts['accounts']): UnixSocket {
+  const { logSocket } = routerSettingsOf(layout, maxConnections());
+  return { path: logSocket, uid: accounts.control.uid, gid: accounts.router.gid };
+}
+
+/** Keeps the sockets open, and does nothing else, while both an engine and the supervisor are gone. */
+function listenerHolder({ layout, accounts, listeners, onExit }: Parts): Component {
+  return {
+    name: LISTENER_HOLDER,
+    account: accounts.router,
+    stopSignal: 'SIGTERM',
+    start: async () => {
+      prepareAccessLogDirectory(layout, accounts);
+      return launch({
+        command: 'sleep',
+        args: ['infinity'],
+        account: accounts.router,
+        inherit: listeners.forHolder(),
+        logFile: `${layout.logs}/listeners.log`,
+        onExit,
+      });
+    },
+  };
+}
+
+function prepareAccessLogDirectory(layout: Layout, accounts: Parts['accounts']): void {
+  folder(`${layout.run}/router`, null, 0o711);
+  folder(`${layout.run}/router/log`, { ...accounts.control, gid: accounts.router.gid }, 0o2710);
 }
 
 function dns({ layout, accounts }: Parts): Component {
@@ -117,7 +167,7 @@ tls { cert_file: "${directory}/cert.pem", key_file: "${directory}/key.pem", ca_f
   };
 }
 
-function router({ layout, accounts, certificates, secrets, log }: Parts): Component {
+function router({ layout, accounts, certificates, secrets, listeners, onExit, log }: Parts): Component {
   return {
     name: 'router',
     account: accounts.router,
@@ -128,28 +178,29 @@ function router({ layout, accounts, certificates, secrets, log }: Parts): Compon
       folder(settings.runDirectory, { ...accounts.router, uid: 0 }, 0o750);
       folder(`${base}/certificates`, accounts.router, 0o700);
       folder(`${base}/sockets`, { ...accounts.router, gid: accounts.control.gid }, 0o2710);
-      folder(`${base}/log`, { ...accounts.control, gid: accounts.router.gid }, 0o2710);
       const front = await certificates.front(layout.settings.domain);
       const own = await certificates.component('router');
       ownedFile(settings.certificates.front, `${front.cert}${front.key}`, accounts.router);
       ownedFile(settings.certificates.client, `${own.cert}${own.key}`, accounts.router);
       ownedFile(settings.certificates.instanceCa, secrets.identityRoot.cert, accounts.router);
       ownedFile(settings.certificates.platformCa, secrets.platformRoot.cert, accounts.router);
-      const { configFile, problem } = await prepareRouter(settings);
+      const inherit = listeners.descriptors(routerListeners(settings));
+      const { configFile, problem } = await prepareRouter(settings, numbersOf(inherit));
       if (problem) log.warn('the router starts without routes until control brings them', { problem });
       const args = ['-db', '-f', configFile];
       return launch({
         command: 'haproxy',
         args,
         account: accounts.router,
-        bindLowPorts: true,
+        inherit,
         logFile: `${layout.logs}/router.log`,
+        onExit,
       });
     },
   };
 }
 
-function cellProxy({ layout, accounts, secrets }: Parts, index: number): Component {
+function cellProxy({ layout, accounts, secrets, listeners, onExit }: Parts, index: number): Component {
   const name = `${cellName(index)}-proxy`;
   return {
     name,
@@ -161,18 +212,21 @@ function cellProxy({ layout, accounts, secrets }: Parts, index: number): Compone
       folder(settings.runDirectory, { ...accounts.proxy, uid: 0 }, 0o750);
       folder(`${base}/socket`, accounts.proxy, 0o700);
       ownedFile(settings.routerCa, secrets.platformRoot.cert, accounts.proxy);
-      const { configFile } = await prepareCellProxy(settings);
+      const inherit = listeners.descriptors([cellProxyListener(settings)]);
+      const { configFile } = await prepareCellProxy(settings, FIRST_INHERITED);
       return launch({
         command: 'haproxy',
         args: ['-db', '-f', configFile],
         account: accounts.proxy,
+        inherit,
         logFile: `${layout.logs}/${name}.log`,
+        onExit,
       });
     },
   };
 }
 
-function control({ layout, accounts, certificates, secrets }: Parts): Component {
+function control({ layout, accounts, certificates, secrets, listeners }: Parts): Component {
   return {
     name: 'control',
     account: accounts.control,
@@ -184,6 +238,7 @@ function control({ layout, accounts, certificates, secrets }: Parts): Component 
         settings: layout.settings,
         identity: await certificates.component('control'),
         maxConnections: maxConnections(),
+        accessLogDescriptor: FIRST_INHERITED,
         buildpacks: systemBuildpacks(layout),
         stagingEnvironment: readStagingEnvironment(layout),
         secrets: {
@@ -198,6 +253,7 @@ function control({ layout, accounts, certificates, secrets }: Parts): Component 
         args: [`${layout.program}/src/platform/control.ts`],
         account: accounts.control,
         input: JSON.stringify(bootstrap),
+        inherit: listeners.descriptors([accessLogSocket(layout, accounts)]),
         logFile: `${layout.logs}/control.log`,
         environment: { TMPDIR: `${state}/tmp` },
       });
@@ -233,6 +289,15 @@ function cell({ layout, accounts, certificates, secrets }: Parts, index: number)
       });
     },
   };
+}
+
+function cellProxyListener({ bindAddress, port }: CellProxySettings): SocketAddress {
+  return { address: bindAddress, port };
+}
+
+/** The numbers inherited descriptors have in the process that gets them. */
+function numbersOf(inherit: readonly number[]): number[] {
+  return inherit.map((_, index) => FIRST_INHERITED + index);
 }
 
 /** The buildpacks that `up` built, at the place where control may read them. */

@@ -30,7 +30,7 @@ const PEERS = {
 
 /** The control process: every public API, Diego's brain, the log cache and the router's driver, as an unprivileged account. */
 async function main(): Promise<void> {
-  const { settings, identity, secrets, maxConnections, buildpacks, stagingEnvironment } =
+  const { settings, identity, secrets, maxConnections, accessLogDescriptor, buildpacks, stagingEnvironment } =
     await readBootstrap<ControlBootstrap>();
   const log = new Logger('control');
   const layout = layoutOf(settings);
@@ -154,6 +154,7 @@ async function main(): Promise<void> {
     bbs,
     ingress,
     bus,
+    accessLogDescriptor,
     log: log.child('router'),
   });
   await router.start();

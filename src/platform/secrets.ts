@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { randomSecret, Sealer } from '../kit/crypto.ts';
 import { CupolaError } from '../kit/errors.ts';
-import { createIntermediate, createRoot, type KeyAndCertificate } from '../kit/pki.ts';
+import { CLOCK_STEP_MS, createIntermediate, createRoot, type KeyAndCertificate } from '../kit/pki.ts';
 import { layoutOf, type PlatformSettings, publicUrl } from './settings.ts';
 
 /** Everything an installation must keep to itself; made at the first start, sealed under the key file. */
@@ -53,7 +53,7 @@ function sealer(settings: PlatformSettings): Sealer {
 }
 
 async function generate(): Promise<Secrets> {
-  const notBefore = new Date(Date.now() - 60_000);
+  const notBefore = new Date(Date.now() - CLOCK_STEP_MS);
   const notAfter = new Date(Date.now() + TEN_YEARS_MS);
   const identityRoot = await createRoot('Cupola instance identity root', notBefore, notAfter);
   return {

@@ -59,6 +59,8 @@ export interface Layout {
   secretsFile: string;
   supervisorSocket: string;
   processesFile: string;
+  /** What the holder of listening sockets holds. */
+  listenersFile: string;
 }
 
 export function layoutOf(settings: PlatformSettings): Layout {
@@ -74,6 +76,7 @@ export function layoutOf(settings: PlatformSettings): Layout {
     secretsFile: `${data}/secrets.json`,
     supervisorSocket: `${run}/supervisor.sock`,
     processesFile: `${run}/processes.json`,
+    listenersFile: `${run}/listeners.json`,
   };
 }
 

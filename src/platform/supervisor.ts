@@ -5,13 +5,14 @@ import { teardownGarden } from '../cell/garden/teardown.ts';
 import { Bbs } from '../contracts/gen/diego_pb.js';
 import { messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
-import { isAlive, type ProcessIdentity, terminate } from '../kit/process.ts';
+import { isAlive, type ProcessIdentity, signal, terminate } from '../kit/process.ts';
 import { client, remoteTransport } from '../kit/rpc.ts';
 import { cellName, gardenSettingsOf } from './cell-settings.ts';
 import { ComponentCertificates } from './certificates.ts';
 import { Keeper } from './component.ts';
-import { components } from './components.ts';
+import { components, LISTENER_HOLDER, listeningSockets } from './components.ts';
 import { ensureAccounts } from './host/accounts.ts';
+import { Listeners } from './listeners.ts';
 import { bindMount } from './mounts.ts';
 import { ensureSecrets, type Secrets } from './secrets.ts';
 import { type Layout, layoutOf, type PlatformSettings, publicUrl } from './settings.ts';
@@ -43,9 +44,21 @@ export class Supervisor {
     this.#log = log;
     this.#certificates = new ComponentCertificates(secrets);
     const adopted = readProcesses(layout);
-    this.#keepers = components({ layout, accounts, secrets, certificates: this.#certificates, log }).map(
-      (component) => new Keeper(component, adopted[component.name] ?? null),
-    );
+    const listeners = new Listeners(listeningSockets(layout, accounts), layout.listenersFile);
+    const holder = adopted[LISTENER_HOLDER] ?? null;
+    if (!listeners.adopt(holder, log) && holder) {
+      signal(holder, 'SIGTERM'); // what it held is open here, or another set is wanted
+      delete adopted[LISTENER_HOLDER];
+    }
+    this.#keepers = components({
+      layout,
+      accounts,
+      secrets,
+      certificates: this.#certificates,
+      listeners,
+      onExit: () => this.#tendAll(),
+      log,
+    }).map((component) => new Keeper(component, adopted[component.name] ?? null));
   }
 
   static async start(settings: PlatformSettings, log: Logger): Promise<Supervisor> {
@@ -53,14 +66,14 @@ export class Supervisor {
     await prepareDirectories(layout);
     const supervisor = new Supervisor(layout, await ensureSecrets(settings), await ensureAccounts(), log);
     await supervisor.#listen();
-    await supervisor.#tick();
+    await supervisor.#startAll();
     return supervisor;
   }
 
   /** Ends everything in order: cells first, so that their containers are not taken for crashed, and those last of all. */
   async down(): Promise<void> {
     this.#stopping = true;
-    clearTimeout(this.#timer);
+    clearInterval(this.#timer);
     for (const keeper of this.#keepers.toReversed()) {
       const { identity } = keeper;
       if (identity) await terminate(identity, STOP_MS, keeper.component.stopSignal);
@@ -93,36 +106,31 @@ export class Supervisor {
     };
   }
 
-  async #tick(): Promise<void> {
-    if (this.#stopping) return;
-    const first = this.#keepers.filter(
-      (keeper) => keeper.component.name !== 'control' && keeper.component.account !== null,
-    );
-    const rest = this.#keepers.filter((keeper) => !first.includes(keeper));
-    // The engines side by side; control and the cells once those run.
-    let changed = (await Promise.all(first.map((keeper) => this.#tend(keeper)))).some(Boolean);
-    if (!this.#stopping)
-      changed = (await Promise.all(rest.map((keeper) => this.#tend(keeper)))).some(Boolean) || changed;
-    if (changed) this.#remember();
-    if (!this.#stopping) this.#timer = setTimeout(() => void this.#tick(), TICK_MS);
+  /** The engines side by side; control and the cells once those run. */
+  async #startAll(): Promise<void> {
+    const isEngine = ({ component }: Keeper) => component.name !== 'control' && component.account !== null;
+    await Promise.all(this.#keepers.filter(isEngine).map((keeper) => this.#tend(keeper)));
+    await Promise.all(this.#keepers.filter((keeper) => !isEngine(keeper)).map((keeper) => this.#tend(keeper)));
+    this.#timer = setInterval(() => this.#tendAll(), TICK_MS);
   }
 
-  async #tend(keeper: Keeper): Promise<boolean> {
+  /** Each by itself, so that one that is slow to start keeps no other from coming back. */
+  #tendAll(): void {
+    for (const keeper of this.#keepers) void this.#tend(keeper);
+  }
+
+  async #tend(keeper: Keeper): Promise<void> {
+    if (this.#stopping) return;
     try {
-      const started = await keeper.tend();
-      if (started)
-        this.#log.info('started', {
-          name: keeper.component.name,
-          pid: keeper.identity?.pid,
-          restarts: keeper.restarts,
-        });
-      return started;
+      if (!(await keeper.tend())) return;
+      const { component, identity, restarts } = keeper;
+      this.#log.info('started', { name: component.name, pid: identity?.pid, restarts });
+      this.#remember();
     } catch (error) {
       this.#log.error('a component could not be started; it is tried again', {
         name: keeper.component.name,
         error: messageOf(error),
       });
-      return false;
     }
   }
 

@@ -187,7 +187,7 @@ export class TaskRun {
       processId: process.id,
       path: process.logPath,
       origin: this.#origin,
-      rateLimit: new LogRateLimit(-1),
+      rateLimit: new LogRateLimit(this.#task.logRateLimitBytesPerSecond ?? -1),
     });
     const { signal } = this.#cancelling;
     const cancelled = new Promise<null>((resolve) => onAbort(signal, () => resolve(null)));

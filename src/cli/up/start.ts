@@ -37,12 +37,19 @@ export async function startAndWait(options: { project: string; layout: Layout; p
   progress.done();
 }
 
+/**
+ * Starts a supervisor that was killed anew, where no service manager does it; one that ends by itself (told to, or because it cannot
+ * start) stays ended.
+ */
+const GUARD = 'until "$@"; do code=$?; [ "$code" -gt 128 ] || exit "$code"; sleep 0.1; done';
+
 /** It outlives this process. Gives whether it ended already. */
 function startSupervisor(project: string, layout: Layout, logFile: string): () => boolean {
   const output = openSync(logFile, 'a', 0o600);
   try {
     const program = join(project, 'src/platform/supervisor-main.ts');
-    const child = spawn(process.execPath, [program, layout.settings.dataDirectory], {
+    const command = [process.execPath, program, layout.settings.dataDirectory];
+    const child = spawn('/bin/sh', ['-c', GUARD, 'cupola-supervisor', ...command], {
       detached: true,
       stdio: ['ignore', output, output],
       env: PLAIN_ENVIRONMENT,
