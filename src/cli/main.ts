@@ -1,4 +1,5 @@
 import { CupolaError, messageOf } from '../kit/errors.ts';
+import { cell } from './commands/cell.ts';
 import { credentials } from './commands/credentials.ts';
 import { destroy } from './commands/destroy.ts';
 import { down } from './commands/down.ts';
@@ -9,7 +10,7 @@ import { test } from './commands/test.ts';
 import { up } from './commands/up.ts';
 import { type Command, UsageError } from './options.ts';
 
-const COMMANDS: Record<string, Command> = { up, status, credentials, logs, push, down, destroy, test };
+const COMMANDS: Record<string, Command> = { up, status, credentials, cell, logs, push, down, destroy, test };
 
 function usage(): string {
   const width = Math.max(...Object.values(COMMANDS).map((command) => command.summary.length));

@@ -60,20 +60,42 @@ export function lateTransport(make: () => Transport): Transport {
   };
 }
 
-/** Calls to another process: gRPC over HTTP/2 and mutual TLS; the server's certificate must carry `serverName`. */
+/** Calls to another process: gRPC over HTTP/2 and mutual TLS; the server's certificate must carry `serverName`. `localAddress`: which address to call from. */
 export function remoteTransport(
   baseUrl: string,
   identity: Identity,
   serverName: string,
-  timeoutMs = 15_000,
+  { timeoutMs = 15_000, localAddress }: { timeoutMs?: number; localAddress?: string } = {},
 ): Transport {
-  const nodeOptions = { ...tlsOptions(identity), servername: serverName };
+  const nodeOptions = {
+    ...tlsOptions(identity),
+    servername: serverName,
+    ...(localAddress === undefined ? {} : { localAddress }),
+  };
   const sessionManager = new Http2SessionManager(
     baseUrl,
     { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 },
     nodeOptions,
   );
   return createGrpcTransport({ baseUrl, nodeOptions, sessionManager, defaultTimeoutMs: timeoutMs });
+}
+
+/** A transport with connections of its own, for calls that last: no call has a time limit, and `close` ends them all. */
+export function lastingTransport(
+  baseUrl: string,
+  identity: Identity,
+  serverName: string,
+): { transport: Transport; close: () => void } {
+  const nodeOptions = { ...tlsOptions(identity), servername: serverName };
+  const sessionManager = new Http2SessionManager(
+    baseUrl,
+    { pingIntervalMs: 10_000, pingTimeoutMs: 5_000, pingIdleConnection: true },
+    nodeOptions,
+  );
+  return {
+    transport: createGrpcTransport({ baseUrl, nodeOptions, sessionManager }),
+    close: () => sessionManager.abort(),
+  };
 }
 
 export function client<Service extends DescService>(service: Service, transport: Transport): Client<Service> {

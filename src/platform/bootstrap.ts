@@ -23,7 +23,7 @@ export interface ControlBootstrap {
   buildpacks: SystemBuildpackFile[];
   /** For every staging container. */
   stagingEnvironment: Record<string, string>;
-  secrets: Pick<Secrets, 'databaseKey' | 'blobSigningKey' | 'adminPassword' | 'clientSecrets'>;
+  secrets: Pick<Secrets, 'databaseKey' | 'blobSigningKey' | 'adminPassword' | 'clientSecrets' | 'sshHostKey'>;
 }
 
 /** What the supervisor tells a cell on standard input. */
@@ -33,6 +33,8 @@ export interface CellBootstrap {
   identity: Identity;
   maxConnections: number;
   proxyAccount: { uid: number; gid: number };
+  /** Vouches for public routes: apps trust it, so that they reach each other by name. */
+  routerRoot: string;
   instanceIdentity: { intermediate: KeyAndCertificate; rootCertificate: string };
   buildpacks: SystemBuildpackFile[];
 }

@@ -1,5 +1,6 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ensureAddress } from '../cell/network/host.ts';
 import { type CellProxySettings, prepareCellProxy } from '../cell/proxy/index.ts';
 import { maxConnectionsFor } from '../kit/haproxy.ts';
 import type { Logger } from '../kit/log.ts';
@@ -16,8 +17,8 @@ import {
   preparePostgresql,
   startPostgresql,
 } from './engines/postgresql.ts';
-import type { ensureAccounts } from './host/accounts.ts';
-import { ensureGatewayAddress, renderDnsConfig, upstreamNameservers } from './host/names.ts';
+import type { Accounts } from './host/accounts.ts';
+import { type Asker, renderDnsConfig, upstreamNameservers } from './host/names.ts';
 import { FIRST_INHERITED, type Listeners, type Listening, type UnixSocket } from './listeners.ts';
 import type { Secrets } from './secrets.ts';
 import type { Layout } from './settings.ts';
@@ -25,7 +26,7 @@ import { readStagingEnvironment } from './staging-environment.ts';
 
 export interface Parts {
   layout: Layout;
-  accounts: Awaited<ReturnType<typeof ensureAccounts>>;
+  accounts: Accounts;
   secrets: Secrets;
   certificates: ComponentCertificates;
   listeners: Listeners;
@@ -40,7 +41,8 @@ export function components(parts: Parts): Component[] {
   const cells = Array.from({ length: settings.cells }, (_, index) => index);
   return [
     listenerHolder(parts),
-    dns(parts),
+    dns(parts, 'machine'),
+    dns(parts, 'containers'),
     postgresql(parts),
     nats(parts),
     router(parts),
@@ -58,7 +60,9 @@ export function listeningSockets(layout: Layout, accounts: Parts['accounts']): L
   const cells = Array.from({ length: layout.settings.cells }, (_, index) => index);
   return [
     ...routerListeners(routerSettingsOf(layout, maxConnections())),
-    ...cells.map((index) => cellProxyListener(cellProxySettingsOf(layout, index, accounts.proxy, maxConnections()))),
+    ...cells.map((index) =>
+      cellProxyListener(cellProxySettingsOf(layout, index, accounts.proxies[index]!, maxConnections())),
+    ),
     accessLogSocket(layout, accounts),
   ];
 }
@@ -94,23 +98,25 @@ function prepareAccessLogDirectory(layout: Layout, accounts: Parts['accounts']):
   folder(`${layout.run}/router/log`, { ...accounts.control, gid: accounts.router.gid }, 0o2710);
 }
 
-function dns({ layout, accounts }: Parts): Component {
+function dns({ layout, accounts }: Parts, asker: Asker): Component {
+  const name = asker === 'machine' ? 'dns' : 'dns-containers';
+  const account = asker === 'machine' ? accounts.dns : accounts.containerDns;
   return {
-    name: 'dns',
-    account: accounts.dns,
+    name,
+    account,
     stopSignal: 'SIGTERM',
     start: async () => {
-      await ensureGatewayAddress(layout.settings);
-      const directory = folder(`${layout.run}/dns`, accounts.dns, 0o700);
+      if (asker === 'containers') await ensureAddress(layout.settings.gateway);
+      const directory = folder(`${layout.run}/${name}`, account, 0o700);
       const config = join(directory, 'dnsmasq.conf');
-      ownedFile(config, renderDnsConfig(layout.settings, upstreamNameservers(layout.settings)), accounts.dns);
+      ownedFile(config, renderDnsConfig(layout.settings, asker, upstreamNameservers(layout.settings)), account);
       const args = ['--keep-in-foreground', `--conf-file=${config}`, '--log-facility=-', '--pid-file='];
       return launch({
         command: 'dnsmasq',
         args,
-        account: accounts.dns,
+        account,
         bindLowPorts: true,
-        logFile: `${layout.logs}/dns.log`,
+        logFile: `${layout.logs}/${name}.log`,
       });
     },
   };
@@ -201,23 +207,24 @@ function router({ layout, accounts, certificates, secrets, listeners, onExit, lo
 }
 
 function cellProxy({ layout, accounts, secrets, listeners, onExit }: Parts, index: number): Component {
+  const account = accounts.proxies[index]!;
   const name = `${cellName(index)}-proxy`;
   return {
     name,
-    account: accounts.proxy,
+    account,
     stopSignal: 'SIGTERM',
     start: async () => {
-      const settings = cellProxySettingsOf(layout, index, accounts.proxy, maxConnections());
+      const settings = cellProxySettingsOf(layout, index, account, maxConnections());
       const base = folder(`${layout.run}/${name}`, null, 0o711);
-      folder(settings.runDirectory, { ...accounts.proxy, uid: 0 }, 0o750);
-      folder(`${base}/socket`, accounts.proxy, 0o700);
-      ownedFile(settings.routerCa, secrets.platformRoot.cert, accounts.proxy);
+      folder(settings.runDirectory, { ...account, uid: 0 }, 0o750);
+      folder(`${base}/socket`, account, 0o700);
+      ownedFile(settings.routerCa, secrets.platformRoot.cert, account);
       const inherit = listeners.descriptors([cellProxyListener(settings)]);
       const { configFile } = await prepareCellProxy(settings, FIRST_INHERITED);
       return launch({
         command: 'haproxy',
         args: ['-db', '-f', configFile],
-        account: accounts.proxy,
+        account,
         inherit,
         logFile: `${layout.logs}/${name}.log`,
         onExit,
@@ -246,6 +253,7 @@ function control({ layout, accounts, certificates, secrets, listeners }: Parts):
           blobSigningKey: secrets.blobSigningKey,
           adminPassword: secrets.adminPassword,
           clientSecrets: secrets.clientSecrets,
+          sshHostKey: secrets.sshHostKey,
         },
       };
       return launch({
@@ -276,7 +284,8 @@ function cell({ layout, accounts, certificates, secrets }: Parts, index: number)
         index,
         identity: await certificates.component('cell', [name, 'cell']),
         maxConnections: maxConnections(),
-        proxyAccount: { uid: accounts.proxy.uid, gid: accounts.proxy.gid },
+        proxyAccount: { uid: accounts.proxies[index]!.uid, gid: accounts.proxies[index]!.gid },
+        routerRoot: secrets.routerRoot.cert,
         instanceIdentity: { intermediate: secrets.identityIntermediate, rootCertificate: secrets.identityRoot.cert },
         buildpacks: systemBuildpacks(layout),
       };

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { randomSecret, Sealer } from '../kit/crypto.ts';
 import { CupolaError } from '../kit/errors.ts';
 import { CLOCK_STEP_MS, createIntermediate, createRoot, type KeyAndCertificate } from '../kit/pki.ts';
+import { generateHostKey } from '../ssh-proxy/ssh-proxy.ts';
 import { layoutOf, type PlatformSettings, publicUrl } from './settings.ts';
 
 /** Everything an installation must keep to itself; made at the first start, sealed under the key file. */
@@ -18,6 +19,8 @@ export interface Secrets {
   databaseKey: string;
   blobSigningKey: string;
   adminPassword: string;
+  /** Clients know it by its fingerprint. */
+  sshHostKey: string;
   clientSecrets: { admin: string; cloudController: string; sshProxy: string };
 }
 
@@ -27,17 +30,29 @@ const TEN_YEARS_MS = 3650 * 86_400_000;
 /** Opens the installation's secrets, or makes key file and secrets at the first start. Throws `key_file_missing`, `decryption_failed`. */
 export async function ensureSecrets(settings: PlatformSettings): Promise<Secrets> {
   const file = layoutOf(settings).secretsFile;
-  if (existsSync(file)) return openSecrets(settings);
+  if (existsSync(file)) {
+    const present: Omit<Secrets, 'sshHostKey'> & Partial<Secrets> = openSecrets(settings);
+    if (present.sshHostKey !== undefined) return { ...present, sshHostKey: present.sshHostKey };
+    // An installation from before there was `cf ssh`.
+    const completed = { ...present, sshHostKey: generateHostKey() };
+    saveSecrets(settings, completed);
+    return completed;
+  }
   if (!existsSync(settings.keyFile)) {
     writeFileSync(settings.keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o400, flag: 'wx' });
   }
   const secrets = await generate();
+  saveSecrets(settings, secrets);
+  return secrets;
+}
+
+function saveSecrets(settings: PlatformSettings, secrets: Secrets): void {
+  const file = layoutOf(settings).secretsFile;
   const sealed = sealer(settings).seal(JSON.stringify(secrets), CONTEXT);
   writeFileSync(`${file}.new`, JSON.stringify({ keyLabel: sealed.keyLabel, data: sealed.data.toString('base64') }), {
     mode: 0o600,
   });
   renameSync(`${file}.new`, file);
-  return secrets;
 }
 
 function openSecrets(settings: PlatformSettings): Secrets {
@@ -64,6 +79,7 @@ async function generate(): Promise<Secrets> {
     databaseKey: randomBytes(32).toString('base64'),
     blobSigningKey: randomBytes(32).toString('base64'),
     adminPassword: randomSecret(),
+    sshHostKey: generateHostKey(),
     clientSecrets: { admin: randomSecret(), cloudController: randomSecret(), sshProxy: randomSecret() },
   };
 }

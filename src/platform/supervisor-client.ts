@@ -20,11 +20,26 @@ export interface PlatformStatus {
   cells: { id: string; lastSeen: string | null }[];
 }
 
+/** One cell as Diego sees it. */
+export interface CellStatus {
+  id: string;
+  /** Heard of lately. */
+  live: boolean;
+  draining: boolean;
+  zone: string;
+  address: string;
+  placementTags: string[];
+  instances: number;
+  tasks: number;
+  /** Instances of a draining cell that are not yet replaced, by what they wait for; "" while the other one starts. */
+  waiting: { reason: string; instances: number }[];
+}
+
 /** Asks the supervisor of this installation. Throws `not_running` where none answers. */
 export function askSupervisor<Answer>(
   layout: Layout,
   method: 'GET' | 'POST',
-  path: '/status' | '/down',
+  path: '/status' | '/down' | '/cells' | `/cells/${string}/${'drain' | 'resume'}`,
 ): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const call = request({ socketPath: layout.supervisorSocket, method, path, timeout: 120_000 }, (response) => {

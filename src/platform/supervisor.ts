@@ -1,25 +1,34 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { request } from 'node:https';
+import type { Client } from '@connectrpc/connect';
 import { teardownGarden } from '../cell/garden/teardown.ts';
+import { ensureAddress } from '../cell/network/host.ts';
+import { CellOperations, type CellSummary } from '../contracts/gen/cell-operations_pb.js';
 import { Bbs } from '../contracts/gen/diego_pb.js';
 import { messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { isAlive, type ProcessIdentity, signal, terminate } from '../kit/process.ts';
 import { client, remoteTransport } from '../kit/rpc.ts';
+import { ownAddresses } from './addresses.ts';
 import { cellName, gardenSettingsOf } from './cell-settings.ts';
 import { ComponentCertificates } from './certificates.ts';
 import { Keeper } from './component.ts';
 import { components, LISTENER_HOLDER, listeningSockets } from './components.ts';
-import { ensureAccounts } from './host/accounts.ts';
+import { type Accounts, ensureAccounts } from './host/accounts.ts';
 import { Listeners } from './listeners.ts';
 import { bindMount } from './mounts.ts';
 import { ensureSecrets, type Secrets } from './secrets.ts';
 import { type Layout, layoutOf, type PlatformSettings, publicUrl } from './settings.ts';
-import type { PlatformStatus } from './supervisor-client.ts';
+import type { CellStatus, PlatformStatus } from './supervisor-client.ts';
 
 const TICK_MS = 200;
 const STOP_MS = 15_000;
+
+interface DiegoServices {
+  bbs: Client<typeof Bbs>;
+  operations: Client<typeof CellOperations>;
+}
 
 /** Starts the engines, control and the cells, restarts what dies, and reports. Whatever runs already is adopted. */
 export class Supervisor {
@@ -31,14 +40,9 @@ export class Supervisor {
   #server: Server | null = null;
   #timer: NodeJS.Timeout | undefined;
   #stopping = false;
-  #cells: ReturnType<typeof client<typeof Bbs>> | null = null;
+  #services: DiegoServices | null = null;
 
-  private constructor(
-    layout: Layout,
-    secrets: Secrets,
-    accounts: Awaited<ReturnType<typeof ensureAccounts>>,
-    log: Logger,
-  ) {
+  private constructor(layout: Layout, secrets: Secrets, accounts: Accounts, log: Logger) {
     this.#layout = layout;
     this.#secrets = secrets;
     this.#log = log;
@@ -64,7 +68,9 @@ export class Supervisor {
   static async start(settings: PlatformSettings, log: Logger): Promise<Supervisor> {
     const layout = layoutOf(settings);
     await prepareDirectories(layout);
-    const supervisor = new Supervisor(layout, await ensureSecrets(settings), await ensureAccounts(), log);
+    // Before sockets are opened on them.
+    for (const address of ownAddresses(settings)) await ensureAddress(address);
+    const supervisor = new Supervisor(layout, await ensureSecrets(settings), await ensureAccounts(settings.cells), log);
     await supervisor.#listen();
     await supervisor.#startAll();
     return supervisor;
@@ -104,6 +110,14 @@ export class Supervisor {
       certificates: this.#certificates.expiries(),
       cells,
     };
+  }
+
+  /** Every cell as Diego sees it, and those of this machine that it does not see. Throws while control does not answer. */
+  async cells(): Promise<CellStatus[]> {
+    const { operations } = await this.#control();
+    const seen = new Map((await operations.list({})).cells.map((cell) => [cell.presence?.cellId ?? '', cell]));
+    const own = Array.from({ length: this.#layout.settings.cells }, (_, index) => cellName(index));
+    return [...new Set([...own, ...seen.keys()])].map((id) => cellStatus(id, seen.get(id)));
   }
 
   /** The engines side by side; control and the cells once those run. */
@@ -148,8 +162,14 @@ export class Supervisor {
         response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
       };
       const work = async (): Promise<void> => {
+        const order = /^\/cells\/([a-z0-9-]{1,64})\/(drain|resume)$/.exec(message.url ?? '');
         if (message.method === 'GET' && message.url === '/status') answer(await this.status());
-        else if (message.method === 'POST' && message.url === '/down') {
+        else if (message.method === 'GET' && message.url === '/cells') answer(await this.cells());
+        else if (message.method === 'POST' && order) {
+          const { operations } = await this.#control();
+          await operations.setDraining({ cellId: order[1]!, draining: order[2] === 'drain' });
+          answer({});
+        } else if (message.method === 'POST' && message.url === '/down') {
           await this.down();
           answer({ pid: process.pid });
           this.#server?.close();
@@ -192,21 +212,41 @@ export class Supervisor {
     return promise;
   }
 
+  /** Diego's services, in control. */
+  async #control(): Promise<DiegoServices> {
+    if (!this.#services) {
+      const identity = await this.#certificates.component('supervisor');
+      const { rpc } = this.#layout.settings.ports;
+      const transport = remoteTransport(`https://127.0.0.1:${rpc}`, identity, 'control', { timeoutMs: 3000 });
+      this.#services = { bbs: client(Bbs, transport), operations: client(CellOperations, transport) };
+    }
+    return this.#services;
+  }
+
   async #cellsSeen(): Promise<Map<string, string>> {
     try {
-      if (!this.#cells) {
-        const identity = await this.#certificates.component('supervisor');
-        this.#cells = client(
-          Bbs,
-          remoteTransport(`https://127.0.0.1:${this.#layout.settings.ports.rpc}`, identity, 'control', 3000),
-        );
-      }
-      const { cells } = await this.#cells.cells({});
+      const { bbs } = await this.#control();
+      const { cells } = await bbs.cells({});
       return new Map(cells.map((cell) => [cell.cellId, new Date(Number(cell.lastSeenNs / 1_000_000n)).toISOString()]));
     } catch {
       return new Map();
     }
   }
+}
+
+function cellStatus(id: string, cell: CellSummary | undefined): CellStatus {
+  const { presence, live = false, instances = 0, tasks = 0, waiting = [] } = cell ?? {};
+  return {
+    id,
+    live,
+    draining: presence?.draining ?? false,
+    zone: presence?.zone ?? '',
+    address: presence?.address ?? '',
+    placementTags: [...(presence?.placementTags ?? [])],
+    instances,
+    tasks,
+    waiting: waiting.map((one) => ({ reason: one.reason, instances: one.instances })),
+  };
 }
 
 /** What other accounts may walk to lies under /run; the data directory itself stays closed. */
@@ -217,7 +257,7 @@ async function prepareDirectories(layout: Layout): Promise<void> {
   for (const name of ['postgresql', 'control', 'logs', 'buildpacks', 'cells']) {
     mkdirSync(`${settings.dataDirectory}/${name}`, { recursive: true, mode: 0o700 });
   }
-  const accounts = await ensureAccounts();
+  const accounts = await ensureAccounts(settings.cells);
   mkdirSync(`${run}/postgresql`, { recursive: true });
   await bindMount(`${settings.dataDirectory}/postgresql`, `${run}/postgresql/data`, 'read-write');
   chownSync(`${settings.dataDirectory}/control`, accounts.control.uid, accounts.control.gid);

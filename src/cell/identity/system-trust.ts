@@ -7,31 +7,36 @@ import type { Garden } from '../garden/garden.ts';
 
 export const CERTIFICATE_STORE_DESTINATION = '/etc/ssl/certs';
 const BUNDLE = 'ca-certificates.crt';
-const OWN_CERTIFICATE = 'cupola-instance-identity.pem';
 
 /**
- * Makes apps trust the instance identity root (IID-08): a directory for /etc/cf-system-certificates, and for each stack
- * a copy of its certificate store with the root added. Both are mounted read-only, so it costs a container nothing.
+ * Makes apps trust the instance identity root (IID-08) and the router's: a directory for /etc/cf-system-certificates, and
+ * for each stack a copy of its certificate store with the roots added. Both are mounted read-only, so it costs a container nothing.
  */
 export class SystemTrust {
   readonly #garden: Garden;
   readonly #directory: string;
-  readonly #rootCertificate: string;
+  readonly #roots: readonly string[];
+  /** All of them as one text. */
+  readonly #bundle: string;
   readonly #stores = new Map<string, Promise<string>>();
   #certificates: Promise<string> | null = null;
 
-  constructor(garden: Garden, directory: string, rootCertificate: string) {
+  /** `roots` in PEM; the instance identity root comes first. */
+  constructor(garden: Garden, directory: string, roots: readonly string[]) {
     this.#garden = garden;
     this.#directory = directory;
-    this.#rootCertificate = `${rootCertificate.trimEnd()}\n`;
+    this.#roots = roots.map((root) => `${root.trimEnd()}\n`);
+    this.#bundle = this.#roots.join('');
   }
 
-  /** The directory with the root as a file of its own, under the name Cloud Foundry gives it. */
+  /** The directory with each root as a file of its own, under the names Cloud Foundry gives them. */
   systemCertificates(): Promise<string> {
     this.#certificates ??= (async () => {
-      const path = join(this.#directory, `system-${digest(this.#rootCertificate)}`);
+      const path = join(this.#directory, `system-${digest(this.#bundle)}`);
       await mkdir(path, { recursive: true, mode: 0o755 });
-      await writeFile(join(path, 'trusted-ca-1.crt'), this.#rootCertificate, { mode: 0o644 });
+      for (const [position, root] of this.#roots.entries()) {
+        await writeFile(join(path, `trusted-ca-${position + 1}.crt`), root, { mode: 0o644 });
+      }
       return path;
     })();
     this.#certificates.catch(() => {
@@ -57,12 +62,15 @@ export class SystemTrust {
       await this.#copyStore(stack, temporary);
       const bundle = await readFile(join(temporary, BUNDLE), 'utf8').catch(() => '');
       await rm(join(temporary, BUNDLE), { force: true });
-      await writeFile(join(temporary, BUNDLE), `${bundle}${this.#rootCertificate}`, { mode: 0o644 });
-      await writeFile(join(temporary, OWN_CERTIFICATE), this.#rootCertificate, { mode: 0o644 });
-      const hash = await run('openssl', ['x509', '-noout', '-subject_hash'], { input: this.#rootCertificate });
-      await symlink(OWN_CERTIFICATE, join(temporary, `${hash.trim()}.0`));
+      await writeFile(join(temporary, BUNDLE), `${bundle}${this.#bundle}`, { mode: 0o644 });
+      for (const [position, root] of this.#roots.entries()) {
+        const name = `cupola-${position + 1}.pem`;
+        await writeFile(join(temporary, name), root, { mode: 0o644 });
+        const hash = await run('openssl', ['x509', '-noout', '-subject_hash'], { input: root });
+        await symlink(name, join(temporary, `${hash.trim()}.0`));
+      }
       await chmod(temporary, 0o755);
-      const path = join(this.#directory, `store-${digest(`${stack}\n${bundle}${this.#rootCertificate}`)}`);
+      const path = join(this.#directory, `store-${digest(`${stack}\n${bundle}${this.#bundle}`)}`);
       if (!(await stat(path).catch(() => null))) await rename(temporary, path);
       return path;
     } finally {

@@ -36,6 +36,7 @@ export class TaskRun {
   readonly #log: Logger;
   readonly #cancelling = new AbortController();
   readonly #detached = new AbortController();
+  #accepted = false;
 
   constructor(context: RepContext, tasks: TaskContext, task: Task) {
     this.taskGuid = task.taskGuid;
@@ -46,6 +47,11 @@ export class TaskRun {
     const name = task.owner?.processType || task.taskGuid;
     const sourceType = task.work.case === 'staging' ? 'STG' : `APP/TASK/${name}`;
     this.#origin = originOf(task.owner, 0, task.taskGuid, sourceType, context.cellId);
+  }
+
+  /** The registry counts it as running here. */
+  get accepted(): boolean {
+    return this.#accepted;
   }
 
   get dropletSha256(): string {
@@ -63,6 +69,7 @@ export class TaskRun {
       )
       .catch(() => 'cancelled' as const);
     if (verdict === 'refused' || this.#detached.signal.aborted) return this.#context.capacity.release(this.taskGuid);
+    this.#accepted = true;
     await this.#carryThrough(() =>
       this.#task.work.case === 'staging'
         ? this.#tasks.staging(() => this.#stage())
@@ -72,6 +79,7 @@ export class TaskRun {
 
   /** Goes on with a command whose container outlived the cell's last process. */
   async adopt(container: Container): Promise<void> {
+    this.#accepted = true;
     await this.#carryThrough(() =>
       this.#runCommand(async () => {
         const process = (await container.processes()).find(({ id }) => id === TASK_PROCESS);
@@ -83,6 +91,7 @@ export class TaskRun {
 
   /** Does staging again that a restart of the cell cut off: the registry counts it as started already. */
   async restage(): Promise<void> {
+    this.#accepted = true;
     await this.#context.garden.destroy(this.taskGuid);
     await this.#carryThrough(() => this.#tasks.staging(() => this.#stage()));
   }
