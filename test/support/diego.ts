@@ -113,6 +113,7 @@ export class TestFoundation {
 
   async close(): Promise<void> {
     for (const diego of this.#diegos) await diego.close();
+    for (const cell of this.cells.values()) await cell.settled();
     for (const db of this.#databases) await db.destroy();
     await this.bus.close();
   }
