@@ -113,6 +113,7 @@ export class TestFoundation {
 
   async close(): Promise<void> {
     for (const diego of this.#diegos) await diego.close();
+    for (const cell of this.cells.values()) await cell.settled();
     await this.bus.close();
     for (const db of this.#opened) await db.destroy(); // a server has only so many connections
   }

@@ -13,6 +13,7 @@ import { type ContainerRecord, currentBootId, loadRecords, saveRecord } from './
 import { removeContainer, removeOrphans } from './removal.ts';
 import { loadSeccompProfile, type SeccompProfile } from './seccomp.ts';
 import { type GardenSettings, UID_RANGE } from './settings.ts';
+import { Spares } from './spares.ts';
 
 const DEFAULT_LAYER_BYTES = 6 * 1024 ** 3;
 const NETWORK_CHECK_MS = 10_000;
@@ -61,6 +62,7 @@ class CellGarden implements OpenGarden {
   readonly #entries = new Map<string, Entry>();
   readonly #capacity: number;
   readonly #networkCheck: Reconciler;
+  readonly #spares: Spares;
   #lastNumber = 0;
   #bootId = '';
 
@@ -69,6 +71,7 @@ class CellGarden implements OpenGarden {
     this.#seccomp = seccomp;
     this.#layers = layers;
     this.#log = settings.log;
+    this.#spares = new Spares(parts.paths.scratch, settings.log);
     this.#networkCheck = new Reconciler('packet filter', NETWORK_CHECK_MS, () => this.checkNetwork(), settings.log);
     this.#capacity = Math.min(
       settings.maxContainers ?? Number.POSITIVE_INFINITY,
@@ -102,9 +105,10 @@ class CellGarden implements OpenGarden {
     if (this.#entries.has(spec.handle)) {
       throw new CupolaError('handle_in_use', `there is a container ${spec.handle} already`);
     }
+    this.#lastNumber = this.#freeNumber();
     const record: ContainerRecord = {
       handle: spec.handle,
-      number: this.#freeNumber(),
+      number: this.#lastNumber,
       state: 'creating',
       bootId: this.#bootId,
       init: null,
@@ -115,7 +119,7 @@ class CellGarden implements OpenGarden {
       properties: { ...spec.properties },
     };
     const making = makeContainer(
-      { parts: this.#parts, seccomp: this.#seccomp, layers: this.#layers },
+      { parts: this.#parts, seccomp: this.#seccomp, layers: this.#layers, spares: this.#spares },
       record,
       spec.binds,
     );
@@ -124,6 +128,7 @@ class CellGarden implements OpenGarden {
     try {
       entry.container = await making;
       entry.work = null;
+      this.#prepareNext(spec);
       return entry.container;
     } catch (error) {
       entry.work = removeContainer(this.#parts, String(record.number)).catch((failure) =>
@@ -192,6 +197,7 @@ class CellGarden implements OpenGarden {
 
   async close(): Promise<void> {
     await this.#networkCheck.stop();
+    await this.#spares.close();
     for (const { container } of this.#entries.values()) await container?.close();
   }
 
@@ -199,10 +205,22 @@ class CellGarden implements OpenGarden {
   #freeNumber(): number {
     const taken = new Set([...this.#entries.values()].map(({ record }) => record.number));
     if (taken.size >= this.#capacity) throw new CupolaError('cell_full', 'no container number is free');
+    let number = this.#lastNumber;
     do {
-      this.#lastNumber = (this.#lastNumber % this.#capacity) + 1;
-    } while (taken.has(this.#lastNumber));
-    return this.#lastNumber;
+      number = (number % this.#capacity) + 1;
+    } while (taken.has(number));
+    return number;
+  }
+
+  /** In the belief that the next container is much like this one. */
+  #prepareNext({ limits, layers }: ContainerSpec): void {
+    const { uidRangeBase } = this.#parts;
+    if (this.#entries.size >= this.#capacity) return;
+    this.#spares.prepare({
+      bytes: limits.diskBytes,
+      onHost: uidRangeBase + this.#freeNumber() * UID_RANGE,
+      onDisk: layers.length > 0 ? [0, uidRangeBase] : [0],
+    });
   }
 
   async #remove(record: ContainerRecord, container: RunningContainer | null): Promise<void> {

@@ -10,14 +10,15 @@ import { type ContainerRecord, saveRecord } from './records.ts';
 import { makeGate, mountRootFilesystem } from './rootfs.ts';
 import type { SeccompProfile } from './seccomp.ts';
 import { UID_RANGE } from './settings.ts';
+import type { Spares } from './spares.ts';
 import { together } from './together.ts';
-import { openIdMap } from './user-namespaces.ts';
 import { createVolume } from './volume.ts';
 
 export interface CreationParts {
   parts: ContainerParts;
   seccomp: SeccompProfile;
   layers: LayerCache;
+  spares: Spares;
 }
 
 /**
@@ -71,11 +72,11 @@ async function makeFilesystem(creation: CreationParts, record: ContainerRecord, 
   const files = paths.container(record.number);
   const layers = record.layers.map((key) => creation.layers.path(key));
   using maps = new DisposableStack();
-  const idMap = async (onDisk: number) => maps.use(await openIdMap(onDisk, uidBase)).descriptor;
+  const idMap = async (onDisk: number) => maps.use(await creation.spares.idMap(onDisk, uidBase)).descriptor;
   const [stackMap, layerMap] = await together([
     idMap(0),
     layers.length > 0 ? idMap(uidRangeBase) : -1,
-    createVolume(files.image, files.volume, record.limits.diskBytes),
+    createVolume(files.image, files.volume, () => creation.spares.image(files.image, record.limits.diskBytes)),
     makeGate(files, uidBase),
   ]);
   await mountRootFilesystem({

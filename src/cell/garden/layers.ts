@@ -16,7 +16,7 @@ import type { SeccompProfile } from './seccomp.ts';
 import { VCAP } from './settings.ts';
 import { together } from './together.ts';
 import { openIdMap } from './user-namespaces.ts';
-import { createVolume } from './volume.ts';
+import { createVolume, formatImage } from './volume.ts';
 
 export interface LayerSource {
   format: 'tar' | 'zip';
@@ -127,10 +127,11 @@ export class LayerCache {
     const volume = join(directory, 'volume');
     await mkdir(files.directory, { mode: 0o700 });
     using maps = new DisposableStack();
+    const image = join(directory, 'volume.img');
     const idMap = async () => maps.use(await openIdMap(0, uidRangeBase)).descriptor;
     const [userNamespace] = await together([
       idMap(),
-      createVolume(join(directory, 'volume.img'), volume, this.#limits.diskBytes),
+      createVolume(image, volume, () => formatImage(image, this.#limits.diskBytes)),
       makeGate(files, uidRangeBase),
     ]);
     await mountRootFilesystem({
