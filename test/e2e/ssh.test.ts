@@ -59,14 +59,14 @@ describe('cf ssh on a whole platform', { skip: SKIP }, () => {
     platform.cf(CF, ['auth', platform.credentials.username], { password: platform.credentials.password });
 
   /** A program of OpenSSH's, with a fresh one-time code as its password. */
-  async function openssh(program: string, args: string[], code?: string): Promise<Ended> {
+  async function openssh(program: string, args: string[], code?: string, at = port): Promise<Ended> {
     const askpass = join(platform.home, 'askpass');
     writeFileSync(askpass, '#!/bin/sh\nexec cat "$CODE_FILE"\n', { mode: 0o700 });
     const file = join(platform.home, 'code');
     writeFileSync(file, code ?? (await cf('ssh-code')).trim(), { mode: 0o600 });
     const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR'];
     options.push('PreferredAuthentications=password', 'PubkeyAuthentication=no', 'NumberOfPasswordPrompts=1');
-    options.push(`User=cf:${guid}/0`, `Port=${port}`);
+    options.push(`User=cf:${guid}/0`, `Port=${at}`);
     return runProgram(program, [...options.flatMap((option) => ['-o', option]), ...args], {
       env: {
         ...PLAIN_ENVIRONMENT,
@@ -176,6 +176,12 @@ describe('cf ssh on a whole platform', { skip: SKIP }, () => {
     ]);
     assert.notEqual(backwards.exitCode, 0);
     assert.match(backwards.stderr, /remote port forwarding failed/);
+  });
+
+  test('the HTTPS port takes SSH clients too, and goes on taking HTTPS', { skip: NO_OPENSSH }, async () => {
+    const { exitCode, stdout, stderr } = await openssh('ssh', ['127.0.0.1', 'echo in'], undefined, platform.httpsPort);
+    assert.deepEqual([exitCode, stdout], [0, 'in\n'], stderr);
+    assert.equal((await platform.ask('shelly')).status, 200);
   });
 
   test('SECURITY-TESTS 17: a code is good once, and by itself says nothing', async () => {
