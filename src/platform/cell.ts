@@ -7,7 +7,7 @@ import { createBlobTransport } from '../cell/rep/blobs.ts';
 import { CellRegistry } from '../contracts/gen/diego_pb.js';
 import { Ingress } from '../contracts/gen/loggregator_pb.js';
 import { Logger } from '../kit/log.ts';
-import { client, remoteTransport, serveRpc } from '../kit/rpc.ts';
+import { client, remoteTransport, STREAM_WINDOW_BYTES, serveRpc } from '../kit/rpc.ts';
 import { cellAddress } from './addresses.ts';
 import { type CellBootstrap, onTermination, readBootstrap } from './bootstrap.ts';
 import { CONTAINERS_PER_CELL, cellName, cellProxySettingsOf, cellZone, gardenSettingsOf } from './cell-settings.ts';
@@ -65,6 +65,7 @@ async function main(): Promise<void> {
     identity,
     peers: { 'cupola.diego.v1.Rep': ['control'], 'cupola.ssh.v1.CellSsh': ['control'] },
     routes: (router) => cell.routes(router),
+    streamWindowBytes: STREAM_WINDOW_BYTES,
     log: log.child('rpc'),
   });
   await cell.start();
