@@ -54,6 +54,10 @@ async function main(): Promise<void> {
     trustedCertificates: [routerRoot],
     blobs,
     buildpacks,
+    registries: {
+      allowed: settings.docker?.allowedRegistries ?? [],
+      insecure: settings.docker?.insecureRegistries ?? [],
+    },
     lifecycleDirectory: `${layout.program}/src/cell/staging/lifecycle`,
     runDirectory: `${layout.run}/${cellId}-identities`,
     stateDirectory: `${settings.dataDirectory}/cells/${cellId}/rep`,

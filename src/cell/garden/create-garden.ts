@@ -1,11 +1,11 @@
-import type { Readable } from 'node:stream';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { Reconciler } from '../../kit/reconcile.ts';
 import { plainRule, RunningContainer } from './container.ts';
 import { makeContainer } from './creation.ts';
 import { prepareDirectories } from './directories.ts';
-import type { Container, ContainerSpec, Garden, Layer } from './garden.ts';
+import type { Container, ContainerSpec, Garden, Layer, LayerSource } from './garden.ts';
+import { readThrough } from './layer-files.ts';
 import { LayerCache } from './layers.ts';
 import { checkInit } from './oci-spec.ts';
 import { assembleParts, type ContainerParts } from './parts.ts';
@@ -114,6 +114,7 @@ class CellGarden implements OpenGarden {
       init: null,
       stack: spec.stack,
       layers: spec.layers.map(({ key }) => key),
+      ...(spec.user ? { user: { uid: spec.user.uid, gid: spec.user.gid, groups: [...spec.user.groups] } } : {}),
       limits: spec.limits,
       egressRules: spec.egressRules.map(plainRule),
       properties: { ...spec.properties },
@@ -121,7 +122,7 @@ class CellGarden implements OpenGarden {
     const making = makeContainer(
       { parts: this.#parts, seccomp: this.#seccomp, layers: this.#layers, spares: this.#spares },
       record,
-      spec.binds,
+      spec,
     );
     const entry: Entry = { record, container: null, work: making };
     this.#entries.set(spec.handle, entry);
@@ -171,13 +172,15 @@ class CellGarden implements OpenGarden {
     }
   }
 
-  ensureLayer(
-    key: string,
-    source: { format: 'tar' | 'zip'; open: () => Promise<Readable> },
-    destination: string,
-    stack: string,
-  ): Promise<Layer> {
+  ensureLayer(key: string, source: LayerSource, destination: string, stack: string): Promise<Layer> {
     return this.#layers.ensure(key, source, destination, stack);
+  }
+
+  readLayers(layers: readonly Layer[], path: string): Promise<string | null> {
+    return readThrough(
+      layers.map(({ key }) => this.#layers.path(key)),
+      path,
+    );
   }
 
   async pruneLayers(keep: readonly string[]): Promise<void> {

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
 import { RunningContainer } from './container.ts';
-import type { BindMount } from './garden.ts';
+import type { BindMount, ContainerSpec } from './garden.ts';
 import type { LayerCache } from './layers.ts';
 import { runtimeSpec } from './oci-spec.ts';
 import { type ContainerParts, cgroupPath, runtimeId } from './parts.ts';
@@ -28,7 +28,7 @@ export interface CreationParts {
 export async function makeContainer(
   creation: CreationParts,
   record: ContainerRecord,
-  binds: readonly BindMount[],
+  { binds, workingDirectory }: Pick<ContainerSpec, 'binds' | 'workingDirectory'>,
 ): Promise<RunningContainer> {
   const { paths, network, runtime, prefix, cgroups, uidRangeBase } = creation.parts;
   const { number } = record;
@@ -53,6 +53,7 @@ export async function makeContainer(
     limits: record.limits,
     limitsSwap: cgroups.limitsSwap,
     binds: [...etcBinds(files.etc), ...binds],
+    ...(workingDirectory === undefined ? {} : { workingDirectory }),
     cgroupPath: cgroupPath(prefix, number),
     seccomp: creation.seccomp,
   });
@@ -74,14 +75,14 @@ async function makeFilesystem(creation: CreationParts, record: ContainerRecord, 
   using maps = new DisposableStack();
   const idMap = async (onDisk: number) => maps.use(await creation.spares.idMap(onDisk, uidBase)).descriptor;
   const [stackMap, layerMap] = await together([
-    idMap(0),
+    record.stack === null ? -1 : idMap(0),
     layers.length > 0 ? idMap(uidRangeBase) : -1,
     createVolume(files.image, files.volume, () => creation.spares.image(files.image, record.limits.diskBytes)),
     makeGate(files, uidBase),
   ]);
   await mountRootFilesystem({
     lowers: [
-      { path: paths.stack(record.stack), userNamespace: stackMap },
+      ...(record.stack === null ? [] : [{ path: paths.stack(record.stack), userNamespace: stackMap }]),
       ...layers.map((path) => ({ path, userNamespace: layerMap })),
     ],
     volume: files.volume,
