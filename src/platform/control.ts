@@ -9,7 +9,7 @@ import type { BbsSchema } from '../diego/schema.ts';
 import { connectBus } from '../kit/bus.ts';
 import { deriveKey, Sealer } from '../kit/crypto.ts';
 import { openDatabase } from '../kit/database.ts';
-import { type RequestHandler, serveHosts } from '../kit/http.ts';
+import { type RequestHandler, type ServedHost, serveHosts } from '../kit/http.ts';
 import { Logger } from '../kit/log.ts';
 import { client, inMemoryTransport, lateTransport, type Routes, remoteTransport, serveRpc } from '../kit/rpc.ts';
 import { createLoggregator } from '../loggregator/index.ts';
@@ -133,18 +133,18 @@ async function main(): Promise<void> {
     },
     log: log.child('rpc'),
   });
-  const hosts = new Map<string, RequestHandler>([
-    [`api.${settings.domain}`, cloudController.handler],
-    [`uaa.${settings.domain}`, uaa.handler],
-    [`login.${settings.domain}`, uaa.handler],
-    [`log-cache.${settings.domain}`, loggregator.handler],
-    ['127.0.0.1', blobstore.handler],
+  const toRouter = (handler: RequestHandler): ServedHost => ({ peers: ['router'], handler });
+  const hosts = new Map<string, ServedHost>([
+    [`api.${settings.domain}`, toRouter(cloudController.handler)],
+    [`uaa.${settings.domain}`, toRouter(uaa.handler)],
+    [`login.${settings.domain}`, toRouter(uaa.handler)],
+    [`log-cache.${settings.domain}`, toRouter(loggregator.handler)],
+    ['127.0.0.1', { peers: ['cell'], handler: blobstore.handler }],
   ]);
   const server = await serveHosts({
     host: '127.0.0.1',
     port: settings.ports.control,
     identity,
-    allowedPeers: ['router', 'cell'],
     hosts,
     log: log.child('http'),
   });
@@ -159,7 +159,7 @@ async function main(): Promise<void> {
   await cloudController.start();
   log.info('control is ready');
   onTermination(async () => {
-    server.close();
+    await server.close();
     await router.close();
     await cloudController.close();
     await diego.close();

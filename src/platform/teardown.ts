@@ -13,7 +13,7 @@ import { layoutOf, loadSettings, type PlatformSettings } from './settings.ts';
 
 /**
  * Removes everything this installation made on the machine: processes, containers, mounts, links, packet filter tables, cgroups,
- * resolver changes, accounts, data. The supervisor must be down. Throws `not_an_installation`, and `still_mounted` before
+ * resolver changes, accounts, data. A key file the operator brought stays: other things may be sealed under it. The supervisor must be down. Throws `not_an_installation`, and `still_mounted` before
  * anything is deleted through a mount.
  */
 export async function teardownPlatform(settings: PlatformSettings, log: Logger): Promise<void> {
@@ -27,7 +27,6 @@ export async function teardownPlatform(settings: PlatformSettings, log: Logger):
   removeResolver(settings);
   await removeTree(layout.run);
   await removeAccounts(settings);
-  if (dirname(resolve(settings.keyFile)) !== resolve(dataDirectory)) await rm(settings.keyFile, { force: true });
   await removeData(dataDirectory);
 }
 
