@@ -4,12 +4,27 @@ import { destroy } from './commands/destroy.ts';
 import { down } from './commands/down.ts';
 import { logs } from './commands/logs.ts';
 import { push } from './commands/push.ts';
+import { rotate } from './commands/rotate.ts';
 import { status } from './commands/status.ts';
 import { test } from './commands/test.ts';
+import { trust } from './commands/trust.ts';
 import { up } from './commands/up.ts';
+import { upgrade } from './commands/upgrade.ts';
 import { type Command, UsageError } from './options.ts';
 
-const COMMANDS: Record<string, Command> = { up, status, credentials, logs, push, down, destroy, test };
+const COMMANDS: Record<string, Command> = {
+  up,
+  status,
+  credentials,
+  logs,
+  push,
+  trust,
+  rotate,
+  upgrade,
+  down,
+  destroy,
+  test,
+};
 
 function usage(): string {
   const width = Math.max(...Object.values(COMMANDS).map((command) => command.summary.length));

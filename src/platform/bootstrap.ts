@@ -31,6 +31,15 @@ export interface CellBootstrap {
   instanceIdentity: { intermediate: KeyAndCertificate; rootCertificate: string };
 }
 
+/** What the supervisor tells a running cell when certificates or roots changed. */
+export type CellRenewal = Pick<CellBootstrap, 'identity' | 'instanceIdentity'>;
+
+/** Certificates of instances on a cell: how many, and when the first of them ends (milliseconds). */
+export interface CellCredentials {
+  count: number;
+  earliestEnd: number | null;
+}
+
 export async function readBootstrap<Bootstrap>(): Promise<Bootstrap> {
   return JSON.parse(await text(process.stdin)) as Bootstrap;
 }

@@ -8,7 +8,9 @@ import { CellRegistry } from '../contracts/gen/diego_pb.js';
 import { Ingress } from '../contracts/gen/loggregator_pb.js';
 import { Logger } from '../kit/log.ts';
 import { client, remoteTransport, serveRpc } from '../kit/rpc.ts';
-import { type CellBootstrap, onTermination, readBootstrap } from './bootstrap.ts';
+import { LiveIdentity } from '../kit/tls.ts';
+import { serveAdmin } from './admin-socket.ts';
+import { type CellBootstrap, type CellRenewal, onTermination, readBootstrap } from './bootstrap.ts';
 import { CONTAINERS_PER_CELL, cellName, cellProxySettingsOf, gardenSettingsOf } from './cell-settings.ts';
 import { layoutOf, type PlatformSettings } from './settings.ts';
 
@@ -21,8 +23,10 @@ function capacityOf(settings: PlatformSettings): { memoryMb: number; diskMb: num
 
 /** The cell process: rep, garden, network and instance identities of one cell, as root and without a public listener. */
 async function main(): Promise<void> {
-  const { settings, index, identity, proxyAccount, instanceIdentity, maxConnections } =
-    await readBootstrap<CellBootstrap>();
+  const bootstrap = await readBootstrap<CellBootstrap>();
+  const { settings, index, proxyAccount, instanceIdentity, maxConnections } = bootstrap;
+  // The supervisor replaces it while we run.
+  const identity = new LiveIdentity(bootstrap.identity);
   const cellId = cellName(index);
   const log = new Logger('cell', { cell: cellId });
   const layout = layoutOf(settings);
@@ -62,8 +66,19 @@ async function main(): Promise<void> {
     log: log.child('rpc'),
   });
   await cell.start();
+  const admin = await serveAdmin(layout.adminSocketOf(cellId), {
+    'POST /identity': async (body) => {
+      const next = body as CellRenewal;
+      identity.replace(next.identity);
+      await cell.replaceAuthority(next.instanceIdentity);
+    },
+    'POST /reconcile-proxy': () => proxy.reconcile(),
+    'POST /renew-credentials': () => cell.renewCredentials(),
+    'GET /credentials': () => cell.credentials(),
+  });
   log.info('the cell is ready');
   onTermination(async () => {
+    admin.close();
     await rpc.close();
     await cell.close();
     await proxy.close();

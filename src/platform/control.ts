@@ -12,10 +12,12 @@ import { openDatabase } from '../kit/database.ts';
 import { type RequestHandler, type ServedHost, serveHosts } from '../kit/http.ts';
 import { Logger } from '../kit/log.ts';
 import { client, inMemoryTransport, lateTransport, type Routes, remoteTransport, serveRpc } from '../kit/rpc.ts';
+import { type Identity, LiveIdentity } from '../kit/tls.ts';
 import { createLoggregator } from '../loggregator/index.ts';
 import { createRouter } from '../router/index.ts';
 import type { UaaSchema } from '../uaa/schema.ts';
 import { adminClient, cloudControllerClient, createUaa, sshProxyClient } from '../uaa/uaa.ts';
+import { serveAdmin } from './admin-socket.ts';
 import { type ControlBootstrap, onTermination, readBootstrap } from './bootstrap.ts';
 import { routerSettingsOf } from './cell-settings.ts';
 import { POSTGRESQL_PORT } from './engines/postgresql.ts';
@@ -30,7 +32,10 @@ const PEERS = {
 
 /** The control process: every public API, Diego's brain, the log cache and the router's driver, as an unprivileged account. */
 async function main(): Promise<void> {
-  const { settings, identity, secrets, maxConnections, buildpacks } = await readBootstrap<ControlBootstrap>();
+  const bootstrap = await readBootstrap<ControlBootstrap>();
+  const { settings, secrets, maxConnections, buildpacks } = bootstrap;
+  // The supervisor replaces it while we run: whatever takes it must be of kit/, which follows.
+  const identity = new LiveIdentity(bootstrap.identity);
   const log = new Logger('control');
   const layout = layoutOf(settings);
   const state = `${layout.run}/control`;
@@ -157,8 +162,13 @@ async function main(): Promise<void> {
   });
   await router.start();
   await cloudController.start();
+  const admin = await serveAdmin(layout.adminSocketOf('control'), {
+    'POST /identity': (next) => identity.replace(next as Identity),
+    'POST /rotate-signing-key': async () => ({ kid: await uaa.rotateSigningKey() }),
+  });
   log.info('control is ready');
   onTermination(async () => {
+    admin.close();
     await server.close();
     await router.close();
     await cloudController.close();

@@ -9,6 +9,7 @@ import { type ProcessIdentity, terminate } from '../kit/process.ts';
 import { gardenSettingsOf } from './cell-settings.ts';
 import { removeAccounts } from './host/accounts.ts';
 import { removeResolver } from './host/names.ts';
+import { removeSystemTrust } from './host/system-trust.ts';
 import { layoutOf, loadSettings, type PlatformSettings } from './settings.ts';
 
 /**
@@ -24,6 +25,7 @@ export async function teardownPlatform(settings: PlatformSettings, log: Logger):
   const layout = layoutOf(settings);
   await Promise.all(recordedProcesses(layout.processesFile).map((identity) => terminate(identity)));
   for (let index = 0; index < settings.cells; index++) await teardownGarden(gardenSettingsOf(layout, index, log));
+  await removeSystemTrust(settings);
   removeResolver(settings);
   await removeTree(layout.run);
   await removeAccounts(settings);

@@ -14,20 +14,19 @@ const READY_LIMIT_MS = 120_000;
 /** Starts the supervisor unless it runs, and returns once the platform is ready. Throws `supervisor_ended`, `not_ready`. */
 export async function startAndWait(options: { project: string; layout: Layout; progress: Progress }): Promise<void> {
   const { project, layout, progress } = options;
-  const logFile = join(layout.logs, 'supervisor.log');
   progress.step('Starting the supervisor');
-  const hasEnded = (await statusOrNull(layout)) ? () => false : startSupervisor(project, layout, logFile);
+  const hasEnded = (await statusOrNull(layout)) ? () => false : startSupervisor(layout, process.execPath, project);
   progress.step('Waiting for every component');
   const deadline = Date.now() + READY_LIMIT_MS;
   let last: PlatformStatus | null = null;
   for (;;) {
     last = (await statusOrNull(layout)) ?? last;
     if (last?.ready) break;
-    if (hasEnded()) throw new CupolaError('supervisor_ended', `the supervisor ended; its log is ${logFile}`);
+    if (hasEnded()) throw new CupolaError('supervisor_ended', `the supervisor ended; its log is ${logFileOf(layout)}`);
     if (Date.now() > deadline) {
       throw new CupolaError(
         'not_ready',
-        `not ready after two minutes, waiting for ${waitingFor(last)}; see ${logFile}`,
+        `not ready after two minutes, waiting for ${waitingFor(last)}; see ${logFileOf(layout)}`,
       );
     }
     if (last) progress.detail(`Waiting for ${waitingFor(last)}`);
@@ -37,12 +36,20 @@ export async function startAndWait(options: { project: string; layout: Layout; p
   progress.done();
 }
 
-/** It outlives this process. Gives whether it ended already. */
-function startSupervisor(project: string, layout: Layout, logFile: string): () => boolean {
-  const output = openSync(logFile, 'a', 0o600);
+/** The supervisor's program in a checkout. */
+export function supervisorMain(project: string): string {
+  return join(project, 'src/platform/supervisor-main.ts');
+}
+
+function logFileOf(layout: Layout): string {
+  return join(layout.logs, 'supervisor.log');
+}
+
+/** Starts a checkout's supervisor on that Node.js. It outlives this process. Gives whether it ended already. */
+export function startSupervisor(layout: Layout, node: string, project: string): () => boolean {
+  const output = openSync(logFileOf(layout), 'a', 0o600);
   try {
-    const program = join(project, 'src/platform/supervisor-main.ts');
-    const child = spawn(process.execPath, [program, layout.settings.dataDirectory], {
+    const child = spawn(node, [supervisorMain(project), layout.settings.dataDirectory], {
       detached: true,
       stdio: ['ignore', output, output],
       env: PLAIN_ENVIRONMENT,

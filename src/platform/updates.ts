@@ -1,0 +1,93 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { messageOf } from '../kit/errors.ts';
+import type { Logger } from '../kit/log.ts';
+import type { Keeper } from './component.ts';
+
+const STOP_MS = 15_000;
+const HEALTHY_LIMIT_MS = 90_000;
+const PAUSE_MS = 200;
+
+/** Why processes of before still run, and what of it. */
+export interface UpdateStatus {
+  /** Components that run as they were before. */
+  outdated: string[];
+  /** What stopped the update; it goes no further until another supervisor takes over or the component is restarted. */
+  problem: string | null;
+}
+
+/**
+ * Brings processes that were adopted to the present code and configuration, one after the other: the next only once the one
+ * before is well. What did not change is left alone. A component that does not become well stops it, for a person (or
+ * `cupola upgrade`, which goes back) to decide.
+ */
+export class Updates {
+  readonly #keepers: readonly Keeper[];
+  readonly #healthy: (name: string, since: number) => Promise<boolean>;
+  readonly #log: Logger;
+  #problem: string | null = null;
+  #running: Promise<void> | null = null;
+  #stopped = false;
+
+  constructor(keepers: readonly Keeper[], healthy: (name: string, since: number) => Promise<boolean>, log: Logger) {
+    this.#keepers = keepers;
+    this.#healthy = healthy;
+    this.#log = log;
+  }
+
+  get status(): UpdateStatus {
+    const outdated = this.#keepers.filter((keeper) => keeper.outdated).map(({ component }) => component.name);
+    return { outdated, problem: this.#problem };
+  }
+
+  /** Begins, or goes on; returns at once. `changed` is called after each process that was replaced. */
+  tend(changed: () => void): void {
+    if (this.#running || this.#stopped || this.#problem !== null) return;
+    if (!this.#keepers.some((keeper) => keeper.outdated)) return;
+    this.#running = this.#run(changed).finally(() => {
+      this.#running = null;
+    });
+  }
+
+  /** Ends after the replacement under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  async #run(changed: () => void): Promise<void> {
+    const replaced = new Set<string>();
+    for (const keeper of this.#keepers) {
+      const { name, after = [] } = keeper.component;
+      const must = keeper.outdated || (keeper.identity !== null && after.some((other) => replaced.has(other)));
+      if (this.#stopped || !must) continue;
+      const began = Date.now();
+      try {
+        await keeper.replace(STOP_MS);
+      } catch (error) {
+        changed();
+        return this.#fail(name, messageOf(error));
+      }
+      changed();
+      replaced.add(name);
+      this.#log.info('replaced', { name, pid: keeper.identity?.pid });
+      if (!(await this.#becomesHealthy(name, began))) {
+        if (!this.#stopped) this.#fail(name, `it was not well after ${HEALTHY_LIMIT_MS / 1000} s`);
+        return;
+      }
+    }
+  }
+
+  async #becomesHealthy(name: string, since: number): Promise<boolean> {
+    const deadline = Date.now() + HEALTHY_LIMIT_MS;
+    while (!this.#stopped && Date.now() < deadline) {
+      if (await this.#healthy(name, since)) return true;
+      await pause(PAUSE_MS);
+    }
+    return false;
+  }
+
+  #fail(name: string, reason: string): void {
+    this.#problem = `${name} could not be updated: ${reason}`;
+    this.#log.error('the update stopped', { name, reason });
+  }
+}
