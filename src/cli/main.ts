@@ -1,6 +1,7 @@
 import { CupolaError, messageOf } from '../kit/errors.ts';
 import { credentials } from './commands/credentials.ts';
 import { destroy } from './commands/destroy.ts';
+import { doctor } from './commands/doctor.ts';
 import { down } from './commands/down.ts';
 import { logs } from './commands/logs.ts';
 import { push } from './commands/push.ts';
@@ -18,6 +19,7 @@ const COMMANDS: Record<string, Command> = {
   credentials,
   logs,
   push,
+  doctor,
   trust,
   rotate,
   upgrade,

@@ -174,7 +174,8 @@ function router({ layout, accounts, certificates, log }: Parts): Component {
     await writePairs();
     const { configFile, problem } = await prepareRouter(settings);
     if (problem) log.warn('the router starts without routes until control brings them', { problem });
-    const args = ['-db', '-f', configFile, ...more];
+    // Quiet: it names each of thousands of backends when it ends.
+    const args = ['-q', '-db', '-f', configFile, ...more];
     return launch({ command: 'haproxy', args, account: accounts.router, bindLowPorts: true, logFile });
   };
   const takeOver = async (running: ProcessIdentity): Promise<ProcessIdentity> => {
@@ -213,7 +214,12 @@ function cellProxy({ layout, accounts, certificates }: Parts, index: number): Co
     folder(`${base}/socket`, accounts.proxy, 0o700);
     ownedFile(settings.routerCa, certificates.roots('platform'), accounts.proxy);
     const { configFile } = await prepareCellProxy(settings);
-    return launch({ command: 'haproxy', args: ['-db', '-f', configFile, ...more], account: accounts.proxy, logFile });
+    return launch({
+      command: 'haproxy',
+      args: ['-q', '-db', '-f', configFile, ...more],
+      account: accounts.proxy,
+      logFile,
+    });
   };
   const takeOver = async (running: ProcessIdentity): Promise<ProcessIdentity> => {
     const next = await untilTakenOver(
