@@ -3,6 +3,7 @@ import { credentials } from './commands/credentials.ts';
 import { destroy } from './commands/destroy.ts';
 import { doctor } from './commands/doctor.ts';
 import { down } from './commands/down.ts';
+import { install, uninstall } from './commands/install.ts';
 import { logs } from './commands/logs.ts';
 import { push } from './commands/push.ts';
 import { rotate } from './commands/rotate.ts';
@@ -20,6 +21,8 @@ const COMMANDS: Record<string, Command> = {
   logs,
   push,
   doctor,
+  install,
+  uninstall,
   trust,
   rotate,
   upgrade,

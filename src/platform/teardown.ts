@@ -10,6 +10,7 @@ import { gardenSettingsOf } from './cell-settings.ts';
 import { removeAccounts } from './host/accounts.ts';
 import { removeResolver } from './host/names.ts';
 import { removeSystemTrust } from './host/system-trust.ts';
+import { uninstallUnit } from './host/systemd.ts';
 import { layoutOf, loadSettings, type PlatformSettings } from './settings.ts';
 
 /**
@@ -25,6 +26,7 @@ export async function teardownPlatform(settings: PlatformSettings, log: Logger):
   const layout = layoutOf(settings);
   await Promise.all(recordedProcesses(layout.processesFile).map((identity) => terminate(identity)));
   for (let index = 0; index < settings.cells; index++) await teardownGarden(gardenSettingsOf(layout, index, log));
+  await uninstallUnit(settings);
   await removeSystemTrust(settings);
   removeResolver(settings);
   await removeTree(layout.run);

@@ -5,6 +5,7 @@ import type { Keeper } from './component.ts';
 
 const STOP_MS = 15_000;
 const HEALTHY_LIMIT_MS = 90_000;
+const MOST_RESTARTS = 4;
 const PAUSE_MS = 200;
 
 /** Why processes of before still run, and what of it. */
@@ -61,6 +62,7 @@ export class Updates {
       const must = keeper.outdated || (keeper.identity !== null && after.some((other) => replaced.has(other)));
       if (this.#stopped || !must) continue;
       const began = Date.now();
+      const { restarts } = keeper;
       try {
         await keeper.replace(STOP_MS);
       } catch (error) {
@@ -70,20 +72,22 @@ export class Updates {
       changed();
       replaced.add(name);
       this.#log.info('replaced', { name, pid: keeper.identity?.pid });
-      if (!(await this.#becomesHealthy(name, began))) {
-        if (!this.#stopped) this.#fail(name, `it was not well after ${HEALTHY_LIMIT_MS / 1000} s`);
-        return;
-      }
+      const trouble = await this.#trouble(keeper, began, restarts);
+      if (trouble !== null) return this.#fail(name, trouble);
+      if (this.#stopped) return;
     }
   }
 
-  async #becomesHealthy(name: string, since: number): Promise<boolean> {
+  /** Waits until it is well (null) or will not be. */
+  async #trouble(keeper: Keeper, since: number, restarts: number): Promise<string | null> {
     const deadline = Date.now() + HEALTHY_LIMIT_MS;
-    while (!this.#stopped && Date.now() < deadline) {
-      if (await this.#healthy(name, since)) return true;
+    while (!this.#stopped) {
+      if (await this.#healthy(keeper.component.name, since)) return null;
+      if (keeper.restarts - restarts >= MOST_RESTARTS) return `it ended ${MOST_RESTARTS} times in a row`;
+      if (Date.now() > deadline) return `it was not well after ${HEALTHY_LIMIT_MS / 1000} s`;
       await pause(PAUSE_MS);
     }
-    return false;
+    return null;
   }
 
   #fail(name: string, reason: string): void {

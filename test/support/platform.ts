@@ -50,7 +50,8 @@ export async function runProgram(
 
 /** One installation of the platform, put up by the command line as an operator does it. */
 export class TestPlatform {
-  readonly data = mkdtempSync('/tmp/cupola-e2e-');
+  /** CUPOLA_E2E_DATA names a directory for whoever runs several platforms on a machine: its path decides address ranges. */
+  readonly data = process.env['CUPOLA_E2E_DATA'] ?? mkdtempSync('/tmp/cupola-e2e-');
   /** Where the test keeps what is its own: the CA, the cf CLI's home. */
   readonly home = mkdtempSync('/tmp/cupola-e2e-home-');
   readonly caFile = join(this.home, 'ca.pem');
@@ -75,7 +76,14 @@ export class TestPlatform {
   }
 
   /** Runs `./cupola <command> --data …`; throws with what it said when it fails. */
-  async cupola(command: string, args: string[] = [], timeoutMs = 120_000): Promise<string> {
+  async cupola(command: string, args: string[] = [], timeoutMs = 120_000, project = ROOT): Promise<string> {
+    const { exitCode, stdout, stderr } = await this.tryCupola(command, args, timeoutMs, project);
+    if (exitCode !== 0) throw new Error(`cupola ${command} ended with ${exitCode}\n${stdout}\n${stderr}`);
+    return stdout;
+  }
+
+  /** The same, whatever comes of it. `project` is another checkout. */
+  tryCupola(command: string, args: string[] = [], timeoutMs = 120_000, project = ROOT): Promise<Ended> {
     const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
     const env = {
       ...inherited,
@@ -83,14 +91,12 @@ export class TestPlatform {
       CUPOLA_BUILDPACK_CACHE: '/var/cache/cupola-test-buildpacks/fetched',
     };
     const parameters = [command, '--data', this.data, ...args];
-    const { exitCode, stdout, stderr } = await runProgram(join(ROOT, 'cupola'), parameters, { env, timeoutMs });
-    if (exitCode !== 0) throw new Error(`cupola ${command} ended with ${exitCode}\n${stdout}\n${stderr}`);
-    return stdout;
+    return runProgram(join(project, 'cupola'), parameters, { env, cwd: project, timeoutMs });
   }
 
   /** `cupola up`; the first one also reads the credentials. */
-  async up(): Promise<void> {
-    const options = ['--https-port', String(this.httpsPort), '--domain', this.domain, '--json'];
+  async up(more: string[] = []): Promise<void> {
+    const options = ['--https-port', String(this.httpsPort), '--domain', this.domain, '--json', ...more];
     await this.cupola('up', options, 15 * 60_000);
     this.#credentials = JSON.parse(await this.cupola('credentials', ['--json'])) as Credentials;
     writeFileSync(this.caFile, this.#credentials.ca_cert);

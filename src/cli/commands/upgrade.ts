@@ -2,10 +2,12 @@ import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockFile } from '../../kit/lock.ts';
 import { Logger } from '../../kit/log.ts';
+import { refreshUnit } from '../../platform/host/systemd.ts';
 import { layoutOf, lockFileOf } from '../../platform/settings.ts';
 import { type Command, DATA_OPTION, installation, parse, say } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { upgradePlatform } from '../up/upgrade.ts';
+import { unitOptionsOf } from './install.ts';
 
 export const upgrade: Command = {
   usage: 'upgrade [--json]',
@@ -20,6 +22,7 @@ export const upgrade: Command = {
     );
     const began = Date.now();
     const { replaced } = await upgradePlatform({ layout, log, progress: new Progress(8, !values.json) });
+    await refreshUnit(unitOptionsOf(settings));
     const seconds = Math.round((Date.now() - began) / 100) / 10;
     if (values.json) say(JSON.stringify({ replaced, seconds }));
     else if (replaced.length === 0) say('it runs this code already');

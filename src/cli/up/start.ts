@@ -41,7 +41,8 @@ export function supervisorMain(project: string): string {
   return join(project, 'src/platform/supervisor-main.ts');
 }
 
-function logFileOf(layout: Layout): string {
+/** Where the supervisor's log lies. */
+export function logFileOf(layout: Layout): string {
   return join(layout.logs, 'supervisor.log');
 }
 
