@@ -14,6 +14,8 @@ export interface UpdateStatus {
   outdated: string[];
   /** What stopped the update; it goes no further until another supervisor takes over or the component is restarted. */
   problem: string | null;
+  /** One is being replaced, or the last one that was is not known to be well yet. */
+  running: boolean;
 }
 
 /**
@@ -37,7 +39,7 @@ export class Updates {
 
   get status(): UpdateStatus {
     const outdated = this.#keepers.filter((keeper) => keeper.outdated).map(({ component }) => component.name);
-    return { outdated, problem: this.#problem };
+    return { outdated, problem: this.#problem, running: this.#running !== null };
   }
 
   /** Begins, or goes on; returns at once. `changed` is called after each process that was replaced. */

@@ -207,7 +207,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     const after = await platform.status();
     assert.equal(after.ready, true);
     assert.equal(after.supervisor.program, supervisor.program);
-    assert.deepEqual(after.update, { outdated: [], problem: null });
+    assert.deepEqual(after.update, { outdated: [], problem: null, running: false });
   });
 
   test('a supervisor that is asked to leave leaves everything running, and the next one adopts it', async () => {

@@ -73,7 +73,7 @@ async function untilUpdated(layout: Layout, program: string, progress: Progress)
     if (status) heard = Date.now();
     if (status?.supervisor?.program === program) {
       if (status.update.problem !== null) throw new CupolaError('update_stopped', status.update.problem);
-      if (status.ready && status.update.outdated.length === 0) return status;
+      if (status.ready && status.update.outdated.length === 0 && !status.update.running) return status;
       progress.detail(`Still to be replaced: ${status.update.outdated.join(', ') || 'nothing; waiting for the API'}`);
     }
     if (Date.now() - heard > SILENCE_MS) throw new CupolaError('supervisor_ended', 'the supervisor does not answer');
