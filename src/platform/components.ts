@@ -55,17 +55,18 @@ export function components(parts: Parts): Component[] {
 }
 
 function dns({ layout, accounts }: Parts): Component {
-  const render = (): string => renderDnsConfig(layout.settings, upstreamNameservers(layout.settings));
+  const render = (upstreams: readonly string[]): string => renderDnsConfig(layout.settings, upstreams);
   return {
     name: 'dns',
     account: accounts.dns,
     stopSignal: 'SIGTERM',
-    fingerprint: once(() => digestOf(render())),
+    // Without the machine's own name servers: they come and go, and are no reason to restart.
+    fingerprint: once(() => digestOf(render([]))),
     start: async () => {
       await ensureGatewayAddress(layout.settings);
       const directory = folder(`${layout.run}/dns`, accounts.dns, 0o700);
       const config = join(directory, 'dnsmasq.conf');
-      ownedFile(config, render(), accounts.dns);
+      ownedFile(config, render(upstreamNameservers(layout.settings)), accounts.dns);
       const args = ['--keep-in-foreground', `--conf-file=${config}`, '--log-facility=-', '--pid-file='];
       return launch({
         command: 'dnsmasq',
