@@ -1,47 +1,74 @@
-// Requests through the whole TLS chain (HTTPS → router → mutual TLS → cell proxy → app) beside one engine alone.
-// Run: node bench/router-chain.ts [seconds, default 4]. Needs wrk. Backend, engines and client share the machine's cores.
-import { accessSync, readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+// Requests through the whole TLS chain (HTTPS → router → mutual TLS → cell proxy → app) beside the same chain of bare engines:
+// the same certificates, suites and hops, and of the configuration only what moves bytes.
+// Run: node bench/router-chain.ts [seconds a round, default 4] [rounds, default 3] [--ssh]. Needs wrk.
+// App, engines and client share the machine's cores, so the chains take turns, and the ratio is what counts.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../src/kit/process.ts';
-import { startHaproxy } from '../test/support/haproxy.ts';
+import { CIPHER_SUITES_TLS12, CIPHER_SUITES_TLS13 } from '../src/kit/tls.ts';
+import { startHaproxy, type TestHaproxy } from '../test/support/haproxy.ts';
 import { startRequestPath } from '../test/support/request-path.ts';
 
-const SECONDS = Number(process.argv[2] ?? 4);
+const [SECONDS = 4, ROUNDS = 3] = process.argv
+  .slice(2)
+  .filter((word) => /^\d+$/.test(word))
+  .map(Number);
 const CONNECTIONS = 64;
-const FIRST_PORT = 21900;
+const FIRST_PORT = 42700;
+const THREADS = availableParallelism();
+const APP_PORT = FIRST_PORT + 8;
+const HOST = 'bench.cupola.test';
 
 interface Figures {
   requestsPerSecond: number;
-  p50: string;
-  p99: string;
+  p50: number;
+  p99: number;
   errors: string;
+  /** Processor time of router and cell proxy a request, in microseconds. */
+  router: number;
+  cell: number;
 }
 
-async function measure(url: string, host: string): Promise<Figures> {
+interface Chain {
+  name: string;
+  port: number;
+  router: () => number;
+  cell: () => number;
+}
+
+const UNITS: Record<string, number> = { us: 0.001, ms: 1, s: 1000 };
+
+/** wrk's "1.23ms" in milliseconds. */
+function milliseconds(text: string | undefined): number {
+  const [, value, unit = ''] = /^([\d.]+)(us|ms|s)$/.exec(text ?? '') ?? [];
+  return Number(value) * (UNITS[unit] ?? Number.NaN);
+}
+
+async function measure({ port, router, cell }: Chain): Promise<Figures> {
+  const before = [processorTime(router()), processorTime(cell())] as const;
+  const url = `https://127.0.0.1:${port}/`;
   const output = await run('wrk', [
     '-t2',
     `-c${CONNECTIONS}`,
     `-d${SECONDS}s`,
     '--latency',
     '-H',
-    `Host: ${host}`,
+    `Host: ${HOST}`,
     url,
   ]);
-  const field = (pattern: RegExp) => pattern.exec(output)?.[1] ?? '?';
+  const field = (pattern: RegExp) => pattern.exec(output)?.[1];
+  const requests = Number(field(/(\d+) requests in/));
   return {
     requestsPerSecond: Number(field(/Requests\/sec:\s+([\d.]+)/)),
-    p50: field(/^\s+50%\s+(\S+)/m),
-    p99: field(/^\s+99%\s+(\S+)/m),
-    errors: /(Non-2xx[^\n]*|Socket errors[^\n]*)/.exec(output)?.[1] ?? 'none',
+    p50: milliseconds(field(/^\s+50%\s+(\S+)/m)),
+    p99: milliseconds(field(/^\s+99%\s+(\S+)/m)),
+    errors: field(/(Non-2xx[^\n]*|Socket errors[^\n]*)/) ?? 'none',
+    router: (processorTime(router()) - before[0]) / requests,
+    cell: (processorTime(cell()) - before[1]) / requests,
   };
-}
-
-function print(name: string, { requestsPerSecond, p50, p99, errors }: Figures): void {
-  console.log(
-    `${name.padEnd(58)} ${requestsPerSecond.toFixed(0).padStart(8)} req/s   p50 ${p50.padStart(8)}   p99 ${p99.padStart(8)}   errors: ${errors}`,
-  );
 }
 
 /** Processor time of a process so far, in microseconds; steadier than a rate on a machine that others use too. */
@@ -51,131 +78,155 @@ function processorTime(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * 10_000; // USER_HZ is 100
 }
 
-function installed(path: string): boolean {
-  try {
-    accessSync(path);
-    return true;
-  } catch {
-    return false;
-  }
+function proportionalMemory(pid: number): number {
+  return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) / 1024;
 }
 
-/** One engine answering HTTPS by itself, with the chain's certificate: the machine's measure. */
-async function startPeer(
-  front: string,
-  directory: string,
-): Promise<{ name: string; hop?: number; stop(): Promise<void> }> {
-  const socket = join(directory, 'sockets/peer.sock');
-  const config = join(directory, 'router/peer.cfg');
-  if (installed('/usr/sbin/nginx')) {
-    await writeFile(
-      config,
-      `daemon off; worker_processes ${availableParallelism()}; pid ${directory}/peer.pid; error_log /dev/null;
-events {} http { access_log off; server { listen 127.0.0.1:${FIRST_PORT + 9} ssl; ssl_certificate ${front};
-ssl_certificate_key ${front}; location / { return 200 "${'x'.repeat(100)}"; } } }`,
-    );
-    const { spawn } = await import('node:child_process');
-    const child = spawn('/usr/sbin/nginx', ['-c', config], { stdio: 'inherit' });
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    return {
-      name: 'nginx alone, HTTPS',
-      stop: async () => {
-        child.kill();
-      },
-    };
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+
+/** The chains take turns; the median of each figure. */
+async function compare(chains: readonly Chain[]): Promise<Figures[]> {
+  const rounds = chains.map((): Figures[] => []);
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const [index, chain] of chains.entries()) rounds[index]!.push(await measure(chain));
   }
-  console.log('nginx is not installed: the comparison is with HAProxy alone, answering HTTPS by itself.');
-  await writeFile(
-    config,
-    `global
-  nbthread ${availableParallelism()}
-  stats socket ${socket} mode 600 level admin
-defaults
-  mode http
-  timeout client 10s
-frontend peer
-  bind 127.0.0.1:${FIRST_PORT + 9} ssl crt ${front}
-  http-request return status 200 content-type text/plain string ${'x'.repeat(100)}
-frontend hop
-  bind 127.0.0.1:${FIRST_PORT + 7} ssl crt ${front}
-  default_backend app
-backend app
-  timeout connect 5s
-  timeout server 10s
-  http-reuse always
-  server app 127.0.0.1:${FIRST_PORT + 8}
-`,
-  );
-  const peer = await startHaproxy(config, socket);
-  return { name: 'HAProxy alone, HTTPS, no backend', hop: FIRST_PORT + 7, stop: () => peer.kill('SIGKILL') };
+  return rounds.map((figures, index) => {
+    const of = (name: Exclude<keyof Figures, 'errors'>) => median(figures.map((each) => each[name]));
+    const errors = figures.map((each) => each.errors).find((text) => text !== 'none') ?? 'none';
+    const result: Figures = {
+      requestsPerSecond: of('requestsPerSecond'),
+      p50: of('p50'),
+      p99: of('p99'),
+      errors,
+      router: of('router'),
+      cell: of('cell'),
+    };
+    console.log(
+      [
+        chains[index]!.name.padEnd(44),
+        `${result.requestsPerSecond.toFixed(0).padStart(7)} req/s`,
+        `p50 ${result.p50.toFixed(1).padStart(5)} ms`,
+        `p99 ${result.p99.toFixed(1).padStart(5)} ms`,
+        `CPU a request: router ${result.router.toFixed(0)} us, cell proxy ${result.cell.toFixed(0)} us`,
+        `errors: ${errors}`,
+      ].join('  '),
+    );
+    return result;
+  });
 }
 
 const path = await startRequestPath({
   firstPort: FIRST_PORT,
   prefix: 'router-bench',
-  changeSettings: (settings) => ({ ...settings, threads: availableParallelism(), maxConnections: 4000 }),
+  changeSettings: (settings) => ({ ...settings, threads: THREADS, maxConnections: 4000, poolSize: 2000 }),
 });
 const directory = path.settings.runDirectory.replace(/\/router$/, '');
+const { certificates } = path.settings;
+const own: TestHaproxy[] = [];
+
+async function startBare(name: string, text: string): Promise<TestHaproxy> {
+  const config = join(directory, `router/${name}.cfg`);
+  const socket = join(directory, `sockets/${name}.sock`);
+  await writeFile(config, `global\n  stats socket ${socket} mode 600 level admin\n${text}`, { mode: 0o644 });
+  const engine = await startHaproxy(config, socket);
+  own.push(engine);
+  return engine;
+}
+
+const TIMEOUTS = '  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n';
+const SUITES = ['bind', 'server']
+  .map(
+    (side) =>
+      `  ssl-default-${side}-ciphers ${CIPHER_SUITES_TLS12.join(':')}\n  ssl-default-${side}-ciphersuites ${CIPHER_SUITES_TLS13.join(':')}\n`,
+  )
+  .join('');
+
+/** Router and cell proxy with nothing but TLS on the same hops: one server, no map, no header, no log. */
+async function startBareChain(instance: { cert: string; key: string }): Promise<Chain> {
+  await mkdir(join(directory, 'router'), { recursive: true });
+  const certificate = await path.pem('bare-instance.pem', instance);
+  const cell = await startBare(
+    'bare-cell',
+    `  nbthread ${THREADS}
+${SUITES}defaults
+  mode tcp
+${TIMEOUTS}frontend cell
+  bind 127.0.0.1:${FIRST_PORT + 6} ssl crt ${certificate} ca-file ${certificates.platformCa} verify required
+  default_backend app
+backend app
+  server app 127.0.0.1:${APP_PORT}
+`,
+  );
+  const router = await startBare(
+    'bare-router',
+    `  nbthread ${THREADS}
+${SUITES}defaults
+  mode http
+${TIMEOUTS}frontend https
+  bind 127.0.0.1:${FIRST_PORT + 7} ssl crt ${certificates.front} alpn h2,http/1.1
+  default_backend cell
+backend cell
+  http-reuse always
+  server cell 127.0.0.1:${FIRST_PORT + 6} ssl crt ${certificates.client} ca-file ${certificates.instanceCa} verify required verifyhost inst-bench sni str(inst-bench)
+`,
+  );
+  return { name: 'bare engines, same hops', port: FIRST_PORT + 7, router: () => router.pid, cell: () => cell.pid };
+}
+
 try {
   // The app is an HAProxy too, so that the chain is what is measured.
-  const appConfig = join(directory, 'router/app.cfg');
-  const appSocket = join(directory, 'sockets/app.sock');
-  await writeFile(
-    appConfig,
-    `global
-  nbthread 1
-  stats socket ${appSocket} mode 600 level admin
+  await startBare(
+    'app',
+    `  nbthread 1
 defaults
   mode http
   timeout client 30s
 frontend app
-  bind 127.0.0.1:${FIRST_PORT + 8}
+  bind 127.0.0.1:${APP_PORT}
   http-request return status 200 content-type text/plain string ${'x'.repeat(100)}
 `,
   );
-  const app = await startHaproxy(appConfig, appSocket);
-  await path.registerInstance('inst-bench', FIRST_PORT + 8);
+  await path.registerInstance('inst-bench', APP_PORT);
   const entry = (host: string) => ({ host, instances: [{ guid: 'inst-bench', index: 0 }] });
-  const bench = entry('bench.cupola.test');
-  const url = (port: number) => `https://127.0.0.1:${port}/`;
+  const filler = (count: number) => Array.from({ length: count }, (_, index) => entry(`app-${index}.cupola.test`));
+  const bare = await startBareChain(await path.pki.instance('inst-bench'));
+  const platform = (name: string): Chain => ({
+    name,
+    port: path.httpsPort,
+    router: () => path.engines.router.pid,
+    cell: () => path.engines.cell.pid,
+  });
 
-  await path.setRoutes(bench);
-  const peer = await startPeer(path.settings.certificates.front, directory);
-  const alone = await measure(url(FIRST_PORT + 9), 'bench.cupola.test');
-  print(peer.name, alone);
-  const hop = peer.hop && (await measure(url(peer.hop), 'bench.cupola.test'));
-  if (hop) print('one bare HAProxy as proxy: HTTPS → app in the clear', hop);
-  await peer.stop();
-  const direct = await measure(`http://127.0.0.1:${FIRST_PORT + 8}/`, 'bench.cupola.test');
-  print('the app alone, plain HTTP', direct);
-  const measureChain = async () => {
-    const { router, cell } = path.engines;
-    const before = [processorTime(router.pid), processorTime(cell.pid)] as const;
-    const figures = await measure(url(path.httpsPort), 'bench.cupola.test');
-    const requests = figures.requestsPerSecond * SECONDS;
-    const microseconds = (pid: number, start: number) => ((processorTime(pid) - start) / requests).toFixed(0);
-    const cpu = `router ${microseconds(router.pid, before[0])} us, cell proxy ${microseconds(cell.pid, before[1])} us of CPU a request`;
-    return { ...figures, cpu };
-  };
-  const chain = await measureChain();
-  print('HTTPS → router → mutual TLS → cell proxy → app, 1 route', chain);
-  console.log(`  ${chain.cpu}`);
+  console.log(
+    `router with ${path.settings.poolSize} empty backends: ${proportionalMemory(path.engines.router.pid).toFixed(1)} MB`,
+  );
+  const ratios: string[] = [];
+  for (const count of [10, 10_000, 100_000]) {
+    const started = Date.now();
+    await path.setRoutes(entry(HOST), ...filler(count - 1));
+    console.log(`\n${count} routes were in place after ${Date.now() - started} ms`);
+    const [alone, chain] = await compare([bare, platform(`platform, ${count} routes`)]);
+    ratios.push(
+      `${count} routes: ${(chain!.requestsPerSecond / alone!.requestsPerSecond).toFixed(2)} of bare requests/s, ` +
+        `p99 ${(chain!.p99 / alone!.p99).toFixed(2)} times, CPU ${((chain!.router + chain!.cell) / (alone!.router + alone!.cell)).toFixed(2)} times`,
+    );
+  }
+  await path.until('the access log', () => path.router.status().accessLog.queued === 0, 60_000);
+  console.log(`\naccess log: ${path.envelopes.length} envelopes, ${JSON.stringify(path.router.status().accessLog)}`);
+  for (const ratio of ratios) console.log(ratio);
 
-  const MANY = 10_000;
-  const started = Date.now();
-  await path.setRoutes(bench, ...Array.from({ length: MANY }, (_, index) => entry(`app-${index}.cupola.test`)));
-  console.log(`${MANY} routes more were in place after ${Date.now() - started} ms`);
-  const many = await measureChain();
-  print(`the same with ${MANY + 1} routes`, many);
-  console.log(`  ${many.cpu}`);
-
-  await path.until('the access log', () => path.router.status().accessLog.queued === 0, 20_000);
-  console.log(`access log: ${path.envelopes.length} envelopes, ${JSON.stringify(path.router.status().accessLog)}`);
-  console.log(`ratio chain / ${peer.name}: ${(chain.requestsPerSecond / alone.requestsPerSecond).toFixed(2)}`);
-  if (hop)
-    console.log(`ratio chain / one bare HAProxy: ${(chain.requestsPerSecond / hop.requestsPerSecond).toFixed(2)}`);
-  console.log(`ratio many routes / one route: ${(many.requestsPerSecond / chain.requestsPerSecond).toFixed(2)}`);
-  await app.kill('SIGKILL');
+  for (const what of ['with 100000 routes in its files']) {
+    await path.stopDriver();
+    await path.engines.router.kill('SIGKILL');
+    const started = performance.now();
+    await path.restartRouterProxy();
+    const ms = (performance.now() - started).toFixed(0);
+    console.log(
+      `killed router answers again, ${what}: ${ms} ms, ${proportionalMemory(path.engines.router.pid).toFixed(1)} MB`,
+    );
+  }
+  console.log(`machine: ${THREADS} cores, load ${execFileSync('cat', ['/proc/loadavg']).toString().trim()}`);
 } finally {
+  for (const engine of own) await engine.kill('SIGKILL');
   await path.close();
 }

@@ -28,7 +28,8 @@ import { Rep } from './rep/rep.ts';
 import { RegistryReports } from './rep/reports.ts';
 import { repService } from './rep/service.ts';
 import { TaskResults } from './rep/task-results.ts';
-import { createStager } from './staging/staging.ts';
+import type { LocalBuildpack } from './staging/buildpack-layers.ts';
+import { createStager, type Stager } from './staging/staging.ts';
 
 export interface CellOptions {
   cellId: string;
@@ -51,6 +52,8 @@ export interface CellOptions {
   blobs: BlobTransport;
   /** What the manifest says of staging: registry mirrors and proxies, and the way to them. */
   staging?: { environment?: Readonly<Record<string, string>>; egressRules?: readonly EgressRule[] };
+  /** What is unpacked before the first push asks for it. */
+  buildpacks?: readonly LocalBuildpack[];
   /** Instead of the buildpack lifecycle; for tests. */
   stage?: StageTask;
   /** With `builder` and `launcher`; mounted at /tmp/lifecycle. */
@@ -114,8 +117,9 @@ export function createCell(options: CellOptions): Cell {
     log: log.child('rep'),
     creating: createLimiter(options.limits?.creating ?? 4),
   };
+  const stager = buildpackLifecycle(options, context);
   const tasks = {
-    stage: options.stage ?? buildpackLifecycle(options, context),
+    stage: options.stage ?? ((request) => stager.stage(request)),
     results: new TaskResults(join(options.stateDirectory, 'task-results')),
     staging: createLimiter(options.limits?.staging ?? 4),
   };
@@ -139,6 +143,9 @@ export function createCell(options: CellOptions): Cell {
           });
         });
       }
+      void prepareBuildpacks(options, stager, () =>
+        reports.deliver('presence', () => registry.heartbeat(rep.presence())),
+      );
     },
     credentials: () => rep.credentials(),
     renewCredentials: () => rep.renewCredentials(),
@@ -149,6 +156,7 @@ export function createCell(options: CellOptions): Cell {
     async close() {
       rep.detach();
       reports.close();
+      stager.close();
       await Promise.all(periodic.map((reconciler) => reconciler.stop()));
       await logs.close();
     },
@@ -156,8 +164,8 @@ export function createCell(options: CellOptions): Cell {
 }
 
 /** Staging in containers that have an identity and trusted roots as those of apps have. */
-function buildpackLifecycle(options: CellOptions, context: RepContext): StageTask {
-  const stager = createStager({
+function buildpackLifecycle(options: CellOptions, context: RepContext): Stager {
+  return createStager({
     garden: context.garden,
     blobs: options.blobs,
     lifecycleDirectory: options.lifecycleDirectory,
@@ -171,5 +179,16 @@ function buildpackLifecycle(options: CellOptions, context: RepContext): StageTas
     egressRules: options.staging?.egressRules,
     log: options.log.child('staging'),
   });
-  return (request) => stager.stage(request);
+}
+
+/** In the background, and after control is there, so that the start of the platform waits for none of it. */
+async function prepareBuildpacks(options: CellOptions, stager: Stager, connect: () => Promise<unknown>): Promise<void> {
+  const { buildpacks = [], log } = options;
+  if (buildpacks.length === 0) return;
+  try {
+    await connect();
+    await stager.prepare(buildpacks);
+  } catch (error) {
+    log.warn('the buildpacks are not unpacked yet; the next push does it', { error: messageOf(error) });
+  }
 }

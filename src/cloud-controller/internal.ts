@@ -7,7 +7,7 @@ import { findApp, placeOf } from './apps/store.ts';
 import { authenticate, authorize } from './authorization.ts';
 import { completeBuild } from './builds/complete.ts';
 import type { Context } from './context.ts';
-import { processGuidOf, STAGING_DOMAIN, TASK_DOMAIN } from './diego/recipe.ts';
+import { processGuidOf, STAGING_DOMAIN, TASK_DOMAIN, versionOf } from './diego/recipe.ts';
 import { CfError, notFound } from './errors.ts';
 import { findProcess } from './processes/store.ts';
 import { completeTask } from './tasks/complete.ts';
@@ -24,6 +24,10 @@ export function internalRoutes(context: Context): (router: ConnectRouter) => voi
       },
       lrpCrashed: async (request) => {
         await recordCrash(context, request);
+        return {};
+      },
+      lrpReadinessChanged: async (request) => {
+        await recordReadiness(context, request);
         return {};
       },
     });
@@ -70,4 +74,16 @@ async function recordCrash(context: Context, crash: Crash): Promise<void> {
     await recordAppEvent(trx, 'app.crash', { guid: app.guid, type: 'app', name: app.name }, app, details);
   });
   logLine(context, app, `App instance exited with guid ${app.guid} payload: ${JSON.stringify(details)}`);
+}
+
+async function recordReadiness(context: Context, change: Omit<Crash, 'reason' | 'crashCount'> & { ready: boolean }) {
+  const process = await findProcess(context.db, processGuidOf(change.processGuid));
+  const app = process ? await findApp(context.db, process.app_guid) : null;
+  if (!process || !app) return;
+  const { instanceGuid: instance, index, cellId: cell_id, ready } = change;
+  const details = { instance, index, cell_id, ready, version: versionOf(change.processGuid) };
+  const actor = { guid: process.guid, type: 'process', name: process.type };
+  await recordAppEvent(context.db, `audit.app.process.${ready ? 'ready' : 'not-ready'}`, actor, app, details);
+  const became = ready ? 'became ready' : 'became not ready';
+  logLine(context, app, `Process ${became} with guid ${process.guid} payload: ${JSON.stringify(details)}`);
 }

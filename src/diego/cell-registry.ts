@@ -32,7 +32,9 @@ export function cellRegistryService(diego: Diego): ServiceImpl<typeof CellRegist
 
     startActualLrp: async (lrp, context) => {
       speaksForItself(lrp.cellId, context);
-      if (!(await actualLrps.start(lrp, clock()))) throw refused(lrp);
+      const start = await actualLrps.start(lrp, clock());
+      if (!start) throw refused(lrp);
+      if (start.readinessChanged) diego.notices.readinessChanged(lrp, start.routable);
       changes.publish({ processGuid: lrp.processGuid });
       return {};
     },
@@ -43,7 +45,7 @@ export function cellRegistryService(diego: Diego): ServiceImpl<typeof CellRegist
       if (!crash) throw refused(lrp);
       changes.publish({ processGuid: lrp.processGuid, work: true });
       if (crash.restartAtMs === null) return {}; // it was being stopped: nobody waits for it
-      diego.crashReports.report(lrp, crash.crashCount);
+      diego.notices.crashed(lrp, crash.crashCount);
       diego.wakeAuction();
       return {};
     },

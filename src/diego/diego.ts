@@ -8,7 +8,7 @@ import { messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { Reconciler } from '../kit/reconcile.ts';
 import type { Routes } from '../kit/rpc.ts';
-import { CrashReports } from './actual-lrps/crash-reports.ts';
+import { Notices } from './actual-lrps/notices.ts';
 import { ActualLrpStore } from './actual-lrps/store.ts';
 import { Auctioneer } from './auction/auctioneer.ts';
 import { AuctionStore } from './auction/store.ts';
@@ -56,7 +56,7 @@ export class Diego {
   readonly cells: CellStore;
   readonly reps: Reps;
   readonly changes: Changes;
-  readonly crashReports: CrashReports;
+  readonly notices: Notices;
   readonly auctioneer: Auctioneer;
   readonly converger: Converger;
   readonly #leadership: Leadership;
@@ -79,7 +79,7 @@ export class Diego {
     this.cells = new CellStore(db, settings.cellLostAfterMs);
     this.reps = new Reps(options.rep);
     this.changes = new Changes(options.bus);
-    this.crashReports = new CrashReports(options.cloudController, settings.crashReportPatienceMs, log);
+    this.notices = new Notices(options.cloudController, settings.noticePatienceMs, log);
     const { desiredLrps, tasks, cells, reps, changes } = this;
     const shared = { cells, reps, changes, settings, clock };
     this.auctioneer = new Auctioneer({
@@ -135,7 +135,7 @@ export class Diego {
   async close(): Promise<void> {
     this.#unsubscribe();
     await Promise.all(Object.values(this.#reconcilers).map((reconciler) => reconciler.stop()));
-    await this.crashReports.close();
+    await this.notices.close();
     await Promise.all(this.#background);
     this.changes.close();
     await this.#leadership.close();

@@ -89,6 +89,11 @@ export const MIGRATIONS: readonly Migration[] = [
         last_seen_ms bigint NOT NULL
       );`,
   },
+  {
+    name: '0002-readiness',
+    // True where nobody says otherwise: for instances reported by a version that knows of no readiness.
+    sql: 'ALTER TABLE actual_lrps ADD COLUMN routable boolean NOT NULL DEFAULT true;',
+  },
 ];
 
 /** Runs a short transaction again when PostgreSQL ended it for a deadlock or a serialization conflict. */

@@ -23,7 +23,7 @@ export interface DiegoSettings {
   /** A task that found no room for this long fails. */
   taskPatienceMs: number;
   /** How long a crash report is tried again. */
-  crashReportPatienceMs: number;
+  noticePatienceMs: number;
   statsTimeoutMs: number;
   /** How many LRPs and tasks one auction places at most. */
   auctionBatch: number;
@@ -41,7 +41,7 @@ export const DEFAULT_SETTINGS: DiegoSettings = {
   staleAfterMs: 120_000,
   claimedTooLongMs: 20 * 60_000,
   taskPatienceMs: 30_000,
-  crashReportPatienceMs: 120_000,
+  noticePatienceMs: 120_000,
   statsTimeoutMs: 2_000,
   auctionBatch: 50_000,
 };

@@ -6,6 +6,9 @@ x509.cryptoProvider.set(webcrypto as unknown as Crypto);
 
 const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
+/** How far before its issue a certificate begins: it stays good when a clock, the issuer's or the reader's, is set back. Milliseconds. */
+export const CLOCK_STEP_MS = 2 * 3_600_000;
+
 /** A certificate (leaf first, intermediates after, without the root) and its PKCS #8 key, both PEM. */
 export interface KeyAndCertificate {
   cert: string;
@@ -107,7 +110,7 @@ export async function crossSign(former: KeyAndCertificate, next: KeyAndCertifica
     serialNumber: serial(),
     subject: root.subject,
     issuer: issuer.subject,
-    notBefore: new Date(Date.now() - 60_000),
+    notBefore: new Date(Date.now() - CLOCK_STEP_MS),
     notAfter,
     signingAlgorithm: EC,
     publicKey: root.publicKey,

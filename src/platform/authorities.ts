@@ -1,4 +1,4 @@
-import { createIntermediate, createRoot, crossSign, type KeyAndCertificate } from '../kit/pki.ts';
+import { CLOCK_STEP_MS, createIntermediate, createRoot, crossSign, type KeyAndCertificate } from '../kit/pki.ts';
 
 /** The three roots that trust nothing of each other, and what issues under them. */
 export interface Authorities {
@@ -30,7 +30,7 @@ const TEN_YEARS_MS = 3650 * 86_400_000;
 
 /** Each generation has names of its own: OpenSSL finds a root by its name. */
 export async function makeAuthorities(generation: number): Promise<Authorities> {
-  const notBefore = new Date(Date.now() - 60_000);
+  const notBefore = new Date(Date.now() - CLOCK_STEP_MS);
   const notAfter = new Date(Date.now() + TEN_YEARS_MS);
   const number = generation === 1 ? '' : ` ${generation}`;
   const identityRoot = await createRoot(`Cupola instance identity root${number}`, notBefore, notAfter);

@@ -10,6 +10,7 @@ export interface SystemBuildpackFile {
   position: number;
   stack: string;
   file: string;
+  sha256: string;
 }
 
 /** What the supervisor tells control on standard input: secrets stand in no file, argument or environment. */
@@ -17,7 +18,11 @@ export interface ControlBootstrap {
   settings: PlatformSettings;
   identity: Identity;
   maxConnections: number;
+  /** The listening socket for the router's access log, which control inherits. */
+  accessLogDescriptor: number;
   buildpacks: SystemBuildpackFile[];
+  /** For every staging container. */
+  stagingEnvironment: Record<string, string>;
   secrets: Pick<Secrets, 'databaseKey' | 'blobSigningKey' | 'adminPassword' | 'clientSecrets'>;
 }
 
@@ -29,6 +34,7 @@ export interface CellBootstrap {
   maxConnections: number;
   proxyAccount: { uid: number; gid: number };
   instanceIdentity: { intermediate: KeyAndCertificate; rootCertificate: string };
+  buildpacks: SystemBuildpackFile[];
 }
 
 /** What the supervisor tells a running cell when certificates or roots changed. */

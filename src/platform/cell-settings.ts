@@ -52,7 +52,7 @@ export function routerSettingsOf(layout: Layout, maxConnections: number): Router
   return {
     runDirectory: `${base}/state`,
     stateDirectory: `${layout.run}/control/router`,
-    bindAddress: settings.bindAddress,
+    bindAddresses: [settings.bindAddress],
     httpsPort: settings.httpsPort,
     ...(settings.httpPort === null ? {} : { httpPort: settings.httpPort }),
     certificates: {

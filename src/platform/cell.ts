@@ -24,7 +24,7 @@ function capacityOf(settings: PlatformSettings): { memoryMb: number; diskMb: num
 /** The cell process: rep, garden, network and instance identities of one cell, as root and without a public listener. */
 async function main(): Promise<void> {
   const bootstrap = await readBootstrap<CellBootstrap>();
-  const { settings, index, proxyAccount, instanceIdentity, maxConnections } = bootstrap;
+  const { settings, index, proxyAccount, instanceIdentity, maxConnections, buildpacks } = bootstrap;
   // The supervisor replaces it while we run.
   const identity = new LiveIdentity(bootstrap.identity);
   const cellId = cellName(index);
@@ -52,6 +52,7 @@ async function main(): Promise<void> {
     ingress: client(Ingress, control),
     identity: instanceIdentity,
     blobs,
+    buildpacks,
     lifecycleDirectory: `${layout.program}/src/cell/staging/lifecycle`,
     runDirectory: `${layout.run}/${cellId}-identities`,
     stateDirectory: `${settings.dataDirectory}/cells/${cellId}/rep`,

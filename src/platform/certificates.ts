@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { issue, type KeyAndCertificate } from '../kit/pki.ts';
+import { CLOCK_STEP_MS, issue, type KeyAndCertificate } from '../kit/pki.ts';
 import type { Identity } from '../kit/tls.ts';
 import { type RootName, trustedRoots } from './authorities.ts';
 import type { Secrets } from './secrets.ts';
@@ -103,7 +103,7 @@ export class ComponentCertificates {
       commonName,
       dnsNames,
       ipAddresses,
-      notBefore: new Date(now - 60_000),
+      notBefore: new Date(now - CLOCK_STEP_MS),
       notAfter: new Date(now + VALIDITY_MS),
     });
   }

@@ -33,9 +33,13 @@ export interface Launch {
   account: Account | null;
   /** May it use ports below 1024? */
   bindLowPorts?: boolean;
+  /** Descriptors it gets, numbered from FIRST_INHERITED on. */
+  inherit?: readonly number[];
   /** Told on standard input, which is then closed. */
   input?: string;
   logFile: string;
+  /** It ended; not told of a process that a later supervisor adopted. */
+  onExit?: () => void;
   environment?: Readonly<Record<string, string>>;
 }
 
@@ -52,8 +56,14 @@ export async function launch(options: Launch): Promise<ProcessIdentity> {
       account
         ? [...dropTo(account, options.bindLowPorts === true), options.command, ...options.args]
         : [...options.args],
-      { cwd: '/', detached: true, stdio: ['pipe', log, log], env: { ...PLAIN_ENVIRONMENT, ...options.environment } },
+      {
+        cwd: '/',
+        detached: true,
+        stdio: ['pipe', log, log, ...(options.inherit ?? [])],
+        env: { ...PLAIN_ENVIRONMENT, ...options.environment },
+      },
     );
+    if (options.onExit) child.once('exit', options.onExit);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     child.once('spawn', resolve);
     child.once('error', reject);
@@ -83,8 +93,9 @@ function dropTo(account: Account, bindLowPorts: boolean): string[] {
   ];
 }
 
-const QUIET_MS = 60_000;
-const SLOWEST_RESTART_MS = 10_000;
+/** One that ran for this long had started well: its death is an accident, and it is started again at once. */
+const QUIET_MS = 5_000;
+const SLOWEST_RESTART_MS = 5_000;
 
 /** Keeps one component running: adopts it, starts it when it is gone, slower each time it dies soon (the part monit plays; HLT-03). */
 export class Keeper {

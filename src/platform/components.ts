@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { prepareCellProxy, renderCellProxyConfig } from '../cell/proxy/index.ts';
+import { type CellProxySettings, prepareCellProxy, renderCellProxyConfig } from '../cell/proxy/index.ts';
 import { HaproxySocket, maxConnectionsFor } from '../kit/haproxy.ts';
 import type { Logger } from '../kit/log.ts';
 import type { ProcessIdentity } from '../kit/process.ts';
-import { prepareRouter, renderRouterConfig } from '../router/index.ts';
+import type { SocketAddress } from '../kit/sockets.ts';
+import { prepareRouter, renderRouterConfig, routerListeners } from '../router/index.ts';
 import { askAdmin } from './admin-socket.ts';
 import type { CellBootstrap, CellRenewal, ControlBootstrap, SystemBuildpackFile } from './bootstrap.ts';
 import { cellName, cellProxySettingsOf, routerSettingsOf } from './cell-settings.ts';
@@ -24,9 +25,11 @@ import {
 } from './engines/postgresql.ts';
 import type { ensureAccounts } from './host/accounts.ts';
 import { ensureGatewayAddress, renderDnsConfig, upstreamNameservers } from './host/names.ts';
+import { FIRST_INHERITED, type Listeners, type Listening, type UnixSocket } from './listeners.ts';
 import { nodeOf } from './program.ts';
 import type { Secrets } from './secrets.ts';
 import type { Layout } from './settings.ts';
+import { readStagingEnvironment } from './staging-environment.ts';
 
 export interface Parts {
   layout: Layout;
@@ -36,6 +39,9 @@ export interface Parts {
   /** As they are now: roots change while components run. */
   secrets: () => Secrets;
   certificates: ComponentCertificates;
+  listeners: Listeners;
+  /** A process that was started ended. */
+  onExit: () => void;
   log: Logger;
 }
 
@@ -44,6 +50,7 @@ export function components(parts: Parts): Component[] {
   const { settings } = parts.layout;
   const cells = Array.from({ length: settings.cells }, (_, index) => index);
   return [
+    listenerHolder(parts),
     dns(parts),
     postgresql(parts),
     nats(parts),
@@ -52,6 +59,52 @@ export function components(parts: Parts): Component[] {
     control(parts),
     ...cells.map((index) => cell(parts, index)),
   ];
+}
+
+/** The component that holds the listening sockets. */
+export const LISTENER_HOLDER = 'listeners';
+
+/** Every listening socket that outlives whoever accepts on it. */
+export function listeningSockets(layout: Layout, accounts: Parts['accounts']): Listening[] {
+  const cells = Array.from({ length: layout.settings.cells }, (_, index) => index);
+  return [
+    ...routerListeners(routerSettingsOf(layout, maxConnections())),
+    ...cells.map((index) => cellProxyListener(cellProxySettingsOf(layout, index, accounts.proxy, maxConnections()))),
+    accessLogSocket(layout, accounts),
+  ];
+}
+
+/** HAProxy connects to it time and again: were nobody listening while control is away, that would cost it a whole core. */
+function accessLogSocket(layout: Layout, accounts: Parts['accounts']): UnixSocket {
+  const { logSocket } = routerSettingsOf(layout, maxConnections());
+  return { path: logSocket, uid: accounts.control.uid, gid: accounts.router.gid };
+}
+
+/** Keeps the sockets open, and does nothing else, while both an engine and the supervisor are gone. */
+function listenerHolder({ layout, accounts, listeners, onExit }: Parts): Component {
+  return {
+    name: LISTENER_HOLDER,
+    account: accounts.router,
+    stopSignal: 'SIGTERM',
+    // Another set of sockets is another holder anyway.
+    fingerprint: () => 'sleep',
+    start: async () => {
+      prepareAccessLogDirectory(layout, accounts);
+      return launch({
+        command: 'sleep',
+        args: ['infinity'],
+        account: accounts.router,
+        inherit: listeners.forHolder(),
+        logFile: `${layout.logs}/listeners.log`,
+        onExit,
+      });
+    },
+  };
+}
+
+function prepareAccessLogDirectory(layout: Layout, accounts: Parts['accounts']): void {
+  folder(`${layout.run}/router`, null, 0o711);
+  folder(`${layout.run}/router/log`, { ...accounts.control, gid: accounts.router.gid }, 0o2710);
 }
 
 function dns({ layout, accounts }: Parts): Component {
@@ -147,7 +200,7 @@ function nats({ layout, accounts, certificates }: Parts): Component {
   };
 }
 
-function router({ layout, accounts, certificates, log }: Parts): Component {
+function router({ layout, accounts, certificates, listeners, onExit, log }: Parts): Component {
   const settings = routerSettingsOf(layout, maxConnections());
   const { front, client, instanceCa, platformCa } = settings.certificates;
   const logFile = `${layout.logs}/router.log`;
@@ -170,17 +223,17 @@ function router({ layout, accounts, certificates, log }: Parts): Component {
     folder(settings.runDirectory, { ...accounts.router, uid: 0 }, 0o750);
     folder(`${base}/certificates`, accounts.router, 0o700);
     folder(`${base}/sockets`, { ...accounts.router, gid: accounts.control.gid }, 0o2710);
-    folder(`${base}/log`, { ...accounts.control, gid: accounts.router.gid }, 0o2710);
     writeRoots();
     await writePairs();
-    const { configFile, problem } = await prepareRouter(settings);
+    const inherit = listeners.descriptors(routerListeners(settings));
+    const { configFile, problem } = await prepareRouter(settings, numbersOf(inherit));
     if (problem) log.warn('the router starts without routes until control brings them', { problem });
     // Quiet: it names each of thousands of backends when it ends.
     const args = ['-q', '-db', '-f', configFile, ...more];
-    return launch({ command: 'haproxy', args, account: accounts.router, bindLowPorts: true, logFile });
+    return launch({ command: 'haproxy', args, account: accounts.router, inherit, logFile, onExit });
   };
   const takeOver = async (running: ProcessIdentity): Promise<ProcessIdentity> => {
-    const next = await start(takeOverArguments(running, settings.sockets.admin));
+    const next = await start(takeOverArguments(running));
     return untilTakenOver(next, settings.sockets.admin, logFile);
   };
   return {
@@ -205,7 +258,7 @@ function router({ layout, accounts, certificates, log }: Parts): Component {
   };
 }
 
-function cellProxy({ layout, accounts, certificates }: Parts, index: number): Component {
+function cellProxy({ layout, accounts, certificates, listeners, onExit }: Parts, index: number): Component {
   const name = `${cellName(index)}-proxy`;
   const settings = cellProxySettingsOf(layout, index, accounts.proxy, maxConnections());
   const logFile = `${layout.logs}/${name}.log`;
@@ -214,20 +267,13 @@ function cellProxy({ layout, accounts, certificates }: Parts, index: number): Co
     folder(settings.runDirectory, { ...accounts.proxy, uid: 0 }, 0o750);
     folder(`${base}/socket`, accounts.proxy, 0o700);
     ownedFile(settings.routerCa, certificates.roots('platform'), accounts.proxy);
-    const { configFile } = await prepareCellProxy(settings);
-    return launch({
-      command: 'haproxy',
-      args: ['-q', '-db', '-f', configFile, ...more],
-      account: accounts.proxy,
-      logFile,
-    });
+    const inherit = listeners.descriptors([cellProxyListener(settings)]);
+    const { configFile } = await prepareCellProxy(settings, FIRST_INHERITED);
+    const args = ['-q', '-db', '-f', configFile, ...more];
+    return launch({ command: 'haproxy', args, account: accounts.proxy, inherit, logFile, onExit });
   };
   const takeOver = async (running: ProcessIdentity): Promise<ProcessIdentity> => {
-    const next = await untilTakenOver(
-      await start(takeOverArguments(running, settings.socket)),
-      settings.socket,
-      logFile,
-    );
+    const next = await untilTakenOver(await start(takeOverArguments(running)), settings.socket, logFile);
     // What the cell registered between the files being read and the socket being ours is not lost, only late.
     await askAdmin(layout.adminSocketOf(cellName(index)), 'POST /reconcile-proxy', undefined, 10_000).catch(() => {});
     return next;
@@ -246,12 +292,14 @@ function cellProxy({ layout, accounts, certificates }: Parts, index: number): Co
   };
 }
 
-function control({ layout, program, accounts, certificates, secrets }: Parts): Component {
+function control({ layout, program, accounts, certificates, secrets, listeners }: Parts): Component {
   return {
     name: 'control',
     account: accounts.control,
     stopSignal: 'SIGTERM',
-    fingerprint: once(() => digestOf(program, JSON.stringify([layout.settings, systemBuildpacks(layout)]))),
+    fingerprint: once(() =>
+      digestOf(program, JSON.stringify([layout.settings, systemBuildpacks(layout), readStagingEnvironment(layout)])),
+    ),
     renew: async (running) => {
       const identity = await certificates.component('control');
       await askAdmin(layout.adminSocketOf('control'), 'POST /identity', identity, RENEW_LIMIT_MS);
@@ -266,7 +314,9 @@ function control({ layout, program, accounts, certificates, secrets }: Parts): C
         settings: layout.settings,
         identity: await certificates.component('control'),
         maxConnections: maxConnections(),
+        accessLogDescriptor: FIRST_INHERITED,
         buildpacks: systemBuildpacks(layout),
+        stagingEnvironment: readStagingEnvironment(layout),
         secrets: { databaseKey, blobSigningKey, adminPassword, clientSecrets },
       };
       return launch({
@@ -274,6 +324,7 @@ function control({ layout, program, accounts, certificates, secrets }: Parts): C
         args: [`${layout.program}/src/platform/control.ts`],
         account: accounts.control,
         input: JSON.stringify(bootstrap),
+        inherit: listeners.descriptors([accessLogSocket(layout, accounts)]),
         logFile: `${layout.logs}/control.log`,
         environment: { TMPDIR: `${state}/tmp` },
       });
@@ -291,7 +342,7 @@ function cell({ layout, program, accounts, certificates, secrets }: Parts, index
     name,
     account: null,
     stopSignal: 'SIGTERM',
-    fingerprint: once(() => digestOf(program, JSON.stringify(layout.settings))),
+    fingerprint: once(() => digestOf(program, JSON.stringify([layout.settings, systemBuildpacks(layout)]))),
     renew: async (running) => {
       const update: CellRenewal = {
         identity: await certificates.component('cell', [name, 'cell']),
@@ -311,6 +362,7 @@ function cell({ layout, program, accounts, certificates, secrets }: Parts, index
         maxConnections: maxConnections(),
         proxyAccount: { uid: accounts.proxy.uid, gid: accounts.proxy.gid },
         instanceIdentity: authority(),
+        buildpacks: systemBuildpacks(layout),
       };
       return launch({
         command: nodeOf(layout.program),
@@ -323,15 +375,25 @@ function cell({ layout, program, accounts, certificates, secrets }: Parts, index
   };
 }
 
+function cellProxyListener({ bindAddress, port }: CellProxySettings): SocketAddress {
+  return { address: bindAddress, port };
+}
+
+/** The numbers inherited descriptors have in the process that gets them. */
+function numbersOf(inherit: readonly number[]): number[] {
+  return inherit.map((_, index) => FIRST_INHERITED + index);
+}
+
 /** The buildpacks that `up` built, at the place where control may read them. */
 function systemBuildpacks(layout: Layout): SystemBuildpackFile[] {
   const list = `${layout.settings.dataDirectory}/buildpacks.json`;
   if (!existsSync(list)) return [];
   const built = JSON.parse(readFileSync(list, 'utf8')) as SystemBuildpackFile[];
-  return built.map(({ name, position, stack, file }) => ({
+  return built.map(({ name, position, stack, file, sha256 }) => ({
     name,
     position,
     stack,
+    sha256,
     file: file.replace(layout.buildpacks, `${layout.run}/buildpacks`),
   }));
 }

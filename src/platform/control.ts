@@ -33,7 +33,7 @@ const PEERS = {
 /** The control process: every public API, Diego's brain, the log cache and the router's driver, as an unprivileged account. */
 async function main(): Promise<void> {
   const bootstrap = await readBootstrap<ControlBootstrap>();
-  const { settings, secrets, maxConnections, buildpacks } = bootstrap;
+  const { settings, secrets, maxConnections, accessLogDescriptor, buildpacks, stagingEnvironment } = bootstrap;
   // The supervisor replaces it while we run: whatever takes it must be of kit/, which follows.
   const identity = new LiveIdentity(bootstrap.identity);
   const log = new Logger('control');
@@ -122,7 +122,7 @@ async function main(): Promise<void> {
       sshHostKeyFingerprint: null,
       build: 'cupola-0.1.0',
       defaults: { memoryMb: 1024, diskMb: 1024, healthCheckTimeoutSeconds: 60 },
-      staging: { memoryMb: 1024, diskMb: 6144, timeoutSeconds: 900, environment: {}, egress: [] },
+      staging: { memoryMb: 1024, diskMb: 6144, timeoutSeconds: 900, environment: stagingEnvironment, egress: [] },
     },
   });
   routes.internal = cloudController.internal;
@@ -158,6 +158,7 @@ async function main(): Promise<void> {
     bbs,
     ingress,
     bus,
+    accessLogDescriptor,
     log: log.child('router'),
   });
   await router.start();

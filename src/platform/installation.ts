@@ -32,14 +32,19 @@ export async function prepareStack({ layout, log, onProgress }: PrepareOptions):
   await ensureStack({ directory, name: DEFAULT_STACK, log, onProgress });
 }
 
-/** Builds the system buildpacks that changed and lists them in the data directory's buildpacks.json. */
+/**
+ * Builds the system buildpacks that changed (CUPOLA_BUILDPACK_CACHE may name a directory for what is fetched and built, which
+ * installations share) and lists them in the data directory's buildpacks.json.
+ */
 export async function prepareBuildpacks(project: string, options: PrepareOptions): Promise<void> {
   const { layout, log, onProgress } = options;
   const { dataDirectory } = layout.settings;
+  const cache = process.env['CUPOLA_BUILDPACK_CACHE'];
   const built = await buildSystemBuildpacks({
     sourceDirectory: join(project, 'buildpacks'),
     outputDirectory: layout.buildpacks,
-    cacheDirectory: process.env['CUPOLA_BUILDPACK_CACHE'] ?? join(dataDirectory, 'cache'),
+    cacheDirectory: cache ?? join(dataDirectory, 'cache'),
+    ...(cache ? { sharedDirectory: join(cache, 'built') } : {}),
     stack: DEFAULT_STACK,
     log,
     onProgress,

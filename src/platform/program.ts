@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import type { Layout } from './settings.ts';
 
 /** The directory of the code that runs here: the project, or the place under /run where the platform shows it. */
 export const PROJECT = resolve(import.meta.dirname, '../..');
@@ -18,6 +19,17 @@ export function programMountOf(run: string): string {
 
 export function programsOf(run: string): string {
   return `${run}/programs`;
+}
+
+/** Which supervisor is started again when one is killed: Node.js, program and data directory, a line each. */
+export function writeSupervisorCommand(
+  { run, supervisorCommand: file, settings }: Pick<Layout, 'run' | 'supervisorCommand' | 'settings'>,
+  node: string,
+  main: string,
+): void {
+  mkdirSync(run, { recursive: true });
+  writeFileSync(`${file}.new`, `${node}\n${main}\n${settings.dataDirectory}\n`, { mode: 0o600 });
+  renameSync(`${file}.new`, file);
 }
 
 /** What the code in a checkout is, whatever its path: two checkouts with the same digest behave the same. */

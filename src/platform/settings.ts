@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { CupolaError } from '../kit/errors.ts';
@@ -29,6 +29,8 @@ export interface PlatformSettings {
   uidRangeBase: number;
   /** The administrator's name. */
   adminUser: string;
+  /** What the operator sets for every staging container, over what the machine's own registries and proxies say. */
+  stagingEnvironment?: Record<string, string>;
 }
 
 export interface UpOptions {
@@ -38,6 +40,8 @@ export interface UpOptions {
   bindAddress?: string;
   httpsPort?: number;
   cells?: number;
+  /** Added to what was set before; an empty value takes a name away. */
+  stagingEnvironment?: Record<string, string>;
 }
 
 export const DEFAULT_DATA_DIRECTORY = '/var/lib/cupola';
@@ -60,6 +64,10 @@ export interface Layout {
   certificatesFile: string;
   /** Where control and each cell hear the supervisor. */
   adminSocketOf(component: string): string;
+  /** What the holder of listening sockets holds. */
+  listenersFile: string;
+  /** Node.js, program and data directory of the supervisor, a line each. */
+  supervisorCommand: string;
 }
 
 export function layoutOf(settings: PlatformSettings): Layout {
@@ -77,6 +85,8 @@ export function layoutOf(settings: PlatformSettings): Layout {
     processesFile: `${run}/processes.json`,
     certificatesFile: `${run}/certificates.json`,
     adminSocketOf: (component) => `${run}/${component}-admin/admin.sock`,
+    listenersFile: `${run}/listeners.json`,
+    supervisorCommand: `${run}/supervisor.command`,
   };
 }
 
@@ -126,7 +136,7 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
         );
       }
     }
-    return present;
+    return withStagingEnvironment(present, options.stagingEnvironment);
   }
   const cells = options.cells ?? 1;
   if (!Number.isInteger(cells) || cells < 1 || cells > 8)
@@ -155,13 +165,26 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
     resolverAddress: `127.0.53.${1 + slot}`,
     uidRangeBase: (16 + slot * 8 * 256) * 65_536,
     adminUser: 'admin',
+    ...(options.stagingEnvironment ? { stagingEnvironment: options.stagingEnvironment } : {}),
   };
   mkdirSync(options.dataDirectory, { recursive: true, mode: 0o700 });
   chmodSync(options.dataDirectory, 0o700);
-  writeFileSync(join(options.dataDirectory, 'settings.json'), `${JSON.stringify(settings, null, 2)}\n`, {
-    mode: 0o600,
-  });
+  save(settings);
   return settings;
+}
+
+function withStagingEnvironment(present: PlatformSettings, added: Record<string, string> = {}): PlatformSettings {
+  if (Object.keys(added).length === 0) return present;
+  const all = Object.entries({ ...present.stagingEnvironment, ...added });
+  const settings = { ...present, stagingEnvironment: Object.fromEntries(all.filter(([, value]) => value !== '')) };
+  save(settings);
+  return settings;
+}
+
+function save(settings: PlatformSettings): void {
+  const file = join(settings.dataDirectory, 'settings.json');
+  writeFileSync(`${file}.part`, `${JSON.stringify(settings, null, 2)}\n`, { mode: 0o600 });
+  renameSync(`${file}.part`, file);
 }
 
 async function freePorts(count: number): Promise<number[]> {

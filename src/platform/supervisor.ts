@@ -4,20 +4,21 @@ import { teardownGarden } from '../cell/garden/teardown.ts';
 import { CupolaError, messageOf } from '../kit/errors.ts';
 import { lockFile } from '../kit/lock.ts';
 import type { Logger } from '../kit/log.ts';
-import { terminate } from '../kit/process.ts';
+import { signal, terminate } from '../kit/process.ts';
 import { type AdminOperations, askAdmin, serveAdmin } from './admin-socket.ts';
 import type { CellCredentials } from './bootstrap.ts';
 import { cellName, gardenSettingsOf } from './cell-settings.ts';
 import { ComponentCertificates } from './certificates.ts';
 import { Keeper } from './component.ts';
-import { components } from './components.ts';
+import { components, LISTENER_HOLDER, listeningSockets } from './components.ts';
 import { Health } from './health.ts';
 import { ensureAccounts } from './host/accounts.ts';
 import { refreshSystemTrust } from './host/system-trust.ts';
+import { Listeners } from './listeners.ts';
 import { logFilesIn, rotateLogs } from './log-files.ts';
 import { bindMount, unmountOthers } from './mounts.ts';
 import { readProcesses, writeProcesses } from './processes.ts';
-import { PROJECT, programDigest, programsOf } from './program.ts';
+import { PROJECT, programDigest, programsOf, writeSupervisorCommand } from './program.ts';
 import { type Rotatable, Rotation } from './rotation.ts';
 import { ensureSecrets, type Secrets, saveSecrets } from './secrets.ts';
 import { type Layout, layoutOf, type PlatformSettings, publicUrl } from './settings.ts';
@@ -46,7 +47,7 @@ export class Supervisor {
   #secrets: Secrets;
   #server: { close(): unknown } | null = null;
   #timer: NodeJS.Timeout | undefined;
-  #ticking: Promise<void> = Promise.resolve();
+  readonly #tending = new Set<Promise<void>>();
   #stopping = false;
   /** Nothing runs from code of before any more, and that code is shown no more. */
   #alone = false;
@@ -65,7 +66,14 @@ export class Supervisor {
     this.#certificates = new ComponentCertificates(current, layout.certificatesFile);
     const certificates = this.#certificates;
     const adopted = readProcesses(layout.processesFile);
-    const parts = { layout, program: this.#program, accounts, secrets: current, certificates, log };
+    const listeners = new Listeners(listeningSockets(layout, accounts), layout.listenersFile);
+    const holder = adopted[LISTENER_HOLDER] ?? null;
+    if (!listeners.adopt(holder, log) && holder) {
+      signal(holder, 'SIGTERM'); // what it held is open here, or another set is wanted
+      delete adopted[LISTENER_HOLDER];
+    }
+    const onExit = (): void => this.#tendAll();
+    const parts = { layout, program: this.#program, accounts, secrets: current, certificates, listeners, onExit, log };
     this.#keepers = components(parts).map((component) => {
       const keeper = new Keeper(component, adopted[component.name] ?? null);
       for (const [name, identity] of Object.entries(adopted)) {
@@ -103,7 +111,8 @@ export class Supervisor {
     await prepareDirectories(layout);
     const supervisor = new Supervisor(layout, await ensureSecrets(settings), await ensureAccounts(), log);
     supervisor.#server = await serveAdmin(layout.supervisorSocket, supervisor.#operations());
-    supervisor.#tick();
+    writeSupervisorCommand(layout, process.execPath, process.argv[1]!);
+    await supervisor.#startAll();
     supervisor.#every(ROTATE_LOGS_MS, async () => supervisor.#rotateLogs());
     supervisor.#every(TEND_CERTIFICATES_MS, () => supervisor.#rotation.tend());
     return supervisor;
@@ -127,9 +136,9 @@ export class Supervisor {
   async leave(): Promise<void> {
     this.#stopping = true;
     for (const timer of this.#timers) clearTimeout(timer);
-    clearTimeout(this.#timer);
+    clearInterval(this.#timer);
     await Promise.all([this.#updates.stop(), this.#rotation.idle()]);
-    await this.#ticking;
+    await Promise.all(this.#tending);
     this.#remember();
   }
 
@@ -191,45 +200,43 @@ export class Supervisor {
     setTimeout(() => process.exit(0), 100);
   }
 
-  #tick(): void {
-    this.#ticking = this.#tendAll().then(() => {
-      if (!this.#stopping) this.#timer = setTimeout(() => this.#tick(), TICK_MS);
-    });
+  /** The engines side by side; control and the cells once those run. */
+  async #startAll(): Promise<void> {
+    const isEngine = ({ component }: Keeper) => component.name !== 'control' && component.account !== null;
+    await Promise.all(this.#keepers.filter(isEngine).map((keeper) => this.#tend(keeper)));
+    await Promise.all(this.#keepers.filter((keeper) => !isEngine(keeper)).map((keeper) => this.#tend(keeper)));
+    if (!this.#stopping) this.#timer = setInterval(() => this.#tendAll(), TICK_MS);
   }
 
-  async #tendAll(): Promise<void> {
-    const first = this.#keepers.filter(
-      (keeper) => keeper.component.name !== 'control' && keeper.component.account !== null,
-    );
-    const rest = this.#keepers.filter((keeper) => !first.includes(keeper));
-    // The engines side by side; control and the cells once those run.
-    let changed = (await Promise.all(first.map((keeper) => this.#tend(keeper)))).some(Boolean);
-    if (!this.#stopping)
-      changed = (await Promise.all(rest.map((keeper) => this.#tend(keeper)))).some(Boolean) || changed;
-    if (changed) this.#remember();
-    if (!this.#stopping) this.#updates.tend(() => this.#remember());
-    if (!this.#alone && this.#updates.status.outdated.length === 0) {
-      this.#alone = true;
-      await unmountOthers(programsOf(this.#layout.run), this.#layout.program);
-    }
+  /** Each by itself, so that one that is slow to start keeps no other from coming back. */
+  #tendAll(): void {
+    for (const keeper of this.#keepers) void this.#tend(keeper);
+    if (this.#stopping) return;
+    this.#updates.tend(() => this.#remember());
+    const { outdated } = this.#updates.status;
+    if (this.#alone || outdated.length > 0) return;
+    this.#alone = true;
+    void unmountOthers(programsOf(this.#layout.run), this.#layout.program);
   }
 
-  async #tend(keeper: Keeper): Promise<boolean> {
+  async #tend(keeper: Keeper): Promise<void> {
+    if (this.#stopping) return;
+    const work = this.#start(keeper);
+    this.#tending.add(work);
+    await work.finally(() => this.#tending.delete(work));
+  }
+
+  async #start(keeper: Keeper): Promise<void> {
     try {
-      const started = await keeper.tend();
-      if (started)
-        this.#log.info('started', {
-          name: keeper.component.name,
-          pid: keeper.identity?.pid,
-          restarts: keeper.restarts,
-        });
-      return started;
+      if (!(await keeper.tend())) return;
+      const { component, identity, restarts } = keeper;
+      this.#log.info('started', { name: component.name, pid: identity?.pid, restarts });
+      this.#remember();
     } catch (error) {
       this.#log.error('a component could not be started; it is tried again', {
         name: keeper.component.name,
         error: messageOf(error),
       });
-      return false;
     }
   }
 

@@ -17,7 +17,8 @@ const KEPT = 20_000;
 const MAX_LINE = 65_536;
 
 export interface AccessLogListenerOptions {
-  socketPath: string;
+  /** Where to listen: a path to make, or a listening socket that is there. */
+  socket: { path: string } | { descriptor: number };
   routerIndex: string;
   ingress: Client<typeof Ingress>;
   /** Whose an instance is; undefined for one never heard of. */
@@ -43,16 +44,16 @@ export class AccessLogListener {
     this.#options = options;
   }
 
-  /** The socket can be used by its owner and its group; the directory says which group that is. */
+  /** A socket it makes can be used by its owner and its group; the directory says which group that is. */
   async start(): Promise<void> {
-    const { socketPath } = this.#options;
-    rmSync(socketPath, { force: true }); // of a process that was killed; nobody listens there
+    const { socket } = this.#options;
+    if ('path' in socket) rmSync(socket.path, { force: true }); // of a process that was killed; nobody listens there
     const server = createServer((connection) => this.#accept(connection));
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     server.once('error', reject);
-    server.listen(socketPath, resolve);
+    server.listen('path' in socket ? socket.path : { fd: socket.descriptor }, resolve);
     await promise;
-    chmodSync(socketPath, 0o660);
+    if ('path' in socket) chmodSync(socket.path, 0o660);
     this.#server = server;
   }
 

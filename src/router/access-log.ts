@@ -17,7 +17,7 @@ export const LOG_FORMAT = [
   '%ID',
   '%[var(txn.routererror),url_enc]',
   '%HM %HV',
-  '%[var(txn.proto),url_enc]',
+  '%[ssl_fc,iif(https,http)]',
   '%[var(txn.host),url_enc]',
   '%[var(txn.uri),url_enc]',
   '%[var(txn.referer),url_enc]',

@@ -6,6 +6,7 @@ import {
   instancesMapOf,
   NO_ENDPOINTS,
   type RouterSettings,
+  routerListeners,
   routesMapOf,
 } from './settings.ts';
 
@@ -14,6 +15,27 @@ const WILDCARD_LEVELS = 4;
 /** Above it a request's headers are refused with 431; HAProxy's buffer leaves room for more, so that it can answer. */
 const MAX_HEADER_BYTES = 24_576;
 const BUFFER_BYTES = 32_768;
+/** More headers than this are refused with 431; HAProxy's own table is larger, so that it can answer. */
+const MAX_HEADERS = 200;
+/** One address may hold this part of all connections: it cannot keep every other client out. */
+const CONNECTIONS_PER_ADDRESS = 0.6;
+/**
+ * What only the router may say, and what belongs to one hop; with "_" for "-" as well, since CGI, WSGI and PHP see both as
+ * one name. X-Forwarded-For is read before it goes. Content-Length and Transfer-Encoding go in their false spelling alone.
+ */
+const NOT_FROM_CLIENTS = [
+  'forwarded',
+  'x[-_]forwarded[-_].*',
+  'x[-_]real[-_]ip',
+  'x[-_]vcap[-_]request[-_]id',
+  'x[-_]request[-_]start',
+  'proxy', // CGI would make HTTP_PROXY of it
+  'proxy[-_]connection',
+  'keep[-_]alive',
+  'http2[-_]settings',
+  'content_length',
+  'transfer_encoding',
+];
 
 /** Keywords that follow the address of an instance's server, in the file and at run time alike (RTR-04). */
 export function serverKeywords(settings: RouterSettings, server: RouteServer): string {
@@ -34,11 +56,15 @@ export function serverKeywords(settings: RouterSettings, server: RouteServer): s
 
 /**
  * HAProxy's configuration as router: HTTP mode, routes by map, a pool of backends whose servers come and go at run time.
- * `table` is what it starts with (see `readPersistedRoutes`). It needs no root: an unprivileged account with
- * CAP_NET_BIND_SERVICE where a port is below 1024.
+ * `table` is what it starts with (see `readPersistedRoutes`), `inherited` the descriptors of its listeners. It needs no root
+ * and, with inherited listeners, no capability; without them CAP_NET_BIND_SERVICE where a port is below 1024.
  */
-export function renderRouterConfig(settings: RouterSettings, table: RouteTable = EMPTY_ROUTE_TABLE): string {
-  return [globalSection(settings), frontends(settings), control(settings), pool(settings, table)].join('\n');
+export function renderRouterConfig(
+  settings: RouterSettings,
+  table: RouteTable = EMPTY_ROUTE_TABLE,
+  inherited?: readonly number[],
+): string {
+  return [globalSection(settings), frontends(settings, inherited), control(settings), pool(settings, table)].join('\n');
 }
 
 /** The two maps HAProxy starts with, as text. */
@@ -71,7 +97,7 @@ function globalSection(settings: RouterSettings): string {
   log ring@access len ${BUFFER_BYTES / 2} format raw local0
   hard-stop-after 15m
   tune.bufsize ${BUFFER_BYTES}
-  tune.http.maxhdr 256
+  tune.http.maxhdr 1024
   tune.ssl.cachesize 20000
   tune.ssl.default-dh-param 2048
   ssl-default-bind-options ssl-min-ver ${tls.minimumVersion}
@@ -106,9 +132,14 @@ defaults base
 `;
 }
 
-function frontends(settings: RouterSettings): string {
-  const https = `${settings.bindAddress}:${settings.httpsPort} ssl crt ${settings.certificates.front} alpn h2,http/1.1`;
-  const http = settings.httpPort === undefined ? '' : `  bind ${settings.bindAddress}:${settings.httpPort}\n`;
+function frontends(settings: RouterSettings, inherited?: readonly number[]): string {
+  const binds = routerListeners(settings)
+    .map((listener, index) => {
+      const descriptor = inherited?.[index];
+      const where = descriptor === undefined ? haproxyAddress(listener) : `fd@${descriptor}`;
+      return `  bind ${where}${listener.tls ? ` ssl crt ${settings.certificates.front} alpn h2,http/1.1` : ''}\n`;
+    })
+    .join('');
   const authority = settings.httpsPort === 443 ? '' : `:${settings.httpsPort}`;
   const wildcards = Array.from({ length: WILDCARD_LEVELS }, (_, level) =>
     [
@@ -117,37 +148,46 @@ function frontends(settings: RouterSettings): string {
     ].join('\n'),
   ).join('\n');
   return `frontend public from base
-  bind ${https}
-${http}  unique-id-format %[uuid()]
+${binds}  unique-id-format %[uuid()]
   log global
   log-format '${LOG_FORMAT}'
 
+  # --- one address cannot take every connection
+  stick-table type ipv6 size 50k expire 1m store conn_cur
+  tcp-request connection track-sc0 src
+  tcp-request connection reject if { sc0_conn_cur gt ${Math.max(10, Math.floor(settings.maxConnections * CONNECTIONS_PER_ADDRESS))} }
+
   # --- what is refused before anything is looked up
-  http-request deny deny_status 431 content-type text/plain string "431 Request Header Fields Too Large\\n" if { req.hdrs,length gt ${MAX_HEADER_BYTES} }
-  http-request deny deny_status 405 content-type text/plain string "405 Method Not Allowed\\n" if { method CONNECT }
+  http-request deny deny_status 431 content-type text/plain string "431 Request Header Fields Too Large\\n" if { req.hdrs,length gt ${MAX_HEADER_BYTES} } || { req.fhdr_cnt gt ${MAX_HEADERS} }
+  http-request deny deny_status 400 content-type text/plain string "400 Bad Request\\n" if { req.hdrs -m reg '\\x00' }
+  # Before HTTP/1.1 there was no Transfer-Encoding: one server behind would believe it and the next would not (RFC 9112, 6.1).
+  http-request deny deny_status 400 content-type text/plain string "400 Bad Request\\n" if { req.ver 1.0 } { req.fhdr(transfer-encoding) -m found }
+  http-request deny deny_status 405 content-type text/plain string "405 Method Not Allowed\\n" if { method CONNECT TRACE }
   # A Host that is not one plain name could mean one app here and another one behind.
   http-request deny deny_status 400 content-type text/plain string "400 Bad Request: invalid Host\\n" unless { req.hdr_cnt(host) eq 1 } { req.fhdr(host) -m reg -i ^[a-z0-9_.-]+(:[0-9]{1,5})?$ }
+  # The absolute form names the host a second time, and perhaps a user.
+  http-request set-uri %[pathq] if { url_beg -i http:// https:// } { fc_http_major 1 }
 
   # --- request identity and forwarding headers; none of them is believed from a client
   http-request set-var(txn.host) req.fhdr(host),field(1,:),lower
   http-request set-var(txn.uri) pathq,bytes(0,2048)
   http-request set-var(txn.ua) req.fhdr(user-agent),bytes(0,512)
   http-request set-var(txn.referer) req.fhdr(referer),bytes(0,512)
+  http-request set-var(txn.xff) req.fhdr(x-forwarded-for),bytes(0,1024)
+  http-request del-header ^(${NOT_FROM_CLIENTS.join('|')})$ -m reg
   http-request set-header X-Vcap-Request-Id %[unique-id]
   http-request set-header X-Forwarded-Proto https if { ssl_fc }
   http-request set-header X-Forwarded-Proto http unless { ssl_fc }
+  http-request set-header X-Forwarded-For "%[var(txn.xff)], %[src]" if { var(txn.xff) -m found }
+  http-request set-header X-Forwarded-For %[src] unless { var(txn.xff) -m found }
   http-request set-header X-Request-Start %[date(0,ms)]
-  http-request del-header X-Forwarded-Client-Cert
   # A hop-by-hop list that names other headers would have the app's server strip them (SECURITY-TESTS 2).
   # An upgrade to HTTP/2 in the clear would open a tunnel in which nothing is looked at.
   http-request set-var(txn.upgrade) bool(true) if { req.hdr(connection) -i -m str upgrade } !{ req.hdr(upgrade) -i -m str h2c }
   http-request del-header Connection
   http-request del-header Upgrade unless { var(txn.upgrade) -m bool }
-  http-request del-header HTTP2-Settings
-  http-request set-header Connection upgrade if { var(txn.upgrade) -m bool }
-  option forwardfor
-  http-request set-var(txn.proto) req.hdr(x-forwarded-proto)
-  http-request set-var(txn.xff) req.fhdr(x-forwarded-for),bytes(0,256)
+  # "close": where the app refuses, its connection serves nobody else, since it may take what follows for the tunnel.
+  http-request set-header Connection "upgrade, close" if { var(txn.upgrade) -m bool }
 
   # --- the platform's own hosts: fixed, ahead of every route, and never in the clear (ARCH-06)
   acl system_host var(txn.host) -m str ${settings.systemHosts.join(' ')}

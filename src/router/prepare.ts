@@ -6,16 +6,20 @@ import { instancesMapOf, type RouterSettings, routesMapOf } from './settings.ts'
 /**
  * Writes what HAProxy starts from: configuration and maps with the routes control wanted last. To be called by the
  * supervisor before each start of HAProxy, so that a restart serves at once, with control away.
- * Gives the configuration's path, and the problem where the routes could not be read (HAProxy then starts without any, and control brings them).
+ * `inherited`: the numbers of listening sockets HAProxy will be started with, in the order of `routerListeners`; without
+ * them it opens its own. Gives the configuration's path, and the problem where the routes could not be read (HAProxy then starts without any, and control brings them).
  */
-export async function prepareRouter(settings: RouterSettings): Promise<{ configFile: string; problem?: string }> {
+export async function prepareRouter(
+  settings: RouterSettings,
+  inherited?: readonly number[],
+): Promise<{ configFile: string; problem?: string }> {
   await mkdir(settings.runDirectory, { recursive: true });
   const { table, problem } = await readPersistedRoutes(settings.stateDirectory, settings.poolSize);
   const maps = renderRouterMaps(table);
   const configFile = `${settings.runDirectory}/haproxy.cfg`;
   await replaceFile(routesMapOf(settings), maps.routes);
   await replaceFile(instancesMapOf(settings), maps.instances);
-  await replaceFile(configFile, renderRouterConfig(settings, table));
+  await replaceFile(configFile, renderRouterConfig(settings, table, inherited));
   return problem === undefined ? { configFile } : { configFile, problem };
 }
 

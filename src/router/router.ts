@@ -19,6 +19,8 @@ export interface RouterOptions {
   ingress: Client<typeof Ingress>;
   bus: Bus;
   log: Logger;
+  /** A listening socket at `settings.logSocket`, inherited: HAProxy finds it at all times. Without it the router makes one. */
+  accessLogDescriptor?: number;
   /** Which router this is, of several; cf shows it as RTR/0. */
   routerIndex?: string;
   /** How often the table is looked at without an event. */
@@ -80,7 +82,10 @@ export function createRouter(options: RouterOptions): Router {
 
   const reconciler = new Reconciler('router', options.intervalMs ?? 30_000, reconcile, log);
   const accessLog = new AccessLogListener({
-    socketPath: settings.logSocket,
+    socket:
+      options.accessLogDescriptor === undefined
+        ? { path: settings.logSocket }
+        : { descriptor: options.accessLogDescriptor },
     routerIndex: options.routerIndex ?? '0',
     ingress: options.ingress,
     ownerOf: (guid) => owners.get(guid),

@@ -22,7 +22,8 @@ export interface RouterSettings {
   runDirectory: string;
   /** Control's: the routes it wants, as data. HAProxy never reads it. */
   stateDirectory: string;
-  bindAddress: string;
+  /** IP addresses; each listens on the same ports. */
+  bindAddresses: readonly string[];
   httpsPort: number;
   /** Plain HTTP for apps; without it nothing listens in the clear. */
   httpPort?: number;
@@ -71,4 +72,22 @@ export const NO_ENDPOINTS = 'none';
 /** A slot of the pool, by number, as HAProxy's backend. */
 export function backendName(slot: number): string {
   return `be-${String(slot).padStart(5, '0')}`;
+}
+
+/** A public listener of the router. */
+export interface RouterListener {
+  address: string;
+  port: number;
+  tls: boolean;
+}
+
+/** In the order in which their sockets are inherited, where HAProxy is started with them. */
+export function routerListeners(
+  settings: Pick<RouterSettings, 'bindAddresses' | 'httpsPort' | 'httpPort'>,
+): RouterListener[] {
+  const { bindAddresses, httpsPort, httpPort } = settings;
+  return [
+    ...bindAddresses.map((address) => ({ address, port: httpsPort, tls: true })),
+    ...(httpPort === undefined ? [] : bindAddresses.map((address) => ({ address, port: httpPort, tls: false }))),
+  ];
 }

@@ -6,6 +6,7 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -27,13 +28,20 @@ const COPIES = join(ROOT, '.cache/operator-e2e');
 
 describe('a whole platform under its operator', { skip: SKIP }, () => {
   const httpsPort = Number(process.env['CUPOLA_E2E_PORT'] ?? 8447);
-  const platform = new TestPlatform({ httpsPort, domain: 'operator.cupola.localhost' });
-  const keyFile = join(platform.home, 'key');
+  const brought = mkdtempSync('/tmp/cupola-e2e-key-');
+  const keyFile = join(brought, 'key');
+  const data = process.env['CUPOLA_E2E_DATA'];
+  const platform = new TestPlatform({
+    httpsPort,
+    domain: 'operator.cupola.localhost',
+    options: ['--key-file', keyFile],
+    ...(data === undefined ? {} : { data }),
+  });
   const url = `https://hello-node.${platform.domain}:${httpsPort}/`;
   let destroyed = false;
 
   before(async () => {
-    await platform.up(['--key-file', keyFile]);
+    await platform.up();
     await platform.cupola('push', [join(ROOT, 'examples/hello-node')], 5 * 60_000);
     await eventually('the app answers', async () => (await platform.ask('hello-node')).status === 200);
   });
@@ -41,6 +49,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     if (!destroyed) await platform.destroy().catch((cause: unknown) => console.error(cause));
     platform.removeFiles();
     rmSync(COPIES, { recursive: true, force: true });
+    rmSync(brought, { recursive: true, force: true });
   });
 
   const load = () => startLoad({ url, ca: readFileSync(platform.caFile, 'utf8') });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
@@ -9,12 +10,14 @@ import { buildSystemBuildpacks, type SystemBuildpack } from '../../src/platform/
 /** Kept between runs: fetching and packing the runtimes takes a while. */
 const CACHE = '/var/cache/cupola-test-buildpacks';
 
-/** The system buildpacks as `up` builds them. */
+/** The system buildpacks as `up` builds them; each copy of the project has its own, and what is the same is built once. */
 export function testBuildpacks(): Promise<SystemBuildpack[]> {
+  const sourceDirectory = new URL('../../buildpacks', import.meta.url).pathname;
   return buildSystemBuildpacks({
-    sourceDirectory: new URL('../../buildpacks', import.meta.url).pathname,
-    outputDirectory: `${CACHE}/built`,
+    sourceDirectory,
+    outputDirectory: `${CACHE}/built-${createHash('sha256').update(sourceDirectory).digest('hex').slice(0, 8)}`,
     cacheDirectory: `${CACHE}/fetched`,
+    sharedDirectory: `${CACHE}/fetched/built`,
     stack: 'debian12',
     log: new Logger('buildpacks', {}, () => {}),
   });

@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto';
+import { after, afterEach, before, beforeEach } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import type { Client } from '@connectrpc/connect';
+import { type Client, type Code, ConnectError } from '@connectrpc/connect';
+import { type Kysely, sql } from 'kysely';
 import {
   CloudControllerInternal,
   type LrpCrashedRequest,
+  type LrpReadinessRequest,
   type TaskCompletedRequest,
 } from '../../src/contracts/gen/cloud-controller_pb.js';
 import { type ActualLrp, Bbs, type DesiredLrp, DesiredLrpSchema } from '../../src/contracts/gen/diego_pb.js';
@@ -16,7 +19,7 @@ import { Sealer } from '../../src/kit/crypto.ts';
 import { Logger } from '../../src/kit/log.ts';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
 import { FakeCell, type FakeCellOptions } from './cells.ts';
-import type { TestPostgresql } from './postgresql.ts';
+import { startTestPostgresql, type TestPostgresql } from './postgresql.ts';
 
 /** One or several Diegos on one database, with fake cells and a Cloud Controller that listens. */
 export class TestFoundation {
@@ -25,6 +28,7 @@ export class TestFoundation {
   /** Every line that was logged. */
   readonly logged: string[] = [];
   readonly crashes: LrpCrashedRequest[] = [];
+  readonly readiness: LrpReadinessRequest[] = [];
   readonly completions: TaskCompletedRequest[] = [];
   /** How many of the next completions the Cloud Controller fails to take. */
   failCompletions = 0;
@@ -47,6 +51,10 @@ export class TestFoundation {
         },
         lrpCrashed: (request) => {
           this.crashes.push(request);
+          return {};
+        },
+        lrpReadinessChanged: (request) => {
+          this.readiness.push(request);
           return {};
         },
       }),
@@ -119,6 +127,55 @@ export class TestFoundation {
     );
   }
 }
+
+export const NOON = Date.UTC(2030, 0, 1, 12);
+export const IMPATIENT = { sweepIntervalMs: 20, auctionIntervalMs: 20 };
+
+/** What the tests of a file have at hand. */
+export interface EachFoundation {
+  readonly foundation: TestFoundation;
+  readonly db: Kysely<BbsSchema>;
+  /** Closes the foundation; the test goes on with another one on the same database. */
+  replace(settings: Partial<DiegoSettings>): Promise<void>;
+}
+
+/** To be called once in a test file: a PostgreSQL for the file, and for each test a foundation with one Diego. */
+export function eachTestHasAFoundation(
+  settings: Partial<DiegoSettings> = {},
+  now: number | null = null,
+): EachFoundation {
+  let postgresql: TestPostgresql;
+  let foundation: TestFoundation;
+  before(async () => {
+    postgresql = await startTestPostgresql(['bbs']);
+  });
+  after(() => postgresql.stop());
+  beforeEach(async () => {
+    foundation = new TestFoundation(postgresql);
+    foundation.now = now;
+    await foundation.addDiego(settings);
+  });
+  afterEach(async () => {
+    await foundation.close();
+    await sql`TRUNCATE desired_lrps, actual_lrps, tasks, cells`.execute(postgresql.open<BbsSchema>('bbs'));
+  });
+  return {
+    get foundation() {
+      return foundation;
+    },
+    get db() {
+      return postgresql.open<BbsSchema>('bbs');
+    },
+    async replace(others) {
+      await foundation.close();
+      foundation = new TestFoundation(postgresql);
+      await foundation.addDiego(others);
+    },
+  };
+}
+
+/** For `assert.rejects`: the call failed with this code. */
+export const failsWith = (code: Code) => (error: unknown) => ConnectError.from(error).code === code;
 
 export function desired(processGuid: string, more: MessageInitShape<typeof DesiredLrpSchema> = {}): DesiredLrp {
   return create(DesiredLrpSchema, {

@@ -23,11 +23,11 @@ export async function haproxyAccount(): Promise<{ uid: number; gid: number } | n
   };
 }
 
-/** Starts HAProxy as the supervisor does: in the foreground, without root, with one capability. Ready when its socket answers. */
+/** Starts HAProxy as the supervisor does: in the foreground, without root and any capability. Ready when its socket answers. */
 export async function startHaproxy(
   configFile: string,
   socket: string,
-  more: readonly string[] = [],
+  { more = [], inherit = [] }: { more?: readonly string[]; inherit?: readonly number[] } = {},
 ): Promise<TestHaproxy> {
   const account = await haproxyAccount();
   const command = ['haproxy', '-db', '-f', configFile, ...more];
@@ -37,13 +37,16 @@ export async function startHaproxy(
         `--reuid=${account.uid}`,
         `--regid=${account.gid}`,
         '--clear-groups',
-        '--inh-caps=-all,+net_bind_service',
-        '--ambient-caps=-all,+net_bind_service',
+        '--inh-caps=-all',
+        '--ambient-caps=-all',
         '--no-new-privs',
       ]
     : [];
   const [program = '', ...args] = [...privileges, ...command];
-  const child: ChildProcess = spawn(program, args, { env: PLAIN_ENVIRONMENT, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child: ChildProcess = spawn(program, args, {
+    env: PLAIN_ENVIRONMENT,
+    stdio: ['ignore', 'pipe', 'pipe', ...inherit],
+  });
   const killWithTests = () => child.kill('SIGKILL'); // a test that breaks off leaves nothing behind
   process.once('exit', killWithTests);
   let output = '';

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { Agent, get } from 'node:https';
+import { Agent, request } from 'node:https';
 import { join, resolve } from 'node:path';
 import { PLAIN_ENVIRONMENT } from '../../src/kit/process.ts';
 import { type Layout, layoutOf, loadSettings } from '../../src/platform/settings.ts';
@@ -50,19 +50,22 @@ export async function runProgram(
 
 /** One installation of the platform, put up by the command line as an operator does it. */
 export class TestPlatform {
-  /** CUPOLA_E2E_DATA names a directory for whoever runs several platforms on a machine: its path decides address ranges. */
-  readonly data = process.env['CUPOLA_E2E_DATA'] ?? mkdtempSync('/tmp/cupola-e2e-');
+  readonly data: string;
   /** Where the test keeps what is its own: the CA, the cf CLI's home. */
   readonly home = mkdtempSync('/tmp/cupola-e2e-home-');
   readonly caFile = join(this.home, 'ca.pem');
   readonly httpsPort: number;
   readonly domain: string;
+  /** More for the first `up`. */
+  readonly #options: readonly string[];
   #credentials: Credentials | null = null;
   #layout: Layout | null = null;
 
-  constructor(options: { httpsPort: number; domain: string }) {
+  constructor(options: { httpsPort: number; domain: string; data?: string; options?: readonly string[] }) {
     this.httpsPort = options.httpsPort;
     this.domain = options.domain;
+    this.data = options.data ?? mkdtempSync('/tmp/cupola-e2e-');
+    this.#options = options.options ?? [];
   }
 
   get credentials(): Credentials {
@@ -95,8 +98,8 @@ export class TestPlatform {
   }
 
   /** `cupola up`; the first one also reads the credentials. */
-  async up(more: string[] = []): Promise<void> {
-    const options = ['--https-port', String(this.httpsPort), '--domain', this.domain, '--json', ...more];
+  async up(): Promise<void> {
+    const options = ['--https-port', String(this.httpsPort), '--domain', this.domain, ...this.#options, '--json'];
     await this.cupola('up', options, 15 * 60_000);
     this.#credentials = JSON.parse(await this.cupola('credentials', ['--json'])) as Credentials;
     writeFileSync(this.caFile, this.#credentials.ca_cert);
@@ -137,19 +140,21 @@ export class TestPlatform {
     return runProgram(file, args, { env, timeoutMs: more.timeoutMs ?? 5 * 60_000 });
   }
 
-  /** One HTTPS request to `<name>.<domain>`: the machine's resolver finds it, the installation's CA vouches for it. */
-  ask(name: string, path = '/'): Promise<{ status: number; body: string }> {
+  /** One HTTPS request, a POST where there is a body, to `<name>.<domain>`: the machine's resolver finds it, the installation's CA vouches for it. */
+  ask(name: string, path = '/', options: { body?: string } = {}): Promise<{ status: number; body: string }> {
     const { promise, resolve: done, reject } = Promise.withResolvers<{ status: number; body: string }>();
     const url = `https://${name}.${this.domain}:${this.httpsPort}${path}`;
     const agent = new Agent({ keepAlive: false });
-    const request = get(url, { ca: this.credentials.ca_cert, agent, timeout: 20_000 }, (response) => {
+    const method = options.body === undefined ? 'GET' : 'POST';
+    const call = request(url, { method, ca: this.credentials.ca_cert, agent, timeout: 60_000 }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('error', reject);
       response.on('end', () => done({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
     });
-    request.on('timeout', () => request.destroy(new Error(`${url} did not answer in 20 s`)));
-    request.on('error', reject);
+    call.on('timeout', () => call.destroy(new Error(`${url} did not answer in a minute`)));
+    call.on('error', reject);
+    call.end(options.body);
     return promise;
   }
 }

@@ -1,3 +1,5 @@
+import { closeSync } from 'node:fs';
+import { chmod } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -19,7 +21,9 @@ import { LocalBus, SUBJECTS } from '../../src/kit/bus.ts';
 import { type RequestHandler, serveHosts } from '../../src/kit/http.ts';
 import { Logger } from '../../src/kit/log.ts';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
-import { createRouter, prepareRouter, type RouterSettings } from '../../src/router/index.ts';
+import { descriptorOf, listenTcp, listenUnix } from '../../src/kit/sockets.ts';
+import { FIRST_INHERITED } from '../../src/platform/listeners.ts';
+import { createRouter, prepareRouter, type RouterSettings, routerListeners } from '../../src/router/index.ts';
 import {
   createTestPki,
   haproxyAccount,
@@ -88,7 +92,7 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
   const standard: RouterSettings = {
     runDirectory: at('router'),
     stateDirectory: at('state'),
-    bindAddress: '127.0.0.1',
+    bindAddresses: ['127.0.0.1'],
     httpsPort,
     httpPort,
     certificates: {
@@ -139,10 +143,20 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
   const bus = new LocalBus();
   const servers: Server[] = [];
 
-  const startRouterProxy = async (more: readonly string[] = []) =>
-    startHaproxy((await prepareRouter(settings)).configFile, settings.sockets.driver, more);
-  const startCellProxyEngine = async () =>
-    startHaproxy((await prepareCellProxy(cellSettings)).configFile, cellSettings.socket);
+  // As the supervisor does: the listening sockets outlive the engines.
+  const routerSockets = routerListeners(settings).map(listenTcp);
+  const cellSocket = listenTcp({ address: cellSettings.bindAddress, port: cellSettings.port });
+  const logSocket = listenUnix(settings.logSocket);
+  await chmod(settings.logSocket, 0o660);
+  const numbers = routerSockets.map((_, index) => FIRST_INHERITED + index);
+  const startRouterProxy = async (more: readonly string[] = []) => {
+    const { configFile } = await prepareRouter(settings, numbers);
+    return startHaproxy(configFile, settings.sockets.driver, { more, inherit: routerSockets });
+  };
+  const startCellProxyEngine = async () => {
+    const { configFile } = await prepareCellProxy(cellSettings, FIRST_INHERITED);
+    return startHaproxy(configFile, cellSettings.socket, { inherit: [cellSocket] });
+  };
   const engines: { router: TestHaproxy; cell: TestHaproxy } = {
     router: await startRouterProxy(),
     cell: await startCellProxyEngine(),
@@ -156,6 +170,7 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
       bus,
       log,
       drainTimeoutMs: 2_000,
+      accessLogDescriptor: descriptorOf(process.pid, logSocket), // the router closes what it gets
     });
     await router.start();
     return router;
@@ -234,10 +249,10 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
     async restartRouterProxy() {
       engines.router = await startRouterProxy();
     },
-    /** A new process takes the listeners over; the old one ends when its connections have. */
+    /** A new process has the same listeners; the old one ends when its connections have. */
     async replaceRouterProxy() {
       const old = engines.router;
-      engines.router = await startRouterProxy(['-x', settings.sockets.admin, '-sf', String(old.pid)]);
+      engines.router = await startRouterProxy(['-sf', String(old.pid)]);
       replaced.push(old);
     },
     async restartCellProxyEngine() {
@@ -265,6 +280,7 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
         server.closeAllConnections();
         server.close();
       }
+      for (const descriptor of [...routerSockets, cellSocket, logSocket]) closeSync(descriptor);
       directory.remove();
     },
   };

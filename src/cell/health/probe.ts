@@ -21,6 +21,11 @@ export function createProbe(check: HealthCheck | undefined, address: string, por
   }
 }
 
+/** The probe of a readiness check; null where there is none and what runs is ready. */
+export function createReadinessProbe(check: HealthCheck | undefined, address: string, port: number): Probe | null {
+  return check === undefined || check.type === '' ? null : createProbe(check, address, port);
+}
+
 function probePort(address: string, port: number, timeoutMs: number, signal: AbortSignal): Promise<string | null> {
   const { promise, resolve } = Promise.withResolvers<string | null>();
   const failed = (why: string) => resolve(`Failed to make TCP connection to ${address}:${port}: ${why}`);

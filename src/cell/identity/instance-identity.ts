@@ -1,5 +1,5 @@
 import type { Owner } from '../../contracts/gen/diego_pb.js';
-import { issue, type KeyAndCertificate } from '../../kit/pki.ts';
+import { CLOCK_STEP_MS, issue, type KeyAndCertificate } from '../../kit/pki.ts';
 
 /** What issues the certificates: an intermediate, under a root that serves nothing else (IID-07). PEM. */
 export interface InstanceAuthority {
@@ -12,7 +12,7 @@ export const VALIDITY_MS = 24 * 3_600_000;
 
 /**
  * The certificate of one instance (IID-02 to IID-06): common name and DNS name are the instance GUID, the units name
- * organization, space and app, the address is the container's, valid for 24 hours from `now`; chain leaf first.
+ * organization, space and app, the address is the container's, good until 24 hours from `now`; chain leaf first.
  */
 export function issueInstanceIdentity(
   authority: InstanceAuthority,
@@ -20,7 +20,7 @@ export function issueInstanceIdentity(
   now: number,
 ): Promise<KeyAndCertificate> {
   // Certificates count whole seconds.
-  const notBefore = new Date(Math.floor(now / 1000) * 1000);
+  const issuedAt = Math.floor(now / 1000) * 1000;
   return issue(authority.intermediate, {
     commonName: instance.guid,
     organizationalUnits: [
@@ -30,7 +30,7 @@ export function issueInstanceIdentity(
     ],
     dnsNames: [instance.guid],
     ipAddresses: [instance.address],
-    notBefore,
-    notAfter: new Date(notBefore.getTime() + VALIDITY_MS),
+    notBefore: new Date(issuedAt - CLOCK_STEP_MS),
+    notAfter: new Date(issuedAt + VALIDITY_MS),
   });
 }

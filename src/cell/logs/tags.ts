@@ -38,6 +38,12 @@ export function originOf(
   };
 }
 
+/** "APP/PROC/WEB". */
 export function processSourceType(owner: Owner | undefined): string {
   return `APP/PROC/${(owner?.processType || 'web').toUpperCase()}`;
+}
+
+/** "APP/PROC/WEB/SIDECAR/PROXY". */
+export function sidecarSourceType(owner: Owner | undefined, name: string): string {
+  return `${processSourceType(owner)}/SIDECAR/${name.toUpperCase()}`;
 }

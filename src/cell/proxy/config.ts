@@ -4,9 +4,11 @@ import { type CellProxySettings, certificateListOf, targetsMapOf } from './setti
 /**
  * HAProxy's configuration as the cell's TLS terminator, in TCP mode: the certificate by SNI (the instance's GUID), the router's
  * client certificate required (RTR-05, TLS-07), the container by a map. It may start without any instance, needs no root, and
- * speaks whatever the app speaks: the bytes are not looked at.
+ * speaks whatever the app speaks: the bytes are not looked at. `inherited`: the descriptor of its listener, where it is started
+ * with one.
  */
-export function renderCellProxyConfig(settings: CellProxySettings): string {
+export function renderCellProxyConfig(settings: CellProxySettings, inherited?: number): string {
+  const listener = inherited === undefined ? `${settings.bindAddress}:${settings.port}` : `fd@${inherited}`;
   return `global
   nbthread ${settings.threads}
   maxconn ${settings.maxConnections}
@@ -29,7 +31,7 @@ defaults tcp
 
 frontend cell from tcp
   # strict-sni: a name that is no instance here gets no certificate, so the handshake fails.
-  bind ${settings.bindAddress}:${settings.port} ssl crt-list ${certificateListOf(settings)} strict-sni ca-file ${settings.routerCa} verify required
+  bind ${listener} ssl crt-list ${certificateListOf(settings)} strict-sni ca-file ${settings.routerCa} verify required
   tcp-request content reject unless { ssl_c_s_dn(cn) -m str ${settings.routerName ?? 'router'} }
   tcp-request content set-var(sess.target) ssl_fc_sni,lower,map_str(${targetsMapOf(settings)})
   tcp-request content reject if !{ var(sess.target) -m found }

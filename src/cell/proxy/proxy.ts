@@ -46,13 +46,17 @@ export interface CellProxyOptions {
 
 /**
  * Writes the configuration, and the empty files a first start needs. To be called before each start of the cell's HAProxy;
- * what is registered it leaves alone, since the cell may be writing it.
+ * what is registered it leaves alone, since the cell may be writing it. `inherited`: the descriptor of the listening socket
+ * HAProxy will be started with; without it HAProxy opens its own.
  */
-export async function prepareCellProxy(settings: CellProxySettings): Promise<{ configFile: string }> {
+export async function prepareCellProxy(
+  settings: CellProxySettings,
+  inherited?: number,
+): Promise<{ configFile: string }> {
   await mkdir(settings.runDirectory, { recursive: true, mode: 0o755 });
   await new ProxyStore(settings).create();
   const configFile = `${settings.runDirectory}/haproxy.cfg`;
-  await writeFile(configFile, renderCellProxyConfig(settings), { mode: 0o644 });
+  await writeFile(configFile, renderCellProxyConfig(settings, inherited), { mode: 0o644 });
   return { configFile };
 }
 

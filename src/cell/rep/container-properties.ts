@@ -20,6 +20,7 @@ export function lrpProperties(desired: DesiredLrp, index: number, instanceGuid: 
   const kept = clone(DesiredLrpSchema, desired);
   kept.environment = [];
   kept.startCommand = '';
+  for (const sidecar of kept.sidecars) sidecar.command = '';
   kept.annotation = '';
   kept.routes = [];
   kept.egressRules = []; // garden keeps those in force
@@ -42,6 +43,9 @@ export function taskProperties(task: Task): Record<string, string> {
     owner: task.owner,
     createdNs: task.createdNs,
     timeoutSeconds: task.timeoutSeconds,
+    ...(task.logRateLimitBytesPerSecond === undefined
+      ? {}
+      : { logRateLimitBytesPerSecond: task.logRateLimitBytesPerSecond }),
     work:
       task.work.case === 'command'
         ? { case: 'command', value: { droplet: { sha256: task.work.value.droplet?.sha256 ?? '' } } }

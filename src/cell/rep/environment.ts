@@ -8,6 +8,7 @@ export interface EnvironmentFacts {
   /** The container's own, on the overlay. */
   address: string;
   instanceGuid: string;
+  /** Of this process: beside sidecars less than the container's. */
   memoryMb: number;
   /** Only instances of an LRP have these. */
   lrp?: { index: number; ports: readonly number[]; tlsProxyPort: number };
@@ -46,13 +47,13 @@ export function containerEnvironment(
     CF_INSTANCE_PORTS: '[]',
     ...IDENTITY_ENVIRONMENT,
   };
-  if (facts.lrp) addLrp(environment, facts.instanceGuid, facts.lrp);
+  if (facts.lrp) addLrp(environment, facts, facts.lrp);
   return environment;
 }
 
 function addLrp(
   environment: Record<string, string>,
-  instanceGuid: string,
+  { instanceGuid, memoryMb }: EnvironmentFacts,
   lrp: NonNullable<EnvironmentFacts['lrp']>,
 ): void {
   const port = lrp.ports[0] ?? 8080;
@@ -69,8 +70,10 @@ function addLrp(
   try {
     const known: unknown = JSON.parse(application);
     if (known === null || typeof known !== 'object') return;
+    const limits = 'limits' in known && typeof known.limits === 'object' ? known.limits : {};
     environment['VCAP_APPLICATION'] = JSON.stringify({
       ...known,
+      limits: { ...limits, mem: memoryMb },
       instance_id: instanceGuid,
       instance_index: lrp.index,
       host: '0.0.0.0',

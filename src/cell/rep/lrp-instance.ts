@@ -2,27 +2,24 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DesiredLrp, InstanceStats } from '../../contracts/gen/diego_pb.js';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
-import type { Container, ContainerProcess } from '../garden/garden.ts';
+import type { Container } from '../garden/garden.ts';
 import { untilHealthy, untilUnhealthy } from '../health/monitor.ts';
-import { createProbe } from '../health/probe.ts';
+import { createProbe, createReadinessProbe, type Probe } from '../health/probe.ts';
+import { watchReadiness } from '../health/readiness.ts';
 import { VALIDITY_MS } from '../identity/instance-identity.ts';
 import { keepRenewed, type Renewal } from '../identity/renewal.ts';
-import type { Following } from '../logs/agent.ts';
 import { LogRateLimit } from '../logs/rate-limit.ts';
-import { type LogOrigin, originOf, processSourceType } from '../logs/tags.ts';
+import { type LogOrigin, originOf } from '../logs/tags.ts';
 import { linkSignals, onAbort } from './abort.ts';
 import type { RepContext } from './collaborators.ts';
-import { containerBinds, containerLimits, giveIdentity, LIFECYCLE_DESTINATION } from './container-files.ts';
+import { containerBinds, containerLimits, giveIdentity } from './container-files.ts';
 import { lrpProperties } from './container-properties.ts';
-import { duration, type Ending, exitReason, startFailure } from './endings.ts';
-import { containerEnvironment } from './environment.ts';
-import { endProcess } from './graceful-stop.ts';
+import { duration, type Ending, startFailure } from './endings.ts';
+import { InstanceProcesses } from './instance-processes.ts';
 import { LrpReports } from './lrp-reports.ts';
 import { instanceGauges, instanceStats, UsageMeter } from './usage.ts';
 
 export type LrpState = 'reserved' | 'creating' | 'starting' | 'running' | 'ending' | 'finished';
-
-export const APP_PROCESS = 'app';
 
 /**
  * One instance of an LRP from its reservation to its end: claimed, made, started, found well, registered, watched, and
@@ -39,13 +36,11 @@ export class LrpInstance {
   readonly #lost = new AbortController();
   readonly #detached = new AbortController();
   readonly #cellOrigin: LogOrigin;
-  readonly #appOrigin: LogOrigin;
   readonly #rateLimit: LogRateLimit;
+  readonly #processes: InstanceProcesses;
   readonly #reports: LrpReports;
   #state: LrpState = 'reserved';
   #container: Container | null = null;
-  #process: ContainerProcess | null = null;
-  #following: Following | null = null;
   #meter: UsageMeter | null = null;
   #renewal: Renewal | null = null;
   #startedAt: number;
@@ -59,8 +54,8 @@ export class LrpInstance {
     this.#startedAt = context.now();
     this.#log = context.log.child('lrp', { processGuid: desired.processGuid, index, instanceGuid });
     this.#cellOrigin = originOf(desired.owner, index, instanceGuid, 'CELL', context.cellId);
-    this.#appOrigin = originOf(desired.owner, index, instanceGuid, processSourceType(desired.owner), context.cellId);
     this.#rateLimit = new LogRateLimit(desired.logRateLimitBytesPerSecond);
+    this.#processes = new InstanceProcesses(context, { desired, index, instanceGuid, rateLimit: this.#rateLimit });
     this.#reports = new LrpReports(context, {
       processGuid: desired.processGuid,
       index,
@@ -71,6 +66,11 @@ export class LrpInstance {
 
   get state(): LrpState {
     return this.#state;
+  }
+
+  /** Whether it is to get requests while it runs. */
+  get routable(): boolean {
+    return this.#reports.routable;
   }
 
   get stack(): string {
@@ -84,8 +84,8 @@ export class LrpInstance {
   /** Lives from the beginning; resolves when nothing of it is left and its end is reported. Never rejects. */
   run(): Promise<void> {
     return this.#live(async () => {
-      const process = await this.#bringUp();
-      return this.#supervise(process, false);
+      await this.#bringUp();
+      return this.#supervise(false);
     });
   }
 
@@ -93,9 +93,8 @@ export class LrpInstance {
   adopt(container: Container): Promise<void> {
     return this.#live(async () => {
       this.#have(container);
-      const process = (await container.processes()).find(({ id }) => id === APP_PROCESS);
-      if (!process) {
-        // The cell ended between making the container and starting the app: it is begun anew.
+      if (!(await this.#processes.adopt(container))) {
+        // The cell ended between making the container and starting all that runs in it: it is begun anew.
         this.#stopping.abort();
         return { kind: 'stopped' };
       }
@@ -103,7 +102,7 @@ export class LrpInstance {
       const held = await this.#context.credentials.read(container.handle);
       if (held) this.#keepRenewed(container, held.expiresAt);
       else this.#keepRenewed(container, 0);
-      return this.#supervise(process, true);
+      return this.#supervise(true);
     });
   }
 
@@ -148,7 +147,7 @@ export class LrpInstance {
   /** Sends what the instance uses to the log cache. */
   async emitMetrics(): Promise<void> {
     const stats = await this.stats();
-    if (stats) this.#context.logs.gauge(this.#appOrigin, instanceGauges(stats, this.#desired));
+    if (stats) this.#context.logs.gauge(this.#processes.appOrigin, instanceGauges(stats, this.#desired));
   }
 
   /** The cell process ends: the container stays, what watches it goes. */
@@ -184,7 +183,7 @@ export class LrpInstance {
     this.#state = 'finished';
   }
 
-  async #bringUp(): Promise<ContainerProcess> {
+  async #bringUp(): Promise<void> {
     const { garden, cellId } = this.#context;
     const desired = this.#desired;
     this.#state = 'creating';
@@ -218,19 +217,7 @@ export class LrpInstance {
     this.#checkpoint();
     this.#keepRenewed(container, this.#context.now() + VALIDITY_MS);
     this.#startedAt = this.#context.now();
-    return container.run({
-      id: APP_PROCESS,
-      args: [`${LIFECYCLE_DESTINATION}/launcher`, '/home/vcap/app', desired.startCommand],
-      environment: containerEnvironment(desired.environment, {
-        hostAddress: this.#context.address,
-        address: container.address,
-        instanceGuid: this.instanceGuid,
-        memoryMb: desired.memoryMb,
-        lrp: { index: this.index, ports: desired.ports, tlsProxyPort: this.#context.proxyPort },
-      }),
-      workingDirectory: '/home/vcap/app',
-      user: 'vcap',
-    });
+    await this.#processes.start(container);
   }
 
   #have(container: Container): void {
@@ -252,33 +239,18 @@ export class LrpInstance {
     }
   }
 
-  /** Watches until something ends it: the process, the health check, an order. */
-  async #supervise(process: ContainerProcess, adopted: boolean): Promise<Ending> {
-    this.#process = process;
+  /** Watches until something ends it: a process, the health check, an order. */
+  async #supervise(adopted: boolean): Promise<Ending> {
     this.#state = 'starting';
     this.#detached.signal.throwIfAborted();
-    this.#following = this.#context.logs.follow({
-      handle: this.instanceGuid,
-      processId: process.id,
-      path: process.logPath,
-      origin: this.#appOrigin,
-      rateLimit: this.#rateLimit,
-    });
     const over = new AbortController();
     const { signal } = linkSignals(over.signal, this.#stopping.signal, this.#lost.signal, this.#detached.signal);
-    const exited = process.exit.then(async (exit): Promise<Ending> => {
-      // What the app said last comes before the line about its end.
-      await this.#following?.finish();
-      const line = `Exit status ${exit.exitCode}${exit.outOfMemory ? ' (out of memory)' : ''}`;
-      this.#context.logs.line(this.#appOrigin, line);
-      return { kind: 'crashed', reason: exitReason(this.#appOrigin.tags['source_type']!, exit) };
-    });
     const ordered = new Promise<Ending>((resolve) => {
       onAbort(this.#stopping.signal, () => resolve({ kind: 'stopped' }));
       onAbort(this.#lost.signal, () => resolve({ kind: 'lost' }));
     });
     try {
-      return await Promise.race([ordered, exited, this.#watchHealth(signal, adopted)]);
+      return await Promise.race([ordered, this.#processes.watch(), this.#watchHealth(signal, adopted)]);
     } finally {
       over.abort();
     }
@@ -302,9 +274,14 @@ export class LrpInstance {
         if (!adopted) this.#cellLine('Container became healthy');
       }
       await this.#register(container);
+      const readiness = createReadinessProbe(this.#desired.readinessHealthCheck, container.address, this.#port);
+      const notReady = readiness ? await readiness(signal) : null;
+      this.#reports.routable = notReady === null;
+      if (notReady !== null) this.#readinessLine(notReady);
       if ((await this.#reports.start(signal)) === 'refused') return { kind: 'lost' };
       signal.throwIfAborted();
       this.#state = 'running';
+      if (readiness) void this.#watchReadiness(readiness, signal);
       if (!probe) return await never(signal);
       const trouble = await untilUnhealthy(probe, (check?.intervalSeconds || 30) * 1000, signal);
       this.#cellLine('Container became unhealthy', true);
@@ -313,6 +290,31 @@ export class LrpInstance {
       if (signal.aborted) return new Promise(() => {}); // the race is decided
       throw error;
     }
+  }
+
+  /** Takes it out of the routes while it is not ready, and puts it back; ends with `signal`. */
+  async #watchReadiness(probe: Probe, signal: AbortSignal): Promise<void> {
+    const { intervalSeconds = 0 } = this.#desired.readinessHealthCheck ?? {};
+    const watching = watchReadiness({
+      probe,
+      ready: this.#reports.routable,
+      intervalMs: (intervalSeconds || 30) * 1000,
+      signal,
+      changed: async (ready, trouble) => {
+        this.#readinessLine(trouble);
+        this.#reports.routable = ready;
+        if ((await this.#reports.start(signal)) === 'refused') this.#lost.abort();
+      },
+    });
+    await watching.catch((error: unknown) => {
+      if (!signal.aborted) this.#log.error('readiness is no longer watched', { error: messageOf(error) });
+    });
+  }
+
+  /** `trouble`: why it is not ready; null where it is. */
+  #readinessLine(trouble: string | null): void {
+    if (trouble === null) this.#cellLine('Container passed the readiness health check; it gets requests');
+    else this.#cellLine(`Container failed the readiness health check; it gets no requests: ${trouble}`, true);
   }
 
   async #register(container: Container): Promise<void> {
@@ -352,15 +354,13 @@ export class LrpInstance {
       if (ending.kind === 'stopped') {
         // The router hears of it before the app does; not for long if the registry is away.
         await Promise.race([reported.catch(() => {}), delay(2_000, undefined, { ref: false })]);
-        await delay(this.#process ? this.#context.timing.drainMs : 0);
+        await delay(this.#processes.started ? this.#context.timing.drainMs : 0);
       }
       await this.#context.proxy
         .unregister(this.instanceGuid)
         .catch((error: unknown) => this.#log.warn('the proxy kept a registration', { error: messageOf(error) }));
-      if (ending.kind !== 'crashed' && this.#process) {
-        await endProcess(this.#process, this.#context.timing.graceMs);
-      }
-      await this.#following?.finish();
+      if (ending.kind !== 'crashed') await this.#processes.end(this.#context.timing.graceMs);
+      await this.#processes.finish();
     }
     await this.#remove();
     this.#context.capacity.release(this.instanceGuid);
@@ -368,13 +368,13 @@ export class LrpInstance {
   }
 
   async #remove(): Promise<void> {
-    const { cellId, garden, credentials, logs } = this.#context;
+    const { cellId, garden, credentials } = this.#context;
     if (this.#container) this.#cellLine(`Cell ${cellId} destroying container for instance ${this.instanceGuid}`);
     await garden.destroy(this.instanceGuid);
     if (this.#container) {
       this.#cellLine(`Cell ${cellId} successfully destroyed container for instance ${this.instanceGuid}`);
     }
-    logs.forget(this.instanceGuid, APP_PROCESS);
+    this.#processes.forget();
     await credentials.remove(this.instanceGuid);
   }
 

@@ -18,6 +18,8 @@ export class LrpReports {
   readonly #identity: LrpIdentity;
   /** Of the container, once there is one. */
   address = '';
+  /** Whether it is to get requests: what the next report of its running says. */
+  routable = true;
 
   constructor(context: RepContext, identity: LrpIdentity) {
     this.#context = context;
@@ -64,6 +66,7 @@ export class LrpReports {
       instanceGuid,
       cellId: this.#context.cellId,
       state,
+      ...(state === 'RUNNING' ? { routable: this.routable } : {}),
       crashReason,
       sinceNs: BigInt(this.#context.now()) * 1_000_000n,
       instanceAddress: this.address,

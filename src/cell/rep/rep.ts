@@ -176,7 +176,9 @@ export class Rep {
       }
     }
     for (const instance of before) {
-      if (known.get(instance.instanceGuid)?.state !== 'RUNNING') await instance.reportRunning();
+      const actual = known.get(instance.instanceGuid);
+      const isKnown = actual?.state === 'RUNNING' && (actual.routable ?? true) === instance.routable;
+      if (!isKnown) await instance.reportRunning();
     }
     await this.#resumeTasks(tasks);
     await this.#pruneLayers();

@@ -126,8 +126,12 @@ export class TaskRun {
     if (this.#detached.signal.aborted) return;
     const { garden, credentials, logs, capacity, cellId } = this.#context;
     const result = create(CompleteTaskRequestSchema, { ...outcome, taskGuid: this.taskGuid, cellId });
+    await this.#tasks.results.keep(result).catch((error: unknown) => {
+      this.#log.warn('the result of a task could not be written down', { error: messageOf(error) });
+    });
+    // Whoever waits for the result need not wait for the container to go.
+    const completed = completeTask(this.#context, this.#tasks.results, result).catch(() => {}); // kept for the next process
     try {
-      await this.#tasks.results.keep(result);
       await garden.destroy(this.taskGuid);
       await credentials.remove(this.taskGuid);
     } catch (error) {
@@ -135,7 +139,7 @@ export class TaskRun {
     }
     logs.forget(this.taskGuid, TASK_PROCESS);
     capacity.release(this.taskGuid);
-    await completeTask(this.#context, this.#tasks.results, result).catch(() => {}); // kept for the next process
+    await completed;
   }
 
   async #stage(): Promise<Outcome> {
@@ -211,7 +215,7 @@ export class TaskRun {
       processId: process.id,
       path: process.logPath,
       origin: this.#origin,
-      rateLimit: new LogRateLimit(-1),
+      rateLimit: new LogRateLimit(this.#task.logRateLimitBytesPerSecond ?? -1),
     });
     const { signal } = this.#cancelling;
     const cancelled = new Promise<null>((resolve) => onAbort(signal, () => resolve(null)));

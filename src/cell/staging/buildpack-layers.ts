@@ -1,13 +1,37 @@
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Buildpack } from '../../contracts/gen/diego_pb.js';
 import type { Garden, Layer } from '../garden/garden.ts';
 import { digesting, readableSize } from './digest.ts';
 import { required, type StagingBlobs, type StagingLog } from './transfers.ts';
 
-/** The directory of a buildpack below /tmp/buildpacks. */
+/** A buildpack's zip on this machine, which no staging asked for yet. */
+export interface LocalBuildpack {
+  file: string;
+  /** Hexadecimal. */
+  sha256: string;
+  stack: string;
+}
+
+/** The directory of a buildpack below /tmp/buildpacks: named by content where that is known, so that it can be ready before. */
 export function buildpackDirectory(buildpack: Buildpack): string {
-  return createHash('md5').update(buildpack.key).digest('hex');
+  return directoryNamed(buildpack.blob?.sha256 || buildpack.key);
+}
+
+function directoryNamed(text: string): string {
+  return createHash('md5').update(text).digest('hex');
+}
+
+/** Unpacks a buildpack ahead of the first staging that needs it. */
+export async function prepareBuildpack(garden: Garden, { file, sha256, stack }: LocalBuildpack): Promise<void> {
+  const open = async () => {
+    const checked = digesting({ expected: sha256 });
+    pipeline(createReadStream(file), checked.stream).catch(() => {}); // the reader of the stream meets the error
+    return checked.stream;
+  };
+  await ensure(garden, directoryNamed(sha256), open, stack);
 }
 
 /** Fetches and unpacks a buildpack unless this cell has it. */
@@ -28,7 +52,10 @@ export async function buildpackLayer(
     );
     return checked.stream;
   };
-  const directory = buildpackDirectory(buildpack);
   // Others may wait for the same layer, so it is not given up when one staging is cancelled.
+  return ensure(garden, buildpackDirectory(buildpack), open, stack);
+}
+
+function ensure(garden: Garden, directory: string, open: () => Promise<Readable>, stack: string): Promise<Layer> {
   return garden.ensureLayer(`buildpack-${directory}`, { format: 'zip', open }, `/tmp/buildpacks/${directory}`, stack);
 }

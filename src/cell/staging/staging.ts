@@ -3,12 +3,12 @@ import { createReadStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlobInfo } from '../../contracts/blobs.ts';
-import type { Blob, Buildpack, EgressRule, StagingWork, Task } from '../../contracts/gen/diego_pb.js';
+import type { Blob, EgressRule, StagingWork, Task } from '../../contracts/gen/diego_pb.js';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { BindMount, Container, Garden } from '../garden/garden.ts';
 import { followToEnd } from './builder-process.ts';
-import { buildpackDirectory, buildpackLayer } from './buildpack-layers.ts';
+import { buildpackDirectory, buildpackLayer, type LocalBuildpack, prepareBuildpack } from './buildpack-layers.ts';
 import { readableSize } from './digest.ts';
 import { stagingEnvironment } from './environment.ts';
 import { failureOf, StagingFailure } from './failure.ts';
@@ -63,12 +63,15 @@ export interface Stager {
    * rejects when `signal` aborts or the platform fails.
    */
   stage(options: { task: Task; signal: AbortSignal; log: StagingLog }): Promise<StageOutcome>;
-  /** Unpacks buildpacks ahead of the first push that needs them. */
-  prepare(buildpacks: readonly Buildpack[], stack: string): Promise<void>;
+  /** Unpacks buildpacks ahead of the first push that needs them, one after the other. */
+  prepare(buildpacks: readonly LocalBuildpack[]): Promise<void>;
+  /** Begins no further preparation. */
+  close(): void;
 }
 
 /** The buildpack lifecycle of one cell (BPK-01 to BPK-04). */
 export function createStager(options: StagerOptions): Stager {
+  let closed = false;
   return {
     async stage({ task, signal, log }) {
       if (task.work.case !== 'staging')
@@ -85,8 +88,14 @@ export function createStager(options: StagerOptions): Stager {
         throw error;
       }
     },
-    async prepare(buildpacks, stack) {
-      for (const buildpack of buildpacks) await buildpackLayer(options, buildpack, stack, () => {});
+    async prepare(buildpacks) {
+      for (const buildpack of buildpacks) {
+        if (closed) return;
+        await prepareBuildpack(options.garden, buildpack);
+      }
+    },
+    close() {
+      closed = true;
     },
   };
 }
@@ -146,7 +155,7 @@ class StagingRun {
     return this.#options.garden.create({
       handle: this.#task.taskGuid,
       stack: this.#task.stack,
-      layers,
+      layers: [...new Map(layers.map((layer) => [layer.key, layer])).values()],
       limits: {
         memoryBytes: this.#task.memoryMb * MEBIBYTE,
         diskBytes: this.#task.diskMb * MEBIBYTE,

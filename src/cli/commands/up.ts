@@ -18,19 +18,22 @@ const OPTIONS = {
   'https-port': { type: 'string' },
   cells: { type: 'string' },
   'key-file': { type: 'string' },
+  'staging-env': { type: 'string', multiple: true },
   json: { type: 'boolean' },
   demo: { type: 'boolean' },
 } as const;
 const PROJECT = join(import.meta.dirname, '../../..');
 
 export const up: Command = {
-  usage: 'up [--data DIR] [--domain D] [--bind ADDR] [--https-port N] [--cells N] [--key-file FILE] [--json] [--demo]',
+  usage:
+    'up [--data DIR] [--domain D] [--bind ADDR] [--https-port N] [--cells N] [--key-file FILE] [--staging-env NAME=VALUE]… [--json] [--demo]',
   summary: 'install what is missing and start the platform',
   async run(args) {
     const { values } = parse(args, OPTIONS);
     const began = Date.now();
     const httpsPort = whole('--https-port', values['https-port'], 65_535);
     const cells = whole('--cells', values.cells, 8);
+    const stagingEnvironment = variables(values['staging-env'] ?? []);
     requireRoot();
     using _lock = lockFile(lockFileOf(dataDirectory(values.data)), 'up');
     const settings = await ensureSettings({
@@ -40,6 +43,7 @@ export const up: Command = {
       ...(values.bind === undefined ? {} : { bindAddress: values.bind }),
       ...(httpsPort === undefined ? {} : { httpsPort }),
       ...(cells === undefined ? {} : { cells }),
+      stagingEnvironment,
     });
     const layout = layoutOf(settings);
     const progress = new Progress(8, !values.json);
@@ -63,6 +67,17 @@ function whole(name: string, text: string | undefined, highest: number): number 
   const number = Number(text);
   if (!/^\d+$/.test(text) || number < 1 || number > highest) throw new UsageError(`${name} takes 1 to ${highest}`);
   return number;
+}
+
+/** "NAME=VALUE" each; never repeated in an error, because a value may hold a password. */
+function variables(words: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(word);
+      if (!match) throw new UsageError('--staging-env takes NAME=VALUE');
+      return [match[1]!, match[2]!] as const;
+    }),
+  );
 }
 
 async function pushDemo(settings: PlatformSettings, show: boolean): Promise<string> {

@@ -4,6 +4,7 @@ import { installResolver } from '../../platform/host/names.ts';
 import { ensurePackages } from '../../platform/host/packages.ts';
 import { prepareBuildpacks, prepareStack } from '../../platform/installation.ts';
 import type { Layout } from '../../platform/settings.ts';
+import { prepareStagingEnvironment } from '../../platform/staging-environment.ts';
 import type { Progress } from '../progress.ts';
 
 /** Brings the machine to where the platform can start. Each step does only what is missing. */
@@ -23,6 +24,7 @@ export async function install(options: {
   await prepareStack(how);
   progress.step('Preparing the buildpacks');
   await prepareBuildpacks(project, how);
+  await prepareStagingEnvironment(layout);
   progress.step(`Making names under ${layout.settings.domain} known to this machine`);
   installResolver(layout.settings);
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError } from '../../kit/errors.ts';
 import { PLAIN_ENVIRONMENT } from '../../kit/process.ts';
+import { writeSupervisorCommand } from '../../platform/program.ts';
 import type { Layout } from '../../platform/settings.ts';
 import type { PlatformStatus } from '../../platform/supervisor-client.ts';
 import { statusOrNull } from '../commands/down.ts';
@@ -46,11 +47,23 @@ export function logFileOf(layout: Layout): string {
   return join(layout.logs, 'supervisor.log');
 }
 
+/**
+ * Starts a supervisor that was killed anew, where no service manager does it; one that ends by itself (told to, or because it cannot
+ * start) stays ended. Which one it is stands in a file, since an upgrade changes it.
+ */
+const GUARD = `while { read -r node; read -r main; read -r data; } <"$1"; do
+  "$node" "$main" "$data"
+  code=$?
+  [ "$code" -gt 128 ] || exit "$code"
+  sleep 0.1
+done`;
+
 /** Starts a checkout's supervisor on that Node.js. It outlives this process. Gives whether it ended already. */
 export function startSupervisor(layout: Layout, node: string, project: string): () => boolean {
   const output = openSync(logFileOf(layout), 'a', 0o600);
   try {
-    const child = spawn(node, [supervisorMain(project), layout.settings.dataDirectory], {
+    writeSupervisorCommand(layout, node, supervisorMain(project));
+    const child = spawn('/bin/sh', ['-c', GUARD, 'cupola-supervisor', layout.supervisorCommand], {
       detached: true,
       stdio: ['ignore', output, output],
       env: PLAIN_ENVIRONMENT,

@@ -138,12 +138,17 @@ export const appEnvironmentOperations = [
   }),
 ];
 
-const FEATURES = ['ssh', 'revisions'] as const;
+const FEATURES = ['ssh', 'revisions', 'rolling-restarts'] as const;
 type Feature = (typeof FEATURES)[number];
-const COLUMN = { ssh: 'ssh_enabled', revisions: 'revisions_enabled' } as const;
+const COLUMN = {
+  ssh: 'ssh_enabled',
+  revisions: 'revisions_enabled',
+  'rolling-restarts': 'rolling_restarts_enabled',
+} as const;
 const DESCRIPTION = {
   ssh: 'Enable SSHing into the app.',
   revisions: 'Enable versioning of an application',
+  'rolling-restarts': 'Keep old instances serving while new ones start when the app is restarted or stopped.',
 } as const;
 
 function featureNamed(name: string): Feature {
@@ -152,7 +157,7 @@ function featureNamed(name: string): Feature {
   return found;
 }
 
-function featureView(app: Pick<App, 'ssh_enabled' | 'revisions_enabled'>, name: Feature) {
+function featureView(app: Pick<App, (typeof COLUMN)[Feature]>, name: Feature) {
   return { name, description: DESCRIPTION[name], enabled: app[COLUMN[name]] };
 }
 

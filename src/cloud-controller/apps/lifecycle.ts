@@ -2,9 +2,11 @@ import type { Actor } from '../authorization.ts';
 import type { Context } from '../context.ts';
 import { type Db, now } from '../database.ts';
 import { unprocessable } from '../errors.ts';
+import { endFarewell, keepServing, renewProcess, serveFarewell } from '../processes/outgoing.ts';
 import { checkQuota, lockQuota } from '../processes/quota.ts';
-import { findProcessOfType, insertProcess, newProcess, processesOfApp, updateProcess } from '../processes/store.ts';
+import { findProcess, findProcessOfType, insertProcess, newProcess, processesOfApp } from '../processes/store.ts';
 import { recordAppEvent } from './events.ts';
+import { takeSidecarsOfDroplet } from './sidecars.ts';
 import { type App, lockApp, touchApp } from './store.ts';
 
 /**
@@ -42,12 +44,12 @@ export async function restartApp(trx: Db, actor: Actor, guid: string, organizati
 
 async function startProcesses(trx: Db, app: App): Promise<void> {
   if (app.droplet_guid === null) throw unprocessable('Assign a droplet before starting this app.');
-  await supersedeDeployments(trx, app.guid);
+  await supersedeDeployments(trx, app);
   const revision = await reviseApp(trx, app, app.droplet_guid);
+  await endFarewell(trx, app.guid);
   for (const process of await processesOfApp(trx, app.guid)) {
-    await updateProcess(trx, process.guid, {
+    await renewProcess(trx, app, process, {
       state: 'STARTED',
-      version: crypto.randomUUID(),
       droplet_guid: app.droplet_guid,
       revision_guid: revision,
     });
@@ -57,7 +59,8 @@ async function startProcesses(trx: Db, app: App): Promise<void> {
 }
 
 async function stopProcesses(trx: Db, app: App): Promise<void> {
-  await supersedeDeployments(trx, app.guid);
+  await supersedeDeployments(trx, app);
+  for (const process of await processesOfApp(trx, app.guid)) await serveFarewell(trx, app, process);
   await trx
     .updateTable('processes')
     .set({ state: 'STOPPED', updated_at: now })
@@ -66,22 +69,30 @@ async function stopProcesses(trx: Db, app: App): Promise<void> {
   await touchApp(trx, app.guid, { state: 'STOPPED' });
 }
 
-/** A deployment under way ends when its app is started or stopped by hand: the newer process of each type stays. */
-export async function supersedeDeployments(trx: Db, appGuid: string): Promise<void> {
+/**
+ * A deployment under way ends when its app is started or stopped by hand or deployed again: the newer process stays, or the
+ * older one where the newer is a canary that nobody promoted.
+ */
+export async function supersedeDeployments(trx: Db, app: App): Promise<void> {
   const active = await trx
     .updateTable('deployments')
     .set({ status_value: 'FINALIZED', status_reason: 'SUPERSEDED', status_updated_at: now, updated_at: now })
-    .where('app_guid', '=', appGuid)
+    .where('app_guid', '=', app.guid)
     .where('status_value', '=', 'ACTIVE')
-    .returning(['old_process_guid', 'new_process_guid', 'original_instances'])
+    .returningAll()
     .execute();
-  for (const deployment of active) {
-    await trx.deleteFrom('processes').where('guid', '=', deployment.old_process_guid).execute();
-    await trx
-      .updateTable('processes')
-      .set({ instances: deployment.original_instances, updated_at: now })
-      .where('guid', '=', deployment.new_process_guid)
-      .execute();
+  for (const { strategy, promoted, ...deployment } of active) {
+    const isTrial = strategy === 'canary' && !promoted;
+    const [leaves, stays] = isTrial
+      ? [deployment.new_process_guid, deployment.old_process_guid]
+      : [deployment.old_process_guid, deployment.new_process_guid];
+    const leaving = await findProcess(trx, leaves);
+    if (leaving?.state === 'STARTED') await keepServing(trx, app, leaving, stays);
+    await trx.deleteFrom('processes').where('guid', '=', leaves).execute();
+    const instances = isTrial
+      ? deployment.original_instances
+      : (deployment.web_instances ?? deployment.original_instances);
+    await trx.updateTable('processes').set({ instances, updated_at: now }).where('guid', '=', stays).execute();
   }
 }
 
@@ -134,6 +145,7 @@ export async function assignDroplet(
       throw unprocessable('Unable to assign current droplet. Ensure the droplet exists and belongs to this app.');
     }
     for (const type of Object.keys(droplet.process_types)) await ensureProcess(trx, context, app, type, actor);
+    await takeSidecarsOfDroplet(trx, guid, droplet.sidecars);
   }
   await touchApp(trx, guid, { droplet_guid: dropletGuid });
   await recordAppEvent(trx, 'audit.app.droplet.mapped', actor, app, { request: { droplet_guid: dropletGuid } });

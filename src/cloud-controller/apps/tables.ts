@@ -1,4 +1,4 @@
-import type { ColumnType } from 'kysely';
+import type { ColumnType, Generated } from 'kysely';
 import type { RowColumns } from '../database.ts';
 import type { BuildState, DropletState, PackageState } from '../droplets/state.ts';
 import type { MetadataColumns } from '../metadata.ts';
@@ -19,6 +19,8 @@ export interface AppTable extends Row {
   droplet_guid: string | null;
   ssh_enabled: WithDefault<boolean>;
   revisions_enabled: WithDefault<boolean>;
+  /** Whether an old and a new version may serve beside each other while the app is restarted. */
+  rolling_restarts_enabled: WithDefault<boolean>;
 }
 
 /** How an instance proves that it is well; null leaves it to the platform. */
@@ -96,6 +98,15 @@ export interface DropletTable extends Row {
   execution_metadata: WithDefault<string>;
   buildpacks: DropletBuildpack[];
   stack: string | null;
+  /** What its buildpacks run beside the app. */
+  sidecars: WithDefault<DropletSidecar[]>;
+}
+
+export interface DropletSidecar {
+  name: string;
+  command: string;
+  process_types: string[];
+  memory_mb: number | null;
 }
 
 export interface BuildpackTable extends Row {
@@ -118,15 +129,26 @@ export interface StackTable extends Row {
 
 export interface DeploymentTable extends Row {
   app_guid: string;
-  strategy: 'rolling' | 'recreate';
+  strategy: 'rolling' | 'canary' | 'recreate';
   status_value: 'ACTIVE' | 'FINALIZED';
-  status_reason: 'DEPLOYING' | 'CANCELING' | 'DEPLOYED' | 'CANCELED' | 'SUPERSEDED';
+  status_reason: 'DEPLOYING' | 'PAUSED' | 'CANCELING' | 'DEPLOYED' | 'CANCELED' | 'SUPERSEDED';
   max_in_flight: number;
   droplet_guid: string | null;
   previous_droplet_guid: string | null;
   old_process_guid: string;
   new_process_guid: string;
   original_instances: number;
+  /** What the deployment brings; null leaves it as it was. */
+  web_instances: WithDefault<number | null>;
+  memory_mb: WithDefault<number | null>;
+  disk_mb: WithDefault<number | null>;
+  log_rate_limit: WithDefault<number | null>;
+  /** Percentages of instances after which a canary pauses; null: after the first instance. */
+  canary_steps: WithDefault<number[] | null>;
+  /** Of those, counted from 1; null where it is no canary. */
+  canary_step: WithDefault<number | null>;
+  /** A canary whose last step was continued: the rest follows. */
+  promoted: WithDefault<boolean>;
   last_healthy_at: WithDefault<Date | null>;
   status_updated_at: WithDefault<Date>;
 }
@@ -144,6 +166,20 @@ export interface SidecarTable extends Row {
   command: string;
   process_types: string[];
   memory_mb: number | null;
+  /** Who brought it: a person, or the droplet. */
+  origin: WithDefault<'user' | 'buildpack'>;
+}
+
+/** An LRP that serves until its successor does. */
+export interface OutgoingLrpTable {
+  id: Generated<number>;
+  lrp_guid: string;
+  app_guid: string;
+  /** The process whose current version replaces it. */
+  process_guid: string;
+  instances: number;
+  /** Null: until it is replaced. */
+  until: Date | null;
 }
 
 export interface TaskTable extends Row {
@@ -173,6 +209,7 @@ export interface AppTables {
   stacks: StackTable;
   deployments: DeploymentTable;
   revisions: RevisionTable;
+  outgoing_lrps: OutgoingLrpTable;
   sidecars: SidecarTable;
   tasks: TaskTable;
 }

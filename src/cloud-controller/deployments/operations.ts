@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { recordAppEvent } from '../apps/events.ts';
 import { assignDroplet, reviseApp, startApp, supersedeDeployments } from '../apps/lifecycle.ts';
 import { logLine } from '../apps/log-lines.ts';
@@ -12,27 +12,64 @@ import { listView } from '../list.ts';
 import { MetadataInput, mergeMetadata, metadataColumns, newMetadata } from '../metadata.ts';
 import { created, ok, operation } from '../operation.ts';
 import { checkQuota, lockQuota } from '../processes/quota.ts';
+import { ScaleProcess } from '../processes/schema.ts';
 import { findProcessOfType, insertProcess, updateProcess } from '../processes/store.ts';
+import { canaryPlan, desiredInstances, targetOf } from './plan.ts';
 import { authorizedDeployment, type Deployment, deploymentQuery, deploymentView, listDeployments } from './store.ts';
 
+const Weight = Type.Integer({ minimum: 1, maximum: 100 });
+const Options = Type.Object(
+  {
+    max_in_flight: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+    web_instances: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+    memory_in_mb: ScaleProcess.properties.memory_in_mb,
+    disk_in_mb: ScaleProcess.properties.disk_in_mb,
+    log_rate_limit_in_bytes_per_second: ScaleProcess.properties.log_rate_limit_in_bytes_per_second,
+    canary: Type.Optional(
+      Type.Object(
+        {
+          steps: Type.Optional(
+            Type.Array(Type.Object({ instance_weight: Weight }, { additionalProperties: false }), {
+              minItems: 1,
+              maxItems: 100,
+            }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+  },
+  { additionalProperties: false },
+);
 const CreateDeployment = Type.Object(
   {
     relationships: Type.Object({ app: ToOne }, { additionalProperties: false }),
     droplet: Type.Optional(Type.Object({ guid: Type.String() }, { additionalProperties: false })),
     revision: Type.Optional(Type.Object({ guid: Type.String() })),
-    strategy: Type.Optional(Type.Union([Type.Literal('rolling'), Type.Literal('recreate')])),
-    options: Type.Optional(
-      Type.Object(
-        { max_in_flight: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })) },
-        { additionalProperties: false },
-      ),
-    ),
+    strategy: Type.Optional(Type.Union([Type.Literal('rolling'), Type.Literal('canary'), Type.Literal('recreate')])),
+    options: Type.Optional(Options),
     metadata: Type.Optional(MetadataInput),
   },
   { additionalProperties: false },
 );
 
-type Order = { dropletGuid: string; strategy: 'rolling' | 'recreate'; maxInFlight: number };
+interface Order {
+  dropletGuid: string;
+  strategy: Deployment['strategy'];
+  options: Static<typeof Options>;
+}
+
+/** Weights of canary steps in rising order; null where there are none. Throws UnprocessableEntity. */
+function canarySteps({ strategy, options }: Order): number[] | null {
+  if (options.canary && strategy !== 'canary') {
+    throw unprocessable('Options.canary are only valid for Canary deployments');
+  }
+  const weights = options.canary?.steps?.map((step) => step.instance_weight) ?? null;
+  if (weights?.some((weight, i) => i > 0 && weight < weights[i - 1]!)) {
+    throw unprocessable('Options.canary.steps.instance_weight must be sorted in ascending order');
+  }
+  return weights;
+}
 
 export const deploymentOperations = [
   operation({
@@ -68,10 +105,10 @@ export const deploymentOperations = [
           throw unprocessable(
             'Invalid droplet. Please specify a droplet in the request or set a current droplet for the app.',
           );
-        const order = {
+        const order: Order = {
           dropletGuid,
           strategy: body.strategy ?? 'rolling',
-          maxInFlight: body.options?.max_in_flight ?? 1,
+          options: body.options ?? {},
         };
         return deploy(trx, call.context, call.actor, place, order, newMetadata(body.metadata));
       });
@@ -114,7 +151,7 @@ export const deploymentOperations = [
           .where('status_value', '=', 'ACTIVE')
           .returning('guid')
           .executeTakeFirst();
-        if (!updated) throw unprocessable(`Cannot cancel a ${deployment.status_reason} deployment`);
+        if (!updated) throw unprocessable(`Cannot cancel a deployment with ${statusOf(deployment)}`);
         await recordAppEvent(trx, 'audit.app.deployment.cancel', call.actor, app, { deployment_guid: deployment.guid });
       });
       call.context.wakeDiego();
@@ -124,13 +161,39 @@ export const deploymentOperations = [
   operation({
     id: 'POST /v3/deployments/:guid/actions/continue',
     async run(call) {
-      const { deployment } = await authorizedDeployment(call, call.params.guid);
-      throw unprocessable(
-        `Cannot continue a deployment with status: ${deployment.status_value} and reason: ${deployment.status_reason}`,
-      );
+      const { app, deployment } = await authorizedDeployment(call, call.params.guid);
+      await call.context.db.transaction().execute(async (trx) => {
+        await lockApp(trx, app.guid);
+        await proceed(trx, deployment.guid);
+        await recordAppEvent(trx, 'audit.app.deployment.continue', call.actor, app, {
+          deployment_guid: deployment.guid,
+        });
+      });
+      call.context.wakeDiego();
+      return ok(undefined);
     },
   }),
 ];
+
+/** Lets a paused canary go to its next step, or to all instances after its last. Throws UnprocessableEntity. */
+async function proceed(trx: Db, guid: string): Promise<void> {
+  const deployment = await trx.selectFrom('deployments').selectAll().where('guid', '=', guid).executeTakeFirstOrThrow();
+  if (deployment.status_value !== 'ACTIVE' || deployment.status_reason !== 'PAUSED') {
+    throw unprocessable(`Cannot continue a deployment with ${statusOf(deployment)}`);
+  }
+  const step = deployment.canary_step ?? 1;
+  const isLast = step >= canaryPlan(deployment).length;
+  await trx
+    .updateTable('deployments')
+    .set({ ...(isLast ? { promoted: true } : { canary_step: step + 1 }), status_reason: 'DEPLOYING' })
+    .set({ status_updated_at: now, updated_at: now })
+    .where('guid', '=', guid)
+    .execute();
+}
+
+function statusOf(deployment: Deployment): string {
+  return `status: ${deployment.status_value} and reason: ${deployment.status_reason}`;
+}
 
 /** Begins a deployment: a second web process with the new droplet, beside the old one. A stopped app simply starts. */
 async function deploy(
@@ -143,7 +206,8 @@ async function deploy(
 ): Promise<Deployment> {
   await lockQuota(trx, place);
   const before = await lockApp(trx, place.guid);
-  await supersedeDeployments(trx, place.guid);
+  const steps = canarySteps(order);
+  await supersedeDeployments(trx, before);
   const app = await assignDroplet(trx, context, actor, place.guid, order.dropletGuid);
   const old = await findProcessOfType(trx, place.guid, 'web');
   if (!old) throw unprocessable('The app has no web process to deploy.');
@@ -151,7 +215,13 @@ async function deploy(
     guid: crypto.randomUUID(),
     app_guid: app.guid,
     strategy: order.strategy,
-    max_in_flight: order.maxInFlight,
+    max_in_flight: order.options.max_in_flight ?? 1,
+    web_instances: order.options.web_instances ?? null,
+    memory_mb: order.options.memory_in_mb ?? null,
+    disk_mb: order.options.disk_in_mb ?? null,
+    log_rate_limit: order.options.log_rate_limit_in_bytes_per_second ?? null,
+    canary_steps: steps,
+    canary_step: order.strategy === 'canary' ? 1 : null,
     droplet_guid: order.dropletGuid,
     previous_droplet_guid: before.droplet_guid,
     old_process_guid: old.guid,
@@ -168,7 +238,13 @@ async function deploy(
       .values({ ...common, ...values })
       .returningAll()
       .executeTakeFirstOrThrow();
+  const sizes = {
+    memory_mb: order.options.memory_in_mb ?? old.memory_mb,
+    disk_mb: order.options.disk_in_mb ?? old.disk_mb,
+    log_rate_limit: order.options.log_rate_limit_in_bytes_per_second ?? old.log_rate_limit,
+  };
   if (before.state === 'STOPPED') {
+    await updateProcess(trx, old.guid, { ...sizes, instances: desiredInstances(common) });
     await startApp(trx, actor, app.guid, app);
     return insert({ status_value: 'FINALIZED', status_reason: 'DEPLOYED', new_process_guid: old.guid });
   }
@@ -182,11 +258,15 @@ async function deploy(
   } = old;
   const next = await insertProcess(trx, {
     ...settings,
+    ...sizes,
     guid: crypto.randomUUID(),
     version: crypto.randomUUID(),
     droplet_guid: order.dropletGuid,
     revision_guid: await reviseApp(trx, app, order.dropletGuid),
-    instances: order.strategy === 'recreate' ? old.instances : Math.min(old.instances, order.maxInFlight),
+    instances:
+      order.strategy === 'recreate'
+        ? desiredInstances(common)
+        : Math.min(common.max_in_flight, targetOf({ ...common, promoted: false }).newInstances),
   });
   // What is recreated stops first; what rolls keeps all it has until the new ones run.
   if (order.strategy === 'recreate') await updateProcess(trx, old.guid, { instances: 0 });

@@ -9,6 +9,7 @@ import { narrow, type Page, page } from '../list.ts';
 import type { Call } from '../operation.ts';
 import type { Query, QueryRules } from '../query.ts';
 import { identityView, type Links, timestamp, toOne } from '../view.ts';
+import { canaryPlan } from './plan.ts';
 
 export type Deployment = Selectable<DeploymentTable>;
 
@@ -50,7 +51,7 @@ export function deploymentView(links: Links, row: Deployment): Record<string, un
   const isActive = row.status_value === 'ACTIVE';
   return {
     ...identityView(row),
-    state: isActive ? 'DEPLOYING' : row.status_reason,
+    state: isActive && row.status_reason !== 'PAUSED' ? 'DEPLOYING' : row.status_reason,
     status: {
       value: row.status_value,
       reason: row.status_reason,
@@ -58,9 +59,12 @@ export function deploymentView(links: Links, row: Deployment): Record<string, un
         last_successful_healthcheck: row.last_healthy_at === null ? null : timestamp(row.last_healthy_at),
         last_status_change: timestamp(row.status_updated_at),
       },
+      ...(row.strategy === 'canary'
+        ? { canary: { steps: { current: row.canary_step ?? 1, total: canaryPlan(row).length } } }
+        : {}),
     },
     strategy: row.strategy,
-    options: { max_in_flight: row.max_in_flight },
+    options: optionsView(row),
     droplet: { guid: row.droplet_guid },
     previous_droplet: { guid: row.previous_droplet_guid },
     new_processes: [{ guid: row.new_process_guid, type: 'web' }],
@@ -71,6 +75,19 @@ export function deploymentView(links: Links, row: Deployment): Record<string, un
       self: links.to(path),
       app: links.to(`/v3/apps/${row.app_guid}`),
       ...(isActive ? { cancel: links.action(`${path}/actions/cancel`, 'POST') } : {}),
+      ...(row.status_reason === 'PAUSED' ? { continue: links.action(`${path}/actions/continue`, 'POST') } : {}),
     },
   };
+}
+
+function optionsView(row: Deployment): Record<string, unknown> {
+  const given = {
+    web_instances: row.web_instances,
+    memory_in_mb: row.memory_mb,
+    disk_in_mb: row.disk_mb,
+    log_rate_limit_in_bytes_per_second: row.log_rate_limit,
+    canary: row.canary_steps && { steps: row.canary_steps.map((weight) => ({ instance_weight: weight })) },
+  };
+  const known = Object.entries(given).filter(([, value]) => value !== null);
+  return { max_in_flight: row.max_in_flight, ...Object.fromEntries(known) };
 }

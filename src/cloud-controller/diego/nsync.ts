@@ -1,13 +1,14 @@
 import { Reconciler } from '../../kit/reconcile.ts';
 import type { Context } from '../context.ts';
 import { advanceDeployments } from '../deployments/advance.ts';
+import { advanceOutgoing } from '../processes/outgoing.ts';
 import { syncTasks } from '../tasks/sync.ts';
 import { syncStaging } from './staging.ts';
 import { syncDesiredLrps } from './sync.ts';
 import { wantedLrps } from './wanted.ts';
 
 const EVERY_MS = 30_000;
-/** While a deployment waits for instances, and after a failure. */
+/** While a deployment or a restart waits for instances, and after a failure. */
 const SOON_MS = 1_000;
 
 /**
@@ -21,8 +22,9 @@ export class Nsync {
     this.#parts = [
       new Part('desired-lrps', context, async () => {
         const deploying = await advanceDeployments(context);
+        const replacing = await advanceOutgoing(context);
         const result = await syncDesiredLrps(context.bbs, () => wantedLrps(context), context.log);
-        return deploying || result.failed > 0;
+        return deploying || replacing || result.failed > 0;
       }),
       new Part('staging', context, () => syncStaging(context)),
       new Part('tasks', context, () => syncTasks(context)),

@@ -26,19 +26,23 @@ export interface ProcessRecipe {
   stack: string;
   placementTags: readonly string[];
   environment: Readonly<Record<string, string>>;
-  healthCheck: {
-    type: string;
-    endpoint: string | null;
-    timeout: number | null;
-    invocationTimeout: number | null;
-    interval: number | null;
-  };
+  healthCheck: RecipeHealthCheck;
+  readinessCheck: Omit<RecipeHealthCheck, 'timeout'>;
+  sidecars: readonly { name: string; command: string; memoryMb: number }[];
   ports: readonly number[];
   routes: readonly RecipeRoute[];
   egressRules: readonly RecipeEgressRule[];
   droplet: { url: string; sha256: string };
   /** Changes whenever routes or rules change, so that the reconciler sees it without asking for them. */
   annotation: string;
+}
+
+export interface RecipeHealthCheck {
+  type: string;
+  endpoint: string | null;
+  timeout: number | null;
+  invocationTimeout: number | null;
+  interval: number | null;
 }
 
 export type RecipeRoute = Pick<Route, 'guid' | 'host' | 'path' | 'port' | 'protocol'>;
@@ -54,8 +58,12 @@ export function processGuidOf(lrp: string): string {
   return lrp.slice(0, 36);
 }
 
+/** The version of an LRP's. */
+export function versionOf(lrp: string): string {
+  return lrp.slice(37);
+}
+
 export function desiredLrp(recipe: ProcessRecipe): DesiredLrp {
-  const { healthCheck } = recipe;
   return create(DesiredLrpSchema, {
     processGuid: lrpGuid(recipe.processGuid, recipe.version),
     instances: recipe.instances,
@@ -69,17 +77,23 @@ export function desiredLrp(recipe: ProcessRecipe): DesiredLrp {
     startCommand: recipe.command,
     environment: pairs(recipe.environment),
     ports: [...recipe.ports],
-    healthCheck: {
-      type: healthCheck.type,
-      httpEndpoint: healthCheck.type === 'http' ? (healthCheck.endpoint ?? '/') : '',
-      timeoutSeconds: healthCheck.timeout ?? 0,
-      invocationTimeoutSeconds: healthCheck.invocationTimeout ?? 0,
-      intervalSeconds: healthCheck.interval ?? 0,
-    },
+    healthCheck: check(recipe.healthCheck),
+    readinessHealthCheck: check({ ...recipe.readinessCheck, timeout: null }),
+    sidecars: recipe.sidecars.map((sidecar) => ({ ...sidecar })),
     egressRules: recipe.egressRules.map((rule) => ({ ...rule })),
     owner: owner(recipe.app, recipe.processGuid, recipe.processType),
     droplet: recipe.droplet,
   });
+}
+
+function check({ type, endpoint, timeout, invocationTimeout, interval }: RecipeHealthCheck) {
+  return {
+    type,
+    httpEndpoint: type === 'http' ? (endpoint ?? '/') : '',
+    timeoutSeconds: timeout ?? 0,
+    invocationTimeoutSeconds: invocationTimeout ?? 0,
+    intervalSeconds: interval ?? 0,
+  };
 }
 
 /** What a build asks of Diego. */
@@ -136,6 +150,7 @@ export interface TaskRecipe {
   stack: string;
   memoryMb: number;
   diskMb: number;
+  logRateLimit: number;
   command: string;
   environment: Readonly<Record<string, string>>;
   egressRules: readonly RecipeEgressRule[];
@@ -151,7 +166,9 @@ export function commandTask(recipe: TaskRecipe): Task {
     diskMb: recipe.diskMb,
     environment: pairs(recipe.environment),
     egressRules: recipe.egressRules.map((rule) => ({ ...rule })),
-    owner: owner(recipe.app, '', `task/${recipe.taskName}`),
+    // The cell makes the lines' source of it: "APP/TASK/<name>".
+    owner: owner(recipe.app, '', recipe.taskName),
+    logRateLimitBytesPerSecond: recipe.logRateLimit,
     work: { case: 'command', value: { command: recipe.command, droplet: recipe.droplet } },
   });
 }

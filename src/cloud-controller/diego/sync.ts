@@ -14,6 +14,8 @@ export interface WantedLrp {
   instances: number;
   routes: readonly RecipeRoute[];
   egressRules: readonly RecipeEgressRule[];
+  /** It serves until its successor does: it is kept as it is, and not desired again where Diego has it no longer. */
+  outgoing?: true;
   /** When this changes the LRP is desired again under the same guid, with newly signed URLs; its instances go on. */
   renewal: string;
   /** The rest, with environment and signed URLs: made when it is sent. Null while it cannot run (no droplet). */
@@ -64,9 +66,12 @@ export async function syncDesiredLrps(
   for (const lrp of wanted) {
     const guid = lrpGuid(lrp.processGuid, lrp.version);
     keep.add(guid);
-    const annotation = `${annotationOf(lrp.routes, lrp.egressRules)} ${lrp.renewal}`;
     const existing = present.get(guid);
-    if (existing?.annotation.split(' ')[1] !== lrp.renewal) {
+    if (lrp.outgoing && !existing) continue;
+    const known = existing?.annotation.split(' ')[1];
+    const renewal = lrp.outgoing && known !== undefined ? known : lrp.renewal;
+    const annotation = `${annotationOf(lrp.routes, lrp.egressRules)} ${renewal}`;
+    if (existing === undefined || known !== renewal) {
       await attempt('desire', guid, async () => {
         waiting.add(lrp.processGuid);
         const recipe = await lrp.recipe();

@@ -1,3 +1,4 @@
+import { sidecarsOfType } from '../apps/sidecars.ts';
 import { type App, findApp, identityOf } from '../apps/store.ts';
 import { openVariables } from '../apps/variables.ts';
 import type { Context } from '../context.ts';
@@ -6,7 +7,7 @@ import { FILE_DESCRIPTORS } from '../processes/instances.ts';
 import type { Process } from '../processes/store.ts';
 import { runningEnvironment } from './environment.ts';
 import { egressRules, environmentGroup } from './groups.ts';
-import type { ProcessRecipe } from './recipe.ts';
+import { type ProcessRecipe, processGuidOf, versionOf } from './recipe.ts';
 import { routesByProcess, urisOfApp } from './routes.ts';
 import type { WantedLrp } from './sync.ts';
 
@@ -15,7 +16,7 @@ const RENEW_SECONDS = 7 * 24 * 3600;
 const BLOB_URL_SECONDS = 4 * RENEW_SECONDS;
 const APP_PORT = 8080;
 
-/** Every started process that has something to run, as the BBS ought to desire it. */
+/** Every started process that has something to run, and what serves until it does, as the BBS ought to desire it. */
 export async function wantedLrps(context: Context): Promise<WantedLrp[]> {
   const { db } = context;
   const processes = await db
@@ -28,17 +29,33 @@ export async function wantedLrps(context: Context): Promise<WantedLrp[]> {
   const routes = await routesByProcess(db);
   const egress = egressRules(db, 'running');
   const renewal = String(Math.floor(context.clock().getTime() / 1000 / RENEW_SECONDS));
-  return Promise.all(
-    processes.map(async (process) => ({
-      processGuid: process.guid,
-      version: process.version,
-      instances: process.instances,
-      routes: routes.get(`${process.app_guid}/${process.type}`) ?? [],
-      egressRules: await egress(process.space_guid),
-      renewal,
-      recipe: () => recipeOf(context, process),
-    })),
-  );
+  const outgoing = await db
+    .selectFrom('outgoing_lrps')
+    .innerJoin('processes', 'processes.guid', 'outgoing_lrps.process_guid')
+    .innerJoin('apps', 'apps.guid', 'outgoing_lrps.app_guid')
+    .select(['outgoing_lrps.lrp_guid', 'outgoing_lrps.instances', 'processes.app_guid', 'processes.type'])
+    .select('apps.space_guid')
+    .execute();
+  const leaving = outgoing.map(async (lrp) => ({
+    processGuid: processGuidOf(lrp.lrp_guid),
+    version: versionOf(lrp.lrp_guid),
+    instances: lrp.instances,
+    routes: routes.get(`${lrp.app_guid}/${lrp.type}`) ?? [],
+    egressRules: await egress(lrp.space_guid),
+    outgoing: true as const,
+    renewal,
+    recipe: async () => null,
+  }));
+  const staying = processes.map(async (process) => ({
+    processGuid: process.guid,
+    version: process.version,
+    instances: process.instances,
+    routes: routes.get(`${process.app_guid}/${process.type}`) ?? [],
+    egressRules: await egress(process.space_guid),
+    renewal,
+    recipe: () => recipeOf(context, process),
+  }));
+  return Promise.all([...staying, ...leaving]);
 }
 
 async function recipeOf(context: Context, process: Process): ReturnType<WantedLrp['recipe']> {
@@ -60,6 +77,17 @@ async function recipeOf(context: Context, process: Process): ReturnType<WantedLr
     placementTags: [],
     environment: await environmentOf(context, app, process),
     healthCheck: healthCheckOf(context, process),
+    readinessCheck: {
+      type: process.readiness_type,
+      endpoint: process.readiness_endpoint,
+      invocationTimeout: process.readiness_invocation_timeout,
+      interval: process.readiness_interval,
+    },
+    sidecars: (await sidecarsOfType(db, app.guid, process.type)).map((sidecar) => ({
+      name: sidecar.name,
+      command: sidecar.command,
+      memoryMb: sidecar.memory_mb ?? 0,
+    })),
     ports: [APP_PORT],
     droplet: { url: blobs.signedUrl('GET', 'droplets', droplet.guid, BLOB_URL_SECONDS), sha256: droplet.sha256 },
   };

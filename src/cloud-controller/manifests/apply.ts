@@ -4,6 +4,7 @@ import { setFeatures } from '../apps/environment.ts';
 import { recordAppEvent } from '../apps/events.ts';
 import { ensureProcess } from '../apps/lifecycle.ts';
 import { logLine } from '../apps/log-lines.ts';
+import { checkSidecarMemory, setSidecar } from '../apps/sidecars.ts';
 import { type App, findApp, lockApp } from '../apps/store.ts';
 import { mergeVariables } from '../apps/variables.ts';
 import type { Context } from '../context.ts';
@@ -134,11 +135,7 @@ function checkBody(check: ManifestHealthCheck) {
 
 async function applySidecars(trx: Db, appGuid: string, manifest: ManifestApp): Promise<void> {
   for (const { name, command, processTypes, memoryMb } of manifest.sidecars) {
-    const values = { command, process_types: processTypes, memory_mb: memoryMb };
-    await trx
-      .insertInto('sidecars')
-      .values({ guid: crypto.randomUUID(), app_guid: appGuid, name, ...values })
-      .onConflict((conflict) => conflict.columns(['app_guid', 'name']).doUpdateSet(values))
-      .execute();
+    await setSidecar(trx, appGuid, { name, command, process_types: processTypes, memory_mb: memoryMb });
   }
+  if (manifest.sidecars.length > 0) await checkSidecarMemory(trx, appGuid);
 }

@@ -27,7 +27,12 @@ export async function manifestOfApp(context: Context, app: App): Promise<Record<
     buildpacks: app.buildpacks.length > 0 ? app.buildpacks : null,
     stack: app.stack,
     env: nullIfEmpty(openVariables(sealer, app)),
-    features: { ssh: app.ssh_enabled, revisions: app.revisions_enabled },
+    features: {
+      ssh: app.ssh_enabled,
+      revisions: app.revisions_enabled,
+      // A feature of this platform alone: said where somebody turned it off.
+      ...(app.rolling_restarts_enabled ? {} : { 'rolling-restarts': false }),
+    },
     metadata: nullIfEmpty(metadata),
     routes: nullIfNone(
       routes

@@ -88,6 +88,7 @@ function refuse(problem: string): { apps: ManifestApp[]; raw: Fields[]; problems
   return { apps: [], raw: [], problems: [problem] };
 }
 
+const FEATURES = ['ssh', 'revisions', 'rolling-restarts'];
 const HEALTH_CHECK_TYPES = ['port', 'process', 'http'];
 
 /** Reads one app; each method is one subject and adds its own problems. */
@@ -283,7 +284,7 @@ class AppReader {
       );
       return {};
     }
-    const unknown = Object.keys(features).filter((name) => name !== 'ssh' && name !== 'revisions');
+    const unknown = Object.keys(features).filter((name) => !FEATURES.includes(name));
     if (unknown.length > 0) this.problems.push(`Features contains invalid feature names: ${unknown.join(', ')}`);
     return features as Record<string, boolean>;
   }

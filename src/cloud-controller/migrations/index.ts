@@ -5,6 +5,7 @@ import { usersAndRoles } from './002-users-and-roles.ts';
 import { auditEventsAndJobs } from './003-audit-events-and-jobs.ts';
 import { domainsAndRoutes } from './004-domains-and-routes.ts';
 import { securityGroups } from './005-security-groups.ts';
+import { restartsCanariesSidecars } from './110-restarts-canaries-sidecars.ts';
 
 /** In the order they are applied. */
 export const migrations: readonly Migration[] = [
@@ -14,4 +15,5 @@ export const migrations: readonly Migration[] = [
   domainsAndRoutes,
   securityGroups,
   APPS_MIGRATION,
+  restartsCanariesSidecars,
 ];

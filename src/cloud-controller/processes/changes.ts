@@ -1,11 +1,13 @@
 import type { Static } from 'typebox';
 import { recordAppEvent } from '../apps/events.ts';
+import { checkSidecarMemory } from '../apps/sidecars.ts';
 import { type App, lockApp } from '../apps/store.ts';
 import type { Actor } from '../authorization.ts';
 import { type Db, now } from '../database.ts';
 import { CfError, notFound, unprocessable } from '../errors.ts';
 import { isFeatureEnabled } from '../feature-flags/store.ts';
 import { mergeMetadata, metadataColumns } from '../metadata.ts';
+import { renewProcess } from './outgoing.ts';
 import { checkQuota, lockQuota } from './quota.ts';
 import type { ScaleProcess, UpdateProcess } from './schema.ts';
 import { findProcess, type Process, updateProcess } from './store.ts';
@@ -94,14 +96,15 @@ export async function scaleProcess(
   }
   const memory = body.memory_in_mb ?? before.memory_mb;
   const anew = memory !== before.memory_mb && before.state === 'STARTED' && !options.keepInstances;
-  const process = await updateProcess(trx, guid, {
+  const scaled = {
     instances: body.instances ?? before.instances,
     memory_mb: memory,
     disk_mb: body.disk_in_mb ?? before.disk_mb,
     log_rate_limit: body.log_rate_limit_in_bytes_per_second ?? before.log_rate_limit,
-    ...(anew ? { version: crypto.randomUUID() } : {}),
-  });
+  };
+  const process = anew ? await renewProcess(trx, app, before, scaled) : await updateProcess(trx, guid, scaled);
   await checkQuota(trx, app);
+  await checkSidecarMemory(trx, app.guid);
   await recordAppEvent(trx, 'audit.app.process.scale', actor, app, {
     ...options.data,
     process_guid: guid,

@@ -42,22 +42,25 @@ export async function usage(db: Db, organizationGuid: string, spaceGuid?: string
     unlimited: boolean;
     tasks: number;
     task_memory: number;
+    task_rate: number;
+    task_unlimited: boolean;
   }>`
     WITH placed AS (SELECT apps.guid FROM apps JOIN spaces ON spaces.guid = apps.space_guid WHERE ${inPlace}),
     p AS (SELECT coalesce(sum(instances), 0) AS instances, coalesce(sum(instances::bigint * memory_mb), 0) AS memory,
             coalesce(sum(instances::bigint * greatest(log_rate_limit, 0)), 0) AS rate,
             coalesce(bool_or(log_rate_limit = -1 AND instances > 0), false) AS unlimited
           FROM processes WHERE state = 'STARTED' AND app_guid IN (SELECT guid FROM placed)),
-    t AS (SELECT count(*) AS tasks, coalesce(sum(memory_mb::bigint), 0) AS task_memory
+    t AS (SELECT count(*) AS tasks, coalesce(sum(memory_mb::bigint), 0) AS task_memory,
+            coalesce(sum(greatest(log_rate_limit, 0)::bigint), 0) AS task_rate,
+            coalesce(bool_or(log_rate_limit = -1), false) AS task_unlimited
           FROM tasks WHERE ${running} AND app_guid IN (SELECT guid FROM placed))
-    SELECT p.instances::bigint, p.memory::bigint, p.rate::bigint, p.unlimited, t.tasks, t.task_memory::bigint FROM p, t`.execute(
-    db,
-  );
+    SELECT p.instances::bigint, p.memory::bigint, p.rate::bigint, p.unlimited, t.tasks, t.task_memory::bigint,
+      t.task_rate::bigint, t.task_unlimited FROM p, t`.execute(db);
   const row = rows[0]!;
   return {
     startedInstances: row.instances,
     memoryMb: row.memory + row.task_memory,
     perAppTasks: row.tasks,
-    logRateBytesPerSecond: row.unlimited ? -1 : row.rate,
+    logRateBytesPerSecond: row.unlimited || row.task_unlimited ? -1 : row.rate + row.task_rate,
   };
 }

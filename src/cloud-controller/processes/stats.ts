@@ -95,7 +95,7 @@ function present(
     index,
     instance_guid: lrp.instanceGuid,
     state,
-    routable: state === 'RUNNING',
+    routable: state === 'RUNNING' && lrp.routable !== false,
     host: lrp.hostAddress,
     instance_internal_ip: lrp.instanceAddress,
     uptime,

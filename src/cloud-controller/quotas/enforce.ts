@@ -40,7 +40,8 @@ export async function checkAppQuotas(
       throw unprocessable(`App instance quota exceeded for ${owner}.`);
     }
     if (limits.log_rate_bytes_per_second !== null) {
-      if (usage.logRateBytesPerSecond < 0 || exceeds(usage.logRateBytesPerSecond, limits.log_rate_bytes_per_second)) {
+      if (usage.logRateBytesPerSecond < 0) throw unprocessable(`Log rate limit cannot be unlimited in ${owner}.`);
+      if (exceeds(usage.logRateBytesPerSecond, limits.log_rate_bytes_per_second)) {
         throw unprocessable(`Log rate quota exceeded for ${owner}.`);
       }
     }

@@ -126,7 +126,8 @@ export const taskOperations = [
             memory_mb:
               body.memory_in_mb ?? (body.template ? template?.memory_mb : undefined) ?? settings.defaults.memoryMb,
             disk_mb: body.disk_in_mb ?? (body.template ? template?.disk_mb : undefined) ?? settings.defaults.diskMb,
-            log_rate_limit: body.log_rate_limit_in_bytes_per_second ?? -1,
+            log_rate_limit:
+              body.log_rate_limit_in_bytes_per_second ?? (body.template ? template?.log_rate_limit : undefined) ?? -1,
             droplet_guid: droplet.guid,
             ...newMetadata(body.metadata),
           })

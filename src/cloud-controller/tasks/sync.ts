@@ -78,7 +78,7 @@ async function handOver(context: Context, task: Task): Promise<void> {
     diskMb: task.disk_mb,
     fileDescriptors: FILE_DESCRIPTORS,
     processGuid: task.guid,
-    processType: 'task',
+    processType: 'TASK',
     version: task.guid,
   });
   await bbs.desireTask(
@@ -89,6 +89,7 @@ async function handOver(context: Context, task: Task): Promise<void> {
       stack: droplet.stack ?? app.stack,
       memoryMb: task.memory_mb,
       diskMb: task.disk_mb,
+      logRateLimit: task.log_rate_limit,
       command: openCommand(sealer, task),
       environment,
       egressRules: await egressRules(db, 'running')(app.space_guid),

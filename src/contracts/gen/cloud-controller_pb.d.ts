@@ -129,6 +129,42 @@ export declare type LrpCrashedRequest = Message<"cupola.cloudcontroller.v1.LrpCr
 export declare const LrpCrashedRequestSchema: GenMessage<LrpCrashedRequest>;
 
 /**
+ * @generated from message cupola.cloudcontroller.v1.LrpReadinessRequest
+ */
+export declare type LrpReadinessRequest = Message<"cupola.cloudcontroller.v1.LrpReadinessRequest"> & {
+  /**
+   * @generated from field: string process_guid = 1;
+   */
+  processGuid: string;
+
+  /**
+   * @generated from field: uint32 index = 2;
+   */
+  index: number;
+
+  /**
+   * @generated from field: string instance_guid = 3;
+   */
+  instanceGuid: string;
+
+  /**
+   * @generated from field: string cell_id = 4;
+   */
+  cellId: string;
+
+  /**
+   * @generated from field: bool ready = 5;
+   */
+  ready: boolean;
+};
+
+/**
+ * Describes the message cupola.cloudcontroller.v1.LrpReadinessRequest.
+ * Use `create(LrpReadinessRequestSchema)` to create a new message.
+ */
+export declare const LrpReadinessRequestSchema: GenMessage<LrpReadinessRequest>;
+
+/**
  * @generated from message cupola.cloudcontroller.v1.Empty
  */
 export declare type Empty = Message<"cupola.cloudcontroller.v1.Empty"> & {
@@ -170,6 +206,16 @@ export declare const CloudControllerInternal: GenService<{
   lrpCrashed: {
     methodKind: "unary";
     input: typeof LrpCrashedRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * A running instance began or ceased to be ready for requests.
+   *
+   * @generated from rpc cupola.cloudcontroller.v1.CloudControllerInternal.LrpReadinessChanged
+   */
+  lrpReadinessChanged: {
+    methodKind: "unary";
+    input: typeof LrpReadinessRequestSchema;
     output: typeof EmptySchema;
   },
 }>;

@@ -390,6 +390,18 @@ export declare type DesiredLrp = Message<"cupola.diego.v1.DesiredLrp"> & {
    * @generated from field: cupola.diego.v1.Blob droplet = 16;
    */
   droplet?: Blob | undefined;
+
+  /**
+   * @generated from field: repeated cupola.diego.v1.Sidecar sidecars = 17;
+   */
+  sidecars: Sidecar[];
+
+  /**
+   * Whether a running instance gets requests. Absent or "process": from when it runs.
+   *
+   * @generated from field: cupola.diego.v1.HealthCheck readiness_health_check = 18;
+   */
+  readinessHealthCheck?: HealthCheck | undefined;
 };
 
 /**
@@ -397,6 +409,36 @@ export declare type DesiredLrp = Message<"cupola.diego.v1.DesiredLrp"> & {
  * Use `create(DesiredLrpSchema)` to create a new message.
  */
 export declare const DesiredLrpSchema: GenMessage<DesiredLrp>;
+
+/**
+ * A process beside the app's, in the same container: when one ends, the instance does.
+ *
+ * @generated from message cupola.diego.v1.Sidecar
+ */
+export declare type Sidecar = Message<"cupola.diego.v1.Sidecar"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string command = 2;
+   */
+  command: string;
+
+  /**
+   * what it is told; 0: the process's. The container's limit holds for all together.
+   *
+   * @generated from field: uint32 memory_mb = 3;
+   */
+  memoryMb: number;
+};
+
+/**
+ * Describes the message cupola.diego.v1.Sidecar.
+ * Use `create(SidecarSchema)` to create a new message.
+ */
+export declare const SidecarSchema: GenMessage<Sidecar>;
 
 /**
  * `state` is "UNCLAIMED", "CLAIMED", "RUNNING" or "CRASHED".
@@ -467,6 +509,13 @@ export declare type ActualLrp = Message<"cupola.diego.v1.ActualLrp"> & {
    * @generated from field: repeated cupola.diego.v1.PortMapping ports = 12;
    */
   ports: PortMapping[];
+
+  /**
+   * False: it runs and is to get no requests. Absent is true.
+   *
+   * @generated from field: optional bool routable = 13;
+   */
+  routable?: boolean | undefined;
 };
 
 /**
@@ -599,6 +648,13 @@ export declare type Task = Message<"cupola.diego.v1.Task"> & {
    * @generated from field: uint32 timeout_seconds = 17;
    */
   timeoutSeconds: number;
+
+  /**
+   * absent or -1: none
+   *
+   * @generated from field: optional int32 log_rate_limit_bytes_per_second = 19;
+   */
+  logRateLimitBytesPerSecond?: number | undefined;
 };
 
 /**
@@ -1466,6 +1522,7 @@ export declare const CellRegistry: GenService<{
   },
   /**
    * It runs and is well: claimed (or unclaimed) becomes running. FAILED_PRECONDITION when it is another cell's.
+   * Told again whenever `routable` changes.
    *
    * @generated from rpc cupola.diego.v1.CellRegistry.StartActualLrp
    */

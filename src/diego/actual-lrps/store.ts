@@ -17,7 +17,15 @@ export interface ActualLrpRow {
   placement_error: string;
   instance_address: string;
   host_address: string;
+  routable: boolean;
   ports: { containerPort?: number; hostTlsProxyPort?: number }[];
+}
+
+/** What the report of a running instance led to. */
+export interface Start {
+  routable: boolean;
+  /** It ran before, and gets requests now and did not, or the other way about. */
+  readinessChanged: boolean;
 }
 
 /** What a crash led to. */
@@ -28,8 +36,9 @@ export interface Crash {
 }
 
 const COLUMNS = sql.raw(`a.process_guid, a.index, a.state, a.instance_guid, a.cell_id, a.since_ms, a.crash_count,
-  a.crash_reason, a.restart_at_ms, a.placement_error, a.instance_address, a.host_address, a.ports`);
-const VACATED = sql.raw(`cell_id = '', instance_guid = '', instance_address = '', host_address = '', ports = '[]',
+  a.crash_reason, a.restart_at_ms, a.placement_error, a.instance_address, a.host_address, a.routable, a.ports`);
+const VACATED =
+  sql.raw(`cell_id = '', instance_guid = '', instance_address = '', host_address = '', routable = true, ports = '[]',
   placed_cell = '', placed_until_ms = 0`);
 /** Assignments that make a row one that nobody has and that is to be placed. */
 export const NOBODYS = sql`state = 'UNCLAIMED', restart_at_ms = 0, ${VACATED}`;
@@ -80,17 +89,27 @@ export class ActualLrpStore {
           OR (state = 'CLAIMED' AND cell_id = ${lrp.cellId} AND instance_guid = ${lrp.instanceGuid}))`);
   }
 
-  /** False where another cell or another instance has it. */
-  async start(lrp: ActualLrp, nowMs: number): Promise<boolean> {
-    return this.#changed(sql`
+  /** Null where another cell or another instance has it. */
+  async start(lrp: ActualLrp, nowMs: number): Promise<Start | null> {
+    const routable = lrp.routable ?? true; // a cell that knows of no readiness sends requests to all that runs
+    const { rows } = await retryConflicts(() =>
+      sql<{ ran: boolean; was_routable: boolean }>`
+      WITH before AS (
+        SELECT state, routable FROM actual_lrps
+        WHERE process_guid = ${lrp.processGuid} AND index = ${lrp.index} FOR UPDATE)
       UPDATE actual_lrps a SET
-        since_ms = CASE WHEN state = 'RUNNING' THEN since_ms ELSE ${nowMs} END,
+        since_ms = CASE WHEN a.state = 'RUNNING' THEN since_ms ELSE ${nowMs} END, routable = ${routable},
         state = 'RUNNING', cell_id = ${lrp.cellId}, instance_guid = ${lrp.instanceGuid},
         instance_address = ${lrp.instanceAddress}, host_address = ${lrp.hostAddress},
         ports = ${portsJson(lrp.ports)}::jsonb, placement_error = '', placed_cell = '', placed_until_ms = 0
+      FROM before
       WHERE process_guid = ${lrp.processGuid} AND index = ${lrp.index}
-        AND ((state = 'UNCLAIMED' AND ${IS_DESIRED})
-          OR (cell_id = ${lrp.cellId} AND instance_guid = ${lrp.instanceGuid}))`);
+        AND ((a.state = 'UNCLAIMED' AND ${IS_DESIRED})
+          OR (cell_id = ${lrp.cellId} AND instance_guid = ${lrp.instanceGuid}))
+      RETURNING before.state = 'RUNNING' AS ran, before.routable AS was_routable`.execute(this.#db),
+    );
+    const before = rows[0];
+    return before ? { routable, readinessChanged: before.ran && before.was_routable !== routable } : null;
   }
 
   /** Null where the row is not this cell's and instance's. */
@@ -160,6 +179,7 @@ function actualLrpOf(row: ActualLrpRow): ActualLrp {
     placementError: row.placement_error,
     instanceAddress: row.instance_address,
     hostAddress: row.host_address,
+    routable: row.routable,
     ports: row.ports,
   });
 }

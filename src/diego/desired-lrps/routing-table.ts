@@ -12,7 +12,7 @@ interface Row {
 }
 
 /**
- * Every route with the running instances behind it, in one query. Instances beyond the desired number are left out the
+ * Every route with the instances behind it that run and are ready, in one query. Instances beyond the desired number are left out the
  * moment they are no longer wanted, so that traffic leaves them before they stop. A route without instances is there
  * with no endpoint: known, and unavailable.
  */
@@ -25,7 +25,7 @@ export async function routingTable(db: BbsDatabase): Promise<RouteEntry[]> {
         'guid', a.instance_guid, 'index', a.index, 'address', a.host_address, 'ports', a.ports) ORDER BY a.index)
         AS instances
       FROM actual_lrps a JOIN desired_lrps wanted ON wanted.process_guid = a.process_guid AND a.index < wanted.instances
-      WHERE a.state = 'RUNNING' GROUP BY a.process_guid
+      WHERE a.state = 'RUNNING' AND a.routable GROUP BY a.process_guid
     ) r ON r.process_guid = d.process_guid
     WHERE d.routes <> '[]' ORDER BY d.process_guid`.execute(db);
   return rows.flatMap((row) => {

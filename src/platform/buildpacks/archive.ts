@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { lstat, open, readdir, readFile, readlink, rename } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
@@ -71,10 +71,10 @@ export async function writeZip(tree: string, file: string): Promise<void> {
   await rename(`${file}.part`, file);
 }
 
-/** Paths of everything below a directory, sorted, directories before their content. */
+/** Paths of everything below a directory, sorted, directories before their content. Links are not followed. */
 export async function entries(tree: string): Promise<string[]> {
-  const found = await readdir(tree, { recursive: true });
-  return found.sort();
+  const found = await readdir(tree, { recursive: true, withFileTypes: true });
+  return found.map(({ parentPath, name }) => relative(tree, join(parentPath, name))).sort();
 }
 
 export async function sha256Of(file: string): Promise<string> {

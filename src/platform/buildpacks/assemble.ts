@@ -5,9 +5,13 @@ import Value from 'typebox/value';
 import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
 import { sha256Of, writeTarFragment } from './archive.ts';
-import { fetchDebianPackages } from './debian-package.ts';
+import type { DebianArchive } from './debian-package.ts';
 import { dropUnloaded } from './elf.ts';
+import { fetchGoToolchain, unpackGoToolchain } from './go-toolchain.ts';
+import { fetchMavenArtifact } from './maven-artifact.ts';
 import { fetchNpmPackage } from './npm-package.ts';
+import { placeJava } from './place-java.ts';
+import { placeRuntime, Runtime } from './runtime.ts';
 
 /** What a manifest.yml says of one runtime: the digest is that of the archive as it was fetched. */
 export interface Dependency {
@@ -17,9 +21,10 @@ export interface Dependency {
 }
 
 export interface Sources {
+  /** For what registries are asked for. */
   cacheDirectory: string;
-  /** Whose distribution the libraries and servers are taken from. */
-  stack: string;
+  /** Where libraries, servers and interpreters are taken from. */
+  debian: DebianArchive;
   onProgress?: (message: string) => void;
 }
 
@@ -30,13 +35,27 @@ const NpmEntry = Type.Object({
   packages: Type.Record(Type.String(), Pinned),
 });
 type NpmEntry = Type.Static<typeof NpmEntry>;
+const GoEntry = Type.Object({
+  name: Type.Literal('go'),
+  version: Type.String(),
+  sums: Type.Record(Type.String(), Type.String({ pattern: '^h1:' })),
+});
+const MavenEntry = Type.Object({
+  name: Type.String(),
+  version: Type.String(),
+  path: Type.String({ pattern: '^[a-z0-9][A-Za-z0-9._/-]+$' }),
+  sha512: Type.String({ pattern: '^[0-9a-f]{128}$' }),
+});
 const Dependencies = Type.Object({
   npm: Type.Array(NpmEntry),
   debian: Type.Array(Type.String({ pattern: '^[a-z0-9][a-z0-9.+-]+$' })),
+  go: Type.Optional(Type.Array(GoEntry)),
+  maven: Type.Optional(Type.Array(MavenEntry)),
+  runtime: Type.Optional(Runtime),
 });
 
 /** A fetched archive, unpacked. */
-interface Unpacked extends Dependency {
+export interface Unpacked extends Dependency {
   directory: string;
 }
 
@@ -49,11 +68,18 @@ export async function assemble(tree: string, sources: Sources): Promise<Dependen
     const fetching = [
       ...wanted.npm.map((entry) => fetchNpm(entry, work, sources)),
       fetchDebian(wanted.debian, work, sources),
+      ...(wanted.go ?? []).map((entry) => fetchGo(entry, work, sources)),
+      ...(wanted.maven ?? []).map((entry) => fetchMaven(entry, work, sources)),
     ];
     await Promise.allSettled(fetching); // nothing writes there any more when it is removed
     const parts = new Map((await Promise.all(fetching)).flat().map((part) => [part.name, part]));
     if (parts.has('node')) await placeNode(tree, parts);
-    if (parts.has('nginx')) await placeNginx(tree, parts);
+    if (wanted.runtime) await placeRuntime(tree, wanted.runtime, parts);
+    else if (parts.has('nginx')) await placeNginx(tree, parts);
+    if (parts.has('go')) await placeGo(tree, parts);
+    if (parts.has('maven')) {
+      await placeJava(tree, { jre: part(parts, 'openjdk-17-jre-headless'), maven: part(parts, 'maven') });
+    }
     return [...parts.values()].map(({ name, version, sha256 }) => ({ name, version, sha256 }));
   } finally {
     await rm(work, { recursive: true, force: true });
@@ -72,8 +98,29 @@ async function fetchNpm(entry: NpmEntry, work: string, sources: Sources): Promis
   return [{ name, version, sha256: await sha256Of(file), directory }];
 }
 
+async function fetchGo(entry: Type.Static<typeof GoEntry>, work: string, sources: Sources): Promise<Unpacked[]> {
+  const { name, version } = entry;
+  const sum = entry.sums[process.arch];
+  if (sum === undefined) throw new CupolaError('architecture_unknown', `no ${name} for ${process.arch}`);
+  sources.onProgress?.(`fetching ${name} ${version}`);
+  const file = await fetchGoToolchain({ version, sum }, sources.cacheDirectory);
+  const directory = join(work, name);
+  await unpackGoToolchain(file, { version, sum }, directory);
+  return [{ name, version, sha256: await sha256Of(file), directory }];
+}
+
+async function fetchMaven(entry: Type.Static<typeof MavenEntry>, work: string, sources: Sources): Promise<Unpacked[]> {
+  const { name, version } = entry;
+  sources.onProgress?.(`fetching ${name} ${version}`);
+  const file = await fetchMavenArtifact(entry, sources.cacheDirectory);
+  const directory = join(work, name);
+  await mkdir(directory);
+  await run('tar', ['-xzf', file, '-C', directory, '--strip-components=1', '--no-same-owner']);
+  return [{ name, version, sha256: await sha256Of(file), directory }];
+}
+
 async function fetchDebian(names: readonly string[], work: string, sources: Sources): Promise<Unpacked[]> {
-  const packages = await fetchDebianPackages(names, sources.stack, sources.cacheDirectory);
+  const packages = await sources.debian.fetch(names);
   return Promise.all(
     packages.map(async ({ name, version, file }) => {
       const directory = join(work, name);
@@ -111,6 +158,12 @@ async function placeNode(tree: string, parts: ReadonlyMap<string, Unpacked>): Pr
   if (!library) throw new CupolaError('dependency_missing', 'libatomic1 holds no library');
   await copyFile(library, join(target, 'lib/libatomic.so.1'));
   await writeTarFragment(target, `deps/.prepacked/${name}`, join(tree, 'prepacked', `${name}.tar.gz`));
+}
+
+/** vendor/go: the toolchain, for staging alone. */
+async function placeGo(tree: string, parts: ReadonlyMap<string, Unpacked>): Promise<void> {
+  await mkdir(join(tree, 'vendor'), { recursive: true });
+  await rename(part(parts, 'go').directory, join(tree, 'vendor/go'));
 }
 
 /** vendor/nginx: the server itself and its table of content types. */

@@ -4,15 +4,23 @@ import { stringify } from 'yaml';
 import type { Logger } from '../../kit/log.ts';
 import { sha256Of, treeDigest, writeZip } from './archive.ts';
 import { assemble, type Dependency } from './assemble.ts';
+import { DebianArchive } from './debian-package.ts';
+import { SharedZip } from './shared-zip.ts';
 
 /** The system buildpacks in Cloud Foundry's detection order. */
 const BUILDPACKS = [
   { name: 'staticfile_buildpack', directory: 'staticfile' },
+  { name: 'java_buildpack', directory: 'java' },
+  { name: 'ruby_buildpack', directory: 'ruby' },
   { name: 'nodejs_buildpack', directory: 'nodejs' },
+  { name: 'go_buildpack', directory: 'go' },
+  { name: 'python_buildpack', directory: 'python' },
+  { name: 'php_buildpack', directory: 'php' },
+  { name: 'nginx_buildpack', directory: 'nginx' },
   { name: 'binary_buildpack', directory: 'binary' },
 ] as const;
 /** Raised when the way they are assembled changes. */
-const RECIPE = 2;
+const RECIPE = 3;
 
 export interface SystemBuildpack {
   name: string;
@@ -31,6 +39,8 @@ export interface BuildOptions {
   outputDirectory: string;
   /** Fetched archives stay here, checked again before each use. */
   cacheDirectory: string;
+  /** Where built zips are shared with other installations, named after what they were made of. */
+  sharedDirectory?: string;
   /** Name of the stack they are for. */
   stack: string;
   log: Logger;
@@ -44,27 +54,44 @@ export interface BuildOptions {
  */
 export async function buildSystemBuildpacks(options: BuildOptions): Promise<SystemBuildpack[]> {
   await mkdir(options.outputDirectory, { recursive: true });
-  return Promise.all(
-    BUILDPACKS.map(async ({ name, directory }, index) => ({
-      ...(await buildOne(name, join(options.sourceDirectory, directory), options)),
+  const debian = new DebianArchive(options.stack);
+  try {
+    const building = BUILDPACKS.map(async ({ name, directory }, index) => ({
+      ...(await buildOne(name, join(options.sourceDirectory, directory), { ...options, debian })),
       position: index + 1,
       stack: options.stack,
-    })),
-  );
+    }));
+    await Promise.allSettled(building); // none fetches any more when the archive is closed
+    return await Promise.all(building);
+  } finally {
+    await debian.close();
+  }
 }
 
 type Built = Omit<SystemBuildpack, 'position' | 'stack'>;
 
-async function buildOne(name: string, source: string, options: BuildOptions): Promise<Built> {
+async function buildOne(
+  name: string,
+  source: string,
+  options: BuildOptions & { debian: DebianArchive },
+): Promise<Built> {
   const version = (await readFile(join(source, 'VERSION'), 'utf8')).trim();
   const fingerprint = `${RECIPE}/${process.arch}/${options.stack}/${await treeDigest(source)}`;
   const stamp = join(options.outputDirectory, `${name}.json`);
   const known = await readStamp(stamp, fingerprint);
   if (known !== null) return known;
 
+  const file = join(options.outputDirectory, `${name}-v${version}.zip`);
+  const shared = options.sharedDirectory && new SharedZip(options.sharedDirectory, name, fingerprint);
+  const found = shared && (await shared.take(file));
+  if (found) {
+    const built = { name, file, version, sha256: found };
+    await writeStamp(stamp, fingerprint, built);
+    return built;
+  }
+
   options.onProgress?.(`building ${name}`);
   const started = performance.now();
-  const file = join(options.outputDirectory, `${name}-v${version}.zip`);
   const tree = await mkdtemp(join(options.outputDirectory, '.build-'));
   try {
     await cp(source, tree, { recursive: true });
@@ -75,10 +102,15 @@ async function buildOne(name: string, source: string, options: BuildOptions): Pr
     await rm(tree, { recursive: true, force: true });
   }
   const built = { name, file, version, sha256: await sha256Of(file) };
-  await writeFile(`${stamp}.part`, JSON.stringify({ fingerprint, bytes: (await stat(file)).size, built }));
-  await rename(`${stamp}.part`, stamp);
+  await writeStamp(stamp, fingerprint, built);
+  if (shared) await shared.give(file, built.sha256);
   options.log.info('built a system buildpack', { name, version, seconds: (performance.now() - started) / 1000 });
   return built;
+}
+
+async function writeStamp(stamp: string, fingerprint: string, built: Built): Promise<void> {
+  await writeFile(`${stamp}.part`, JSON.stringify({ fingerprint, bytes: (await stat(built.file)).size, built }));
+  await rename(`${stamp}.part`, stamp);
 }
 
 async function readStamp(stamp: string, fingerprint: string): Promise<Built | null> {

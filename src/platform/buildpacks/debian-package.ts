@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findPackageSources } from '../../cell/stack/package-sources.ts';
@@ -16,16 +16,38 @@ export interface DebianPackage {
 }
 
 /**
- * Fetches packages of the stack's own distribution as files into `directory`; nothing is installed. apt works in a directory of
- * its own with the stack's sources and signing keys: the signature covers the index, the index the digest of each file.
- * Throws `stack_unknown`, `command_failed`.
+ * The stack's own distribution, from which packages are fetched as files; nothing is installed. apt works in a directory of
+ * its own with the stack's sources and signing keys: the signature covers the index, the index the digest of each file. The
+ * index is read once, at the first need, however many ask.
  */
-export async function fetchDebianPackages(
-  names: readonly string[],
-  stack: string,
-  directory: string,
-): Promise<DebianPackage[]> {
-  if (names.length === 0) return [];
+export class DebianArchive {
+  readonly #stack: string;
+  #home: Promise<string> | null = null;
+
+  constructor(stack: string) {
+    this.#stack = stack;
+  }
+
+  /** Packages as files, which are gone after close(). Throws `stack_unknown`, `command_failed`. */
+  async fetch(names: readonly string[]): Promise<DebianPackage[]> {
+    if (names.length === 0) return [];
+    this.#home ??= openHome(this.#stack);
+    const home = await this.#home;
+    const target = await mkdtemp(join(home, 'packages-'));
+    await run('chown', ['_apt', target]);
+    const env = { ...PLAIN_ENVIRONMENT, APT_CONFIG: join(home, 'apt.conf') };
+    await run('apt-get', ['-qq', 'download', ...names], { env, cwd: target, timeoutMs: 300_000 });
+    const fetched = await readdir(target);
+    return Promise.all(fetched.sort().map((file) => describe(join(target, file))));
+  }
+
+  async close(): Promise<void> {
+    const home = await this.#home?.catch(() => null);
+    if (home) await rm(home, { recursive: true, force: true });
+  }
+}
+
+async function openHome(stack: string): Promise<string> {
   const release = releaseOf(stack);
   if (release === null) throw new CupolaError('stack_unknown', `no stack ${stack} is known`);
   // apt reads and writes as its own unprivileged user, which cannot enter the platform's data directory.
@@ -33,15 +55,14 @@ export async function fetchDebianPackages(
   try {
     await run('chmod', ['755', home]);
     const settings = await prepare(home, release);
-    const env = { ...PLAIN_ENVIRONMENT, APT_CONFIG: settings };
-    await run('apt-get', ['-qq', 'update'], { env, timeoutMs: 300_000 });
-    await run('apt-get', ['-qq', 'download', ...names], { env, cwd: join(home, 'packages'), timeoutMs: 300_000 });
-    await mkdir(directory, { recursive: true });
-    await cp(join(home, 'packages'), directory, { recursive: true });
-    const fetched = await readdir(join(home, 'packages'));
-    return await Promise.all(fetched.sort().map((file) => describe(join(directory, file))));
-  } finally {
+    await run('apt-get', ['-qq', 'update'], {
+      env: { ...PLAIN_ENVIRONMENT, APT_CONFIG: settings },
+      timeoutMs: 300_000,
+    });
+    return home;
+  } catch (error) {
     await rm(home, { recursive: true, force: true });
+    throw error;
   }
 }
 
@@ -58,10 +79,10 @@ async function describe(file: string): Promise<DebianPackage> {
 async function prepare(home: string, release: StackRelease): Promise<string> {
   const architecture = ARCHITECTURES[process.arch];
   if (architecture === undefined) throw new CupolaError('architecture_unknown', `no packages for ${process.arch}`);
-  for (const name of ['lists/partial', 'archives/partial', 'packages', 'empty']) {
+  for (const name of ['lists/partial', 'archives/partial', 'empty']) {
     await mkdir(join(home, name), { recursive: true });
   }
-  await run('chown', ['-R', '_apt', join(home, 'lists'), join(home, 'archives'), join(home, 'packages')]);
+  await run('chown', ['-R', '_apt', join(home, 'lists'), join(home, 'archives')]);
   const { mirror, securityMirror } = await findPackageSources(release);
   const signed = `[signed-by=${release.keyring}]`;
   await writeFile(

@@ -5,9 +5,12 @@ import { isAlive, type ProcessIdentity, terminate } from '../../kit/process.ts';
 
 const START_LIMIT_MS = 30_000;
 
-/** What makes a new HAProxy take the listeners of a running one and ask it to finish (management guide, section 4). */
-export function takeOverArguments(old: ProcessIdentity, adminSocket: string): string[] {
-  return ['-x', adminSocket, '-sf', String(old.pid)];
+/**
+ * What makes a new HAProxy ask a running one to finish, once it is ready itself (management guide, section 3). Both inherit the same
+ * listening sockets: no connection is refused.
+ */
+export function takeOverArguments(old: ProcessIdentity): string[] {
+  return ['-sf', String(old.pid)];
 }
 
 /**

@@ -1,7 +1,16 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
-import { identify, type ProcessIdentity, run } from '../../kit/process.ts';
+import { identify, type ProcessIdentity, run, terminate } from '../../kit/process.ts';
 
 /** A system account by number. */
 export interface Account {
@@ -110,6 +119,7 @@ export async function reloadPostgresql(settings: PostgresqlSettings, logFile: st
 export async function startPostgresql(settings: PostgresqlSettings, logFile: string): Promise<ProcessIdentity> {
   const running = postgresqlProcess(settings);
   if (running) return running;
+  await endOrphans(settings);
   const args = ['-D', settings.dataDirectory, '-l', logFile, '-w', '-t', '60', 'start'];
   await run(join(postgresqlBinDirectory(), 'pg_ctl'), args, {
     uid: settings.account.uid,
@@ -120,6 +130,26 @@ export async function startPostgresql(settings: PostgresqlSettings, logFile: str
   const started = postgresqlProcess(settings);
   if (!started) throw new CupolaError('engine_failed', 'PostgreSQL ended right after its start');
   return started;
+}
+
+/**
+ * Ends the processes of a server that was killed. Each notices by itself that the server is gone, but a busy one late, and until
+ * then the cluster cannot be started. What they had not committed is rolled back, as after any crash.
+ */
+async function endOrphans(settings: PostgresqlSettings): Promise<void> {
+  const orphans = readdirSync('/proc').flatMap((name) => {
+    const identity = /^\d+$/.test(name) ? identify(Number(name)) : null;
+    return identity && workingDirectory(identity.pid) === settings.dataDirectory ? [identity] : [];
+  });
+  await Promise.all(orphans.map((identity) => terminate(identity, 0, 'SIGKILL')));
+}
+
+function workingDirectory(pid: number): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return null; // it ended meanwhile, or is a thread of the kernel
+  }
 }
 
 /** The server of this cluster, if it runs. */

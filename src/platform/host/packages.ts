@@ -36,6 +36,7 @@ const NEEDS: readonly Need[] = [
   command('nsenter', 'util-linux'),
   command('mkfs.ext4', 'e2fsprogs'),
   command('openssl', 'openssl'),
+  command('curl', 'curl'),
   command('useradd', 'passwd'),
   file('/usr/share/containers/seccomp.json', 'golang-github-containers-common'),
   file('/usr/share/keyrings/debian-archive-keyring.gpg', 'debian-archive-keyring'),

@@ -1,49 +1,35 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
-import { Code, ConnectError } from '@connectrpc/connect';
+import { Code } from '@connectrpc/connect';
 import { sql } from 'kysely';
 import { ActualLrpSchema, RouteSchema } from '../../../src/contracts/gen/diego_pb.js';
-import type { BbsSchema } from '../../../src/diego/schema.ts';
-import { desired, TestFoundation, until } from '../../support/diego.ts';
-import { startTestPostgresql, type TestPostgresql } from '../../support/postgresql.ts';
+import { desired, eachTestHasAFoundation, failsWith, until } from '../../support/diego.ts';
 
-let postgresql: TestPostgresql;
-let foundation: TestFoundation;
-before(async () => {
-  postgresql = await startTestPostgresql(['bbs']);
-});
-after(() => postgresql.stop());
-beforeEach(async () => {
-  foundation = new TestFoundation(postgresql);
-  await foundation.addDiego();
-});
-afterEach(async () => {
-  await foundation.close();
-  await sql`TRUNCATE desired_lrps, actual_lrps, tasks, cells`.execute(postgresql.open<BbsSchema>('bbs'));
-});
-
-const failsWith = (code: Code) => (error: unknown) => ConnectError.from(error).code === code;
+const t = eachTestHasAFoundation();
 
 test('DGO-01: a desired LRP is placed, claimed and runs, without waiting for a timer', async () => {
-  const [one, two] = [await foundation.addCell({ cellId: 'cell-1' }), await foundation.addCell({ cellId: 'cell-2' })];
+  const [one, two] = [
+    await t.foundation.addCell({ cellId: 'cell-1' }),
+    await t.foundation.addCell({ cellId: 'cell-2' }),
+  ];
   const startedAt = performance.now();
-  await foundation.bbs.desireLrp(desired('web', { instances: 3 }));
-  const lrps = await foundation.running('web', 3);
+  await t.foundation.bbs.desireLrp(desired('web', { instances: 3 }));
+  const lrps = await t.foundation.running('web', 3);
   assert.ok(performance.now() - startedAt < 1_500);
   assert.deepEqual(new Set(lrps.map(({ cellId }) => cellId)), new Set(['cell-1', 'cell-2']));
   assert.equal(one.performed.length + two.performed.length, 3);
 });
 
 test('DGO-01: cells are handed the whole definition; listings leave out what is secret', async () => {
-  const cell = await foundation.addCell({ cellId: 'cell-1' });
+  const cell = await t.foundation.addCell({ cellId: 'cell-1' });
   const environment = [{ name: 'DATABASE_URL', value: 'postgres://planted-secret' }];
-  await foundation.bbs.desireLrp(desired('web', { environment, annotation: 'v1' }));
-  await foundation.running('web', 1);
+  await t.foundation.bbs.desireLrp(desired('web', { environment, annotation: 'v1' }));
+  await t.foundation.running('web', 1);
   const given = cell.performed[0]!.desiredLrp!;
   assert.equal(given.environment[0]!.value, 'postgres://planted-secret');
   assert.equal(given.startCommand, 'node server.js');
-  const { desiredLrps } = await foundation.bbs.desiredLrps({});
+  const { desiredLrps } = await t.foundation.bbs.desiredLrps({});
   assert.deepEqual(
     desiredLrps.map(({ processGuid, annotation }) => [processGuid, annotation]),
     [['web', 'v1']],
@@ -53,23 +39,22 @@ test('DGO-01: cells are handed the whole definition; listings leave out what is 
 
 test('CC-02: environment, command and signed URLs are in no column of a raw dump', async () => {
   const environment = [{ name: 'API_KEY', value: 'planted-environment' }];
-  await foundation.bbs.desireLrp(
+  await t.foundation.bbs.desireLrp(
     desired('web', {
       environment,
       startCommand: 'run --password planted-command',
       droplet: { url: 'https://blobs/planted-url', sha256: '' },
     }),
   );
-  await foundation.bbs.desireTask({
+  await t.foundation.bbs.desireTask({
     taskGuid: 'task',
     domain: 'cf-tasks',
     environment,
     work: { case: 'command', value: { command: 'planted-command' } },
   });
-  const db = postgresql.open<BbsSchema>('bbs');
   for (const table of ['desired_lrps', 'tasks']) {
     const { rows } = await sql<{ row: string; definition: Buffer }>`
-      SELECT ${sql.ref(table)}::text AS row, definition FROM ${sql.table(table)}`.execute(db);
+      SELECT ${sql.ref(table)}::text AS row, definition FROM ${sql.table(table)}`.execute(t.db);
     assert.equal(rows.length, 1);
     for (const { row, definition } of rows) {
       assert.doesNotMatch(row, /planted|API_KEY/);
@@ -85,30 +70,30 @@ test('CC-02: environment, command and signed URLs are in no column of a raw dump
 
 test('secrets are in no log line and no event, whatever goes wrong', async () => {
   const events: string[] = [];
-  foundation.bus.subscribe('diego.changed', (event) => events.push(JSON.stringify(event)));
-  const cell = await foundation.addCell({ cellId: 'cell-1' });
+  t.foundation.bus.subscribe('diego.changed', (event) => events.push(JSON.stringify(event)));
+  const cell = await t.foundation.addCell({ cellId: 'cell-1' });
   const environment = [{ name: 'API_KEY', value: 'planted' }];
   const lrp = desired('web', { environment, startCommand: 'planted', droplet: { url: 'https://blobs/planted' } });
-  await foundation.bbs.desireLrp(lrp);
-  await foundation.running('web', 1);
+  await t.foundation.bbs.desireLrp(lrp);
+  await t.foundation.running('web', 1);
   cell.refuses = true;
-  await foundation.bbs.desireLrp({ ...lrp, processGuid: 'refused' });
-  await until(() => foundation.logged.some((line) => line.includes('"refused":1')));
+  await t.foundation.bbs.desireLrp({ ...lrp, processGuid: 'refused' });
+  await until(() => t.foundation.logged.some((line) => line.includes('"refused":1')));
   cell.answers = false;
-  await foundation.bbs.desireLrp({ ...lrp, processGuid: 'unanswered' });
-  await until(() => foundation.logged.some((line) => line.includes('did not tell its state')));
+  await t.foundation.bbs.desireLrp({ ...lrp, processGuid: 'unanswered' });
+  await until(() => t.foundation.logged.some((line) => line.includes('did not tell its state')));
   assert.ok(events.length > 0);
-  assert.doesNotMatch([...foundation.logged, ...events].join(), /planted/);
+  assert.doesNotMatch([...t.foundation.logged, ...events].join(), /planted/);
 });
 
 test('DGO-03: scaling up starts what is missing, scaling down stops the last instances', async () => {
-  const cell = await foundation.addCell({ cellId: 'cell-1' });
-  await foundation.bbs.desireLrp(desired('web'));
-  await foundation.running('web', 1);
-  await foundation.bbs.updateDesiredLrp({ processGuid: 'web', instances: 4 });
-  await foundation.running('web', 4);
-  await foundation.bbs.updateDesiredLrp({ processGuid: 'web', instances: 2 });
-  const left = await foundation.running('web', 2);
+  const cell = await t.foundation.addCell({ cellId: 'cell-1' });
+  await t.foundation.bbs.desireLrp(desired('web'));
+  await t.foundation.running('web', 1);
+  await t.foundation.bbs.updateDesiredLrp({ processGuid: 'web', instances: 4 });
+  await t.foundation.running('web', 4);
+  await t.foundation.bbs.updateDesiredLrp({ processGuid: 'web', instances: 2 });
+  const left = await t.foundation.running('web', 2);
   assert.deepEqual(
     left.map(({ index }) => index),
     [0, 1],
@@ -117,24 +102,23 @@ test('DGO-03: scaling up starts what is missing, scaling down stops the last ins
 });
 
 test('DGO-03: removing an LRP stops its instances; the rows go when the cell says that they stopped', async () => {
-  const cell = await foundation.addCell({ cellId: 'cell-1' });
-  await foundation.bbs.desireLrp(desired('web', { instances: 2 }));
-  await foundation.running('web', 2);
-  await foundation.bbs.removeDesiredLrp({ processGuid: 'web' });
-  await foundation.lrps('web', (lrps) => lrps.length === 0);
+  const cell = await t.foundation.addCell({ cellId: 'cell-1' });
+  await t.foundation.bbs.desireLrp(desired('web', { instances: 2 }));
+  await t.foundation.running('web', 2);
+  await t.foundation.bbs.removeDesiredLrp({ processGuid: 'web' });
+  await t.foundation.lrps('web', (lrps) => lrps.length === 0);
   assert.equal(cell.held.size, 0);
 });
 
 test('DGO-03: rows that vanished are made again and instances whose cell forgot them are placed anew', async () => {
-  const cell = await foundation.addCell({ cellId: 'cell-1' });
-  await foundation.bbs.desireLrp(desired('web', { instances: 2 }));
-  const [first] = await foundation.running('web', 2);
-  const db = postgresql.open<BbsSchema>('bbs');
-  await sql`DELETE FROM actual_lrps WHERE index = 1`.execute(db);
+  const cell = await t.foundation.addCell({ cellId: 'cell-1' });
+  await t.foundation.bbs.desireLrp(desired('web', { instances: 2 }));
+  const [first] = await t.foundation.running('web', 2);
+  await sql`DELETE FROM actual_lrps WHERE index = 1`.execute(t.db);
   cell.held.delete(first!.instanceGuid);
-  await sql`UPDATE actual_lrps SET since_ms = since_ms - 200000`.execute(db);
-  foundation.diego.wake();
-  const again = await foundation.lrps(
+  await sql`UPDATE actual_lrps SET since_ms = since_ms - 200000`.execute(t.db);
+  t.foundation.diego.wake();
+  const again = await t.foundation.lrps(
     'web',
     (lrps) =>
       lrps.length === 2 && lrps.every((lrp) => lrp.state === 'RUNNING' && lrp.instanceGuid !== first!.instanceGuid),
@@ -143,50 +127,50 @@ test('DGO-03: rows that vanished are made again and instances whose cell forgot 
 });
 
 test('a retired instance stops and another takes its place', async () => {
-  await foundation.addCell({ cellId: 'cell-1' });
-  await foundation.bbs.desireLrp(desired('web'));
-  const [first] = await foundation.running('web', 1);
-  await foundation.bbs.retireActualLrp({ processGuid: 'web', index: 0 });
-  await foundation.lrps('web', ([lrp]) => lrp?.state === 'RUNNING' && lrp.instanceGuid !== first!.instanceGuid);
+  await t.foundation.addCell({ cellId: 'cell-1' });
+  await t.foundation.bbs.desireLrp(desired('web'));
+  const [first] = await t.foundation.running('web', 1);
+  await t.foundation.bbs.retireActualLrp({ processGuid: 'web', index: 0 });
+  await t.foundation.lrps('web', ([lrp]) => lrp?.state === 'RUNNING' && lrp.instanceGuid !== first!.instanceGuid);
 });
 
 test('what does not fit says why, and runs as soon as there is room', async () => {
-  const cell = await foundation.addCell({ cellId: 'cell-1', memoryMb: 100 });
-  await foundation.bbs.desireLrp(desired('web', { memoryMb: 500 }));
-  const [waiting] = await foundation.lrps('web', ([lrp]) => lrp?.placementError !== '');
+  const cell = await t.foundation.addCell({ cellId: 'cell-1', memoryMb: 100 });
+  await t.foundation.bbs.desireLrp(desired('web', { memoryMb: 500 }));
+  const [waiting] = await t.foundation.lrps('web', ([lrp]) => lrp?.placementError !== '');
   assert.equal(waiting!.placementError, 'insufficient resources: memory');
   assert.equal(waiting!.state, 'UNCLAIMED');
   cell.presence.memoryMb = 1_000;
-  foundation.diego.wake();
-  const [runs] = await foundation.running('web', 1);
+  t.foundation.diego.wake();
+  const [runs] = await t.foundation.running('web', 1);
   assert.equal(runs!.placementError, '');
 });
 
 test('work that a cell refuses goes to another', async () => {
-  const refusing = await foundation.addCell({ cellId: 'cell-1' });
+  const refusing = await t.foundation.addCell({ cellId: 'cell-1' });
   refusing.refuses = true;
-  await foundation.addCell({ cellId: 'cell-2', memoryMb: 512 });
-  await foundation.bbs.desireLrp(desired('web'));
-  const [lrp] = await foundation.running('web', 1);
+  await t.foundation.addCell({ cellId: 'cell-2', memoryMb: 512 });
+  await t.foundation.bbs.desireLrp(desired('web'));
+  const [lrp] = await t.foundation.running('web', 1);
   assert.equal(lrp!.cellId, 'cell-2');
 });
 
 test('a cell that does not answer is done without', async () => {
-  const gone = await foundation.addCell({ cellId: 'cell-1' });
+  const gone = await t.foundation.addCell({ cellId: 'cell-1' });
   gone.answers = false;
-  await foundation.addCell({ cellId: 'cell-2' });
-  await foundation.bbs.desireLrp(desired('web', { instances: 2 }));
-  const lrps = await foundation.running('web', 2);
+  await t.foundation.addCell({ cellId: 'cell-2' });
+  await t.foundation.bbs.desireLrp(desired('web', { instances: 2 }));
+  const lrps = await t.foundation.running('web', 2);
   assert.ok(lrps.every(({ cellId }) => cellId === 'cell-2'));
 });
 
 test('of two cells that want the same instance one gets it; the late one is told so', async () => {
-  const one = await foundation.addCell({ cellId: 'cell-1' });
+  const one = await t.foundation.addCell({ cellId: 'cell-1' });
   one.claims = false;
-  const two = await foundation.addCell({ cellId: 'cell-2' });
+  const two = await t.foundation.addCell({ cellId: 'cell-2' });
   two.claims = false;
   const lrp = desired('web');
-  await foundation.bbs.desireLrp(lrp);
+  await t.foundation.bbs.desireLrp(lrp);
   await until(() => one.performed.length === 1); // reserved for it: the other is refused although nobody has it yet
   await assert.rejects(two.claim(lrp, 0), failsWith(Code.FailedPrecondition));
   const won = await one.claim(lrp, 0);
@@ -196,18 +180,18 @@ test('of two cells that want the same instance one gets it; the late one is told
   await assert.rejects(two.crash(late, 'late'), failsWith(Code.FailedPrecondition));
   await two.registry.removeActualLrp(late);
   await one.start(won);
-  const [running] = await foundation.running('web', 1);
+  const [running] = await t.foundation.running('web', 1);
   assert.equal(running!.instanceGuid, won.instanceGuid);
 });
 
 test('DGO-01: the routing table joins wanted routes with what runs, and drops an instance before it stops', async () => {
-  const cell = await foundation.addCell({ cellId: 'cell-1' });
+  const cell = await t.foundation.addCell({ cellId: 'cell-1' });
   const route = create(RouteSchema, { guid: 'r1', host: 'web.example.org', port: 8080, protocol: 'http1' });
   const owner = { appGuid: 'app' };
-  await foundation.bbs.desireLrp(desired('web', { instances: 2, routes: [route], owner }));
-  await foundation.bbs.desireLrp(desired('worker'));
-  await foundation.running('web', 2);
-  const table = async () => (await foundation.bbs.routingTable({})).entries;
+  await t.foundation.bbs.desireLrp(desired('web', { instances: 2, routes: [route], owner }));
+  await t.foundation.bbs.desireLrp(desired('worker'));
+  await t.foundation.running('web', 2);
+  const table = async () => (await t.foundation.bbs.routingTable({})).entries;
   const [entry, ...others] = await table();
   assert.equal(others.length, 0);
   assert.equal(entry!.route!.host, 'web.example.org');
@@ -220,26 +204,54 @@ test('DGO-01: the routing table joins wanted routes with what runs, and drops an
     ],
   );
   cell.answers = false; // it cannot be told to stop yet
-  await foundation.bbs.updateDesiredLrp({ processGuid: 'web', instances: 1 });
+  await t.foundation.bbs.updateDesiredLrp({ processGuid: 'web', instances: 1 });
   assert.deepEqual(
     (await table())[0]!.endpoints.map(({ index }) => index),
     [0],
   );
   const other = create(RouteSchema, { ...route, guid: 'r2', host: 'other.example.org' });
-  await foundation.bbs.updateDesiredLrp({ processGuid: 'web', setRoutes: true, routes: [other] });
+  await t.foundation.bbs.updateDesiredLrp({ processGuid: 'web', setRoutes: true, routes: [other] });
   assert.deepEqual(
     (await table()).map((one) => one.route!.host),
     ['other.example.org'],
   );
 });
 
+test('an instance that is not ready is in no route while it runs on, and the Cloud Controller hears of each change', async () => {
+  const cell = await t.foundation.addCell({ cellId: 'cell-1' });
+  const route = create(RouteSchema, { guid: 'r1', host: 'web.example.org', port: 8080, protocol: 'http1' });
+  await t.foundation.bbs.desireLrp(desired('web', { instances: 2, routes: [route] }));
+  await t.foundation.running('web', 2);
+  const [held] = [...cell.held.values()];
+  const served = async () => (await t.foundation.bbs.routingTable({})).entries[0]!.endpoints.length;
+  assert.equal(await served(), 2);
+  const before = await t.foundation.bbs.actualLrps({ processGuids: ['web'] });
+  await cell.registry.startActualLrp({ ...held!.lrp, routable: false });
+  assert.equal(await served(), 1);
+  const { actualLrps } = await t.foundation.bbs.actualLrps({ processGuids: ['web'] });
+  const same = (lrp: { instanceGuid: string }) => lrp.instanceGuid === held!.lrp.instanceGuid;
+  assert.deepEqual([actualLrps.find(same)!.state, actualLrps.find(same)!.routable], ['RUNNING', false]);
+  assert.equal(actualLrps.find(same)!.sinceNs, before.actualLrps.find(same)!.sinceNs);
+  await cell.registry.startActualLrp({ ...held!.lrp, routable: false }); // said twice, told once
+  await cell.registry.startActualLrp({ ...held!.lrp, routable: true });
+  assert.equal(await served(), 2);
+  await until(() => t.foundation.readiness.length === 2);
+  assert.deepEqual(
+    t.foundation.readiness.map(({ processGuid, instanceGuid, ready }) => [processGuid, same({ instanceGuid }), ready]),
+    [
+      ['web', true, false],
+      ['web', true, true],
+    ],
+  );
+});
+
 test('statistics come from the cells that answer', async () => {
-  const one = await foundation.addCell({ cellId: 'cell-1' });
-  await foundation.addCell({ cellId: 'cell-2' });
-  await foundation.bbs.desireLrp(desired('web', { instances: 2 }));
-  const lrps = await foundation.running('web', 2);
+  const one = await t.foundation.addCell({ cellId: 'cell-1' });
+  await t.foundation.addCell({ cellId: 'cell-2' });
+  await t.foundation.bbs.desireLrp(desired('web', { instances: 2 }));
+  const lrps = await t.foundation.running('web', 2);
   const indices = async () =>
-    (await foundation.bbs.instanceStats({ processGuid: 'web' })).stats.map(({ index }) => index);
+    (await t.foundation.bbs.instanceStats({ processGuid: 'web' })).stats.map(({ index }) => index);
   assert.deepEqual(await indices(), [0, 1]);
   one.answers = false;
   assert.deepEqual(await indices(), [lrps.find(({ cellId }) => cellId === 'cell-2')!.index]);
@@ -247,11 +259,11 @@ test('statistics come from the cells that answer', async () => {
 
 test('changes are told on the bus after the commit, many at once as few events', async () => {
   const events: Record<string, unknown>[] = [];
-  foundation.bus.subscribe('diego.changed', (event) => events.push(event));
-  await foundation.bbs.desireLrp(desired('web'));
+  t.foundation.bus.subscribe('diego.changed', (event) => events.push(event));
+  await t.foundation.bbs.desireLrp(desired('web'));
   await until(() => events.length > 0);
   assert.equal(events[0]!['processGuid'], 'web');
-  await Promise.all(Array.from({ length: 50 }, (_, n) => foundation.bbs.desireLrp(desired(`many-${n}`))));
+  await Promise.all(Array.from({ length: 50 }, (_, n) => t.foundation.bbs.desireLrp(desired(`many-${n}`))));
   await until(() => events.some((event) => event['processGuid'] === undefined));
   assert.ok(events.length < 25, `${events.length} events`);
 });

@@ -26,7 +26,11 @@ const ask = (host: string, url: string, headers: Record<string, string> = {}) =>
 const text = ({ message }: Envelope) =>
   message.case === 'log' ? Buffer.from(message.value.payload).toString('utf8') : '';
 const lineWith = async (part: string) => {
-  await path.until(`a line with ${part}`, () => path.envelopes.some((envelope) => text(envelope).includes(part)));
+  await path.until(
+    `a line with ${part}`,
+    () => path.envelopes.some((envelope) => text(envelope).includes(part)),
+    20_000,
+  );
   return path.envelopes.find((envelope) => text(envelope).includes(part))!;
 };
 

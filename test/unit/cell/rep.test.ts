@@ -1,129 +1,27 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { type Cell, createCell } from '../../../src/cell/cell.ts';
-import type { InstanceAuthority } from '../../../src/cell/identity/instance-identity.ts';
-import type { StageTask } from '../../../src/cell/rep/collaborators.ts';
-import { type DesiredLrp, DesiredLrpSchema, Rep, TaskSchema } from '../../../src/contracts/gen/diego_pb.js';
-import { createIntermediate, createRoot } from '../../../src/kit/pki.ts';
-import { client, inMemoryTransport } from '../../../src/kit/rpc.ts';
-import { eventually, fakeControl } from '../../support/fake-control.ts';
-import { fakeGarden } from '../../support/fake-garden.ts';
-import { silentLog } from '../../support/postgresql.ts';
+import { test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import { TaskSchema } from '../../../src/contracts/gen/diego_pb.js';
+import { eventually } from '../../support/fake-control.ts';
+import {
+  closeCell,
+  control,
+  directory,
+  eachTestHasACell,
+  garden,
+  lrp,
+  openCell,
+  port,
+  proxied,
+  rep,
+  running,
+  SECRET,
+  stageWith,
+} from '../../support/rep-cell.ts';
 
-const DROPLET = Buffer.from('a droplet');
-const DIGEST = createHash('sha256').update(DROPLET).digest('hex');
-const SECRET = 'planted-secret-value';
-
-let authority: InstanceAuthority;
-let directory: string;
-let control: ReturnType<typeof fakeControl>;
-let garden: ReturnType<typeof fakeGarden>;
-let cell: Cell;
-let app: Server;
-let port: number;
-let stage: StageTask;
-let proxied: Map<string, { address: string; port: number; certificate: string }>;
-
-before(async () => {
-  const from = new Date(Date.now() - 60_000);
-  const to = new Date(Date.now() + 86_400_000);
-  const root = await createRoot('instance identity root', from, to);
-  authority = {
-    intermediate: await createIntermediate(root, 'instance identity', from, to),
-    rootCertificate: root.cert,
-  };
-  app = createServer((request, response) => response.writeHead(request.url === '/well' ? 200 : 500).end());
-  await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve));
-  port = (app.address() as AddressInfo).port;
-});
-after(() => app.close());
-
-beforeEach(async () => {
-  directory = mkdtempSync('/tmp/rep-unit-');
-  control = fakeControl();
-  garden = fakeGarden(join(directory, 'garden'));
-  proxied = new Map();
-  stage = async () => ({ failed: false, failureReason: '', result: '{}' });
-  cell = newCell();
-  await cell.start();
-});
-afterEach(async () => {
-  await cell.close();
-  rmSync(directory, { recursive: true, force: true });
-});
-
-function newCell(): Cell {
-  return createCell({
-    cellId: 'cell-1',
-    zone: 'z1',
-    address: '10.0.0.1',
-    repUrl: 'https://10.0.0.1:1800',
-    stacks: ['debian12'],
-    capacity: { memoryMb: 1024, diskMb: 4096, containers: 10 },
-    placementTags: [],
-    garden: garden.garden,
-    proxy: {
-      register: async ({ instanceGuid, ...rest }) => void proxied.set(instanceGuid, rest),
-      rotate: async () => {},
-      unregister: async (guid) => void proxied.delete(guid),
-    },
-    proxyPort: 61443,
-    registry: control.registry,
-    ingress: control.ingress,
-    identity: authority,
-    blobs: { fetch: async () => Readable.from([DROPLET]), upload: async () => {} },
-    stage: (options) => stage(options),
-    lifecycleDirectory: '/lifecycle',
-    runDirectory: join(directory, 'run'),
-    stateDirectory: join(directory, 'state'),
-    log: silentLog,
-    timing: { drainMs: 20, graceMs: 200, heartbeatMs: 50, reconcileMs: 100, metricsMs: 10_000, retryMs: 20 },
-  });
-}
-
-const rep = () =>
-  client(
-    Rep,
-    inMemoryTransport((router) => cell.routes(router)),
-  );
-
-type Overrides = Omit<Exclude<MessageInitShape<typeof DesiredLrpSchema>, DesiredLrp>, '$typeName'>;
-
-function lrp(overrides: Overrides = {}) {
-  return create(DesiredLrpSchema, {
-    processGuid: 'process-1',
-    stack: 'debian12',
-    memoryMb: 256,
-    diskMb: 512,
-    logRateLimitBytesPerSecond: -1,
-    startCommand: './run',
-    environment: [{ name: 'PASSWORD', value: SECRET }],
-    ports: [port],
-    healthCheck: { type: 'port', timeoutSeconds: 1 },
-    owner: {
-      appGuid: 'app-1',
-      appName: 'web-app',
-      spaceGuid: 'space-1',
-      organizationGuid: 'org-1',
-      processType: 'web',
-    },
-    droplet: { url: `https://control/droplet?signature=${SECRET}`, sha256: DIGEST },
-    ...overrides,
-  });
-}
-
-async function running(overrides: Overrides = {}): Promise<string> {
-  await rep().perform({ lrpStarts: [{ desiredLrp: lrp(overrides), index: 0 }] });
-  await eventually('it runs', () => control.control.reports().includes('start'));
-  return control.control.calls.find(({ what }) => what === 'start')!.lrp.instanceGuid;
-}
+eachTestHasACell();
 
 test('a start is claimed, made, found well, registered and reported, in this order (DGO-01)', async () => {
   const guid = await running();
@@ -247,11 +145,10 @@ test('while control is away apps run on, and what happened is reported when it i
 
 test('a new cell process takes over what runs and goes on watching it', async () => {
   const guid = await running();
-  await cell.close();
+  await closeCell();
   assert.ok(garden.pretend.containers.has(guid), 'closing leaves the app alone');
   proxied.clear();
-  cell = newCell();
-  await cell.start();
+  await openCell();
   assert.equal((await rep().state({})).availableMemoryMb, 768);
   await eventually('it is registered again', () => proxied.has(guid));
   garden.pretend.app(guid).end(7);
@@ -288,17 +185,16 @@ test('a staging result survives an absence of control and is reported once', asy
     work: { case: 'staging', value: { package: { url: 'https://control/p' } } },
   });
   control.control.tasks.set('stage-1', task);
-  stage = async ({ log }) => {
+  stageWith(async ({ log }) => {
     log('Downloaded buildpack');
     control.control.away = true;
     return { failed: false, failureReason: '', result: '{"lifecycle_type":"buildpack"}' };
-  };
+  });
   await rep().perform({ tasks: [task] });
   const results = join(directory, 'state/task-results');
   await eventually('the result is kept', () => readdirSync(results).includes('stage-1.json'));
-  await cell.close();
-  cell = newCell();
-  await cell.start();
+  await closeCell();
+  await openCell();
   control.control.away = false;
   await eventually('it is reported', () => control.control.completed.length > 0);
   await eventually('it is forgotten', () => readdirSync(results).length === 0);
@@ -321,19 +217,18 @@ test('staging that a restart of the cell cut off is done again, and a lost comma
     work: { case: 'command', value: { command: 'rake' } },
   });
   let begun = 0;
-  stage = ({ signal }) => {
+  stageWith(({ signal }) => {
     begun += 1;
     if (begun > 1) return Promise.resolve({ failed: false, failureReason: '', result: 'second' });
     return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
-  };
+  });
   control.control.tasks.set('stage-3', staging);
   await rep().perform({ tasks: [staging] });
   await eventually('it began', () => begun === 1);
-  await cell.close();
+  await closeCell();
   assert.equal(control.control.completed.length, 0, 'an end of the cell is no end of the task');
   control.control.tasks.set('command-1', command);
-  cell = newCell();
-  await cell.start();
+  await openCell();
   await eventually('both are reported', () => control.control.completed.length === 2);
   const of = (guid: string) => control.control.completed.find(({ taskGuid }) => taskGuid === guid);
   assert.equal(of('stage-3')?.result, 'second');
@@ -347,8 +242,10 @@ test('a cancelled task fails and gives its room back', async () => {
     memoryMb: 512,
     work: { case: 'staging', value: {} },
   });
-  stage = ({ signal }) =>
-    new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+  stageWith(
+    ({ signal }) =>
+      new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true })),
+  );
   await rep().perform({ tasks: [task] });
   await rep().cancelTask({ taskGuid: 'stage-2' });
   await eventually('it is reported', () => control.control.completed.length === 1);

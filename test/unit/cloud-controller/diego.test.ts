@@ -55,6 +55,8 @@ test('a process becomes a desired LRP of its version', () => {
     placementTags: [],
     environment: { A: '1' },
     healthCheck: { type: 'http', endpoint: null, timeout: 90, invocationTimeout: null, interval: null },
+    readinessCheck: { type: 'http', endpoint: '/ready', invocationTimeout: null, interval: 5 },
+    sidecars: [{ name: 'proxy', command: './proxy', memoryMb: 16 }],
     ports: [8080],
     routes: [{ guid: 'r', host: 'shop.example.org', path: '', port: 8080, protocol: 'http1' }],
     egressRules: [{ protocol: 'all', destination: '0.0.0.0/0', ports: '', type: 0, code: 0, log: false }],
@@ -64,6 +66,12 @@ test('a process becomes a desired LRP of its version', () => {
   assert.equal(lrp.processGuid, `${processGuid}-${version}`);
   assert.equal(processGuidOf(lrpGuid(processGuid, version)), processGuid);
   assert.deepEqual([lrp.healthCheck?.httpEndpoint, lrp.healthCheck?.timeoutSeconds], ['/', 90]);
+  const readiness = lrp.readinessHealthCheck;
+  assert.deepEqual([readiness?.type, readiness?.httpEndpoint, readiness?.intervalSeconds], ['http', '/ready', 5]);
+  assert.deepEqual(
+    lrp.sidecars.map(({ name, command, memoryMb }) => [name, command, memoryMb]),
+    [['proxy', './proxy', 16]],
+  );
   assert.deepEqual(
     [lrp.owner?.appGuid, lrp.owner?.processType, lrp.logRateLimitBytesPerSecond],
     ['app-guid', 'web', -1],

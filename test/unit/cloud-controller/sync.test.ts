@@ -36,6 +36,8 @@ function wanted(processGuid: string, version: string, changes: Partial<WantedLrp
       placementTags: [],
       environment: {},
       healthCheck: { type: 'port', endpoint: null, timeout: null, invocationTimeout: null, interval: null },
+      readinessCheck: { type: 'process', endpoint: null, invocationTimeout: null, interval: null },
+      sidecars: [],
       ports: [8080],
       droplet: { url: 'u', sha256: 's' },
     }),
@@ -87,4 +89,26 @@ test('one process that cannot be desired keeps its old version and does not hold
   const result = await syncDesiredLrps(bbs.client, async () => [broken, wanted(q, v1)], silentLog);
   assert.deepEqual([result.failed, result.desired, result.removed], [1, 1, 0]);
   assert.deepEqual([...bbs.lrps.keys()].sort(), [`${p}-${v1}`, `${q}-${v1}`]);
+});
+
+test('what serves until its successor does is kept and updated, and never desired again', async () => {
+  const bbs = new TestBbs();
+  const [p, v1, v2] = [guid('1'), guid('2'), guid('3')];
+  const route = { guid: 'r', host: 'a.b', path: '', port: 8080, protocol: 'http1' };
+  await syncDesiredLrps(bbs.client, async () => [wanted(p, v1, { instances: 2, routes: [route] })], silentLog);
+  const old = bbs.lrps.get(`${p}-${v1}`);
+  const outgoing = wanted(p, v1, {
+    instances: 1,
+    routes: [route],
+    outgoing: true,
+    renewal: '2',
+    recipe: () => Promise.reject(new Error('it is not made anew')),
+  });
+  await syncDesiredLrps(bbs.client, async () => [wanted(p, v2, { instances: 2 }), outgoing], silentLog);
+  assert.deepEqual([...bbs.lrps.keys()].sort(), [`${p}-${v1}`, `${p}-${v2}`]);
+  assert.equal(bbs.lrps.get(`${p}-${v1}`), old, 'the very same');
+  assert.equal(old?.instances, 1);
+  bbs.lrps.delete(`${p}-${v1}`);
+  await syncDesiredLrps(bbs.client, async () => [wanted(p, v2, { instances: 2 }), outgoing], silentLog);
+  assert.deepEqual([...bbs.lrps.keys()], [`${p}-${v2}`]);
 });

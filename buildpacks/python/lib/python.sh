@@ -1,0 +1,99 @@
+# Sourced by supply; `here`, `build`, `cache`, `deps` and `index` are set.
+runtime=$(echo "$here"/prepacked/python-*/)
+runtime=${runtime%/}
+runtime_name=$(basename "$runtime")
+python_version=${runtime_name#python-}
+python_minor=${python_version%.*}
+environment=$deps/$index/python
+
+# The stack's trust store, which also knows the authorities of the machine, for example those of an inspecting proxy.
+export PIP_CERT=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_NO_PYTHON_VERSION_WARNING=1 PYTHONDONTWRITEBYTECODE=
+
+check_runtime() { # RUNTIME.TXT
+  local wanted
+  [ -f "$1" ] || return 0
+  wanted=$(head -c 100 "$1" | head -n 1 | tr -d '[:space:]')
+  case $wanted in
+    '' | python-3 | python-3.x | "python-$python_minor" | "python-$python_minor.x" | "python-$python_version") return 0 ;;
+  esac
+  echo "       runtime.txt asks for $wanted, but this buildpack has Python $python_version: python-$python_minor.x takes it" >&2
+  exit 1
+}
+
+# A virtual environment that refers to the tree in the buildpack, whose ready-made archive goes into the droplet (see the builder).
+install_python() {
+  local name tree=$deps/.prepacked/$runtime_name
+  mkdir -p "$deps/.prepacked" "$environment/bin" "$environment/lib/python$python_minor/site-packages" "$deps/$index/profile.d"
+  [ -e "$tree" ] || ln -s "$runtime" "$tree"
+  ln -s "../../../.prepacked/$runtime_name/bin/python$python_minor" "$environment/bin/python"
+  for name in python3 "python$python_minor"; do ln -s python "$environment/bin/$name"; done
+  printf 'home = %s\ninclude-system-site-packages = false\nversion = %s\n' "$tree/bin" "$python_version" >"$environment/pyvenv.cfg"
+  cat >"$environment/bin/pip" <<'PIP'
+#!/bin/bash
+wheels=$(dirname "$(readlink -f "$(dirname "$(readlink -f "$0")")/python")")/../share/python-wheels
+exec "$(dirname "$0")/python" "$(echo "$wheels"/pip-*.whl)/pip" "$@"
+PIP
+  chmod 755 "$environment/bin/pip"
+  ln -s pip "$environment/bin/pip3"
+  ln -s python/bin "$deps/$index/bin"
+  for name in "$tree"/lib/*-linux-gnu; do ln -s "../.prepacked/$runtime_name/lib/$(basename "$name")" "$deps/$index/lib"; done
+  export PATH=$environment/bin:$PATH LD_LIBRARY_PATH=$deps/$index/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+}
+
+write_profile() {
+  cat >"$deps/$index/profile.d/python.sh" <<'PROFILE'
+export LANG=${LANG:-en_US.UTF-8}
+export PYTHONHASHSEED=${PYTHONHASHSEED:-random}
+export PYTHONUNBUFFERED=${PYTHONUNBUFFERED:-1}
+PROFILE
+}
+
+# Installs what a requirements file names. Where every requirement has one exact version, the packages of a staging with the same
+# file are used again as they are; else pip asks the index, and the cache spares it the downloads.
+install_packages() { # REQUIREMENTS
+  local key options=()
+  if [ ! -s "$1" ]; then
+    echo '       No dependencies'
+    return
+  fi
+  key=$(packages_key "$1")
+  if restore_packages "$1" "$key"; then
+    echo '       Requirements are the same as last time: using the packages of the build cache'
+    return
+  fi
+  if [ -d "$build/vendor" ] && compgen -G "$build/vendor/*.whl" >/dev/null; then
+    echo '       Installing packages from vendor, without the package index'
+    options=(--no-index "--find-links=$build/vendor")
+  fi
+  (cd "$build" && pip install --requirement "$1" --cache-dir "$cache/pip" --progress-bar off --no-warn-script-location "${options[@]}") |
+    sed -u 's/^/       /' || { echo '       pip install failed' >&2; exit 1; }
+  keep_packages "$1" "$key"
+}
+
+packages_key() { # REQUIREMENTS
+  { cat "$1"; echo "$runtime_name $environment ${PIP_INDEX_URL:-} ${PIP_EXTRA_INDEX_URL:-}"; } | sha256sum
+}
+
+restore_packages() { # REQUIREMENTS KEY
+  is_pinned "$1" && [ "$(cat "$cache/packages.key" 2>/dev/null)" = "$2" ] || return 1
+  cp -al "$cache/packages/." "$environment/"
+}
+
+keep_packages() { # REQUIREMENTS KEY
+  rm -rf "$cache/packages" "$cache/packages.key"
+  if is_pinned "$1"; then
+    mkdir -p "$cache/packages/lib" "$cache/packages/bin"
+    cp -al "$environment/lib/." "$cache/packages/lib/"
+    find "$environment/bin" -type f ! -name pip -exec cp -al -t "$cache/packages/bin" {} +
+    echo "$2" >"$cache/packages.key"
+    rm -rf "$cache/pip"
+  elif [ -d "$cache/pip" ] && [ "$(du -sm "$cache/pip" | cut -f1)" -gt 300 ]; then
+    rm -rf "$cache/pip"
+  fi
+}
+
+# Whether every line names one version of one package.
+is_pinned() { # REQUIREMENTS
+  ! sed -e 's/[[:space:]]*#.*//' -e '/^[[:space:]]*$/d' "$1" | grep -qvE '^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?[[:space:]]*===?[[:space:]]*[A-Za-z0-9.!+-]+[[:space:]]*(;.*)?$'
+}

@@ -1,0 +1,40 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { constants, copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sha256Of } from './archive.ts';
+
+/** A built buildpack that several installations of this machine use, under a name of what it was made of. */
+export class SharedZip {
+  readonly #directory: string;
+  readonly #base: string;
+
+  constructor(directory: string, name: string, fingerprint: string) {
+    this.#directory = directory;
+    this.#base = join(directory, `${name}-${createHash('sha256').update(fingerprint).digest('hex').slice(0, 24)}`);
+  }
+
+  /** Copies it to `file` and gives its digest; null where it is not there, or is not what was put there. */
+  async take(file: string): Promise<string | null> {
+    try {
+      const sha256 = (await readFile(`${this.#base}.sha256`, 'utf8')).trim();
+      await copyFile(`${this.#base}.zip`, `${file}.part`, constants.COPYFILE_FICLONE);
+      if ((await sha256Of(`${file}.part`)) === sha256) {
+        await rename(`${file}.part`, file);
+        return sha256;
+      }
+    } catch {
+      // never built, or removed: it is made anew
+    }
+    await rm(`${file}.part`, { force: true });
+    return null;
+  }
+
+  async give(file: string, sha256: string): Promise<void> {
+    const part = `${this.#base}.${randomUUID()}`;
+    await mkdir(this.#directory, { recursive: true });
+    await copyFile(file, part, constants.COPYFILE_FICLONE);
+    await rename(part, `${this.#base}.zip`);
+    await writeFile(part, `${sha256}\n`);
+    await rename(part, `${this.#base}.sha256`);
+  }
+}

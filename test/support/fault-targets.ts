@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs';
+import type { TestPlatform } from './platform.ts';
+import { allProcesses, type Seen } from './processes.ts';
+
+/** What can be killed in an installation, by the name an operator gives it. */
+export const TARGETS = [
+  'control',
+  'cell-0',
+  'cell-1',
+  'supervisor',
+  'router',
+  'cell-0-proxy',
+  'conmon',
+  'app',
+  'postgresql',
+  'nats',
+  'dns',
+] as const;
+export type Target = (typeof TARGETS)[number];
+
+/** The instances of an app that the machine runs, by the index each was told. */
+export function instances(platform: TestPlatform, words: RegExp): { index: number; guid: string; seen: Seen }[] {
+  const { uidRangeBase } = platform.layout.settings;
+  const end = uidRangeBase + 8 * 256 * 65_536;
+  return allProcesses()
+    .filter((seen) => seen.uid >= uidRangeBase && seen.uid < end && words.test(seen.arguments))
+    .map((seen) => ({
+      index: Number(variable(seen, 'CF_INSTANCE_INDEX')),
+      guid: variable(seen, 'CF_INSTANCE_GUID'),
+      seen,
+    }));
+}
+
+/** The processes that stand for a target now: a component's own, or one instance's conmon or app. */
+export async function processesOf(platform: TestPlatform, target: Target, app: RegExp): Promise<number[]> {
+  if (target === 'app')
+    return instances(platform, app)
+      .slice(0, 1)
+      .map(({ seen }) => seen.pid);
+  if (target === 'conmon') {
+    return conmonOf(instances(platform, app)[0]?.seen);
+  }
+  if (target === 'supervisor') {
+    const program = /^\S*node \S*supervisor-main\.ts/;
+    return allProcesses()
+      .filter((seen) => program.test(seen.arguments) && seen.arguments.includes(platform.data))
+      .map(({ pid }) => pid);
+  }
+  const processes = JSON.parse(readFileSync(platform.layout.processesFile, 'utf8')) as Record<string, { pid: number }>;
+  const pid = processes[target]?.pid;
+  return pid === undefined ? [] : [pid];
+}
+
+/** conmon started the app's first process and is its parent, or that of the shell before it. */
+function conmonOf(seen: Seen | undefined): number[] {
+  const all = new Map(allProcesses().map((one) => [one.pid, one]));
+  for (let one = seen; one; one = all.get(one.parent)) if (/^\S*conmon\s/.test(one.arguments)) return [one.pid];
+  return [];
+}
+
+function variable(seen: Seen, name: string): string {
+  return new RegExp(`(?:^|\\0)${name}=([^\\0]*)`).exec(seen.environment)?.[1] ?? '';
+}
