@@ -11,6 +11,7 @@ import { sql } from 'kysely';
 import { CloudControllerInternal } from '../src/contracts/gen/cloud-controller_pb.js';
 import { CellPresenceSchema, DesiredLrpSchema, type LrpKey, Rep } from '../src/contracts/gen/diego_pb.js';
 import { Diego } from '../src/diego/diego.ts';
+import { inParallel } from '../src/diego/reps.ts';
 import { type BbsSchema, MIGRATIONS } from '../src/diego/schema.ts';
 import { Definitions } from '../src/diego/sealing.ts';
 import { LocalBus } from '../src/kit/bus.ts';
@@ -59,12 +60,15 @@ async function main(): Promise<void> {
       return [cellId, presence] as const;
     }),
   );
+  let skewMs = 0;
+  const clock = (): number => Date.now() + skewMs;
   const sealer = new Sealer([{ label: 'bench', key: randomBytes(32) }]);
   const diego = new Diego({
     db,
     sealer,
     bus: new LocalBus(),
     log: silentLog,
+    clock,
     rep: ({ cellId }) =>
       client(
         Rep,
@@ -102,8 +106,11 @@ async function main(): Promise<void> {
     ),
   });
   const heartbeats = async (): Promise<void> => {
-    for (const presence of presences.values()) await diego.cells.heartbeat(presence, Date.now());
+    await inParallel(presences.values(), 16, async (presence) => {
+      if (!lost.has(presence.cellId)) await diego.cells.heartbeat(presence, clock());
+    });
   };
+  const lost = new Set<string>();
 
   await desire(new Definitions(sealer));
   console.log(`${cellCount} cells, ${apps} apps, ${lrpCount} instances`);
@@ -135,6 +142,31 @@ async function main(): Promise<void> {
     console.log(`  ${JSON.stringify(convergence)}`);
   });
   console.log(`  ${(found / 1_000).toFixed(2)} s in all`);
+  await running();
+  await loseATenth();
+
+  /** From the moment the silence has lasted long enough, since waiting for it costs nothing. */
+  async function loseATenth(): Promise<void> {
+    const stepMs = diego.settings.cellLostAfterMs / 3;
+    await diego.converger.sweep();
+    for (const cellId of [...presences.keys()].filter((_, n) => n % 10 === 4)) lost.add(cellId);
+    const before = [...lost].reduce((sum, cellId) => sum + held.get(cellId)!.length, 0);
+    for (let step = 0; step < 4; step += 1) {
+      if (step > 0) skewMs += stepMs;
+      await heartbeats();
+      if (step < 3) await diego.converger.sweep();
+    }
+    skewMs += 1_000;
+    console.log(`${lost.size} of ${cellCount} cells lost at once, with ${before} instances`);
+    const startedBefore = [...held].reduce((sum, [cellId, lrps]) => sum + (lost.has(cellId) ? 0 : lrps.length), 0);
+    const noticed = await timed('  noticed: every place of theirs free', before, () => diego.converger.sweep());
+    const placed = await timed('  placed and handed over again', before, () => diego.auctioneer.run());
+    const again =
+      [...held].reduce((sum, [cellId, lrps]) => sum + (lost.has(cellId) ? 0 : lrps.length), 0) - startedBefore;
+    const survivors = [...held].filter(([cellId]) => !lost.has(cellId)).map(([, lrps]) => lrps.length);
+    console.log(`  ${again} of ${before} have a cell again after ${((noticed + placed) / 1_000).toFixed(2)} s`);
+    console.log(`  imbalance ${Math.max(...survivors) - Math.min(...survivors)} a cell`);
+  }
 
   async function desire(definitions: Definitions): Promise<void> {
     for (let from = 0; from < apps; from += 5_000) {

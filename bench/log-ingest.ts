@@ -75,7 +75,7 @@ const server = await serveRpc({
 });
 const ingress = client(
   Ingress,
-  remoteTransport(`https://127.0.0.1:${values.port}`, await identity('cell'), 'control', 30_000),
+  remoteTransport(`https://127.0.0.1:${values.port}`, await identity('cell'), 'control', { timeoutMs: 30_000 }),
 );
 const batches = encoded.map(decode);
 await timed('sent by four senders over gRPC and mutual TLS', served, async () => {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Client, ConnectRouter } from '@connectrpc/connect';
 import { type CellRegistry, type EgressRule, Rep as RepService } from '../contracts/gen/diego_pb.js';
 import type { Ingress } from '../contracts/gen/loggregator_pb.js';
+import { CellSsh } from '../contracts/gen/ssh_pb.js';
 import { messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { Reconciler } from '../kit/reconcile.ts';
@@ -28,6 +29,7 @@ import { Rep } from './rep/rep.ts';
 import { RegistryReports } from './rep/reports.ts';
 import { repService } from './rep/service.ts';
 import { TaskResults } from './rep/task-results.ts';
+import { sshService } from './ssh/service.ts';
 import type { LocalBuildpack } from './staging/buildpack-layers.ts';
 import { createStager, type Stager } from './staging/staging.ts';
 
@@ -49,6 +51,8 @@ export interface CellOptions {
   ingress: Client<typeof Ingress>;
   /** Issues the certificates of instances; its root becomes what apps trust. */
   identity: InstanceAuthority;
+  /** What apps trust besides: the router's root, so that they reach each other by public name. */
+  trustedCertificates?: readonly string[];
   blobs: BlobTransport;
   /** What the manifest says of staging: registry mirrors and proxies, and the way to them. */
   staging?: { environment?: Readonly<Record<string, string>>; egressRules?: readonly EgressRule[] };
@@ -70,7 +74,7 @@ export interface CellOptions {
 }
 
 export interface Cell {
-  /** The Rep service; only control may call it. */
+  /** The services Rep and CellSsh; only control may call them. */
   routes(router: ConnectRouter): void;
   /** Takes over what runs already, then works. */
   start(): Promise<void>;
@@ -78,8 +82,8 @@ export interface Cell {
   credentials(): { count: number; earliestEnd: number | null };
   /** Issues every instance's certificate anew, in the container and in the proxy. */
   renewCredentials(): Promise<{ renewed: number; failed: number }>;
-  /** Another authority issues from now on; apps trust all of its roots, those that run too. */
-  replaceAuthority(authority: InstanceAuthority): Promise<void>;
+  /** Another authority issues from now on; apps trust all of its roots and what else is named, those that run too. */
+  replaceAuthority(authority: InstanceAuthority, trustedCertificates: readonly string[]): Promise<void>;
   /** Ends the watching; apps go on running and are taken over by the next process. */
   close(): Promise<void>;
 }
@@ -109,7 +113,10 @@ export function createCell(options: CellOptions): Cell {
     droplets: new DropletLayers(garden, options.blobs),
     authority: options.identity,
     credentials: new CredentialDirectories(join(options.runDirectory, 'credentials')),
-    trust: new SystemTrust(garden, join(options.stateDirectory, 'trust'), options.identity.rootCertificate),
+    trust: new SystemTrust(garden, join(options.stateDirectory, 'trust'), [
+      options.identity.rootCertificate,
+      ...(options.trustedCertificates ?? []),
+    ]),
     logs,
     lifecycleDirectory: options.lifecycleDirectory,
     timing,
@@ -124,13 +131,26 @@ export function createCell(options: CellOptions): Cell {
     staging: createLimiter(options.limits?.staging ?? 4),
   };
   const rep = new Rep(context, tasks, options);
+  const comparing = new Reconciler('rep', timing.reconcileMs, () => rep.reconcile(), log);
+  const heartbeat = async (): Promise<void> => {
+    // A call that hangs must not hold up the next: five of them missing mean that the cell is lost.
+    const { returned } = await registry.heartbeat(rep.presence(), { timeoutMs: timing.heartbeatMs });
+    // It was away for so long that its work was given to others: what runs here twice is stopped now.
+    if (returned) comparing.wake();
+  };
   const periodic = [
-    new Reconciler('heartbeat', timing.heartbeatMs, async () => void (await registry.heartbeat(rep.presence())), log),
-    new Reconciler('rep', timing.reconcileMs, () => rep.reconcile(), log),
+    new Reconciler('heartbeat', timing.heartbeatMs, heartbeat, log),
+    comparing,
     new Reconciler('metrics', timing.metricsMs, () => rep.emitMetrics(), log),
   ];
   return {
-    routes: (router) => void router.service(RepService, repService(rep, options.cellId, registry)),
+    routes: (router) => {
+      router.service(RepService, repService(rep, options.cellId, registry));
+      router.service(
+        CellSsh,
+        sshService((instanceGuid) => rep.sshTarget(instanceGuid)),
+      );
+    },
     async start() {
       await rep.adopt();
       for (const reconciler of periodic) reconciler.start();
@@ -149,8 +169,8 @@ export function createCell(options: CellOptions): Cell {
     },
     credentials: () => rep.credentials(),
     renewCredentials: () => rep.renewCredentials(),
-    async replaceAuthority(authority) {
-      await context.trust.replaceRoots(authority.rootCertificate);
+    async replaceAuthority(authority, trustedCertificates) {
+      await context.trust.replaceRoots([authority.rootCertificate, ...trustedCertificates]);
       context.authority = authority;
     },
     async close() {

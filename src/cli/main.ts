@@ -1,4 +1,5 @@
 import { CupolaError, messageOf } from '../kit/errors.ts';
+import { cell } from './commands/cell.ts';
 import { credentials } from './commands/credentials.ts';
 import { destroy } from './commands/destroy.ts';
 import { doctor } from './commands/doctor.ts';
@@ -18,6 +19,7 @@ const COMMANDS: Record<string, Command> = {
   up,
   status,
   credentials,
+  cell,
   logs,
   push,
   doctor,

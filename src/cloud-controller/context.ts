@@ -10,6 +10,7 @@ import type { SystemBuildpack } from './buildpacks/seed.ts';
 import type { Db } from './database.ts';
 import type { Hooks } from './hooks.ts';
 import type { Jobs } from './jobs/jobs.ts';
+import type { PublicRoutes } from './security-groups/seed.ts';
 import type { Links } from './view.ts';
 
 /** What the operator decides. */
@@ -20,6 +21,8 @@ export interface Settings {
   domain: string;
   /** Hosts of `domain` that belong to the platform ("api", "uaa", …): nobody may claim them (SECURITY 10). */
   reservedHosts: readonly string[];
+  /** How containers reach public routes; without it the group `public_routes` allows nothing. */
+  publicRoutes?: PublicRoutes;
   /** SHA-256 in base64 without prefix; null where there is no SSH. */
   sshHostKeyFingerprint: string | null;
   /** What `GET /v3/info` says of this installation. */

@@ -12,6 +12,7 @@ import { registerJobs } from './jobs/handlers.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { migrations } from './migrations/index.ts';
 import { operations } from './operations.ts';
+import { seedPublicRoutes } from './security-groups/seed.ts';
 import { createServer } from './server.ts';
 import { Links } from './view.ts';
 
@@ -45,6 +46,7 @@ export async function createCloudController(options: CloudControllerOptions): Pr
   registerJobs(context);
   registerAppJobs(context);
   await seedStacks(context);
+  if (options.settings.publicRoutes) await seedPublicRoutes(options.db, options.settings.publicRoutes);
   const handler = await createServer(context, operations);
   return {
     handler,

@@ -3,6 +3,7 @@ import { InvalidTokenError } from '../contracts/access-token.ts';
 import { CloudControllerInternal } from '../contracts/gen/cloud-controller_pb.js';
 import { recordAppEvent } from './apps/events.ts';
 import { logLine } from './apps/log-lines.ts';
+import { sshPermission } from './apps/ssh.ts';
 import { findApp, placeOf } from './apps/store.ts';
 import { authenticate, authorize } from './authorization.ts';
 import { completeBuild } from './builds/complete.ts';
@@ -17,6 +18,7 @@ export function internalRoutes(context: Context): (router: ConnectRouter) => voi
   return ({ service }) =>
     service(CloudControllerInternal, {
       logAccess: async ({ accessToken, sourceId }) => ({ allowed: await mayReadLogs(context, accessToken, sourceId) }),
+      sshAccess: (request) => sshPermission(context, request),
       taskCompleted: async (request) => {
         if (request.domain === STAGING_DOMAIN) await completeBuild(context, request.taskGuid, request);
         else if (request.domain === TASK_DOMAIN) await completeTask(context, request.taskGuid, request);

@@ -20,7 +20,7 @@ export function cellRegistryService(diego: Diego): ServiceImpl<typeof CellRegist
         changes.publish({ work: true });
         diego.wakeAuction();
       }
-      return {};
+      return { returned: isNew };
     },
 
     claimActualLrp: async (lrp, context) => {
@@ -34,7 +34,10 @@ export function cellRegistryService(diego: Diego): ServiceImpl<typeof CellRegist
       speaksForItself(lrp.cellId, context);
       const start = await actualLrps.start(lrp, clock());
       if (!start) throw refused(lrp);
-      if (start.readinessChanged) diego.notices.readinessChanged(lrp, start.routable);
+      if (start.readinessChanged) {
+        await diego.notices.readinessChanged(lrp, start.routable);
+        diego.wakeNotices();
+      }
       changes.publish({ processGuid: lrp.processGuid });
       return {};
     },
@@ -45,7 +48,7 @@ export function cellRegistryService(diego: Diego): ServiceImpl<typeof CellRegist
       if (!crash) throw refused(lrp);
       changes.publish({ processGuid: lrp.processGuid, work: true });
       if (crash.restartAtMs === null) return {}; // it was being stopped: nobody waits for it
-      diego.notices.crashed(lrp, crash.crashCount);
+      diego.wakeNotices();
       diego.wakeAuction();
       return {};
     },

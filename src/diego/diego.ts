@@ -1,4 +1,5 @@
 import type { Client } from '@connectrpc/connect';
+import { CellOperations } from '../contracts/gen/cell-operations_pb.js';
 import type { CloudControllerInternal } from '../contracts/gen/cloud-controller_pb.js';
 import { Bbs, type CellPresence, CellRegistry } from '../contracts/gen/diego_pb.js';
 import type { Bus } from '../kit/bus.ts';
@@ -14,11 +15,13 @@ import { Auctioneer } from './auction/auctioneer.ts';
 import { AuctionStore } from './auction/store.ts';
 import { bbsService } from './bbs.ts';
 import { cellRegistryService } from './cell-registry.ts';
+import { cellOperationsService } from './cells/operations.ts';
 import { CellStore } from './cells/store.ts';
 import { Changes } from './changes.ts';
 import { Converger } from './convergence/converger.ts';
 import { ConvergenceStore } from './convergence/store.ts';
 import { DesiredLrpStore } from './desired-lrps/store.ts';
+import { EvacuationStore } from './evacuation/store.ts';
 import { Leadership } from './leadership.ts';
 import { type RepClient, Reps } from './reps.ts';
 import { type BbsDatabase, MIGRATIONS } from './schema.ts';
@@ -52,6 +55,7 @@ export class Diego {
   readonly settings: DiegoSettings;
   readonly desiredLrps: DesiredLrpStore;
   readonly actualLrps: ActualLrpStore;
+  readonly evacuation: EvacuationStore;
   readonly tasks: TaskStore;
   readonly cells: CellStore;
   readonly reps: Reps;
@@ -60,7 +64,13 @@ export class Diego {
   readonly auctioneer: Auctioneer;
   readonly converger: Converger;
   readonly #leadership: Leadership;
-  readonly #reconcilers: { auction: Reconciler; sweep: Reconciler; converge: Reconciler; completions: Reconciler };
+  readonly #reconcilers: {
+    auction: Reconciler;
+    sweep: Reconciler;
+    converge: Reconciler;
+    completions: Reconciler;
+    notices: Reconciler;
+  };
   readonly #background = new Set<Promise<void>>();
   #unsubscribe: () => void = () => {};
 
@@ -74,12 +84,19 @@ export class Diego {
     this.clock = clock;
     this.settings = settings;
     this.desiredLrps = new DesiredLrpStore(db, definitions);
-    this.actualLrps = new ActualLrpStore(db);
+    this.evacuation = new EvacuationStore(db);
+    this.actualLrps = new ActualLrpStore(db, this.evacuation);
     this.tasks = new TaskStore(db, definitions);
     this.cells = new CellStore(db, settings.cellLostAfterMs);
     this.reps = new Reps(options.rep);
     this.changes = new Changes(options.bus);
-    this.notices = new Notices(options.cloudController, settings.noticePatienceMs, log);
+    this.notices = new Notices({
+      db,
+      cloudController: options.cloudController,
+      patienceMs: settings.noticePatienceMs,
+      clock,
+      log,
+    });
     const { desiredLrps, tasks, cells, reps, changes } = this;
     const shared = { cells, reps, changes, settings, clock };
     this.auctioneer = new Auctioneer({
@@ -92,6 +109,7 @@ export class Diego {
     this.converger = new Converger({
       ...shared,
       store: new ConvergenceStore(db),
+      evacuation: this.evacuation,
       log: log.child('converger'),
       wakeAuction: () => this.wakeAuction(),
       wakeCompletions: () => this.wakeCompletions(),
@@ -116,13 +134,15 @@ export class Diego {
         log,
       ),
       completions: new Reconciler('completions', settings.sweepIntervalMs, () => completions.deliver(), log),
+      notices: new Reconciler('notices', settings.sweepIntervalMs, () => this.notices.deliver(), log),
     };
   }
 
-  /** Registers the services Bbs and CellRegistry. */
+  /** Registers the services Bbs, CellRegistry and CellOperations. */
   readonly routes: Routes = (router) => {
     router.service(Bbs, bbsService(this));
     router.service(CellRegistry, cellRegistryService(this));
+    router.service(CellOperations, cellOperationsService(this));
   };
 
   /** Brings the schema up to date and begins to work. */
@@ -135,7 +155,6 @@ export class Diego {
   async close(): Promise<void> {
     this.#unsubscribe();
     await Promise.all(Object.values(this.#reconcilers).map((reconciler) => reconciler.stop()));
-    await this.notices.close();
     await Promise.all(this.#background);
     this.changes.close();
     await this.#leadership.close();
@@ -152,6 +171,10 @@ export class Diego {
 
   wakeCompletions(): void {
     this.#reconcilers.completions.wake();
+  }
+
+  wakeNotices(): void {
+    this.#reconcilers.notices.wake();
   }
 
   /** Goes on after the answer; `close` waits for it. */

@@ -5,7 +5,7 @@ export type { DiegoOptions } from './diego.ts';
 export { DEFAULT_SETTINGS, type DiegoSettings } from './settings.ts';
 
 export interface DiegoRoom {
-  /** Registers the services Bbs and CellRegistry. */
+  /** Registers the services Bbs, CellRegistry and CellOperations. */
   routes: Routes;
   start(): Promise<void>;
   close(): Promise<void>;

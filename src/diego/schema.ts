@@ -94,6 +94,43 @@ export const MIGRATIONS: readonly Migration[] = [
     // True where nobody says otherwise: for instances reported by a version that knows of no readiness.
     sql: 'ALTER TABLE actual_lrps ADD COLUMN routable boolean NOT NULL DEFAULT true;',
   },
+  {
+    // An instance that leaves its drained cell has a row of its own; the place it had is in actual_lrps, free for another.
+    name: '0003-drain-and-notices',
+    sql: `
+      ALTER TABLE cells ADD COLUMN address text NOT NULL DEFAULT '';
+      CREATE TABLE cell_drains (
+        cell_id text PRIMARY KEY,
+        since_ms bigint NOT NULL
+      );
+      CREATE TABLE evacuating_lrps (
+        process_guid text NOT NULL,
+        index integer NOT NULL,
+        instance_guid text PRIMARY KEY,
+        cell_id text NOT NULL,
+        since_ms bigint NOT NULL,
+        instance_address text NOT NULL,
+        host_address text NOT NULL,
+        routable boolean NOT NULL,
+        ports jsonb NOT NULL
+      );
+      CREATE INDEX evacuating_lrps_process ON evacuating_lrps (process_guid, index);
+      CREATE INDEX evacuating_lrps_cell ON evacuating_lrps (cell_id);
+      CREATE TABLE notices (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        process_guid text NOT NULL,
+        index integer NOT NULL,
+        instance_guid text NOT NULL,
+        cell_id text NOT NULL,
+        kind text NOT NULL CHECK (kind IN ('crash', 'readiness')),
+        reason text NOT NULL DEFAULT '',
+        crash_count integer NOT NULL DEFAULT 0,
+        ready boolean NOT NULL DEFAULT false,
+        created_ms bigint NOT NULL,
+        due_ms bigint NOT NULL
+      );
+      CREATE INDEX notices_due ON notices (due_ms);`,
+  },
 ];
 
 /** Runs a short transaction again when PostgreSQL ended it for a deadlock or a serialization conflict. */
@@ -119,6 +156,13 @@ export async function retryConflicts<Result>(body: () => Promise<Result>, attemp
 /** Condition: the actual LRP `a` is one that is desired. */
 export const IS_DESIRED = sql`EXISTS (
   SELECT 1 FROM desired_lrps d WHERE d.process_guid = a.process_guid AND a.index < d.instances)`;
+
+/** Assignments that make an actual LRP's row one that nobody has. */
+export const VACATED =
+  sql.raw(`cell_id = '', instance_guid = '', instance_address = '', host_address = '', routable = true,
+  ports = '[]', placed_cell = '', placed_until_ms = 0`);
+/** The same, to be placed. */
+export const NOBODYS = sql`state = 'UNCLAIMED', restart_at_ms = 0, ${VACATED}`;
 
 /** A message of a jsonb column. A newer version may have written fields that this one does not know. */
 export function stored<Desc extends DescMessage>(schema: Desc, json: JsonValue): MessageShape<Desc> {

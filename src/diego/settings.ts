@@ -2,6 +2,8 @@
 export interface DiegoSettings {
   /** A cell that was not heard of for this long is lost, and its work is placed elsewhere (DGO-04). */
   cellLostAfterMs: number;
+  /** How long an instance that leaves its drained cell serves on beside the one that took its place. */
+  evacuationOverlapMs: number;
   /** How often unplaced work is tried again without being woken. */
   auctionIntervalMs: number;
   /** How often what falls due by time (lost cells, restarts, expired tasks, completions) is looked for. */
@@ -30,7 +32,8 @@ export interface DiegoSettings {
 }
 
 export const DEFAULT_SETTINGS: DiegoSettings = {
-  cellLostAfterMs: 20_000,
+  cellLostAfterMs: 15_000, // five heartbeats; noticed within 20 s whatever the phase of the sweep
+  evacuationOverlapMs: 1_000,
   auctionIntervalMs: 2_000,
   sweepIntervalMs: 1_000,
   convergeIntervalMs: 30_000,
@@ -41,7 +44,7 @@ export const DEFAULT_SETTINGS: DiegoSettings = {
   staleAfterMs: 120_000,
   claimedTooLongMs: 20 * 60_000,
   taskPatienceMs: 30_000,
-  noticePatienceMs: 120_000,
+  noticePatienceMs: 60 * 60_000,
   statsTimeoutMs: 2_000,
   auctionBatch: 50_000,
 };

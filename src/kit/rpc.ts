@@ -62,20 +62,22 @@ export function lateTransport(make: () => Transport): Transport {
 
 /**
  * Calls to another process: gRPC over HTTP/2 and mutual TLS; the server's certificate must carry `serverName`. Once a live
- * identity is replaced, calls go over a new connection; those under way end on the old one.
+ * identity is replaced, calls go over a new connection; those under way end on the old one. `localAddress`: which address to
+ * call from.
  */
 export function remoteTransport(
   baseUrl: string,
   identity: Identity,
   serverName: string,
-  timeoutMs = 15_000,
+  { timeoutMs = 15_000, localAddress }: { timeoutMs?: number; localAddress?: string } = {},
 ): Transport {
-  let made = connection(baseUrl, identity, serverName, timeoutMs);
+  const open = () => connection(baseUrl, identity, serverName, timeoutMs, localAddress);
+  let made = open();
   const current = (): Transport => {
     if (made.cert !== identity.cert || made.ca !== identity.ca) {
       const old = made.sessionManager;
       setTimeout(() => old.abort(), timeoutMs + 5_000).unref();
-      made = connection(baseUrl, identity, serverName, timeoutMs);
+      made = open();
     }
     return made.transport;
   };
@@ -85,9 +87,19 @@ export function remoteTransport(
   };
 }
 
-function connection(baseUrl: string, identity: Identity, serverName: string, timeoutMs: number) {
+function connection(
+  baseUrl: string,
+  identity: Identity,
+  serverName: string,
+  timeoutMs: number,
+  localAddress: string | undefined,
+) {
   const { cert, ca } = identity;
-  const nodeOptions = { ...tlsOptions(identity), servername: serverName };
+  const nodeOptions = {
+    ...tlsOptions(identity),
+    servername: serverName,
+    ...(localAddress === undefined ? {} : { localAddress }),
+  };
   const sessionManager = new Http2SessionManager(
     baseUrl,
     { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 },
@@ -95,6 +107,24 @@ function connection(baseUrl: string, identity: Identity, serverName: string, tim
   );
   const transport = createGrpcTransport({ baseUrl, nodeOptions, sessionManager, defaultTimeoutMs: timeoutMs });
   return { cert, ca, sessionManager, transport };
+}
+
+/** A transport with connections of its own, for calls that last: no call has a time limit, and `close` ends them all. */
+export function lastingTransport(
+  baseUrl: string,
+  identity: Identity,
+  serverName: string,
+): { transport: Transport; close: () => void } {
+  const nodeOptions = { ...tlsOptions(identity), servername: serverName };
+  const sessionManager = new Http2SessionManager(
+    baseUrl,
+    { pingIntervalMs: 10_000, pingTimeoutMs: 5_000, pingIdleConnection: true },
+    nodeOptions,
+  );
+  return {
+    transport: createGrpcTransport({ baseUrl, nodeOptions, sessionManager }),
+    close: () => sessionManager.abort(),
+  };
 }
 
 export function client<Service extends DescService>(service: Service, transport: Transport): Client<Service> {

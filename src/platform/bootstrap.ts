@@ -23,7 +23,7 @@ export interface ControlBootstrap {
   buildpacks: SystemBuildpackFile[];
   /** For every staging container. */
   stagingEnvironment: Record<string, string>;
-  secrets: Pick<Secrets, 'databaseKey' | 'blobSigningKey' | 'adminPassword' | 'clientSecrets'>;
+  secrets: Pick<Secrets, 'databaseKey' | 'blobSigningKey' | 'adminPassword' | 'clientSecrets' | 'sshHostKey'>;
 }
 
 /** What the supervisor tells a cell on standard input. */
@@ -33,12 +33,14 @@ export interface CellBootstrap {
   identity: Identity;
   maxConnections: number;
   proxyAccount: { uid: number; gid: number };
+  /** Vouches for public routes: apps trust it, so that they reach each other by name. Two, while one takes the place of another. */
+  routerRoot: string;
   instanceIdentity: { intermediate: KeyAndCertificate; rootCertificate: string };
   buildpacks: SystemBuildpackFile[];
 }
 
 /** What the supervisor tells a running cell when certificates or roots changed. */
-export type CellRenewal = Pick<CellBootstrap, 'identity' | 'instanceIdentity'>;
+export type CellRenewal = Pick<CellBootstrap, 'identity' | 'instanceIdentity' | 'routerRoot'>;
 
 /** Certificates of instances on a cell: how many, and when the first of them ends (milliseconds). */
 export interface CellCredentials {

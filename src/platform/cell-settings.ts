@@ -2,7 +2,8 @@ import type { GardenSettings } from '../cell/garden/settings.ts';
 import type { CellProxySettings } from '../cell/proxy/index.ts';
 import type { Logger } from '../kit/log.ts';
 import type { RouterSettings } from '../router/index.ts';
-import { type Layout, systemHosts } from './settings.ts';
+import { cellAddress, routerAddress, routerPorts } from './addresses.ts';
+import { type Layout, type PlatformSettings, systemHosts } from './settings.ts';
 
 /** Containers of one cell: 253 addresses, and as many ranges of user ids. */
 export const CONTAINERS_PER_CELL = 250;
@@ -12,6 +13,10 @@ export function cellName(index: number): string {
   return `cell-${index}`;
 }
 
+export function cellZone({ zones }: Pick<PlatformSettings, 'zones'>, index: number): string {
+  return `z${1 + (index % zones)}`;
+}
+
 export function gardenSettingsOf(layout: Layout, index: number, log: Logger): GardenSettings {
   const { settings } = layout;
   return {
@@ -19,7 +24,15 @@ export function gardenSettingsOf(layout: Layout, index: number, log: Logger): Ga
     runDirectory: `${layout.run}/${cellName(index)}`,
     stacksDirectory: layout.stacks,
     prefix: `${settings.id}${String.fromCharCode(97 + index)}`,
-    network: { range: `${settings.overlay}.${index}.0/24`, gateway: settings.gateway, mtu: 1450 },
+    network: {
+      range: `${settings.overlay}.${index}.0/24`,
+      overlay: `${settings.overlay}.0.0/16`,
+      gateway: settings.gateway,
+      mtu: 1450,
+      machinePrefix: settings.id,
+      router: { address: routerAddress(settings), ports: routerPorts(settings) },
+      cellAddress: cellAddress(settings, index),
+    },
     uidRangeBase: settings.uidRangeBase + index * RANGES_A_CELL * 65_536,
     maxContainers: CONTAINERS_PER_CELL,
     log,
@@ -35,7 +48,7 @@ export function cellProxySettingsOf(
   const base = `${layout.run}/${cellName(index)}-proxy`;
   return {
     runDirectory: `${base}/state`,
-    bindAddress: '127.0.0.1',
+    bindAddress: cellAddress(layout.settings, index),
     port: layout.settings.ports.proxy[index]!,
     routerCa: `${base}/platform-ca.pem`,
     routerName: 'router',
@@ -52,7 +65,7 @@ export function routerSettingsOf(layout: Layout, maxConnections: number): Router
   return {
     runDirectory: `${base}/state`,
     stateDirectory: `${layout.run}/control/router`,
-    bindAddresses: [settings.bindAddress],
+    bindAddresses: settings.bindAddress === '0.0.0.0' ? ['0.0.0.0'] : [settings.bindAddress, routerAddress(settings)],
     httpsPort: settings.httpsPort,
     ...(settings.httpPort === null ? {} : { httpPort: settings.httpPort }),
     certificates: {

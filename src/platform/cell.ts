@@ -9,9 +9,10 @@ import { Ingress } from '../contracts/gen/loggregator_pb.js';
 import { Logger } from '../kit/log.ts';
 import { client, remoteTransport, serveRpc } from '../kit/rpc.ts';
 import { LiveIdentity } from '../kit/tls.ts';
+import { cellAddress } from './addresses.ts';
 import { serveAdmin } from './admin-socket.ts';
 import { type CellBootstrap, type CellRenewal, onTermination, readBootstrap } from './bootstrap.ts';
-import { CONTAINERS_PER_CELL, cellName, cellProxySettingsOf, gardenSettingsOf } from './cell-settings.ts';
+import { CONTAINERS_PER_CELL, cellName, cellProxySettingsOf, cellZone, gardenSettingsOf } from './cell-settings.ts';
 import { layoutOf, type PlatformSettings } from './settings.ts';
 
 /** Memory and disk for apps: the machine's, less a tenth for itself, shared by its cells. */
@@ -24,7 +25,7 @@ function capacityOf(settings: PlatformSettings): { memoryMb: number; diskMb: num
 /** The cell process: rep, garden, network and instance identities of one cell, as root and without a public listener. */
 async function main(): Promise<void> {
   const bootstrap = await readBootstrap<CellBootstrap>();
-  const { settings, index, proxyAccount, instanceIdentity, maxConnections, buildpacks } = bootstrap;
+  const { settings, index, proxyAccount, instanceIdentity, routerRoot, maxConnections, buildpacks } = bootstrap;
   // The supervisor replaces it while we run.
   const identity = new LiveIdentity(bootstrap.identity);
   const cellId = cellName(index);
@@ -34,23 +35,27 @@ async function main(): Promise<void> {
   const proxySettings = cellProxySettingsOf(layout, index, proxyAccount, maxConnections);
   const proxy = await createCellProxy({ settings: proxySettings, log: log.child('proxy') });
   proxy.start();
-  const control = remoteTransport(`https://127.0.0.1:${settings.ports.rpc}`, identity, 'control');
+  const control = remoteTransport(`https://127.0.0.1:${settings.ports.rpc}`, identity, 'control', {
+    localAddress: cellAddress(settings, index),
+  });
   const blobs = createBlobTransport(identity, 'control');
+  const address = cellAddress(settings, index);
   const repPort = settings.ports.rep[index]!;
   const cell = createCell({
     cellId,
-    zone: 'z1',
-    address: '127.0.0.1',
-    repUrl: `https://127.0.0.1:${repPort}`,
+    zone: cellZone(settings, index),
+    address,
+    repUrl: `https://${address}:${repPort}`,
     stacks: ['debian12'],
     capacity: capacityOf(settings),
-    placementTags: [],
+    placementTags: settings.cellTags[index] ?? [],
     garden,
     proxy,
     proxyPort: proxySettings.port,
     registry: client(CellRegistry, control),
     ingress: client(Ingress, control),
     identity: instanceIdentity,
+    trustedCertificates: [routerRoot],
     blobs,
     buildpacks,
     lifecycleDirectory: `${layout.program}/src/cell/staging/lifecycle`,
@@ -59,10 +64,10 @@ async function main(): Promise<void> {
     log,
   });
   const rpc = await serveRpc({
-    host: '127.0.0.1',
+    host: address,
     port: repPort,
     identity,
-    peers: { 'cupola.diego.v1.Rep': ['control'] },
+    peers: { 'cupola.diego.v1.Rep': ['control'], 'cupola.ssh.v1.CellSsh': ['control'] },
     routes: (router) => cell.routes(router),
     log: log.child('rpc'),
   });
@@ -71,7 +76,7 @@ async function main(): Promise<void> {
     'POST /identity': async (body) => {
       const next = body as CellRenewal;
       identity.replace(next.identity);
-      await cell.replaceAuthority(next.instanceIdentity);
+      await cell.replaceAuthority(next.instanceIdentity, [next.routerRoot]);
     },
     'POST /reconcile-proxy': () => proxy.reconcile(),
     'POST /renew-credentials': () => cell.renewCredentials(),

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { ensureAddress } from '../cell/network/host.ts';
 import { type CellProxySettings, prepareCellProxy, renderCellProxyConfig } from '../cell/proxy/index.ts';
 import { HaproxySocket, maxConnectionsFor } from '../kit/haproxy.ts';
 import type { Logger } from '../kit/log.ts';
@@ -23,8 +24,8 @@ import {
   renderPostgresqlConfig,
   startPostgresql,
 } from './engines/postgresql.ts';
-import type { ensureAccounts } from './host/accounts.ts';
-import { ensureGatewayAddress, renderDnsConfig, upstreamNameservers } from './host/names.ts';
+import type { Accounts } from './host/accounts.ts';
+import { type Asker, renderDnsConfig, upstreamNameservers } from './host/names.ts';
 import { FIRST_INHERITED, type Listeners, type Listening, type UnixSocket } from './listeners.ts';
 import { nodeOf } from './program.ts';
 import type { Secrets } from './secrets.ts';
@@ -35,7 +36,7 @@ export interface Parts {
   layout: Layout;
   /** Digest of the code. */
   program: string;
-  accounts: Awaited<ReturnType<typeof ensureAccounts>>;
+  accounts: Accounts;
   /** As they are now: roots change while components run. */
   secrets: () => Secrets;
   certificates: ComponentCertificates;
@@ -51,7 +52,8 @@ export function components(parts: Parts): Component[] {
   const cells = Array.from({ length: settings.cells }, (_, index) => index);
   return [
     listenerHolder(parts),
-    dns(parts),
+    dns(parts, 'machine'),
+    dns(parts, 'containers'),
     postgresql(parts),
     nats(parts),
     ...cells.map((index) => cellProxy(parts, index)),
@@ -69,7 +71,9 @@ export function listeningSockets(layout: Layout, accounts: Parts['accounts']): L
   const cells = Array.from({ length: layout.settings.cells }, (_, index) => index);
   return [
     ...routerListeners(routerSettingsOf(layout, maxConnections())),
-    ...cells.map((index) => cellProxyListener(cellProxySettingsOf(layout, index, accounts.proxy, maxConnections()))),
+    ...cells.map((index) =>
+      cellProxyListener(cellProxySettingsOf(layout, index, accounts.proxies[index]!, maxConnections())),
+    ),
     accessLogSocket(layout, accounts),
   ];
 }
@@ -107,26 +111,28 @@ function prepareAccessLogDirectory(layout: Layout, accounts: Parts['accounts']):
   folder(`${layout.run}/router/log`, { ...accounts.control, gid: accounts.router.gid }, 0o2710);
 }
 
-function dns({ layout, accounts }: Parts): Component {
-  const render = (upstreams: readonly string[]): string => renderDnsConfig(layout.settings, upstreams);
+function dns({ layout, accounts }: Parts, asker: Asker): Component {
+  const name = asker === 'machine' ? 'dns' : 'dns-containers';
+  const account = asker === 'machine' ? accounts.dns : accounts.containerDns;
+  const render = (upstreams: readonly string[]): string => renderDnsConfig(layout.settings, asker, upstreams);
   return {
-    name: 'dns',
-    account: accounts.dns,
+    name,
+    account,
     stopSignal: 'SIGTERM',
     // Without the machine's own name servers: they come and go, and are no reason to restart.
     fingerprint: once(() => digestOf(render([]))),
     start: async () => {
-      await ensureGatewayAddress(layout.settings);
-      const directory = folder(`${layout.run}/dns`, accounts.dns, 0o700);
+      if (asker === 'containers') await ensureAddress(layout.settings.gateway);
+      const directory = folder(`${layout.run}/${name}`, account, 0o700);
       const config = join(directory, 'dnsmasq.conf');
-      ownedFile(config, render(upstreamNameservers(layout.settings)), accounts.dns);
+      ownedFile(config, render(upstreamNameservers(layout.settings)), account);
       const args = ['--keep-in-foreground', `--conf-file=${config}`, '--log-facility=-', '--pid-file='];
       return launch({
         command: 'dnsmasq',
         args,
-        account: accounts.dns,
+        account,
         bindLowPorts: true,
-        logFile: `${layout.logs}/dns.log`,
+        logFile: `${layout.logs}/${name}.log`,
       });
     },
   };
@@ -259,18 +265,19 @@ function router({ layout, accounts, certificates, listeners, onExit, log }: Part
 }
 
 function cellProxy({ layout, accounts, certificates, listeners, onExit }: Parts, index: number): Component {
+  const account = accounts.proxies[index]!;
   const name = `${cellName(index)}-proxy`;
-  const settings = cellProxySettingsOf(layout, index, accounts.proxy, maxConnections());
+  const settings = cellProxySettingsOf(layout, index, account, maxConnections());
   const logFile = `${layout.logs}/${name}.log`;
   const start = async (more: readonly string[]) => {
     const base = folder(`${layout.run}/${name}`, null, 0o711);
-    folder(settings.runDirectory, { ...accounts.proxy, uid: 0 }, 0o750);
-    folder(`${base}/socket`, accounts.proxy, 0o700);
-    ownedFile(settings.routerCa, certificates.roots('platform'), accounts.proxy);
+    folder(settings.runDirectory, { ...account, uid: 0 }, 0o750);
+    folder(`${base}/socket`, account, 0o700);
+    ownedFile(settings.routerCa, certificates.roots('platform'), account);
     const inherit = listeners.descriptors([cellProxyListener(settings)]);
     const { configFile } = await prepareCellProxy(settings, FIRST_INHERITED);
     const args = ['-q', '-db', '-f', configFile, ...more];
-    return launch({ command: 'haproxy', args, account: accounts.proxy, inherit, logFile, onExit });
+    return launch({ command: 'haproxy', args, account, inherit, logFile, onExit });
   };
   const takeOver = async (running: ProcessIdentity): Promise<ProcessIdentity> => {
     const next = await untilTakenOver(await start(takeOverArguments(running)), settings.socket, logFile);
@@ -280,7 +287,7 @@ function cellProxy({ layout, accounts, certificates, listeners, onExit }: Parts,
   };
   return {
     name,
-    account: accounts.proxy,
+    account,
     stopSignal: 'SIGTERM',
     fingerprint: once(() => digestOf(renderCellProxyConfig(settings))),
     start: () => start([]),
@@ -309,7 +316,7 @@ function control({ layout, program, accounts, certificates, secrets, listeners }
       const state = `${layout.run}/control`;
       for (const name of ['blobs', 'router', 'tmp']) folder(`${state}/${name}`, accounts.control, 0o700);
       folder(dirname(layout.adminSocketOf('control')), accounts.control, 0o700);
-      const { databaseKey, blobSigningKey, adminPassword, clientSecrets } = secrets();
+      const { databaseKey, blobSigningKey, adminPassword, clientSecrets, sshHostKey } = secrets();
       const bootstrap: ControlBootstrap = {
         settings: layout.settings,
         identity: await certificates.component('control'),
@@ -317,7 +324,7 @@ function control({ layout, program, accounts, certificates, secrets, listeners }
         accessLogDescriptor: FIRST_INHERITED,
         buildpacks: systemBuildpacks(layout),
         stagingEnvironment: readStagingEnvironment(layout),
-        secrets: { databaseKey, blobSigningKey, adminPassword, clientSecrets },
+        secrets: { databaseKey, blobSigningKey, adminPassword, clientSecrets, sshHostKey },
       };
       return launch({
         command: nodeOf(layout.program),
@@ -347,6 +354,7 @@ function cell({ layout, program, accounts, certificates, secrets }: Parts, index
       const update: CellRenewal = {
         identity: await certificates.component('cell', [name, 'cell']),
         instanceIdentity: authority(),
+        routerRoot: certificates.roots('router'),
       };
       await askAdmin(layout.adminSocketOf(name), 'POST /identity', update, RENEW_LIMIT_MS);
       return running;
@@ -360,7 +368,8 @@ function cell({ layout, program, accounts, certificates, secrets }: Parts, index
         index,
         identity: await certificates.component('cell', [name, 'cell']),
         maxConnections: maxConnections(),
-        proxyAccount: { uid: accounts.proxy.uid, gid: accounts.proxy.gid },
+        proxyAccount: { uid: accounts.proxies[index]!.uid, gid: accounts.proxies[index]!.gid },
+        routerRoot: certificates.roots('router'),
         instanceIdentity: authority(),
         buildpacks: systemBuildpacks(layout),
       };

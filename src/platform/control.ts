@@ -4,6 +4,7 @@ import { AccessTokenVerifier } from '../contracts/access-token.ts';
 import { CloudControllerInternal } from '../contracts/gen/cloud-controller_pb.js';
 import { Bbs, type CellPresence, Rep } from '../contracts/gen/diego_pb.js';
 import { Ingress } from '../contracts/gen/loggregator_pb.js';
+import { CellSsh } from '../contracts/gen/ssh_pb.js';
 import { createDiego } from '../diego/index.ts';
 import type { BbsSchema } from '../diego/schema.ts';
 import { connectBus } from '../kit/bus.ts';
@@ -11,21 +12,32 @@ import { deriveKey, Sealer } from '../kit/crypto.ts';
 import { openDatabase } from '../kit/database.ts';
 import { type RequestHandler, type ServedHost, serveHosts } from '../kit/http.ts';
 import { Logger } from '../kit/log.ts';
-import { client, inMemoryTransport, lateTransport, type Routes, remoteTransport, serveRpc } from '../kit/rpc.ts';
+import {
+  client,
+  inMemoryTransport,
+  lastingTransport,
+  lateTransport,
+  type Routes,
+  remoteTransport,
+  serveRpc,
+} from '../kit/rpc.ts';
 import { type Identity, LiveIdentity } from '../kit/tls.ts';
 import { createLoggregator } from '../loggregator/index.ts';
 import { createRouter } from '../router/index.ts';
+import { createSshProxy, fingerprintOf } from '../ssh-proxy/ssh-proxy.ts';
 import type { UaaSchema } from '../uaa/schema.ts';
 import { adminClient, cloudControllerClient, createUaa, sshProxyClient } from '../uaa/uaa.ts';
+import { routerAddress, routerPorts } from './addresses.ts';
 import { serveAdmin } from './admin-socket.ts';
 import { type ControlBootstrap, onTermination, readBootstrap } from './bootstrap.ts';
 import { routerSettingsOf } from './cell-settings.ts';
 import { POSTGRESQL_PORT } from './engines/postgresql.ts';
-import { layoutOf, publicUrl, systemHosts } from './settings.ts';
+import { layoutOf, publicUrl, sshEndpoint, systemHosts } from './settings.ts';
 
 /** Who may call what on control's internal listener (mutual TLS, by common name). */
 const PEERS = {
   'cupola.diego.v1.Bbs': ['supervisor'],
+  'cupola.diego.v1.CellOperations': ['supervisor'],
   'cupola.diego.v1.CellRegistry': ['cell'],
   'cupola.loggregator.v1.Ingress': ['cell'],
 };
@@ -116,10 +128,17 @@ async function main(): Promise<void> {
     blobs: blobstore.blobs,
     systemBuildpacks: buildpacks,
     settings: {
-      urls: { api: url('api'), uaa: url('uaa'), login: url('login'), logCache: url('log-cache'), ssh: url('ssh') },
+      urls: {
+        api: url('api'),
+        uaa: url('uaa'),
+        login: url('login'),
+        logCache: url('log-cache'),
+        ssh: sshEndpoint(settings) ?? '',
+      },
       domain: settings.domain,
       reservedHosts: systemHosts(settings.domain).map((host) => host.slice(0, host.indexOf('.'))),
-      sshHostKeyFingerprint: null,
+      publicRoutes: { address: routerAddress(settings), ports: routerPorts(settings).join(',') },
+      sshHostKeyFingerprint: settings.sshPort === null ? null : fingerprintOf(secrets.sshHostKey),
       build: 'cupola-0.1.0',
       defaults: { memoryMb: 1024, diskMb: 1024, healthCheckTimeoutSeconds: 60 },
       staging: { memoryMb: 1024, diskMb: 6144, timeoutSeconds: 900, environment: stagingEnvironment, egress: [] },
@@ -163,6 +182,21 @@ async function main(): Promise<void> {
   });
   await router.start();
   await cloudController.start();
+  const sshProxy = createSshProxy({
+    hostKey: secrets.sshHostKey,
+    public:
+      settings.sshPort === settings.httpsPort ? null : { host: settings.bindAddress, port: settings.sshPort ?? 0 },
+    behindRouter: { host: '127.0.0.1', port: settings.ports.ssh },
+    exchangeCode: (code) => uaa.redeemCode({ id: 'ssh-proxy', secret: secrets.clientSecrets.sshProxy }, code),
+    cloudController: internal,
+    bbs,
+    cell: ({ repUrl, cellId }) => {
+      const { transport, close } = lastingTransport(repUrl, identity, cellId);
+      return { ssh: client(CellSsh, transport), close };
+    },
+    log: log.child('ssh-proxy'),
+  });
+  if (settings.sshPort !== null) await sshProxy.start();
   const admin = await serveAdmin(layout.adminSocketOf('control'), {
     'POST /identity': (next) => identity.replace(next as Identity),
     'POST /rotate-signing-key': async () => ({ kid: await uaa.rotateSigningKey() }),
@@ -171,6 +205,7 @@ async function main(): Promise<void> {
   onTermination(async () => {
     admin.close();
     await server.close();
+    await sshProxy.close();
     await router.close();
     await cloudController.close();
     await diego.close();

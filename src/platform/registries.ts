@@ -16,9 +16,11 @@ const NAMES = [
 export interface Machine {
   environment: Readonly<Record<string, string | undefined>>;
   home: string;
+  /** Where settings for everybody lie. */
+  etc: string;
 }
 
-const THIS_MACHINE: Machine = { environment: process.env, home: homedir() };
+const THIS_MACHINE: Machine = { environment: process.env, home: homedir(), etc: '/etc' };
 
 /**
  * The package registries and proxies this machine uses, as environment variables for staging: what buildpacks fetch comes the
@@ -54,8 +56,8 @@ async function readGoSettings({ environment, home }: Machine): Promise<Record<st
 }
 
 /** The mirror of the central repository in the settings of the user or the machine. */
-async function readMavenMirror({ home }: Machine): Promise<{ url: string; mirrorOf: string } | null> {
-  for (const file of [join(home, '.m2/settings.xml'), '/etc/maven/settings.xml']) {
+async function readMavenMirror({ home, etc }: Machine): Promise<{ url: string; mirrorOf: string } | null> {
+  for (const file of [join(home, '.m2/settings.xml'), join(etc, 'maven/settings.xml')]) {
     const text = (await readFile(file, 'utf8').catch(() => '')).replace(/<!--[\s\S]*?-->/g, '');
     for (const [, body] of text.matchAll(/<mirror>([\s\S]*?)<\/mirror>/g)) {
       const element = (name: string) => new RegExp(`<${name}>\\s*([^<]*?)\\s*</${name}>`).exec(body!)?.[1];

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { randomSecret, Sealer } from '../kit/crypto.ts';
 import { CupolaError } from '../kit/errors.ts';
+import { generateHostKey } from '../ssh-proxy/ssh-proxy.ts';
 import { type Authorities, makeAuthorities, type RootRotation, trustedRoots } from './authorities.ts';
 import { layoutOf, type PlatformSettings, publicUrl } from './settings.ts';
 
@@ -13,6 +14,8 @@ export interface Secrets extends Authorities {
   databaseKey: string;
   blobSigningKey: string;
   adminPassword: string;
+  /** Clients know it by its fingerprint. */
+  sshHostKey: string;
   clientSecrets: { admin: string; cloudController: string; sshProxy: string };
 }
 
@@ -20,7 +23,14 @@ const CONTEXT = 'platform-secrets';
 
 /** Opens the installation's secrets, or makes key file and secrets at the first start. Throws `key_file_missing`, `decryption_failed`. */
 export async function ensureSecrets(settings: PlatformSettings): Promise<Secrets> {
-  if (existsSync(layoutOf(settings).secretsFile)) return openSecrets(settings);
+  if (existsSync(layoutOf(settings).secretsFile)) {
+    const present: Omit<Secrets, 'sshHostKey'> & Partial<Secrets> = openSecrets(settings);
+    if (present.sshHostKey !== undefined) return { ...present, sshHostKey: present.sshHostKey };
+    // An installation from before there was `cf ssh`.
+    const completed = { ...present, sshHostKey: generateHostKey() };
+    saveSecrets(settings, completed);
+    return completed;
+  }
   if (!existsSync(settings.keyFile)) {
     writeFileSync(settings.keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o400, flag: 'wx' });
   }
@@ -30,6 +40,7 @@ export async function ensureSecrets(settings: PlatformSettings): Promise<Secrets
     databaseKey: randomBytes(32).toString('base64'),
     blobSigningKey: randomBytes(32).toString('base64'),
     adminPassword: randomSecret(),
+    sshHostKey: generateHostKey(),
     clientSecrets: { admin: randomSecret(), cloudController: randomSecret(), sshProxy: randomSecret() },
   };
   saveSecrets(settings, secrets);

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -18,9 +19,15 @@ export interface PlatformSettings {
   /** Plain HTTP for apps, null for none. */
   httpPort: number | null;
   cells: number;
-  /** All on loopback. */
-  ports: { control: number; rpc: number; nats: number; rep: number[]; proxy: number[] };
-  /** The overlay: cell n has 10.X.n.0/24. */
+  /** Where SSH clients come; the same as `httpsPort` where they come through the router alone. Null: no `cf ssh` (CC-03). */
+  sshPort: number | null;
+  /** Cell n is in zone z(1 + n mod zones). */
+  zones: number;
+  /** Placement tags by cell: a cell with tags is an isolation segment's and takes nothing else. */
+  cellTags: readonly (readonly string[])[];
+  /** Of control, the bus and the SSH proxy's second door and, on the cells' own addresses, their reps and proxies. */
+  ports: { control: number; rpc: number; nats: number; ssh: number; rep: number[]; proxy: number[] };
+  /** The overlay, "10.X": cell n's containers have 10.X.n.0/24; see addresses.ts for what the platform itself has. */
   overlay: string;
   /** Every container's gateway and name server. */
   gateway: string;
@@ -42,9 +49,18 @@ export interface UpOptions {
   cells?: number;
   /** Added to what was set before; an empty value takes a name away. */
   stagingEnvironment?: Record<string, string>;
+  zones?: number;
+  cellTags?: readonly (readonly string[])[];
+  /** 2222 beside HTTPS on 443, else a free one. */
+  sshPort?: number;
+  /** Off: nobody opens a session in an app, whatever space and app say. */
+  ssh?: boolean;
 }
 
 export const DEFAULT_DATA_DIRECTORY = '/var/lib/cupola';
+const DEFAULT_SSH_PORT = 2222;
+/** What the settings of an earlier version do not say. */
+const EARLIER = { zones: 1, cellTags: [], sshPort: null, ports: { ssh: 0 } };
 export const DEFAULT_DOMAIN = 'cupola.localhost';
 
 /** Where everything lies. The data directory is 0700; what other accounts need is shown under /run by bind mounts. */
@@ -112,27 +128,39 @@ export function publicUrl(settings: PlatformSettings, name: string): string {
   return `https://${name}.${settings.domain}${port}`;
 }
 
+/** `ssh.<domain>:2222`, as clients are told; null where there is no `cf ssh`. */
+export function sshEndpoint(settings: PlatformSettings): string | null {
+  return settings.sshPort === null ? null : `ssh.${settings.domain}:${settings.sshPort}`;
+}
+
 /** Null where nothing was installed in this directory. */
 export function loadSettings(dataDirectory: string): PlatformSettings | null {
   const file = join(dataDirectory, 'settings.json');
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as PlatformSettings) : null;
+  if (!existsSync(file)) return null;
+  const stored = JSON.parse(readFileSync(file, 'utf8')) as PlatformSettings;
+  return { ...EARLIER, ...stored, ports: { ...EARLIER.ports, ...stored.ports } };
 }
 
 /** Reads the installation's settings or makes them. Throws `settings_conflict` where an option contradicts what is installed. */
 export async function ensureSettings(options: UpOptions): Promise<PlatformSettings> {
-  const present = loadSettings(options.dataDirectory);
-  if (present) {
+  const before = loadSettings(options.dataDirectory);
+  if (before) {
+    const present = await withSsh(before, options);
     const asked = {
       domain: options.domain,
       bindAddress: options.bindAddress,
       httpsPort: options.httpsPort,
       cells: options.cells,
+      zones: options.zones,
+      cellTags: options.cellTags,
+      sshPort: options.sshPort,
     };
     for (const [name, value] of Object.entries(asked)) {
-      if (value !== undefined && value !== present[name as keyof typeof asked]) {
+      const kept = JSON.stringify(present[name as keyof typeof asked]);
+      if (value !== undefined && JSON.stringify(value) !== kept) {
         throw new CupolaError(
           'settings_conflict',
-          `${name} is ${present[name as keyof typeof asked]} in ${options.dataDirectory}; destroy it first to change it`,
+          `${name} is ${kept} in ${options.dataDirectory}; destroy it first to change it`,
         );
       }
     }
@@ -141,28 +169,38 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
   const cells = options.cells ?? 1;
   if (!Number.isInteger(cells) || cells < 1 || cells > 8)
     throw new CupolaError('invalid_option', '--cells takes 1 to 8');
+  const zones = options.zones ?? 1;
+  if (!Number.isInteger(zones) || zones < 1 || zones > cells)
+    throw new CupolaError('invalid_option', '--zones takes 1 to the number of cells');
+  const cellTags = options.cellTags ?? [];
+  if (cellTags.length > cells) throw new CupolaError('invalid_option', `--cell-tags names cell-${cellTags.length - 1}`);
   const digest = createHash('sha256').update(options.dataDirectory).digest();
-  const slot = digest[0]! % 31;
-  const free = await freePorts(3 + 2 * cells);
+  const slot = await freeSlot(digest[0]! % SLOTS);
+  const free = await freePorts(5 + 2 * cells);
+  const httpsPort = options.httpsPort ?? 443;
   const settings: PlatformSettings = {
     id: installationId(options.dataDirectory),
     dataDirectory: options.dataDirectory,
     keyFile: options.keyFile ?? join(options.dataDirectory, 'key'),
     domain: options.domain ?? DEFAULT_DOMAIN,
     bindAddress: options.bindAddress ?? '127.0.0.1',
-    httpsPort: options.httpsPort ?? 443,
-    httpPort: (options.httpsPort ?? 443) === 443 ? 80 : null,
+    httpsPort,
+    httpPort: httpsPort === 443 ? 80 : null,
     cells,
+    zones,
+    cellTags,
+    sshPort: options.ssh === false ? null : (options.sshPort ?? (httpsPort === 443 ? DEFAULT_SSH_PORT : free[4]!)),
     ports: {
       control: free[0]!,
       rpc: free[1]!,
       nats: free[2]!,
-      rep: free.slice(3, 3 + cells),
-      proxy: free.slice(3 + cells),
+      ssh: free[3]!,
+      rep: free.slice(5, 5 + cells),
+      proxy: free.slice(5 + cells),
     },
     overlay: `10.${200 + slot}`,
     gateway: `169.254.${1 + slot}.1`,
-    resolverAddress: `127.0.53.${1 + slot}`,
+    resolverAddress: resolverOf(slot),
     uidRangeBase: (16 + slot * 8 * 256) * 65_536,
     adminUser: 'admin',
     ...(options.stagingEnvironment ? { stagingEnvironment: options.stagingEnvironment } : {}),
@@ -181,10 +219,49 @@ function withStagingEnvironment(present: PlatformSettings, added: Record<string,
   return settings;
 }
 
+/** What an installation from before there was `cf ssh` lacks; and the switch for it, which can be turned at any `up`. */
+async function withSsh(before: PlatformSettings, options: UpOptions): Promise<PlatformSettings> {
+  const undecided = before.ports.ssh === EARLIER.ports.ssh;
+  const [loopback = 0, other = 0] = await freePorts(2);
+  const chosen = before.sshPort ?? options.sshPort ?? (before.httpsPort === 443 ? DEFAULT_SSH_PORT : other);
+  const on = options.ssh ?? (undecided || before.sshPort !== null);
+  const settings = {
+    ...before,
+    ports: { ...before.ports, ssh: undecided ? loopback : before.ports.ssh },
+    sshPort: on ? chosen : null,
+  };
+  if (undecided || settings.sshPort !== before.sshPort) save(settings);
+  return settings;
+}
+
 function save(settings: PlatformSettings): void {
   const file = join(settings.dataDirectory, 'settings.json');
   writeFileSync(`${file}.part`, `${JSON.stringify(settings, null, 2)}\n`, { mode: 0o600 });
   renameSync(`${file}.part`, file);
+}
+
+/** How many installations one machine has addresses and ranges of user numbers for. */
+const SLOTS = 31;
+
+function resolverOf(slot: number): string {
+  return `127.0.53.${1 + slot}`;
+}
+
+/** The preferred slot, or the next at whose resolver address nobody answers. Throws `no_slot`. */
+async function freeSlot(preferred: number): Promise<number> {
+  for (let step = 0; step < SLOTS; step += 1) {
+    const slot = (preferred + step) % SLOTS;
+    if (await isFree(resolverOf(slot))) return slot;
+  }
+  throw new CupolaError('no_slot', `${SLOTS} installations run on this machine`);
+}
+
+function isFree(address: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = createSocket('udp4');
+  socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'EADDRINUSE'));
+  socket.bind({ address, port: 53, exclusive: true }, () => socket.close(() => resolve(true)));
+  return promise;
 }
 
 async function freePorts(count: number): Promise<number[]> {

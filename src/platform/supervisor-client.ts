@@ -27,6 +27,21 @@ export interface PlatformStatus {
   rotation: RotationStatus | null;
 }
 
+/** One cell as Diego sees it. */
+export interface CellStatus {
+  id: string;
+  /** Heard of lately. */
+  live: boolean;
+  draining: boolean;
+  zone: string;
+  address: string;
+  placementTags: string[];
+  instances: number;
+  tasks: number;
+  /** Instances of a draining cell that are not yet replaced, by what they wait for; "" while the other one starts. */
+  waiting: { reason: string; instances: number }[];
+}
+
 export interface RotateRequest {
   what: Rotatable;
   /** How long former roots stay trusted. */
@@ -39,13 +54,25 @@ export interface UpgradeRequest {
   main: string;
 }
 
-type SupervisorOperation = 'GET /status' | 'POST /down' | 'POST /leave' | 'POST /rotate' | 'POST /upgrade';
+export interface DrainRequest {
+  cellId: string;
+  draining: boolean;
+}
+
+type SupervisorOperation =
+  | 'GET /status'
+  | 'GET /cells'
+  | 'POST /drain'
+  | 'POST /down'
+  | 'POST /leave'
+  | 'POST /rotate'
+  | 'POST /upgrade';
 
 /** Asks the supervisor of this installation. Throws `not_running` where none answers, and what it says where it fails. */
 export function askSupervisor<Answer>(
   layout: Layout,
   operation: SupervisorOperation,
-  body?: RotateRequest | UpgradeRequest,
+  body?: RotateRequest | UpgradeRequest | DrainRequest,
 ): Promise<Answer> {
   return askAdmin<Answer>(layout.supervisorSocket, operation, body, 300_000);
 }

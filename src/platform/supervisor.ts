@@ -1,10 +1,12 @@
 import { chmodSync, chownSync, mkdirSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { teardownGarden } from '../cell/garden/teardown.ts';
+import { ensureAddress } from '../cell/network/host.ts';
 import { CupolaError, messageOf } from '../kit/errors.ts';
 import { lockFile } from '../kit/lock.ts';
 import type { Logger } from '../kit/log.ts';
 import { signal, terminate } from '../kit/process.ts';
+import { ownAddresses } from './addresses.ts';
 import { type AdminOperations, askAdmin, serveAdmin } from './admin-socket.ts';
 import type { CellCredentials } from './bootstrap.ts';
 import { cellName, gardenSettingsOf } from './cell-settings.ts';
@@ -12,7 +14,7 @@ import { ComponentCertificates } from './certificates.ts';
 import { Keeper } from './component.ts';
 import { components, LISTENER_HOLDER, listeningSockets } from './components.ts';
 import { Health } from './health.ts';
-import { ensureAccounts } from './host/accounts.ts';
+import { type Accounts, ensureAccounts } from './host/accounts.ts';
 import { refreshSystemTrust } from './host/system-trust.ts';
 import { Listeners } from './listeners.ts';
 import { logFilesIn, rotateLogs } from './log-files.ts';
@@ -22,7 +24,7 @@ import { PROJECT, programDigest, programsOf, writeSupervisorCommand } from './pr
 import { type Rotatable, Rotation } from './rotation.ts';
 import { ensureSecrets, type Secrets, saveSecrets } from './secrets.ts';
 import { type Layout, layoutOf, type PlatformSettings, publicUrl } from './settings.ts';
-import type { PlatformStatus, RotateRequest, UpgradeRequest } from './supervisor-client.ts';
+import type { DrainRequest, PlatformStatus, RotateRequest, UpgradeRequest } from './supervisor-client.ts';
 import { Updates } from './updates.ts';
 
 const TICK_MS = 200;
@@ -36,7 +38,7 @@ const TEND_CERTIFICATES_MS = 10_000;
 export class Supervisor {
   readonly #layout: Layout;
   readonly #log: Logger;
-  readonly #accounts: Awaited<ReturnType<typeof ensureAccounts>>;
+  readonly #accounts: Accounts;
   readonly #certificates: ComponentCertificates;
   readonly #keepers: Keeper[];
   readonly #rotation: Rotation;
@@ -52,12 +54,7 @@ export class Supervisor {
   /** Nothing runs from code of before any more, and that code is shown no more. */
   #alone = false;
 
-  private constructor(
-    layout: Layout,
-    secrets: Secrets,
-    accounts: Awaited<ReturnType<typeof ensureAccounts>>,
-    log: Logger,
-  ) {
+  private constructor(layout: Layout, secrets: Secrets, accounts: Accounts, log: Logger) {
     this.#layout = layout;
     this.#secrets = secrets;
     this.#accounts = accounts;
@@ -109,7 +106,9 @@ export class Supervisor {
     // For as long as this process lives.
     lockFile(`${layout.run}/supervisor.lock`, 'supervisor');
     await prepareDirectories(layout);
-    const supervisor = new Supervisor(layout, await ensureSecrets(settings), await ensureAccounts(), log);
+    // Before sockets are opened on them.
+    for (const address of ownAddresses(settings)) await ensureAddress(address);
+    const supervisor = new Supervisor(layout, await ensureSecrets(settings), await ensureAccounts(settings.cells), log);
     supervisor.#server = await serveAdmin(layout.supervisorSocket, supervisor.#operations());
     writeSupervisorCommand(layout, process.execPath, process.argv[1]!);
     await supervisor.#startAll();
@@ -171,6 +170,8 @@ export class Supervisor {
   #operations(): AdminOperations {
     return {
       'GET /status': () => this.status(),
+      'GET /cells': () => this.#health.cells(this.#cellNames()),
+      'POST /drain': (body) => this.#health.setDraining(body as DrainRequest),
       'POST /down': async () => {
         await this.down();
         this.#end();
@@ -327,7 +328,7 @@ async function prepareDirectories(layout: Layout): Promise<void> {
   for (const name of ['postgresql', 'control', 'logs', 'buildpacks', 'cells']) {
     mkdirSync(`${settings.dataDirectory}/${name}`, { recursive: true, mode: 0o700 });
   }
-  const accounts = await ensureAccounts();
+  const accounts = await ensureAccounts(settings.cells);
   mkdirSync(`${run}/postgresql`, { recursive: true });
   await bindMount(`${settings.dataDirectory}/postgresql`, `${run}/postgresql/data`, 'read-write');
   chownSync(`${settings.dataDirectory}/control`, accounts.control.uid, accounts.control.gid);

@@ -8,6 +8,7 @@ import {
   type RouterSettings,
   routerListeners,
   routesMapOf,
+  tlsSocketOf,
 } from './settings.ts';
 
 /** Labels a wildcard may stand for: `*.example.org` serves up to `a.b.c.d.example.org`. */
@@ -133,13 +134,19 @@ defaults base
 }
 
 function frontends(settings: RouterSettings, inherited?: readonly number[]): string {
-  const binds = routerListeners(settings)
-    .map((listener, index) => {
-      const descriptor = inherited?.[index];
-      const where = descriptor === undefined ? haproxyAddress(listener) : `fd@${descriptor}`;
-      return `  bind ${where}${listener.tls ? ` ssl crt ${settings.certificates.front} alpn h2,http/1.1` : ''}\n`;
-    })
-    .join('');
+  const tls = `ssl crt ${settings.certificates.front} alpn h2,http/1.1`;
+  const listening = routerListeners(settings).map((listener, index) => {
+    const descriptor = inherited?.[index];
+    return { ...listener, where: descriptor === undefined ? haproxyAddress(listener) : `fd@${descriptor}` };
+  });
+  const secure = listening.filter((listener) => listener.tls).map(({ where }) => where);
+  const plain = listening.filter((listener) => !listener.tls).map(({ where }) => where);
+  const binds = [
+    ...(settings.ssh
+      ? [`unix@${tlsSocketOf(settings)} mode 600 accept-proxy ${tls}`]
+      : secure.map((at) => `${at} ${tls}`)),
+    ...plain,
+  ];
   const authority = settings.httpsPort === 443 ? '' : `:${settings.httpsPort}`;
   const wildcards = Array.from({ length: WILDCARD_LEVELS }, (_, level) =>
     [
@@ -147,15 +154,15 @@ function frontends(settings: RouterSettings, inherited?: readonly number[]): str
       `  http-request set-var(txn.be) var(txn.key),map_beg(${routesMapOf(settings)}) if !{ var(txn.be) -m found }`,
     ].join('\n'),
   ).join('\n');
-  return `frontend public from base
-${binds}  unique-id-format %[uuid()]
+  return `${settings.ssh ? sshFront(settings, settings.ssh, secure) : ''}frontend public from base
+${binds.map((bind) => `  bind ${bind}\n`).join('')}  unique-id-format %[uuid()]
   log global
   log-format '${LOG_FORMAT}'
 
   # --- one address cannot take every connection
   stick-table type ipv6 size 50k expire 1m store conn_cur
-  tcp-request connection track-sc0 src
-  tcp-request connection reject if { sc0_conn_cur gt ${Math.max(10, Math.floor(settings.maxConnections * CONNECTIONS_PER_ADDRESS))} }
+  tcp-request session track-sc0 src
+  tcp-request session reject if { sc0_conn_cur gt ${connectionsPerAddress(settings)} }
 
   # --- what is refused before anything is looked up
   http-request deny deny_status 431 content-type text/plain string "431 Request Header Fields Too Large\\n" if { req.hdrs,length gt ${MAX_HEADER_BYTES} } || { req.fhdr_cnt gt ${MAX_HEADERS} }
@@ -215,6 +222,45 @@ ${wildcards}
 
   http-after-response set-header X-Vcap-Request-Id %[unique-id]
   http-after-response set-var(txn.routererror) res.hdr(X-Cf-Routererror) if !{ var(txn.answered) -m found }
+`;
+}
+
+/** Of one client; where a front stands before, each of them is two. */
+function connectionsPerAddress({ maxConnections, ssh }: RouterSettings): number {
+  return Math.max(10, Math.floor((maxConnections * CONNECTIONS_PER_ADDRESS) / (ssh ? 2 : 1)));
+}
+
+/**
+ * The front of the HTTPS port where SSH is to come in there too: the first bytes of a connection tell which it is
+ * (RFC 4253 section 4.2: "SSH-"; RFC 8446 section 5.1: a handshake record). Both sides of SSH speak at once, so that silence
+ * is neither; it ends with the delay.
+ */
+function sshFront(settings: RouterSettings, ssh: { address: string; port: number }, listeners: string[]): string {
+  return `defaults first-bytes
+  mode tcp
+  timeout connect 5s
+  timeout client 900s
+  timeout server 900s
+  timeout client-fin 30s
+  timeout server-fin 30s
+  option splice-auto
+
+frontend first-bytes from first-bytes
+${listeners.map((at) => `  bind ${at}\n`).join('')}  tcp-request inspect-delay 10s
+  tcp-request connection track-sc1 src table public
+  tcp-request connection reject if { sc1_conn_cur(public) gt ${2 * connectionsPerAddress(settings)} }
+  tcp-request content accept if { req.payload(0,1) -m bin 16 }
+  tcp-request content accept if { req.payload(0,4) -m str SSH- }
+  tcp-request content reject if { req.len ge 4 } || WAIT_END
+  use_backend ssh if { req.payload(0,4) -m str SSH- }
+  default_backend tls
+
+backend tls from first-bytes
+  server tls unix@${tlsSocketOf(settings)} send-proxy-v2
+
+backend ssh from first-bytes
+  server ssh ${haproxyAddress(ssh)} send-proxy-v2
+
 `;
 }
 

@@ -37,6 +37,11 @@ export interface RouterSettings {
     /** The root of control's certificate. */
     platformCa: string;
   };
+  /**
+   * Where SSH clients that come to the HTTPS port are led: the ssh-proxy's listener for a PROXY protocol header (version 2).
+   * Without it the port takes TLS alone.
+   */
+  ssh?: { address: string; port: number };
   /** Control's listener for the system hosts; its certificate must carry the name `control`. */
   control: { address: string; port: number };
   /** `api.<domain>` and so on: they lead to control and no app can have them. */
@@ -64,6 +69,11 @@ export function routesMapOf(settings: Pick<RouterSettings, 'runDirectory'>): str
 
 export function instancesMapOf(settings: Pick<RouterSettings, 'runDirectory'>): string {
   return `${settings.runDirectory}/instances.map`;
+}
+
+/** Where the front that tells SSH from TLS hands TLS on; HAProxy's account alone may connect. */
+export function tlsSocketOf(settings: Pick<RouterSettings, 'sockets'>): string {
+  return settings.sockets.driver.replace(/[^/]*$/, 'tls.sock');
 }
 
 /** The value of a route that has no running instance. */

@@ -173,15 +173,14 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
   });
 
   test('lines over the log rate limit are dropped and the developer is told; a quota holds for apps and tasks', async () => {
-    await cf('scale', 'many', '-l', '1K');
-    await cf('restart', 'many');
+    await cf('scale', 'many', '-l', '1K', '-f');
     assert.match(await shown('web'), /of 1K\/s/);
     await platform.ask('many', '/log');
     await eventually('the notice', async () =>
       /\[APP\/PROC\/WEB\/0\] ERR app instance exceeded log rate limit \(1024 bytes\/sec\)/.test(await recent()),
     );
     assert.doesNotMatch(await recent(), /\[APP\/PROC\/WEB\/0\] OUT line 59/);
-    await cf('scale', 'many', '--process', 'worker', '-l', '1K');
+    await cf('scale', 'many', '--process', 'worker', '-l', '1K', '-f');
     await cf('create-space-quota', 'quiet', '-l', '8K', '-m', '4G');
     await cf('set-space-quota', 'dev', 'quiet');
     const loud = await platform.tryCf(CF, ['scale', 'many', '-l', '32K', '-f']);
@@ -255,7 +254,16 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
     assert.deepEqual(cancelled.failures, []);
     assert.equal((JSON.parse((await platform.ask('many')).body) as Answer).version, 'three');
     const stepped = await askedThroughout(platform, host, async () => {
-      await cf('push', 'many', '-p', directory, '--strategy', 'canary', '--instance-steps', '30,60');
+      // The CLI knows steps, but asks for a newer API than is advertised.
+      const [droplet] = (await curl(`/v3/apps/${await guid()}/droplets?order_by=-created_at&states=STAGED`)).resources;
+      const order = {
+        strategy: 'canary',
+        droplet: { guid: droplet.guid },
+        options: { canary: { steps: [{ instance_weight: 30 }, { instance_weight: 60 }] } },
+        relationships: { app: { data: { guid: await guid() } } },
+      };
+      await curl('-X', 'POST', '/v3/deployments', '-d', JSON.stringify(order));
+      await eventually('the first step', async () => /status PAUSED/.test(await cf('app', 'many')));
       assert.match(await cf('app', 'many'), /canary-steps:\s+1\/2/);
       await cf('continue-deployment', 'many');
       await eventually('the second step', async () =>

@@ -44,8 +44,10 @@ export async function startTestFoundation(log?: Logger, elsewhere?: string): Pro
   );
   const directory = mkdtempSync('/tmp/cupola-bp-');
   const file = join(directory, 'nodejs_buildpack.zip');
-  writeFileSync(file, await zipOf([{ path: 'bin/detect', body: '#!/bin/sh', mode: 0o100755 }]));
-  const systemBuildpacks = [{ name: 'nodejs_buildpack', position: 1, stack: 'debian12', file }];
+  const zip = await zipOf([{ path: 'bin/detect', body: '#!/bin/sh', mode: 0o100755 }]);
+  writeFileSync(file, zip);
+  const sha256 = createHash('sha256').update(zip).digest('hex');
+  const systemBuildpacks = [{ name: 'nodejs_buildpack', position: 1, stack: 'debian12', file, sha256 }];
   const options = {
     bbs: bbs.client,
     blobs,
@@ -147,7 +149,11 @@ export async function newPackage(foundation: TestFoundation, app: string): Promi
 }
 
 /** Stages as a cell would: the droplet's bytes arrive, then the result. Gives the droplet's guid. */
-export async function stage(foundation: TestFoundation, app: string): Promise<string> {
+export async function stage(
+  foundation: TestFoundation,
+  app: string,
+  sidecars: readonly object[] = [],
+): Promise<string> {
   const { developer, bbs, blobs, internal } = foundation;
   const packageGuid = await newPackage(foundation, app);
   const build = (await developer.post('/v3/builds', { package: { guid: packageGuid } })).body;
@@ -156,13 +162,13 @@ export async function stage(foundation: TestFoundation, app: string): Promise<st
   const key = /droplets\/([\w-]+)/.exec(task.work.value.uploadDroplet?.url ?? '')?.[1] ?? '';
   const bytes = Buffer.from(`droplet of ${build.guid}`);
   blobs.held.set(`droplets/${key}`, bytes);
-  const result = stagingResult(createHash('sha256').update(bytes).digest('hex'), bytes.length);
+  const result = stagingResult(createHash('sha256').update(bytes).digest('hex'), bytes.length, sidecars);
   await internal.taskCompleted({ taskGuid: build.guid, domain: task.domain, failed: false, result });
   bbs.tasks.delete(build.guid);
   return key;
 }
 
-export function stagingResult(sha256: string, bytes: number): string {
+export function stagingResult(sha256: string, bytes: number, sidecars: readonly object[] = []): string {
   return JSON.stringify({
     lifecycle_type: 'buildpack',
     lifecycle_metadata: {
@@ -171,6 +177,7 @@ export function stagingResult(sha256: string, bytes: number): string {
     },
     process_types: { web: 'npm start', worker: 'node worker.js' },
     execution_metadata: '',
+    sidecars,
     droplet: { sha256, bytes },
     cache: null,
   });

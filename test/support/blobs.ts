@@ -6,8 +6,11 @@ import { CupolaError } from '../../src/kit/errors.ts';
 /** Blobs of a test, in memory; the blobstore room's own tests cover the real ones. */
 export class TestBlobs implements Blobs {
   readonly held = new Map<string, Buffer>();
+  /** How many were put. */
+  puts = 0;
 
   async put(kind: BlobKind, key: string, body: Readable, maxBytes: number): Promise<BlobInfo> {
+    this.puts++;
     const chunks: Buffer[] = [];
     let bytes = 0;
     for await (const chunk of body) {

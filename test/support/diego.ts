@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Client, type Code, ConnectError } from '@connectrpc/connect';
 import { type Kysely, sql } from 'kysely';
+import { CellOperations } from '../../src/contracts/gen/cell-operations_pb.js';
 import {
   CloudControllerInternal,
   type LrpCrashedRequest,
@@ -13,7 +14,7 @@ import {
 import { type ActualLrp, Bbs, type DesiredLrp, DesiredLrpSchema } from '../../src/contracts/gen/diego_pb.js';
 import type { DiegoRoom, DiegoSettings } from '../../src/diego/index.ts';
 import { createDiego } from '../../src/diego/index.ts';
-import type { BbsSchema } from '../../src/diego/schema.ts';
+import type { BbsDatabase, BbsSchema } from '../../src/diego/schema.ts';
 import { type Bus, LocalBus } from '../../src/kit/bus.ts';
 import { Sealer } from '../../src/kit/crypto.ts';
 import { Logger } from '../../src/kit/log.ts';
@@ -32,11 +33,13 @@ export class TestFoundation {
   readonly completions: TaskCompletedRequest[] = [];
   /** How many of the next completions the Cloud Controller fails to take. */
   failCompletions = 0;
+  failCrashReports = false;
   /** Null: the real time. Set: it stands still there. */
   now: number | null = null;
   readonly #sealer = new Sealer([{ label: 'one', key: randomBytes(32) }]);
   readonly #postgresql: TestPostgresql;
   readonly #diegos: DiegoRoom[] = [];
+  readonly #opened: Kysely<BbsSchema>[] = [];
   readonly #cloudController = client(
     CloudControllerInternal,
     inMemoryTransport((router) =>
@@ -50,6 +53,7 @@ export class TestFoundation {
           return {};
         },
         lrpCrashed: (request) => {
+          if (this.failCrashReports) throw new Error('not now');
           this.crashes.push(request);
           return {};
         },
@@ -66,8 +70,10 @@ export class TestFoundation {
   }
 
   async addDiego(settings: Partial<DiegoSettings> = {}): Promise<DiegoRoom> {
+    const db = this.#postgresql.open<BbsSchema>('bbs');
+    this.#opened.push(db);
     const diego = createDiego({
-      db: this.#postgresql.open<BbsSchema>('bbs'),
+      db,
       sealer: this.#sealer,
       bus: this.bus,
       log: new Logger('test', {}, (line) => this.logged.push(line), 'debug'),
@@ -93,6 +99,10 @@ export class TestFoundation {
     return client(Bbs, inMemoryTransport(diego.routes));
   }
 
+  get operations(): Client<typeof CellOperations> {
+    return client(CellOperations, inMemoryTransport(this.diego.routes));
+  }
+
   /** A cell that has made itself known. */
   async addCell(options: FakeCellOptions): Promise<FakeCell> {
     const cell = new FakeCell(options, this.diego.routes);
@@ -104,6 +114,7 @@ export class TestFoundation {
   async close(): Promise<void> {
     for (const diego of this.#diegos) await diego.close();
     await this.bus.close();
+    for (const db of this.#opened) await db.destroy(); // a server has only so many connections
   }
 
   /** The actual LRPs of a process once `condition` holds for them. */
@@ -145,9 +156,11 @@ export function eachTestHasAFoundation(
   now: number | null = null,
 ): EachFoundation {
   let postgresql: TestPostgresql;
+  let db: Kysely<BbsSchema>;
   let foundation: TestFoundation;
   before(async () => {
     postgresql = await startTestPostgresql(['bbs']);
+    db = postgresql.open<BbsSchema>('bbs');
   });
   after(() => postgresql.stop());
   beforeEach(async () => {
@@ -157,14 +170,14 @@ export function eachTestHasAFoundation(
   });
   afterEach(async () => {
     await foundation.close();
-    await sql`TRUNCATE desired_lrps, actual_lrps, tasks, cells`.execute(postgresql.open<BbsSchema>('bbs'));
+    await sql`TRUNCATE desired_lrps, actual_lrps, tasks, cells, cell_drains, evacuating_lrps, notices`.execute(db);
   });
   return {
     get foundation() {
       return foundation;
     },
     get db() {
-      return postgresql.open<BbsSchema>('bbs');
+      return db;
     },
     async replace(others) {
       await foundation.close();

@@ -1,5 +1,12 @@
+import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { type ActualLrp, CellRegistry, type CompleteTaskRequest, type Task } from '../../src/contracts/gen/diego_pb.js';
+import {
+  type ActualLrp,
+  CellRegistry,
+  type CompleteTaskRequest,
+  type Task,
+  TaskSchema,
+} from '../../src/contracts/gen/diego_pb.js';
 import { type Envelope, Ingress } from '../../src/contracts/gen/loggregator_pb.js';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
 
@@ -15,6 +22,8 @@ export function fakeControl() {
     /** Answers FAILED_PRECONDITION to these calls. */
     refuses: new Set<string>(),
     heartbeats: 0,
+    /** What the next heartbeat is told: the cell had been taken for lost. */
+    returned: false,
     calls,
     lrps,
     tasks,
@@ -47,7 +56,9 @@ export function fakeControl() {
       heartbeat: () => {
         reachable();
         control.heartbeats += 1;
-        return {};
+        const { returned } = control;
+        control.returned = false;
+        return { returned };
       },
       claimActualLrp: (lrp) => report('claim', lrp),
       startActualLrp: (lrp) => report('start', lrp),
@@ -64,8 +75,9 @@ export function fakeControl() {
       startTask: ({ taskGuid }) => {
         reachable();
         if (control.refuses.has('startTask')) throw new ConnectError('not yours', Code.FailedPrecondition);
-        const task = tasks.get(taskGuid);
-        if (task) task.state = 'RUNNING';
+        const task = tasks.get(taskGuid) ?? create(TaskSchema, { taskGuid });
+        task.state = 'RUNNING';
+        tasks.set(taskGuid, task);
         return {};
       },
       completeTask: (result) => {

@@ -70,6 +70,8 @@ export function fakeGarden(directory: string, address = '127.0.0.1') {
           started.set(process.id, made);
           return made;
         },
+        open: () => Promise.reject(new Error('sessions need a real container')),
+        dial: () => Promise.reject(new Error('connections need a real container')),
         processes: async () => [...started.values()],
         streamIn: async () => {},
         streamOut: async () => {

@@ -8,7 +8,7 @@ import type { GardenSettings } from '../../src/cell/garden/settings.ts';
 import { teardownGarden } from '../../src/cell/garden/teardown.ts';
 import { Logger } from '../../src/kit/log.ts';
 
-export const STACKS = '/var/cache/cupola-test-stacks';
+export const STACKS = process.env['CUPOLA_STACK_CACHE'] ?? '/var/cache/cupola-test-stacks';
 
 /** Why a test of containers cannot run here; false where it can. */
 export const GARDEN_SKIP =

@@ -1,62 +1,81 @@
 import { Agent, get } from 'node:https';
-import type { LookupFunction } from 'node:net';
+import type { TestPlatform } from './platform.ts';
 
-export interface LoadResult {
-  asked: number;
+/** What a looping client saw. */
+export interface Load {
+  requests: number;
+  /** Every answer that was no 200, and every connection that failed, with when. */
   failures: string[];
-  slowestMs: number;
+  /** Of those that succeeded, by what `group` read in the body. */
+  groups: Map<string, number>;
 }
 
-/** HTTPS clients of a router on loopback (the machine's resolver is not asked) that ask one after another, on new and on kept-alive connections, until they are stopped. */
-export function startLoad(options: { url: string; ca: string; newConnections?: number; keptAlive?: number }): {
-  stop(): Promise<LoadResult>;
-} {
-  const result: LoadResult = { asked: 0, failures: [], slowestMs: 0 };
-  let running = true;
-  const agents = [
-    ...Array.from({ length: options.newConnections ?? 2 }, () => new Agent({ keepAlive: false, ca: options.ca })),
-    ...Array.from(
-      { length: options.keptAlive ?? 2 },
-      () => new Agent({ keepAlive: true, maxSockets: 1, ca: options.ca }),
-    ),
-  ];
-  const clients = agents.map(async (agent) => {
-    while (running) {
-      result.asked += 1;
-      const began = performance.now();
-      const failure = await askOnce(options.url, agent);
-      result.slowestMs = Math.max(result.slowestMs, performance.now() - began);
-      if (failure !== null) result.failures.push(`${new Date().toISOString()} ${failure}`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
+export interface LoadOptions {
+  /** New connection for each request, or one that is kept; one client of each kind by default. */
+  kinds?: readonly ('new' | 'kept')[];
+  group?: (body: string) => string;
+  timeoutMs?: number;
+}
+
+/**
+ * Clients that ask an app again and again until `stop`, straight at the platform's address: the machine's resolver is no
+ * part of what is measured.
+ */
+export function startLoad(platform: TestPlatform, name: string, options: LoadOptions = {}): { stop(): Promise<Load> } {
+  const { kinds = ['new', 'kept'], group = () => '', timeoutMs = 20_000 } = options;
+  const load: Load = { requests: 0, failures: [], groups: new Map() };
+  const host = `${name}.${platform.domain}`;
+  let stopped = false;
+
+  function once(agent: Agent): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const fail = (why: string): void => {
+      load.failures.push(`${new Date().toISOString()} ${why}`);
+      resolve();
+    };
+    const request = get(
+      {
+        host: '127.0.0.1',
+        port: platform.httpsPort,
+        servername: host,
+        headers: { host },
+        ca: platform.credentials.ca_cert,
+        agent,
+        timeout: timeoutMs,
+      },
+      (response) => {
+        let body = '';
+        response.on('data', (chunk: Buffer) => {
+          body += chunk.toString();
+        });
+        response.on('error', (error) => fail(String(error)));
+        response.on('end', () => {
+          if (response.statusCode !== 200) return fail(`${response.statusCode} ${body.slice(0, 80)}`);
+          const key = group(body);
+          load.groups.set(key, (load.groups.get(key) ?? 0) + 1);
+          resolve();
+        });
+      },
+    );
+    request.on('timeout', () => request.destroy(new Error(`no answer within ${timeoutMs} ms`)));
+    request.on('error', (error) => fail(String(error)));
+    return promise;
+  }
+
+  const clients = kinds.map(async (kind) => {
+    const agent = new Agent({ keepAlive: kind === 'kept', maxSockets: 1 });
+    while (!stopped) {
+      load.requests += 1;
+      await once(agent);
+      await new Promise((wake) => setTimeout(wake, 5));
     }
     agent.destroy();
   });
   return {
-    stop: async () => {
-      running = false;
+    async stop() {
+      stopped = true;
       await Promise.all(clients);
-      return result;
+      return load;
     },
   };
-}
-
-const loopback: LookupFunction = (_name, options, done) => {
-  if (options.all) done(null, [{ address: '127.0.0.1', family: 4 }]);
-  else done(null, '127.0.0.1', 4);
-};
-
-function askOnce(url: string, agent: Agent): Promise<string | null> {
-  const { promise, resolve } = Promise.withResolvers<string | null>();
-  const request = get(url, { agent, timeout: 20_000, lookup: loopback }, (response) => {
-    response.resume();
-    response.on('error', (error) => resolve(String(error)));
-    response.on('end', () => resolve(response.statusCode === 200 ? null : `status ${response.statusCode}`));
-  });
-  request.on('timeout', () => request.destroy(new Error('no answer in 20 s')));
-  request.on('error', (error: NodeJS.ErrnoException) => {
-    // A server may close a kept-alive connection between two requests; a client asks again (RFC 9112, 9.3.1).
-    if (request.reusedSocket && error.code === 'ECONNRESET') return resolve(null);
-    resolve(String(error));
-  });
-  return promise;
 }

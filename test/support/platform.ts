@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { PLAIN_ENVIRONMENT } from '../../src/kit/process.ts';
 import { type Layout, layoutOf, loadSettings } from '../../src/platform/settings.ts';
 import type { PlatformStatus } from '../../src/platform/supervisor-client.ts';
+import { STACKS } from './garden.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -90,7 +91,7 @@ export class TestPlatform {
     const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
     const env = {
       ...inherited,
-      CUPOLA_STACK_CACHE: '/var/cache/cupola-test-stacks',
+      CUPOLA_STACK_CACHE: STACKS,
       CUPOLA_BUILDPACK_CACHE: '/var/cache/cupola-test-buildpacks/fetched',
     };
     const parameters = [command, '--data', this.data, ...args];

@@ -8,7 +8,7 @@ import { after, afterEach, before, beforeEach } from 'node:test';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Cell, createCell } from '../../src/cell/cell.ts';
 import type { InstanceAuthority } from '../../src/cell/identity/instance-identity.ts';
-import type { StageTask } from '../../src/cell/rep/collaborators.ts';
+import type { StageTask, Timing } from '../../src/cell/rep/collaborators.ts';
 import { type DesiredLrp, DesiredLrpSchema, Rep } from '../../src/contracts/gen/diego_pb.js';
 import { createIntermediate, createRoot } from '../../src/kit/pki.ts';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
@@ -75,8 +75,8 @@ export function closeCell(): Promise<void> {
 }
 
 /** Another cell process on the same machine. */
-export async function openCell(): Promise<void> {
-  cell = newCell();
+export async function openCell(timing: Partial<Timing> = {}): Promise<void> {
+  cell = newCell(timing);
   await cell.start();
 }
 
@@ -84,7 +84,7 @@ export function stageWith(body: StageTask): void {
   stage = body;
 }
 
-function newCell(): Cell {
+function newCell(timing: Partial<Timing> = {}): Cell {
   return createCell({
     cellId: 'cell-1',
     zone: 'z1',
@@ -109,7 +109,7 @@ function newCell(): Cell {
     runDirectory: join(directory, 'run'),
     stateDirectory: join(directory, 'state'),
     log: silentLog,
-    timing: { drainMs: 20, graceMs: 200, heartbeatMs: 50, reconcileMs: 100, metricsMs: 10_000, retryMs: 20 },
+    timing: { drainMs: 20, graceMs: 200, heartbeatMs: 50, reconcileMs: 100, metricsMs: 10_000, retryMs: 20, ...timing },
   });
 }
 

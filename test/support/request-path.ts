@@ -67,12 +67,14 @@ export interface RequestPathOptions {
   firstPort: number;
   prefix: string;
   changeSettings?: (settings: RouterSettings) => RouterSettings;
+  /** How often the router looks without an event. */
+  intervalMs?: number;
 }
 
 export type RequestPath = Awaited<ReturnType<typeof startRequestPath>>;
 
 /** Router, cell proxy and everything between, real but for the BBS and loggregator, which are tables in memory. */
-export async function startRequestPath({ firstPort, prefix, changeSettings }: RequestPathOptions) {
+export async function startRequestPath({ firstPort, prefix, changeSettings, intervalMs }: RequestPathOptions) {
   const domain = 'cupola.test';
   const directory = temporaryDirectory(prefix);
   const account = (await haproxyAccount()) ?? { uid: process.getuid!(), gid: process.getgid!() };
@@ -170,6 +172,7 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
       bus,
       log,
       drainTimeoutMs: 2_000,
+      ...(intervalMs === undefined ? {} : { intervalMs }),
       accessLogDescriptor: descriptorOf(process.pid, logSocket), // the router closes what it gets
     });
     await router.start();
@@ -222,6 +225,8 @@ export async function startRequestPath({ firstPort, prefix, changeSettings }: Re
       const { cert, key } = await pki.instance(guid);
       await cell.register({ instanceGuid: guid, certificate: cert, key, address: '127.0.0.1', port });
     },
+    /** From here on no event comes, whoever publishes. */
+    loseBus: () => bus.close(),
     /** Publishes the table and waits until the router has it. */
     async setRoutes(...entries: AppEntry[]) {
       state.entries = entries.map((entry) => routeEntry(entry, cellPort));

@@ -4,7 +4,7 @@ runtime=${runtime%/}
 runtime_name=$(basename "$runtime")
 python_version=${runtime_name#python-}
 python_minor=${python_version%.*}
-environment=$deps/$index/python
+environment=$deps/$index
 
 # The stack's trust store, which also knows the authorities of the machine, for example those of an inspecting proxy.
 export PIP_CERT=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}
@@ -21,24 +21,24 @@ check_runtime() { # RUNTIME.TXT
   exit 1
 }
 
-# A virtual environment that refers to the tree in the buildpack, whose ready-made archive goes into the droplet (see the builder).
+# DEPS/INDEX is a virtual environment that refers to the tree in the buildpack, whose ready-made archive goes into the droplet
+# (see the builder).
 install_python() {
   local name tree=$deps/.prepacked/$runtime_name
-  mkdir -p "$deps/.prepacked" "$environment/bin" "$environment/lib/python$python_minor/site-packages" "$deps/$index/profile.d"
+  mkdir -p "$deps/.prepacked" "$environment/bin" "$environment/lib/python$python_minor/site-packages" "$environment/profile.d"
   [ -e "$tree" ] || ln -s "$runtime" "$tree"
-  ln -s "../../../.prepacked/$runtime_name/bin/python$python_minor" "$environment/bin/python"
+  ln -s "../../.prepacked/$runtime_name/bin/python$python_minor" "$environment/bin/python"
   for name in python3 "python$python_minor"; do ln -s python "$environment/bin/$name"; done
+  for name in "$tree"/lib/*-linux-gnu/*.so*; do ln -s "../../${name#"$deps/"}" "$environment/lib/$(basename "$name")"; done
   printf 'home = %s\ninclude-system-site-packages = false\nversion = %s\n' "$tree/bin" "$python_version" >"$environment/pyvenv.cfg"
-  cat >"$environment/bin/pip" <<'PIP'
+  cat >"$environment/bin/pip" <<PIP
 #!/bin/bash
-wheels=$(dirname "$(readlink -f "$(dirname "$(readlink -f "$0")")/python")")/../share/python-wheels
-exec "$(dirname "$0")/python" "$(echo "$wheels"/pip-*.whl)/pip" "$@"
+here=\$(dirname "\$0")
+exec "\$here/python" "\$(echo "\$here"/../../.prepacked/$runtime_name/share/python-wheels/pip-*.whl)/pip" "\$@"
 PIP
   chmod 755 "$environment/bin/pip"
   ln -s pip "$environment/bin/pip3"
-  ln -s python/bin "$deps/$index/bin"
-  for name in "$tree"/lib/*-linux-gnu; do ln -s "../.prepacked/$runtime_name/lib/$(basename "$name")" "$deps/$index/lib"; done
-  export PATH=$environment/bin:$PATH LD_LIBRARY_PATH=$deps/$index/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  export PATH=$environment/bin:$PATH LD_LIBRARY_PATH=$environment/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 }
 
 write_profile() {
@@ -77,14 +77,16 @@ packages_key() { # REQUIREMENTS
 
 restore_packages() { # REQUIREMENTS KEY
   is_pinned "$1" && [ "$(cat "$cache/packages.key" 2>/dev/null)" = "$2" ] || return 1
-  cp -al "$cache/packages/." "$environment/"
+  rm -rf "$environment/lib/python$python_minor"
+  cp -al "$cache/packages/lib" "$environment/lib/python$python_minor"
+  if [ -n "$(ls "$cache/packages/bin")" ]; then cp -al "$cache"/packages/bin/* "$environment/bin/"; fi
 }
 
 keep_packages() { # REQUIREMENTS KEY
   rm -rf "$cache/packages" "$cache/packages.key"
   if is_pinned "$1"; then
-    mkdir -p "$cache/packages/lib" "$cache/packages/bin"
-    cp -al "$environment/lib/." "$cache/packages/lib/"
+    mkdir -p "$cache/packages/bin"
+    cp -al "$environment/lib/python$python_minor" "$cache/packages/lib"
     find "$environment/bin" -type f ! -name pip -exec cp -al -t "$cache/packages/bin" {} +
     echo "$2" >"$cache/packages.key"
     rm -rf "$cache/pip"

@@ -1,8 +1,12 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const ROOT = '/sys/fs/cgroup';
+/** The v1 tree that holds a group within a container: its limit on processes holds below it too. */
+const TREE_OF_GROUPS = 'pids';
+const KILL_PAUSE_MS = 5;
+const KILL_ATTEMPTS = 400;
 
 /** Reads a container's control groups in either layout: v1 (one tree a controller) or v2 (one tree). */
 export class Cgroups {
@@ -51,6 +55,31 @@ export class Cgroups {
     await Promise.all(trees.map((tree) => removeTree(join(this.#root, tree, path))));
   }
 
+  /** Makes a group within a container's, for `runc exec --cgroup`; gives how runc names it. */
+  async createBelow(container: string, name: string): Promise<string> {
+    await mkdir(join(this.#root, this.#tree, container, name));
+    return this.#unified ? name : `${TREE_OF_GROUPS}:${name}`;
+  }
+
+  /** Kills every process of a group within a container's, whatever they start meanwhile, and removes it. */
+  async kill(path: string): Promise<void> {
+    const directory = join(this.#root, this.#tree, path);
+    if (!existsSync(directory)) return;
+    // From now on nothing in it can start another.
+    await writeFile(join(directory, 'pids.max'), '0').catch(() => {});
+    for (let attempt = 0; attempt < KILL_ATTEMPTS; attempt++) {
+      const pids = await processesOf(directory);
+      for (const pid of pids) kill(pid);
+      await rmdir(directory).catch(() => {});
+      if (!existsSync(directory)) return;
+      await new Promise((resolve) => setTimeout(resolve, KILL_PAUSE_MS));
+    }
+  }
+
+  get #tree(): string {
+    return this.#unified ? '' : TREE_OF_GROUPS;
+  }
+
   /** Names of the groups directly below. */
   async children(path: string): Promise<string[]> {
     const trees = this.#unified ? [''] : await readdir(this.#root);
@@ -61,6 +90,22 @@ export class Cgroups {
 
   #read(controller: string, path: string, file: string): Promise<string> {
     return readFile(join(this.#root, this.#unified ? '' : controller, path, file), 'utf8');
+  }
+}
+
+async function processesOf(directory: string): Promise<number[]> {
+  const text = await readFile(join(directory, 'cgroup.procs'), 'utf8').catch(() => '');
+  return text
+    .split('\n')
+    .map(Number)
+    .filter((pid) => pid > 0);
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // it ended just now
   }
 }
 

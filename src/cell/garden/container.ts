@@ -1,13 +1,23 @@
 import { mkdir, readdir } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { CupolaError } from '../../kit/errors.ts';
 import type { PlainEgressRule } from '../network/egress.ts';
 import { receive, send } from './archives.ts';
-import type { Container, ContainerMetrics, ContainerProcess, ProcessSpec } from './garden.ts';
+import { dial } from './dial.ts';
+import type {
+  Container,
+  ContainerMetrics,
+  ContainerProcess,
+  ContainerSession,
+  ProcessSpec,
+  SessionSpec,
+} from './garden.ts';
 import { type ContainerParts, cgroupPath, runtimeId } from './parts.ts';
 import { adoptProcess, startProcess, type WatchedProcess } from './processes.ts';
 import { type ContainerRecord, saveRecord } from './records.ts';
+import { endLeftSessions, openSession } from './sessions.ts';
 import { UID_RANGE, VCAP } from './settings.ts';
 import { volumeUsage } from './volume.ts';
 
@@ -19,6 +29,8 @@ export class RunningContainer implements Container {
   readonly hostUid: number;
   readonly #parts: ContainerParts;
   readonly #record: ContainerRecord;
+  readonly #sessions = new Set<ContainerSession>();
+  readonly #sockets = new Set<Socket>();
   readonly #processes = new Map<string, Promise<WatchedProcess>>();
   #gone = false;
 
@@ -31,8 +43,9 @@ export class RunningContainer implements Container {
     this.hostUid = parts.uidRangeBase + record.number * UID_RANGE + VCAP;
   }
 
-  /** Finds the processes that an earlier cell process started. */
+  /** Finds the processes that an earlier cell process started; its sessions end. */
   async adopt(): Promise<void> {
+    await endLeftSessions(this.#parts, this.#record.number);
     const paths = this.#files();
     for (const id of await readdir(paths.processes).catch(() => [])) {
       const found = await adoptProcess(paths.process(id), this.#countKills);
@@ -63,6 +76,26 @@ export class RunningContainer implements Container {
       this.#processes.delete(spec.id);
       throw error;
     }
+  }
+
+  async open(spec: SessionSpec): Promise<ContainerSession> {
+    this.#refuseIfGone();
+    const session = await openSession(this.#parts, this.#record.number, spec);
+    this.#sessions.add(session);
+    void session.exit.then(() => this.#sessions.delete(session));
+    return session;
+  }
+
+  async dial(host: string, port: number): Promise<Socket> {
+    this.#refuseIfGone();
+    const { init } = this.#record;
+    if (!init) throw new CupolaError('container_not_found', `container ${this.handle} has no process`);
+    const socket = await dial({ runtime: this.#parts.runtime, containerId: this.#id(), init, host, port });
+    // While it is open the network namespace of a dead container would stay.
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    if (this.#gone) socket.destroy();
+    return socket;
   }
 
   async processes(): Promise<ContainerProcess[]> {
@@ -107,12 +140,16 @@ export class RunningContainer implements Container {
   /** From here on nothing new starts; what ran is known to have ended. Called when its processes were killed. */
   async finish(): Promise<void> {
     this.#gone = true;
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all([...this.#sessions].map((session) => session.end()));
     const all = await Promise.allSettled(this.#processes.values());
     await Promise.all(all.map((one) => (one.status === 'fulfilled' ? one.value.finish(2000) : null)));
   }
 
-  /** Stops watching, and leaves it running. */
+  /** Stops watching, and leaves it running; its sessions end. */
   async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all([...this.#sessions].map((session) => session.end()));
     for (const one of await Promise.allSettled(this.#processes.values())) {
       if (one.status === 'fulfilled') one.value.close();
     }

@@ -1,4 +1,5 @@
-import type { Readable } from 'node:stream';
+import type { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
 import type { EgressRule } from '../../contracts/gen/diego_pb.js';
 
 /** What a container may use. */
@@ -54,6 +55,26 @@ export interface ContainerProcess {
   signal(name: 'SIGTERM' | 'SIGKILL' | 'SIGINT'): Promise<void>;
 }
 
+/** A process for somebody who is connected, as by `cf ssh`. */
+export interface SessionSpec extends Omit<ProcessSpec, 'id'> {
+  /** With it standard output and error are one, and the process can ask for the size. */
+  terminal?: { columns: number; rows: number };
+}
+
+/** Unlike what `run` starts it does not outlive the cell process, nor does anything it started. */
+export interface ContainerSession {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** The exit code; 128 and the signal's number where one ended it. */
+  readonly exit: Promise<number>;
+  resize(columns: number, rows: number): void;
+  /** To the process and its group, by name without "SIG". */
+  signal(name: string): void;
+  /** Kills what is left of it; what it said and nobody read is dropped. */
+  end(): Promise<void>;
+}
+
 export interface ContainerMetrics {
   cpuNanoseconds: bigint;
   memoryBytes: number;
@@ -68,6 +89,13 @@ export interface Container {
   /** The host's number of the container's vcap user. */
   readonly hostUid: number;
   run(spec: ProcessSpec): Promise<ContainerProcess>;
+  /** Throws `container_runtime_failed`. */
+  open(spec: SessionSpec): Promise<ContainerSession>;
+  /**
+   * Connects to a TCP port from inside the container's network, so under its own egress rules; names are the container's.
+   * Throws `connection_refused`.
+   */
+  dial(host: string, port: number): Promise<Socket>;
   /** Processes that were started and not yet forgotten, those that ended included. */
   processes(): Promise<ContainerProcess[]>;
   /** Unpacks a tar stream as vcap inside the container: nothing in the archive can reach outside. */

@@ -21,6 +21,10 @@ const moveMountCall = libc.func(
 const ioctlNumber = libc.func('int ioctl(int descriptor, unsigned long request, unsigned long value)');
 const ioctlBuffer = libc.func('int ioctl(int descriptor, unsigned long request, void *value)');
 
+const setnsCall = libc.func('int setns(int descriptor, int type)');
+const dupCall = libc.func('int dup(int descriptor)');
+const socketCall = libc.func('int socket(int domain, int type, int protocol)');
+
 const SYS_OPEN_TREE = 428;
 const SYS_MOVE_MOUNT = 429;
 const SYS_MOUNT_SETATTR = 442;
@@ -34,6 +38,9 @@ const ATTRIBUTES_READ_ONLY_NOSUID_NODEV_IDMAP = 0x1n | 0x2n | 0x4n | 0x100000n;
 const LOOP_CTL_GET_FREE = 0x4c82;
 const LOOP_CONFIGURE = 0x4c0a;
 const LO_FLAGS_AUTOCLEAR = 4;
+const CLONE_NEWNET = 0x40000000;
+const AF_INET = 2;
+const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000;
 const EBUSY = koffi.os.errno['EBUSY'];
 const EINVAL = koffi.os.errno['EINVAL'];
 const ENOENT = koffi.os.errno['ENOENT'];
@@ -50,6 +57,37 @@ function check(result: number | bigint, what: string): number {
 /** mount(2). Throws `system_call_failed`. */
 export function mount(source: string, target: string, type: string, flags: number, data: string): void {
   check(mountCall(source, target, type, flags, data), `mount ${type} on ${target}`);
+}
+
+/** ioctl(2) with a buffer that is read or written. Throws `system_call_failed`. */
+export function ioctl(descriptor: number, request: number, value: Buffer, what: string): void {
+  check(ioctlBuffer(descriptor, request, value), what);
+}
+
+/** dup(2): another descriptor for the same open file. Throws `system_call_failed`. */
+export function duplicate(descriptor: number): number {
+  return check(dupCall(descriptor), 'duplicate a descriptor');
+}
+
+const ownNetwork = openSync('/proc/self/ns/net', 'r');
+
+/**
+ * A TCP socket of the network namespace in which process `pid` lives: it stays there whoever uses it. The calling thread
+ * is inside for the one call that makes it, and nothing else runs on it meanwhile.
+ */
+export function socketInNetworkOf(pid: number): number {
+  const network = openSync(`/proc/${pid}/ns/net`, 'r');
+  try {
+    check(setnsCall(network, CLONE_NEWNET), 'enter a network namespace');
+    try {
+      return check(socketCall(AF_INET, SOCK_STREAM_NONBLOCK_CLOEXEC, 0), 'socket');
+    } finally {
+      // A cell whose main thread stayed in an app's network would do the next app's work there.
+      if (setnsCall(ownNetwork, CLONE_NEWNET) < 0) process.abort();
+    }
+  } finally {
+    closeSync(network);
+  }
 }
 
 /** Unmounts off the main thread, since it may have to write much back. Fine if nothing is mounted there. */

@@ -74,6 +74,10 @@ export class ContainerPaths {
   get processes(): string {
     return join(this.directory, 'processes');
   }
+  /** For the moment in which one starts. */
+  get sessions(): string {
+    return join(this.directory, 'sessions');
+  }
   process(id: string): string {
     return join(this.processes, id);
   }

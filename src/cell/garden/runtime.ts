@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -59,6 +59,16 @@ export class Runtime {
   execPiped(id: string, args: readonly string[]): ChildProcess & { stdout: Readable } {
     const environment = Object.entries(PLAIN_ENVIRONMENT).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
     return this.#spawnPiped(['exec', '--user', '2000:2000', '--cwd', '/', ...environment, id, ...args]);
+  }
+
+  /** A process in the container, in the group `group` (see `Cgroups.createBelow`); this very process ends with it. */
+  execSession(
+    id: string,
+    options: { spec: string; pidFile: string; group: string; stdio: StdioOptions },
+  ): ChildProcess {
+    const { spec, pidFile, group, stdio } = options;
+    const args = ['exec', '--process', spec, '--pid-file', pidFile, '--cgroup', group, id];
+    return spawn(this.#runc, ['--root', this.#stateDirectory, ...args], { env: PLAIN_ENVIRONMENT, stdio });
   }
 
   /** Runs a whole container in the foreground. */

@@ -8,14 +8,14 @@ import type { Garden } from '../garden/garden.ts';
 
 export const CERTIFICATE_STORE_DESTINATION = '/etc/ssl/certs';
 const BUNDLE = 'ca-certificates.crt';
-const OWN = 'cupola-instance-identity';
+const OWN = 'cupola-root';
 /** The stack's own bundle, beside the directory that is mounted into containers. */
 const BASE = '.base';
 
 /**
- * Makes apps trust the instance identity roots (IID-08): a directory for /etc/cf-system-certificates, and for each stack
- * a copy of its certificate store with the roots added. Both are mounted read-only, so it costs a container nothing. When the
- * roots change, the files change inside of the mounted directories, so that containers that run see it too.
+ * Makes apps trust the instance identity roots (IID-08) and the router's: a directory for /etc/cf-system-certificates, and
+ * for each stack a copy of its certificate store with the roots added. Both are mounted read-only, so it costs a container nothing.
+ * When the roots change, the files change inside of the mounted directories, so that containers that run see it too.
  */
 export class SystemTrust {
   readonly #garden: Garden;
@@ -24,14 +24,14 @@ export class SystemTrust {
   readonly #stores = new Map<string, Promise<string>>();
   #certificates: Promise<string> | null = null;
 
-  /** `rootCertificates` is PEM, one or more. */
-  constructor(garden: Garden, directory: string, rootCertificates: string) {
+  /** `roots` in PEM, each one or more; the instance identity's come first. */
+  constructor(garden: Garden, directory: string, roots: readonly string[]) {
     this.#garden = garden;
     this.#directory = directory;
-    this.#roots = certificatesIn(rootCertificates);
+    this.#roots = certificatesIn(roots.join('\n'));
   }
 
-  /** The directory with each root as a file of its own, under the name Cloud Foundry gives it. */
+  /** The directory with each root as a file of its own, under the names Cloud Foundry gives them. */
   systemCertificates(): Promise<string> {
     this.#certificates ??= (async () => {
       const path = join(this.#directory, 'system');
@@ -56,8 +56,8 @@ export class SystemTrust {
   }
 
   /** From now on these roots are trusted, also in the containers that run. */
-  async replaceRoots(rootCertificates: string): Promise<void> {
-    this.#roots = certificatesIn(rootCertificates);
+  async replaceRoots(roots: readonly string[]): Promise<void> {
+    this.#roots = certificatesIn(roots.join('\n'));
     await this.#certificates?.catch(() => {});
     await Promise.allSettled(this.#stores.values());
     const names: string[] = await readdir(this.#directory).catch(() => []);

@@ -21,7 +21,8 @@ export function tableName(prefix: string): string {
 export function renderTable(prefix: string, settings: NetworkSettings, members: readonly Member[]): string {
   const table = `inet ${tableName(prefix)}`;
   const links = `"${prefix}*"`;
-  const { range, gateway } = settings;
+  const { range, gateway, overlay = range, router, cellAddress } = settings;
+  const machine = `"${settings.machinePrefix ?? prefix}*"`;
   const services = (settings.hostServices ?? []).map(({ address, port }) => `${address} . ${port}`);
   return `
 add table ${table}
@@ -48,12 +49,14 @@ table ${table} {
     iifname . ip saddr != @bind drop
     ct state vmap { established : accept, related : accept, invalid : drop }
     ip daddr 169.254.0.0/16 goto denied
-    ip daddr ${range} goto between
+    ip daddr ${overlay} goto between
     ip saddr vmap @egress
     goto denied
   }
   chain to_container {
     ct state vmap { established : accept, related : accept, invalid : drop }
+    # From a container of another cell, which has judged where it comes from.
+    iifname ${machine} ip saddr . ip daddr . meta l4proto . th dport @c2c accept
     drop
   }
   chain forward {
@@ -67,15 +70,25 @@ table ${table} {
     ct state vmap { established : accept, related : accept, invalid : drop }
     ip daddr ${gateway} meta l4proto { tcp, udp } th dport 53 accept
     meta l4proto tcp ip daddr . tcp dport @host_services accept
-    goto denied
+${
+  router
+    ? `    ip daddr ${router.address} tcp dport { ${router.ports.join(', ')} } ip saddr vmap @egress
+`
+    : ''
+}    goto denied
   }
   chain input {
     type filter hook input priority filter; policy accept;
     iifname ${links} goto to_host
-  }
+${
+  cellAddress
+    ? `    iifname != "lo" ip daddr ${cellAddress} goto denied
+`
+    : ''
+}  }
   chain masquerade_out {
     type nat hook postrouting priority srcnat;
-    ip saddr ${range} ip daddr != ${range} oifname != ${links} masquerade
+    ip saddr ${range} ip daddr != ${overlay} oifname != ${machine} masquerade
   }
 }
 ${uniqueChains(members)

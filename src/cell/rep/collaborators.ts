@@ -63,7 +63,7 @@ export interface Timing {
 export const TIMING: Timing = {
   drainMs: 300,
   graceMs: 10_000,
-  heartbeatMs: 5_000,
+  heartbeatMs: 3_000,
   reconcileMs: 30_000,
   metricsMs: 15_000,
   retryMs: 250,

@@ -70,6 +70,11 @@ export class InstanceProcesses {
     return this.#members[0].process !== null;
   }
 
+  /** The app's own, for a session beside it. */
+  environment(container: Container): Record<string, string> {
+    return this.#environment(container, this.#members[0]);
+  }
+
   async start(container: Container): Promise<void> {
     await Promise.all(
       this.#members.map(async (member) => {

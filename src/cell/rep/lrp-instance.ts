@@ -10,6 +10,7 @@ import { VALIDITY_MS } from '../identity/instance-identity.ts';
 import { keepRenewed, type Renewal } from '../identity/renewal.ts';
 import { LogRateLimit } from '../logs/rate-limit.ts';
 import { type LogOrigin, originOf } from '../logs/tags.ts';
+import type { SshTarget } from '../ssh/service.ts';
 import { linkSignals, onAbort } from './abort.ts';
 import type { RepContext } from './collaborators.ts';
 import { containerBinds, containerLimits, giveIdentity } from './container-files.ts';
@@ -35,6 +36,7 @@ export class LrpInstance {
   readonly #stopping = new AbortController();
   readonly #lost = new AbortController();
   readonly #detached = new AbortController();
+  readonly #over = new AbortController();
   readonly #cellOrigin: LogOrigin;
   readonly #rateLimit: LogRateLimit;
   readonly #processes: InstanceProcesses;
@@ -134,6 +136,16 @@ export class LrpInstance {
     await this.#container?.setEgressRules(rules);
   }
 
+  /** For a session of `cf ssh`; null while the app is not in its container. */
+  sshTarget(): SshTarget | null {
+    if (!this.#container || (this.#state !== 'starting' && this.#state !== 'running')) return null;
+    return {
+      container: this.#container,
+      environment: this.#processes.environment(this.#container),
+      over: this.#over.signal,
+    };
+  }
+
   /** Null while there is no container. */
   async stats(): Promise<InstanceStats | null> {
     const usage = await this.#meter?.look();
@@ -172,6 +184,7 @@ export class LrpInstance {
     }
     if (this.#detached.signal.aborted) return;
     this.#state = 'ending';
+    this.#over.abort();
     this.#renewal?.stop();
     try {
       await this.#end(ending);

@@ -15,9 +15,11 @@ import {
 } from '../../contracts/gen/diego_pb.js';
 import { messageOf } from '../../kit/errors.ts';
 import type { Container } from '../garden/garden.ts';
+import type { SshTarget } from '../ssh/service.ts';
 import type { RepContext } from './collaborators.ts';
 import { purposeOf } from './container-properties.ts';
 import { dropletLayerKey } from './droplets.ts';
+import { createLimiter } from './limiter.ts';
 import { LrpInstance } from './lrp-instance.ts';
 import { completeTask, type TaskContext, TaskRun } from './task-run.ts';
 
@@ -36,6 +38,7 @@ export class Rep {
   readonly #facts: CellFacts;
   readonly #instances = new Map<string, LrpInstance>();
   readonly #tasks = new Map<string, TaskRun>();
+  readonly #reporting = createLimiter(16);
   /** Until it knows what runs already it takes nothing. */
   #ready = false;
 
@@ -57,6 +60,7 @@ export class Rep {
       stacks: [...this.#facts.stacks],
       placementTags: [...this.#facts.placementTags],
       lastSeenNs: BigInt(this.#context.now()) * 1_000_000n,
+      address: this.#context.address,
     });
   }
 
@@ -117,6 +121,11 @@ export class Rep {
     return stats.filter((one) => one !== null && one !== undefined);
   }
 
+  /** Where a session of `cf ssh` goes; null where the instance is not here or not up. */
+  sshTarget(instanceGuid: string): SshTarget | null {
+    return this.#instances.get(instanceGuid)?.sshTarget() ?? null;
+  }
+
   async emitMetrics(): Promise<void> {
     await Promise.allSettled([...this.#instances.values()].map((instance) => instance.emitMetrics()));
   }
@@ -163,7 +172,8 @@ export class Rep {
   async reconcile(): Promise<void> {
     await this.#removeStrays();
     const { registry, cellId } = this.#context;
-    const before = new Set([...this.#instances.values()].filter(({ state }) => state === 'running'));
+    const before = [...this.#instances.values()].filter(({ state }) => state === 'running');
+    const tasksBefore = [...this.#tasks.values()].filter(({ accepted }) => accepted);
     const [{ actualLrps }, { tasks }] = await Promise.all([
       registry.actualLrpsOfCell({ cellId }),
       registry.tasksOfCell({ cellId }),
@@ -175,11 +185,13 @@ export class Rep {
         await registry.removeActualLrp(actual);
       }
     }
-    for (const instance of before) {
-      const actual = known.get(instance.instanceGuid);
-      const isKnown = actual?.state === 'RUNNING' && (actual.routable ?? true) === instance.routable;
-      if (!isKnown) await instance.reportRunning();
-    }
+    const unknown = before.filter(({ instanceGuid, routable }) => {
+      const actual = known.get(instanceGuid);
+      return actual?.state !== 'RUNNING' || (actual.routable ?? true) !== routable;
+    });
+    await Promise.all(unknown.map((instance) => this.#reporting(() => instance.reportRunning())));
+    const wanted = new Set(tasks.map(({ taskGuid }) => taskGuid));
+    for (const task of tasksBefore) if (!wanted.has(task.taskGuid)) task.cancel(); // failed while this cell was away
     await this.#resumeTasks(tasks);
     await this.#pruneLayers();
   }

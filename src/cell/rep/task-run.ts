@@ -39,6 +39,7 @@ export class TaskRun {
   readonly #cancelling = new AbortController();
   readonly #detached = new AbortController();
   #renewal: Renewal | null = null;
+  #accepted = false;
 
   constructor(context: RepContext, tasks: TaskContext, task: Task) {
     this.taskGuid = task.taskGuid;
@@ -49,6 +50,11 @@ export class TaskRun {
     const name = task.owner?.processType || task.taskGuid;
     const sourceType = task.work.case === 'staging' ? 'STG' : `APP/TASK/${name}`;
     this.#origin = originOf(task.owner, 0, task.taskGuid, sourceType, context.cellId);
+  }
+
+  /** The registry counts it as running here. */
+  get accepted(): boolean {
+    return this.#accepted;
   }
 
   get dropletSha256(): string {
@@ -66,6 +72,7 @@ export class TaskRun {
       )
       .catch(() => 'cancelled' as const);
     if (verdict === 'refused' || this.#detached.signal.aborted) return this.#context.capacity.release(this.taskGuid);
+    this.#accepted = true;
     await this.#carryThrough(() =>
       this.#task.work.case === 'staging'
         ? this.#tasks.staging(() => this.#stage())
@@ -75,6 +82,7 @@ export class TaskRun {
 
   /** Goes on with a command whose container outlived the cell's last process. */
   async adopt(container: Container): Promise<void> {
+    this.#accepted = true;
     await this.#carryThrough(() =>
       this.#runCommand(async () => {
         const process = (await container.processes()).find(({ id }) => id === TASK_PROCESS);
@@ -88,6 +96,7 @@ export class TaskRun {
 
   /** Does staging again that a restart of the cell cut off: the registry counts it as started already. */
   async restage(): Promise<void> {
+    this.#accepted = true;
     await this.#context.garden.destroy(this.taskGuid);
     await this.#carryThrough(() => this.#tasks.staging(() => this.#stage()));
   }

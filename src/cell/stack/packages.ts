@@ -10,7 +10,8 @@ export interface StackRelease {
 
 /**
  * What a stack holds beyond the release's minimal base: only what running or staging an app needs (CTR-03).
- * No compiler, no interpreter beyond the base's perl and shell, no service, no remote access.
+ * No compiler, no interpreter beyond the base's perl and shell, no service. What serves file transfers runs only within
+ * a session of `cf ssh`; nothing listens.
  */
 const PACKAGES: Record<string, string> = {
   bash: 'start commands and profile scripts are written for it',
@@ -20,6 +21,8 @@ const PACKAGES: Record<string, string> = {
   'xz-utils': 'runtimes are published as tar.xz',
   bzip2: 'runtimes are published as tar.bz2',
   procps: 'start scripts look at processes, and people do when something is wrong',
+  'openssh-sftp-server': 'sftp, and scp of today, over cf ssh',
+  'openssh-client': 'scp as older clients speak it, over cf ssh',
   openssl: 'certificates of the instance are inspected and converted with it',
   tzdata: 'TZ works',
   libssl3: 'runtimes built for this generation of stacks link it',

@@ -34,6 +34,11 @@ export async function prepareBuildpack(garden: Garden, { file, sha256, stack }: 
   await ensure(garden, directoryNamed(sha256), open, stack);
 }
 
+/** Whether the container fetches it by itself, from the address that is its name. */
+export function isCustom(buildpack: Buildpack): boolean {
+  return buildpack.blob === undefined;
+}
+
 /** Fetches and unpacks a buildpack unless this cell has it. */
 export async function buildpackLayer(
   { garden, blobs }: { garden: Garden; blobs: StagingBlobs },

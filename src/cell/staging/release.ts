@@ -4,6 +4,14 @@ import { CupolaError } from '../../kit/errors.ts';
 /** Start commands by process type. */
 export type ProcessTypes = Record<string, string>;
 
+/** A process a buildpack starts beside the app's. */
+export interface Sidecar {
+  name: string;
+  command: string;
+  process_types: string[];
+  memory_in_mb: number | null;
+}
+
 const MAXIMUM_BYTES = 64 * 1024;
 const MAXIMUM_TYPES = 100;
 const MAXIMUM_COMMAND = 4096;
@@ -44,6 +52,51 @@ export function parseProcfile(text: string): ProcessTypes {
   });
   if (lines.length === 0) throw invalid('the Procfile names no process type');
   return processTypes(Object.fromEntries(lines));
+}
+
+/**
+ * A buildpack's launch.yml: its processes, and those of them that run beside others (`platforms.cloudfoundry.sidecar_for`).
+ * Throws CupolaError `release_invalid`.
+ */
+export function parseLaunch(text: string): { processTypes: ProcessTypes; sidecars: Sidecar[] } {
+  const launch = readYaml(text, 'launch.yml');
+  const listed = isMapping(launch) ? (launch['processes'] ?? []) : [];
+  if (!Array.isArray(listed) || !listed.every(isMapping)) throw invalid('the processes of launch.yml are not a list');
+  const commands = processTypes(
+    Object.fromEntries(listed.map(({ type, command }): [string, unknown] => [String(type), command])),
+  );
+  const sidecars: Sidecar[] = [];
+  for (const process of listed) {
+    const name = String(process['type']);
+    const beside = sidecarFor(process);
+    if (!beside) continue;
+    sidecars.push({ name, command: commands[name]!, process_types: beside, memory_in_mb: memoryOf(process) });
+    delete commands[name];
+  }
+  return { processTypes: commands, sidecars };
+}
+
+function sidecarFor(process: Record<string, unknown>): string[] | null {
+  const { platforms } = process;
+  const platform = isMapping(platforms) ? platforms['cloudfoundry'] : null;
+  const types = isMapping(platform) ? platform['sidecar_for'] : null;
+  if (types === null || types === undefined) return null;
+  if (!Array.isArray(types) || types.length > MAXIMUM_TYPES)
+    throw invalid('sidecar_for is not a list of process types');
+  if (!types.every((type) => typeof type === 'string' && TYPE_NAME.test(type))) {
+    throw invalid('sidecar_for names a process type that is not allowed');
+  }
+  return types.length > 0 ? types : null;
+}
+
+function memoryOf(process: Record<string, unknown>): number | null {
+  const { limits } = process;
+  const memory = isMapping(limits) ? limits['memory'] : null;
+  if (memory === null || memory === undefined || memory === 0) return null;
+  if (!Number.isInteger(memory) || Number(memory) < 0 || Number(memory) > 2 ** 31 - 1) {
+    throw invalid('the memory of a sidecar is not a number of megabytes');
+  }
+  return Number(memory);
 }
 
 function readYaml(text: string, what: string): unknown {

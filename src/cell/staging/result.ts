@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { BlobInfo } from '../../contracts/blobs.ts';
 import type { Buildpack } from '../../contracts/gen/diego_pb.js';
 import { CupolaError } from '../../kit/errors.ts';
-import { type ProcessTypes, parseProcfile, parseRelease } from './release.ts';
+import { type ProcessTypes, parseLaunch, parseProcfile, parseRelease, type Sidecar } from './release.ts';
 import { tarMembers } from './tar-stream.ts';
 
 /** What staging made; as JSON it is the result of the task. */
@@ -13,6 +13,7 @@ export interface StagingResult {
     buildpacks: { key: string; name: string; version: string }[];
   };
   process_types: ProcessTypes;
+  sidecars: Sidecar[];
   execution_metadata: string;
   droplet: BlobInfo;
   cache: BlobInfo | null;
@@ -20,13 +21,15 @@ export interface StagingResult {
 
 const MAXIMUM_FILE = 128 * 1024;
 const FILES = ['release.yml', 'Procfile', 'detected', 'buildpacks'];
+/** Of each buildpack, in their order. */
+const LAUNCH_FILE = /^launch-\d{1,2}\.yml$/;
 
 /** The builder's result directory, as the container gave it: the known files alone, each bounded. */
 export async function readResultFiles(tar: Readable): Promise<Map<string, string>> {
   const files = new Map<string, string>();
   for await (const member of tarMembers(tar)) {
     const name = member.name.replace(/^result\//, '');
-    if (!member.isFile || !FILES.includes(name)) continue;
+    if (!member.isFile || !(FILES.includes(name) || LAUNCH_FILE.test(name))) continue;
     if (member.size > MAXIMUM_FILE) throw new CupolaError('release_invalid', `${name} is too long`);
     const chunks: Buffer[] = [];
     for await (const chunk of member.content()) chunks.push(chunk);
@@ -42,6 +45,10 @@ export function interpretResult(
 ): Omit<StagingResult, 'droplet' | 'cache'> {
   const used = (files.get('buildpacks') ?? '').split('\n').filter((line) => line !== '');
   const procfile = files.get('Procfile');
+  const launches = [...files.keys()]
+    .filter((name) => LAUNCH_FILE.test(name))
+    .sort()
+    .map((name) => parseLaunch(files.get(name)!));
   return {
     lifecycle_type: 'buildpack',
     lifecycle_metadata: {
@@ -56,8 +63,10 @@ export function interpretResult(
     },
     process_types: {
       ...parseRelease(files.get('release.yml') ?? ''),
+      ...Object.assign({}, ...launches.map(({ processTypes }) => processTypes)),
       ...(procfile === undefined ? {} : parseProcfile(procfile)),
     },
+    sidecars: launches.flatMap(({ sidecars }) => sidecars),
     execution_metadata: '',
   };
 }

@@ -2,13 +2,20 @@ import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import type { BlobInfo } from '../../contracts/blobs.ts';
 import type { Blob, EgressRule, StagingWork, Task } from '../../contracts/gen/diego_pb.js';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { BindMount, Container, Garden } from '../garden/garden.ts';
 import { followToEnd } from './builder-process.ts';
-import { buildpackDirectory, buildpackLayer, type LocalBuildpack, prepareBuildpack } from './buildpack-layers.ts';
+import {
+  buildpackDirectory,
+  buildpackLayer,
+  isCustom,
+  type LocalBuildpack,
+  prepareBuildpack,
+} from './buildpack-layers.ts';
 import { readableSize } from './digest.ts';
 import { stagingEnvironment } from './environment.ts';
 import { failureOf, StagingFailure } from './failure.ts';
@@ -128,6 +135,7 @@ class StagingRun {
       timer('downloaded and container created');
       await this.#giveFile(container, 'package.zip', source);
       if (cache) await this.#giveFile(container, 'cache.tgz', cache);
+      await this.#giveAddresses(container);
       const given = (await this.#options.prepare?.(container, this.#task)) ?? {};
       timer('files given');
       await this.#build(container, given);
@@ -147,7 +155,9 @@ class StagingRun {
   async #createContainer(): Promise<Container> {
     const [layers, binds] = await all(
       Promise.all(
-        this.#work.buildpacks.map((buildpack) => buildpackLayer(this.#options, buildpack, this.#task.stack, this.#say)),
+        this.#work.buildpacks
+          .filter((buildpack) => !isCustom(buildpack))
+          .map((buildpack) => buildpackLayer(this.#options, buildpack, this.#task.stack, this.#say)),
       ),
       this.#options.binds?.(this.#task) ?? Promise.resolve([]),
     );
@@ -196,6 +206,15 @@ class StagingRun {
       throw cause;
     }
     await rm(file.path);
+  }
+
+  /** Leaves the addresses of buildpacks that the developer brings for the builder: only the app itself goes there. */
+  async #giveAddresses(container: Container): Promise<void> {
+    for (const buildpack of this.#work.buildpacks.filter(isCustom)) {
+      const address = Buffer.from(buildpack.name);
+      const file = tarOf(`${buildpackDirectory(buildpack)}.url`, address.length, Readable.from([address]));
+      await container.streamIn(file, '/tmp/package');
+    }
   }
 
   async #build(container: Container, given: Readonly<Record<string, string>>): Promise<void> {

@@ -2,6 +2,7 @@ import { CupolaError } from '../../kit/errors.ts';
 import { layoutOf } from '../../platform/settings.ts';
 import { askSupervisor, type PlatformStatus } from '../../platform/supervisor-client.ts';
 import { type Command, DATA_OPTION, installation, parse, say } from '../options.ts';
+import { table } from '../table.ts';
 
 export const status: Command = {
   usage: 'status [--json]',
@@ -52,7 +53,5 @@ function notes({ update, rotation }: PlatformStatus): string[] {
 
 function section(title: string, rows: readonly (readonly string[])[]): string[] {
   if (rows.length === 0) return [];
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const lines = rows.map((row) => `  ${row.map((text, column) => text.padEnd(widths[column]!)).join('  ')}`.trimEnd());
-  return ['', title, ...lines];
+  return ['', title, ...table(rows).map((line) => `  ${line}`)];
 }

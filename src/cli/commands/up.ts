@@ -17,6 +17,10 @@ const OPTIONS = {
   bind: { type: 'string' },
   'https-port': { type: 'string' },
   cells: { type: 'string' },
+  zones: { type: 'string' },
+  'cell-tags': { type: 'string' },
+  'ssh-port': { type: 'string' },
+  ssh: { type: 'string' },
   'key-file': { type: 'string' },
   'staging-env': { type: 'string', multiple: true },
   json: { type: 'boolean' },
@@ -26,14 +30,19 @@ const PROJECT = join(import.meta.dirname, '../../..');
 
 export const up: Command = {
   usage:
-    'up [--data DIR] [--domain D] [--bind ADDR] [--https-port N] [--cells N] [--key-file FILE] [--staging-env NAME=VALUE]… [--json] [--demo]',
+    'up [--data DIR] [--domain D] [--bind ADDR] [--https-port N] [--cells N] [--zones N] [--cell-tags CELL=TAG,…] ' +
+    '[--ssh on|off] [--ssh-port N] [--key-file FILE] [--staging-env NAME=VALUE]… [--json] [--demo]',
   summary: 'install what is missing and start the platform',
   async run(args) {
     const { values } = parse(args, OPTIONS);
     const began = Date.now();
     const httpsPort = whole('--https-port', values['https-port'], 65_535);
+    const sshPort = whole('--ssh-port', values['ssh-port'], 65_535);
+    if (values.ssh !== undefined && !['on', 'off'].includes(values.ssh)) throw new UsageError('--ssh takes on or off');
     const cells = whole('--cells', values.cells, 8);
     const stagingEnvironment = variables(values['staging-env'] ?? []);
+    const zones = whole('--zones', values.zones, 8);
+    const cellTags = values['cell-tags'] === undefined ? undefined : tagsByCell(values['cell-tags']);
     requireRoot();
     using _lock = lockFile(lockFileOf(dataDirectory(values.data)), 'up');
     const settings = await ensureSettings({
@@ -44,6 +53,10 @@ export const up: Command = {
       ...(httpsPort === undefined ? {} : { httpsPort }),
       ...(cells === undefined ? {} : { cells }),
       stagingEnvironment,
+      ...(zones === undefined ? {} : { zones }),
+      ...(cellTags === undefined ? {} : { cellTags }),
+      ...(sshPort === undefined ? {} : { sshPort }),
+      ...(values.ssh === undefined ? {} : { ssh: values.ssh === 'on' }),
     });
     const layout = layoutOf(settings);
     const progress = new Progress(8, !values.json);
@@ -78,6 +91,19 @@ function variables(words: readonly string[]): Record<string, string> {
       return [match[1]!, match[2]!] as const;
     }),
   );
+}
+
+/** "cell-1=secure,cell-2=secure" as the tags of each cell, by number. A tag is an isolation segment's name. */
+function tagsByCell(text: string): string[][] {
+  const tags: string[][] = [];
+  for (const part of text.split(',')) {
+    const [, number, tag] = /^cell-([0-7])=([^,=]{1,250})$/.exec(part.trim()) ?? [];
+    if (number === undefined || tag === undefined)
+      throw new UsageError('--cell-tags takes CELL=TAG,…, e.g. cell-1=secure');
+    while (tags.length <= Number(number)) tags.push([]);
+    tags[Number(number)]!.push(tag);
+  }
+  return tags;
 }
 
 async function pushDemo(settings: PlatformSettings, show: boolean): Promise<string> {

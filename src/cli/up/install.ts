@@ -19,7 +19,7 @@ export async function install(options: {
   progress.step('Checking the engines');
   await ensurePackages(progress.detail);
   progress.step('Checking the system accounts');
-  await ensureAccounts();
+  await ensureAccounts(layout.settings.cells);
   progress.step('Preparing the stack (the first time takes some minutes)');
   await prepareStack(how);
   progress.step('Preparing the buildpacks');

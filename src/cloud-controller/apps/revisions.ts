@@ -8,7 +8,8 @@ import { MetadataInput, mergeMetadata, metadataColumns } from '../metadata.ts';
 import { type Call, ok, operation } from '../operation.ts';
 import type { Query, QueryRules } from '../query.ts';
 import { identityView, type Links, toOne } from '../view.ts';
-import { type App, authorizeApp, findApp, placeOf } from './store.ts';
+import { authorizeByApp } from './belongings.ts';
+import { type App, authorizeApp } from './store.ts';
 import type { RevisionTable } from './tables.ts';
 import { metadataView } from './view.ts';
 
@@ -65,10 +66,7 @@ export const revisionOperations = [
 async function authorizedRevision(call: Pick<Call, 'authorize' | 'context'>, guid: string): Promise<Revision> {
   const { db } = call.context;
   const row = await db.selectFrom('revisions').selectAll().where('guid', '=', guid).executeTakeFirst();
-  const app = row ? await findApp(db, row.app_guid) : null;
-  if (!row || !app) throw notFound('Revision');
-  await call.authorize(placeOf(app), notFound('Revision'));
-  return row;
+  return (await authorizeByApp(call, row, notFound('Revision'))).row;
 }
 
 async function listRevisions(db: Db, query: Query, app: App, deployed: boolean) {

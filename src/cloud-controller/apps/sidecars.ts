@@ -6,8 +6,9 @@ import { listView, narrow, page } from '../list.ts';
 import { type Call, created, noContent, ok, operation } from '../operation.ts';
 import { findProcess } from '../processes/store.ts';
 import { identityView, toOne } from '../view.ts';
+import { authorizeByApp } from './belongings.ts';
 import { recordAppEvent } from './events.ts';
-import { type App, authorizeApp, findApp, lockApp, placeOf } from './store.ts';
+import { type App, authorizeApp, lockApp } from './store.ts';
 import type { DropletSidecar, SidecarTable } from './tables.ts';
 
 export type Sidecar = Selectable<SidecarTable>;
@@ -39,13 +40,11 @@ export const sidecarOperations = [
     query: { list: true },
     async run(call) {
       const { db, links } = call.context;
-      const process = await findProcess(db, call.params.guid);
-      const app = process ? await findApp(db, process.app_guid) : null;
-      if (!process || !app) throw notFound('Process');
-      await call.authorize(placeOf(app), notFound('Process'));
+      const found = await findProcess(db, call.params.guid);
+      const { app, row: process } = await authorizeByApp(call, found, notFound('Process'));
       const select = ofType(db, app.guid, process.type);
-      const found = await page(db, narrow(select, 'sidecars', call.query), 'sidecars', call.query);
-      return ok(listView(links, `/v3/processes/${process.guid}/sidecars`, call.query, found, sidecarView));
+      const beside = await page(db, narrow(select, 'sidecars', call.query), 'sidecars', call.query);
+      return ok(listView(links, `/v3/processes/${process.guid}/sidecars`, call.query, beside, sidecarView));
     },
   }),
   operation({
@@ -172,10 +171,8 @@ async function authorizedSidecar(
 ): Promise<{ app: App; sidecar: Sidecar }> {
   const { db } = call.context;
   const sidecar = await db.selectFrom('sidecars').selectAll().where('guid', '=', guid).executeTakeFirst();
-  const app = sidecar ? await findApp(db, sidecar.app_guid) : null;
-  if (!sidecar || !app) throw notFound('Sidecar');
-  await call.authorize(placeOf(app), notFound('Sidecar'));
-  return { app, sidecar };
+  const { app, row } = await authorizeByApp(call, sidecar, notFound('Sidecar'));
+  return { app, sidecar: row };
 }
 
 async function insertSidecar(

@@ -122,6 +122,12 @@ export interface BuildpackTable extends Row {
   blob_key: WithDefault<string | null>;
 }
 
+/** The digest of each of the platform's own buildpacks as it was installed last. */
+export interface SystemBuildpackTable {
+  name: string;
+  sha256: string;
+}
+
 export interface StackTable extends Row {
   name: string;
   description: string | null;
@@ -178,6 +184,7 @@ export interface OutgoingLrpTable {
   /** The process whose current version replaces it. */
   process_guid: string;
   instances: number;
+  since: Generated<Date>;
   /** Null: until it is replaced. */
   until: Date | null;
 }
@@ -206,6 +213,7 @@ export interface AppTables {
   builds: BuildTable;
   droplets: DropletTable;
   buildpacks: BuildpackTable;
+  system_buildpacks: SystemBuildpackTable;
   stacks: StackTable;
   deployments: DeploymentTable;
   revisions: RevisionTable;

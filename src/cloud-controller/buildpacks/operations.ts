@@ -1,18 +1,16 @@
-import { createReadStream } from 'node:fs';
 import { sql } from 'kysely';
 import { Type } from 'typebox';
 import { metadataView } from '../apps/view.ts';
 import { recordEvent } from '../audit-events/store.ts';
 import { type Db, now } from '../database.ts';
-import { CfError, isUniqueViolation, notFound, unprocessable } from '../errors.ts';
+import { isUniqueViolation, notFound, unprocessable } from '../errors.ts';
 import { listView, narrow, page } from '../list.ts';
 import { MetadataInput, mergeMetadata, metadataColumns, newMetadata } from '../metadata.ts';
 import { type Call, created, ok, operation } from '../operation.ts';
-import { ArchiveRefusedError, openArchive, PACKAGE_LIMITS } from '../packages/archive.ts';
-import { withUpload } from '../packages/multipart.ts';
 import { PACKAGE_MAX_BYTES } from '../packages/upload.ts';
 import { identityView, type Links } from '../view.ts';
-import type { Buildpack } from './store.ts';
+import { receiveBits } from './bits.ts';
+import { type Buildpack, makeRoom, nameTaken } from './store.ts';
 
 const Name = Type.String({ minLength: 1, maxLength: 250, pattern: '^[\\w .-]+$' });
 const settable = {
@@ -69,7 +67,7 @@ export const buildpackOperations = [
           .returningAll()
           .executeTakeFirstOrThrow()
           .catch((error: unknown) => {
-            throw taken(error, name, stack);
+            throw isUniqueViolation(error, 'buildpacks_name_stack') ? nameTaken(name, stack) : error;
           });
         await record(trx, call, 'create', inserted, call.body);
         return inserted;
@@ -110,7 +108,7 @@ export const buildpackOperations = [
           .returningAll()
           .executeTakeFirstOrThrow()
           .catch((error: unknown) => {
-            throw taken(error, name, stack);
+            throw isUniqueViolation(error, 'buildpacks_name_stack') ? nameTaken(name, stack) : error;
           });
         await record(trx, call, 'update', updated, call.body);
         return updated;
@@ -141,7 +139,7 @@ export const buildpackOperations = [
       const { db, links, jobs } = call.context;
       const found = await find(db, call.params.guid);
       if (found.locked) throw unprocessable('Buildpack is locked');
-      const row = await receive(call, found);
+      const row = await receiveBits(call, found);
       await record(db, call, 'upload', row, {});
       const job = await jobs.enqueue({
         operation: 'buildpack.upload',
@@ -183,31 +181,6 @@ async function checkStack(db: Db, stack: string | null): Promise<void> {
   if (!known) throw unprocessable(`Stack '${stack}' does not exist`);
 }
 
-/** Moves those at and after a position by one, and gives the position that is free then; without one, the end. */
-async function makeRoom(trx: Db, wanted: number | undefined, moving?: Buildpack): Promise<number> {
-  await sql`LOCK TABLE buildpacks IN SHARE ROW EXCLUSIVE MODE`.execute(trx);
-  const guid = moving?.guid ?? '';
-  const { count } = await trx
-    .selectFrom('buildpacks')
-    .select(sql<number>`count(*)`.as('count'))
-    .where('guid', '!=', guid)
-    .executeTakeFirstOrThrow();
-  const position = Math.min(wanted ?? (count === 0 ? 1 : count + 1), count + 1);
-  await sql`UPDATE buildpacks SET position = ordered.place + (ordered.place >= ${position})::int
-    FROM (SELECT guid, row_number() OVER (ORDER BY position, id)::int AS place FROM buildpacks WHERE guid <> ${guid}) AS ordered
-    WHERE ordered.guid = buildpacks.guid`.execute(trx);
-  return position;
-}
-
-function taken(error: unknown, name: string, stack: string | null): unknown {
-  if (!isUniqueViolation(error, 'buildpacks_name_stack')) return error;
-  return unprocessable(
-    stack === null
-      ? `Buildpack with name '${name}' and an unassigned stack already exists`
-      : `The buildpack name '${name}' with stack '${stack}' is already in use`,
-  );
-}
-
 async function record(
   db: Db,
   call: Pick<Call, 'actor'>,
@@ -221,31 +194,5 @@ async function record(
     target: { guid: row.guid, type: 'buildpack', name: row.name },
     organizationGuid: null,
     data: { request },
-  });
-}
-
-/** Keeps the zip under a key of its content; the former content stays for stagings that were given it. */
-async function receive(call: Pick<Call, 'context' | 'stream' | 'contentType'>, found: Buildpack): Promise<Buildpack> {
-  const { db, blobs } = call.context;
-  const limits = { fileField: 'bits', maxBytes: PACKAGE_MAX_BYTES };
-  return withUpload(call, limits, async ({ file }) => {
-    if (!file) throw unprocessable('Upload must include a buildpack zip as "bits"');
-    if (!/\.zip$/i.test(file.name)) throw unprocessable(`${file.name.slice(0, 100)} is not a zip`);
-    try {
-      (await openArchive(file.path, file.bytes, PACKAGE_LIMITS)).close();
-    } catch (error) {
-      if (!(error instanceof ArchiveRefusedError)) throw error;
-      throw new CfError('BuildpackBitsUploadInvalid', `The buildpack upload is invalid: ${error.message}`, {
-        cause: error,
-      });
-    }
-    const key = `${found.guid}_${crypto.randomUUID()}`;
-    const blob = await blobs.put('buildpacks', key, createReadStream(file.path), PACKAGE_MAX_BYTES);
-    return db
-      .updateTable('buildpacks')
-      .set({ state: 'READY', filename: file.name.slice(0, 255), sha256: blob.sha256, blob_key: key, updated_at: now })
-      .where('guid', '=', found.guid)
-      .returningAll()
-      .executeTakeFirstOrThrow();
   });
 }

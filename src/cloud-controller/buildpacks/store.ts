@@ -1,9 +1,10 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { Static } from 'typebox';
 import type { Lifecycle } from '../apps/schema.ts';
 import type { BuildpackTable, StackTable } from '../apps/tables.ts';
 import type { Db } from '../database.ts';
 import { CfError, unprocessable } from '../errors.ts';
+import { checkAddress, isAddress } from './custom.ts';
 
 export type Buildpack = Selectable<BuildpackTable>;
 export type Stack = Selectable<StackTable>;
@@ -35,7 +36,9 @@ async function checkStack(db: Db, name: string): Promise<void> {
   if (!known) throw unprocessable('Stack must be an existing stack');
 }
 
-async function checkBuildpacks(db: Db, names: readonly string[]): Promise<void> {
+async function checkBuildpacks(db: Db, wanted: readonly string[]): Promise<void> {
+  const names = wanted.filter((name) => !isAddress(name));
+  for (const address of wanted.filter(isAddress)) checkAddress(address);
   if (names.length === 0) return;
   const known = new Set(
     (await db.selectFrom('buildpacks').select('name').where('name', 'in', names).execute()).map((row) => row.name),
@@ -45,15 +48,19 @@ async function checkBuildpacks(db: Db, names: readonly string[]): Promise<void> 
   }
 }
 
+/** A buildpack that a build runs; what lies in the blobstore of it, or null for one that the container fetches by its name. */
+export interface ChosenBuildpack {
+  name: string;
+  /** Changes with the content, as far as that is known. */
+  key: string;
+  blob: { key: string; sha256: string } | null;
+}
+
 /**
- * The buildpacks a build runs: those named, in that order, or all that are enabled and fit the stack, by position.
- * Throws NoBuildpacksFound where nothing is left.
+ * The buildpacks a build runs: those named, in that order, or all that are enabled and fit the stack, by position. Of two
+ * with the same name the one for this very stack is taken. Throws NoBuildpacksFound where nothing is left.
  */
-export async function chooseBuildpacks(
-  db: Db,
-  names: readonly string[],
-  stack: string,
-): Promise<(Buildpack & { blob_key: string; sha256: string })[]> {
+export async function chooseBuildpacks(db: Db, names: readonly string[], stack: string): Promise<ChosenBuildpack[]> {
   const rows = await db
     .selectFrom('buildpacks')
     .selectAll()
@@ -63,16 +70,41 @@ export async function chooseBuildpacks(
     .orderBy('position')
     .orderBy('id')
     .execute();
-  const usable = rows.filter(
-    (row): row is Buildpack & { blob_key: string; sha256: string } => row.blob_key !== null && row.sha256 !== null,
+  const usable = rows.flatMap(({ name, stack: own, blob_key: key, sha256 }) =>
+    key === null || sha256 === null ? [] : [{ name, key, blob: { key, sha256 }, exact: own === stack }],
   );
   if (names.length === 0) {
     if (usable.length === 0) throw new CfError('NoBuildpacksFound', 'There are no buildpacks available');
     return usable;
   }
   return names.map((name) => {
-    const found = usable.find((row) => row.name === name);
+    if (isAddress(name)) return { name, key: name, blob: null };
+    const found = usable.find((row) => row.name === name && row.exact) ?? usable.find((row) => row.name === name);
     if (!found) throw unprocessable(`Buildpack "${name}" is not available for stack "${stack}"`);
     return found;
   });
+}
+
+export function nameTaken(name: string, stack: string | null): CfError {
+  return unprocessable(
+    stack === null
+      ? `Buildpack with name '${name}' and an unassigned stack already exists`
+      : `The buildpack name '${name}' with stack '${stack}' is already in use`,
+  );
+}
+
+/** Moves those at and after a position by one, and gives the position that is free then; without one, the end. */
+export async function makeRoom(trx: Db, wanted: number | undefined, moving?: Buildpack): Promise<number> {
+  await sql`LOCK TABLE buildpacks IN SHARE ROW EXCLUSIVE MODE`.execute(trx);
+  const guid = moving?.guid ?? '';
+  const { count } = await trx
+    .selectFrom('buildpacks')
+    .select(sql<number>`count(*)`.as('count'))
+    .where('guid', '!=', guid)
+    .executeTakeFirstOrThrow();
+  const position = Math.min(wanted ?? (count === 0 ? 1 : count + 1), count + 1);
+  await sql`UPDATE buildpacks SET position = ordered.place + (ordered.place >= ${position})::int
+    FROM (SELECT guid, row_number() OVER (ORDER BY position, id)::int AS place FROM buildpacks WHERE guid <> ${guid}) AS ordered
+    WHERE ordered.guid = buildpacks.guid`.execute(trx);
+  return position;
 }

@@ -85,6 +85,7 @@ async function stageBuild(trx: Db, app: App, build: Build, result: StagingResult
       process_types: jsonb(result.processTypes),
       execution_metadata: result.executionMetadata,
       buildpacks: jsonb(buildpacks),
+      sidecars: jsonb(result.sidecars),
       stack: build.stack,
     })
     .execute();

@@ -1,11 +1,11 @@
 import type { Selectable } from 'kysely';
-import { type App, findApp, placeOf } from '../apps/store.ts';
+import { authorizeByApp, narrowByApp, type OfApps } from '../apps/belongings.ts';
+import type { App } from '../apps/store.ts';
 import type { BuildTable } from '../apps/tables.ts';
 import { lifecycleView, metadataView } from '../apps/view.ts';
-import type { Visible } from '../authorization.ts';
 import type { Db } from '../database.ts';
 import { notFound } from '../errors.ts';
-import { narrow, type Page, page } from '../list.ts';
+import { type Page, page } from '../list.ts';
 import type { Call } from '../operation.ts';
 import type { Query, QueryRules } from '../query.ts';
 import { identityView, type Links, toOne } from '../view.ts';
@@ -24,25 +24,15 @@ export async function authorizedBuild(
 ): Promise<{ app: App; build: Build }> {
   const { db } = call.context;
   const build = await db.selectFrom('builds').selectAll().where('guid', '=', guid).executeTakeFirst();
-  const app = build ? await findApp(db, build.app_guid) : null;
-  if (!build || !app) throw notFound('Build');
-  await call.authorize(placeOf(app), notFound('Build'));
-  return { app, build };
+  const { app, row } = await authorizeByApp(call, build, notFound('Build'));
+  return { app, build: row };
 }
 
-export async function listBuilds(
-  db: Db,
-  query: Query,
-  only: { visible: Visible } | { appGuid: string },
-): Promise<Page<Build>> {
+export async function listBuilds(db: Db, query: Query, only: OfApps): Promise<Page<Build>> {
   const joined = db.selectFrom('builds').innerJoin('apps', 'apps.guid', 'builds.app_guid').selectAll('builds');
-  const visible = 'visible' in only ? { column: 'apps.space_guid', to: only.visible } : undefined;
-  let select = narrow(joined, 'builds', query, visible);
-  if ('appGuid' in only) select = select.where('builds.app_guid', '=', only.appGuid);
+  let select = narrowByApp(joined, 'builds', query, only);
   const states = query.filters.get('states');
   if (states) select = select.where('builds.state', 'in', states as Build['state'][]);
-  const apps = query.filters.get('app_guids');
-  if (apps) select = select.where('builds.app_guid', 'in', apps);
   const packages = query.filters.get('package_guids');
   if (packages) select = select.where('builds.package_guid', 'in', packages);
   return page(db, select, 'builds', query);

@@ -1,11 +1,12 @@
 import type { Selectable } from 'kysely';
-import { type App, findApp, placeOf } from '../apps/store.ts';
+import { authorizeByApp, narrowByApp } from '../apps/belongings.ts';
+import type { App } from '../apps/store.ts';
 import type { DeploymentTable } from '../apps/tables.ts';
 import { metadataView } from '../apps/view.ts';
 import type { Visible } from '../authorization.ts';
 import type { Db } from '../database.ts';
 import { notFound } from '../errors.ts';
-import { narrow, type Page, page } from '../list.ts';
+import { type Page, page } from '../list.ts';
 import type { Call } from '../operation.ts';
 import type { Query, QueryRules } from '../query.ts';
 import { identityView, type Links, timestamp, toOne } from '../view.ts';
@@ -25,10 +26,8 @@ export async function authorizedDeployment(
 ): Promise<{ app: App; deployment: Deployment }> {
   const { db } = call.context;
   const deployment = await db.selectFrom('deployments').selectAll().where('guid', '=', guid).executeTakeFirst();
-  const app = deployment ? await findApp(db, deployment.app_guid) : null;
-  if (!deployment || !app) throw notFound('Deployment');
-  await call.authorize(placeOf(app), notFound('Deployment'));
-  return { app, deployment };
+  const { app, row } = await authorizeByApp(call, deployment, notFound('Deployment'));
+  return { app, deployment: row };
 }
 
 export async function listDeployments(db: Db, query: Query, visible: Visible): Promise<Page<Deployment>> {
@@ -36,9 +35,7 @@ export async function listDeployments(db: Db, query: Query, visible: Visible): P
     .selectFrom('deployments')
     .innerJoin('apps', 'apps.guid', 'deployments.app_guid')
     .selectAll('deployments');
-  let select = narrow(joined, 'deployments', query, { column: 'apps.space_guid', to: visible });
-  const apps = query.filters.get('app_guids');
-  if (apps) select = select.where('deployments.app_guid', 'in', apps);
+  let select = narrowByApp(joined, 'deployments', query, { visible });
   const values = query.filters.get('status_values');
   if (values) select = select.where('status_value', 'in', values as Deployment['status_value'][]);
   const reasons = query.filters.get('status_reasons');

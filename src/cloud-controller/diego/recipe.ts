@@ -104,10 +104,17 @@ export interface StagingRecipe {
   memoryMb: number;
   diskMb: number;
   timeoutSeconds: number;
+  placementTags: readonly string[];
   environment: Readonly<Record<string, string>>;
   egressRules: readonly RecipeEgressRule[];
   package: { url: string; sha256: string };
-  buildpacks: readonly { name: string; key: string; url: string; sha256: string; skipDetect: boolean }[];
+  /** Without a blob: the container fetches it from the address that is its name. */
+  buildpacks: readonly {
+    name: string;
+    key: string;
+    blob: { url: string; sha256: string } | null;
+    skipDetect: boolean;
+  }[];
   uploadDropletUrl: string;
   cache: { url: string; sha256: string } | null;
   uploadCacheUrl: string;
@@ -124,15 +131,16 @@ export function stagingTask(recipe: StagingRecipe): Task {
     egressRules: recipe.egressRules.map((rule) => ({ ...rule })),
     owner: owner(recipe.app, '', 'staging'),
     timeoutSeconds: recipe.timeoutSeconds,
+    placementTags: [...recipe.placementTags],
     work: {
       case: 'staging',
       value: {
         package: recipe.package,
-        buildpacks: recipe.buildpacks.map(({ name, key, url, sha256, skipDetect }) => ({
+        buildpacks: recipe.buildpacks.map(({ name, key, blob, skipDetect }) => ({
           name,
           key,
-          blob: { url, sha256 },
           skipDetect,
+          ...(blob ? { blob } : {}),
         })),
         uploadDroplet: { url: recipe.uploadDropletUrl, sha256: '' },
         cache: recipe.cache ?? { url: '', sha256: '' },
@@ -151,6 +159,7 @@ export interface TaskRecipe {
   memoryMb: number;
   diskMb: number;
   logRateLimit: number;
+  placementTags: readonly string[];
   command: string;
   environment: Readonly<Record<string, string>>;
   egressRules: readonly RecipeEgressRule[];
@@ -169,6 +178,7 @@ export function commandTask(recipe: TaskRecipe): Task {
     // The cell makes the lines' source of it: "APP/TASK/<name>".
     owner: owner(recipe.app, '', recipe.taskName),
     logRateLimitBytesPerSecond: recipe.logRateLimit,
+    placementTags: [...recipe.placementTags],
     work: { case: 'command', value: { command: recipe.command, droplet: recipe.droplet } },
   });
 }

@@ -11,6 +11,7 @@ import { CfError } from '../errors.ts';
 import { FILE_DESCRIPTORS } from '../processes/instances.ts';
 import { stagingEnvironment } from './environment.ts';
 import { egressRules, environmentGroup } from './groups.ts';
+import { placementTags } from './placement.ts';
 import { STAGING_DOMAIN, type StagingRecipe, stagingTask } from './recipe.ts';
 import { urisOfApp } from './routes.ts';
 
@@ -83,6 +84,7 @@ async function recipeOf(context: Context, build: Build): Promise<StagingRecipe |
     memoryMb: build.staging_memory_mb,
     diskMb: build.staging_disk_mb,
     timeoutSeconds: settings.staging.timeoutSeconds,
+    placementTags: await placementTags(db, app.space_guid),
     environment: stagingEnvironment({
       app: identityOf(app),
       apiUrl: settings.urls.api,
@@ -97,11 +99,10 @@ async function recipeOf(context: Context, build: Build): Promise<StagingRecipe |
     }),
     egressRules: [...(await egress(app.space_guid)), ...own],
     package: { url: blobs.signedUrl('GET', 'packages', build.package_guid, ttl), sha256: packageBlob.sha256 },
-    buildpacks: buildpacks.map((buildpack) => ({
-      name: buildpack.name,
-      key: buildpack.blob_key,
-      url: blobs.signedUrl('GET', 'buildpacks', buildpack.blob_key, ttl),
-      sha256: buildpack.sha256,
+    buildpacks: buildpacks.map(({ name, key, blob }) => ({
+      name,
+      key,
+      blob: blob && { url: blobs.signedUrl('GET', 'buildpacks', blob.key, ttl), sha256: blob.sha256 },
       skipDetect: build.buildpacks.length > 0,
     })),
     uploadDropletUrl: blobs.signedUrl('PUT', 'droplets', build.droplet_guid, ttl),

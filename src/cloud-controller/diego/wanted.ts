@@ -7,6 +7,7 @@ import { FILE_DESCRIPTORS } from '../processes/instances.ts';
 import type { Process } from '../processes/store.ts';
 import { runningEnvironment } from './environment.ts';
 import { egressRules, environmentGroup } from './groups.ts';
+import { placementTags } from './placement.ts';
 import { type ProcessRecipe, processGuidOf, versionOf } from './recipe.ts';
 import { routesByProcess, urisOfApp } from './routes.ts';
 import type { WantedLrp } from './sync.ts';
@@ -74,7 +75,7 @@ async function recipeOf(context: Context, process: Process): ReturnType<WantedLr
     logRateLimit: process.log_rate_limit,
     command: process.command ?? droplet.process_types[process.type] ?? '',
     stack: droplet.stack ?? app.stack,
-    placementTags: [],
+    placementTags: await placementTags(db, app.space_guid),
     environment: await environmentOf(context, app, process),
     healthCheck: healthCheckOf(context, process),
     readinessCheck: {

@@ -121,6 +121,7 @@ export const dropletOperations = [
             process_types: jsonb(source?.process_types ?? call.body.process_types ?? { web: '' }),
             execution_metadata: source?.execution_metadata ?? '',
             buildpacks: jsonb(source?.buildpacks ?? []),
+            sidecars: jsonb(source?.sidecars ?? []),
             stack: source?.stack ?? app.stack,
           })
           .returningAll()

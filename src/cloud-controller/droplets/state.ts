@@ -1,3 +1,5 @@
+import type { DropletSidecar } from '../apps/tables.ts';
+
 /** States of the three things a push makes, and the only ways between them. */
 export type PackageState = 'AWAITING_UPLOAD' | 'PROCESSING_UPLOAD' | 'READY' | 'FAILED' | 'COPYING' | 'EXPIRED';
 export type BuildState = 'STAGING' | 'STAGED' | 'FAILED';
@@ -23,6 +25,7 @@ export interface StagingResult {
   buildpacks: { key: string; name: string; version: string }[];
   processTypes: Record<string, string>;
   executionMetadata: string;
+  sidecars: DropletSidecar[];
   droplet: { sha256: string; bytes: number };
   cache: { sha256: string; bytes: number } | null;
 }
@@ -56,9 +59,20 @@ export function readStagingResult(json: string): StagingResult | null {
     })),
     processTypes: Object.fromEntries(types.map(([name, command]) => [name, String(command)])),
     executionMetadata: textOf(parsed['execution_metadata']),
+    sidecars: Array.isArray(parsed['sidecars']) ? parsed['sidecars'].flatMap(sidecarOf).slice(0, 100) : [],
     droplet,
     cache: blobOf(parsed['cache']),
   };
+}
+
+/** None where it is not what a lifecycle writes. */
+function sidecarOf(value: unknown): DropletSidecar[] {
+  const { name, command, process_types: types, memory_in_mb: memory } = fieldsOf(value);
+  if (typeof name !== 'string' || !name || name.length > 255) return [];
+  if (typeof command !== 'string' || !command || command.length > 4096) return [];
+  if (!Array.isArray(types) || types.length === 0 || !types.every((type) => typeof type === 'string')) return [];
+  const memoryMb = Number.isSafeInteger(memory) && Number(memory) > 0 ? Number(memory) : null;
+  return [{ name, command, process_types: types, memory_mb: memoryMb }];
 }
 
 function blobOf(value: unknown): { sha256: string; bytes: number } | null {

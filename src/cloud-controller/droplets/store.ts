@@ -1,11 +1,11 @@
 import type { Selectable } from 'kysely';
-import { type App, findApp, placeOf } from '../apps/store.ts';
+import { authorizeByApp, narrowByApp, type OfApps } from '../apps/belongings.ts';
+import type { App } from '../apps/store.ts';
 import type { DropletTable } from '../apps/tables.ts';
 import { metadataView } from '../apps/view.ts';
-import type { Visible } from '../authorization.ts';
 import type { Db } from '../database.ts';
 import { notFound } from '../errors.ts';
-import { narrow, type Page, page } from '../list.ts';
+import { type Page, page } from '../list.ts';
 import type { Call } from '../operation.ts';
 import type { Query, QueryRules } from '../query.ts';
 import { identityView, type Links, toOne } from '../view.ts';
@@ -28,36 +28,25 @@ export async function authorizedDroplet(
   guid: string,
   invisible = notFound('Droplet'),
 ): Promise<{ app: App; droplet: Droplet }> {
-  const droplet = await findDroplet(call.context.db, guid);
-  const app = droplet ? await findApp(call.context.db, droplet.app_guid) : null;
-  if (!droplet || !app) throw invisible;
-  await call.authorize(placeOf(app), invisible);
-  return { app, droplet };
+  const { app, row } = await authorizeByApp(call, await findDroplet(call.context.db, guid), invisible);
+  return { app, droplet: row };
 }
 
 export async function listDroplets(
   db: Db,
   query: Query,
-  only: { visible: Visible } | { appGuid: string } | { packageGuid: string },
+  only: OfApps | { packageGuid: string },
 ): Promise<Page<Droplet>> {
   const joined = db
     .selectFrom('droplets')
     .innerJoin('apps', 'apps.guid', 'droplets.app_guid')
     .innerJoin('spaces', 'spaces.guid', 'apps.space_guid')
     .selectAll('droplets');
-  const visible = 'visible' in only ? { column: 'apps.space_guid', to: only.visible } : undefined;
-  let select = narrow(joined, 'droplets', query, visible);
-  if ('appGuid' in only) select = select.where('droplets.app_guid', '=', only.appGuid);
+  let select = narrowByApp(joined, 'droplets', query, 'packageGuid' in only ? null : only);
   if ('packageGuid' in only) select = select.where('droplets.package_guid', '=', only.packageGuid);
   if (query.values.get('current') === 'true') select = select.whereRef('droplets.guid', '=', 'apps.droplet_guid');
   const states = query.filters.get('states');
   if (states) select = select.where('droplets.state', 'in', states as Droplet['state'][]);
-  const apps = query.filters.get('app_guids');
-  if (apps) select = select.where('droplets.app_guid', 'in', apps);
-  const spaces = query.filters.get('space_guids');
-  if (spaces) select = select.where('apps.space_guid', 'in', spaces);
-  const organizations = query.filters.get('organization_guids');
-  if (organizations) select = select.where('spaces.organization_guid', 'in', organizations);
   return page(db, select, 'droplets', query);
 }
 

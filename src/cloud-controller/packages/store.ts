@@ -1,12 +1,11 @@
 import type { Selectable } from 'kysely';
+import { authorizeByApp, narrowByApp, type OfApps } from '../apps/belongings.ts';
 import type { App } from '../apps/store.ts';
-import { findApp, placeOf } from '../apps/store.ts';
 import type { PackageTable } from '../apps/tables.ts';
 import { metadataView } from '../apps/view.ts';
-import type { Visible } from '../authorization.ts';
 import type { Db } from '../database.ts';
 import { notFound } from '../errors.ts';
-import { narrow, type Page, page } from '../list.ts';
+import { type Page, page } from '../list.ts';
 import type { Call } from '../operation.ts';
 import type { Query, QueryRules } from '../query.ts';
 import { identityView, type Links, toOne } from '../view.ts';
@@ -26,35 +25,21 @@ export async function authorizedPackage(
 ): Promise<{ app: App; found: Package }> {
   const { db } = call.context;
   const found = await db.selectFrom('packages').selectAll().where('guid', '=', guid).executeTakeFirst();
-  const app = found ? await findApp(db, found.app_guid) : null;
-  if (!found || !app) throw invisible;
-  await call.authorize(placeOf(app), invisible);
-  return { app, found };
+  const { app, row } = await authorizeByApp(call, found, invisible);
+  return { app, found: row };
 }
 
-export async function listPackages(
-  db: Db,
-  query: Query,
-  only: { visible: Visible } | { appGuid: string },
-): Promise<Page<Package>> {
+export async function listPackages(db: Db, query: Query, only: OfApps): Promise<Page<Package>> {
   const joined = db
     .selectFrom('packages')
     .innerJoin('apps', 'apps.guid', 'packages.app_guid')
     .innerJoin('spaces', 'spaces.guid', 'apps.space_guid')
     .selectAll('packages');
-  const visible = 'visible' in only ? { column: 'apps.space_guid', to: only.visible } : undefined;
-  let select = narrow(joined, 'packages', query, visible);
-  if ('appGuid' in only) select = select.where('packages.app_guid', '=', only.appGuid);
+  let select = narrowByApp(joined, 'packages', query, only);
   const states = query.filters.get('states');
   if (states) select = select.where('packages.state', 'in', states as Package['state'][]);
   const types = query.filters.get('types');
   if (types && !types.includes('bits')) select = select.where('packages.guid', '=', '');
-  const apps = query.filters.get('app_guids');
-  if (apps) select = select.where('packages.app_guid', 'in', apps);
-  const spaces = query.filters.get('space_guids');
-  if (spaces) select = select.where('apps.space_guid', 'in', spaces);
-  const organizations = query.filters.get('organization_guids');
-  if (organizations) select = select.where('spaces.organization_guid', 'in', organizations);
   return page(db, select, 'packages', query);
 }
 

@@ -1,5 +1,6 @@
-import type { App } from '../apps/store.ts';
+import { type App, findApp } from '../apps/store.ts';
 import type { Context } from '../context.ts';
+import { placementTags } from '../diego/placement.ts';
 import { lrpGuid } from '../diego/recipe.ts';
 import { CfError, notFound } from '../errors.ts';
 import { type InstanceView, presentInstances, presentStats, type StatsProcess } from './stats.ts';
@@ -8,7 +9,7 @@ import type { Process } from './store.ts';
 /** What an app's process may open; the cell sets the same. */
 export const FILE_DESCRIPTORS = 16_384;
 
-function statsProcess(process: Process): StatsProcess {
+function statsProcess(process: Process, isolationSegment: string | null = null): StatsProcess {
   return {
     type: process.type,
     instances: process.instances,
@@ -17,7 +18,7 @@ function statsProcess(process: Process): StatsProcess {
     logRateLimit: process.log_rate_limit,
     fileDescriptors: FILE_DESCRIPTORS,
     isStarted: process.state === 'STARTED',
-    isolationSegment: null,
+    isolationSegment,
   };
 }
 
@@ -33,7 +34,9 @@ export async function statsOf(context: Context, process: Process): Promise<Insta
         return { stats: [] };
       })
     : { stats: [] };
-  return presentStats(statsProcess(process), actualLrps, stats, context.clock().getTime());
+  const app = await findApp(context.db, process.app_guid);
+  const [segment = null] = app ? await placementTags(context.db, app.space_guid) : [];
+  return presentStats(statsProcess(process, segment), actualLrps, stats, context.clock().getTime());
 }
 
 export async function instancesOf(context: Context, process: Process) {

@@ -1,7 +1,8 @@
 import type { Static } from 'typebox';
+import { authorizeByApp } from '../apps/belongings.ts';
 import { recordAppEvent } from '../apps/events.ts';
 import { logLine } from '../apps/log-lines.ts';
-import { type App, authorizeApp, findApp, placeOf } from '../apps/store.ts';
+import { type App, authorizeApp } from '../apps/store.ts';
 import type { Context } from '../context.ts';
 import { notFound } from '../errors.ts';
 import { listView } from '../list.ts';
@@ -19,11 +20,8 @@ interface Found {
 
 /** The process of a guid, if the caller may do this to it. */
 async function byGuid(call: Pick<Call, 'authorize' | 'context'>, guid: string): Promise<Found> {
-  const process = await findProcess(call.context.db, guid);
-  const app = process ? await findApp(call.context.db, process.app_guid) : null;
-  if (!process || !app) throw notFound('Process');
-  await call.authorize(placeOf(app), notFound('Process'));
-  return { app, process };
+  const { app, row } = await authorizeByApp(call, await findProcess(call.context.db, guid), notFound('Process'));
+  return { app, process: row };
 }
 
 /** The process of an app and a type, if the caller may do this to it. */

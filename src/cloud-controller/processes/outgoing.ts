@@ -14,6 +14,8 @@ import { type Process, updateProcess } from './store.ts';
 
 /** `cf restart` is a stop and, a moment later, a start: what is stopped goes on serving for so long. */
 const FAREWELL = sql`interval '1.5 seconds'`;
+/** Beside a version that never gets ready the old one serves no longer: the quota does not count it. */
+const LONGEST = sql`interval '1 hour'`;
 /** A new instance that finds no place beside the old ones waits for so long before an old one gives way. */
 const ROOM_PATIENCE_MS = 5_000;
 
@@ -87,7 +89,7 @@ async function remember(
 /** Lets go of what is replaced or has said farewell. True while there is anything outgoing. */
 export async function advanceOutgoing(context: Context): Promise<boolean> {
   const { db } = context;
-  await db.deleteFrom('outgoing_lrps').where('until', '<=', now).execute();
+  await sql`DELETE FROM outgoing_lrps WHERE until <= now() OR since < now() - ${LONGEST}`.execute(db);
   const rows = await db
     .selectFrom('outgoing_lrps')
     .innerJoin('processes', 'processes.guid', 'outgoing_lrps.process_guid')

@@ -1,9 +1,9 @@
 import type { Insertable, Selectable } from 'kysely';
+import { narrowByApp, type OfApps } from '../apps/belongings.ts';
 import type { ProcessTable } from '../apps/tables.ts';
-import type { Visible } from '../authorization.ts';
 import type { Settings } from '../context.ts';
 import { type Db, now } from '../database.ts';
-import { narrow, type Page, page } from '../list.ts';
+import { type Page, page } from '../list.ts';
 import type { Query, QueryRules } from '../query.ts';
 
 export type Process = Selectable<ProcessTable>;
@@ -35,27 +35,15 @@ export async function processesOfApp(db: Db, appGuid: string): Promise<Process[]
   return db.selectFrom('processes').selectAll().where('app_guid', '=', appGuid).orderBy('id').execute();
 }
 
-export async function listProcesses(
-  db: Db,
-  query: Query,
-  only: { visible: Visible } | { appGuid: string },
-): Promise<Page<Process>> {
+export async function listProcesses(db: Db, query: Query, only: OfApps): Promise<Page<Process>> {
   const joined = db
     .selectFrom('processes')
     .innerJoin('apps', 'apps.guid', 'processes.app_guid')
     .innerJoin('spaces', 'spaces.guid', 'apps.space_guid')
     .selectAll('processes');
-  const visible = 'visible' in only ? { column: 'apps.space_guid', to: only.visible } : undefined;
-  let select = narrow(joined, 'processes', query, visible);
-  if ('appGuid' in only) select = select.where('processes.app_guid', '=', only.appGuid);
+  let select = narrowByApp(joined, 'processes', query, only);
   const types = query.filters.get('types');
   if (types) select = select.where('processes.type', 'in', types);
-  const apps = query.filters.get('app_guids');
-  if (apps) select = select.where('processes.app_guid', 'in', apps);
-  const spaces = query.filters.get('space_guids');
-  if (spaces) select = select.where('apps.space_guid', 'in', spaces);
-  const organizations = query.filters.get('organization_guids');
-  if (organizations) select = select.where('spaces.organization_guid', 'in', organizations);
   return page(db, select, 'processes', query);
 }
 

@@ -1,12 +1,12 @@
 import type { Selectable } from 'kysely';
 import type { Sealer } from '../../kit/crypto.ts';
-import { type App, findApp, placeOf } from '../apps/store.ts';
+import { authorizeByApp, narrowByApp, type OfApps } from '../apps/belongings.ts';
+import type { App } from '../apps/store.ts';
 import type { TaskTable } from '../apps/tables.ts';
 import { metadataView } from '../apps/view.ts';
-import type { Visible } from '../authorization.ts';
 import type { Db } from '../database.ts';
 import { notFound } from '../errors.ts';
-import { narrow, type Page, page } from '../list.ts';
+import { type Page, page } from '../list.ts';
 import type { Call } from '../operation.ts';
 import type { Query, QueryRules } from '../query.ts';
 import { identityView, type Links, toOne } from '../view.ts';
@@ -36,38 +36,24 @@ export async function authorizedTask(
 ): Promise<{ app: App; task: Task; seesSecrets: boolean }> {
   const { db } = call.context;
   const task = await db.selectFrom('tasks').selectAll().where('guid', '=', guid).executeTakeFirst();
-  const app = task ? await findApp(db, task.app_guid) : null;
-  if (!task || !app) throw notFound('Task');
-  const roles = await call.authorize(placeOf(app), notFound('Task'));
+  const { app, row, roles } = await authorizeByApp(call, task, notFound('Task'));
   const seesSecrets = (['admin', 'admin_read_only', 'space_developer'] as const).some((role) => roles.has(role));
-  return { app, task, seesSecrets };
+  return { app, task: row, seesSecrets };
 }
 
-export async function listTasks(
-  db: Db,
-  query: Query,
-  only: { visible: Visible } | { appGuid: string },
-): Promise<Page<Task>> {
+export async function listTasks(db: Db, query: Query, only: OfApps): Promise<Page<Task>> {
   const joined = db
     .selectFrom('tasks')
     .innerJoin('apps', 'apps.guid', 'tasks.app_guid')
     .innerJoin('spaces', 'spaces.guid', 'apps.space_guid')
     .selectAll('tasks');
-  const visible = 'visible' in only ? { column: 'apps.space_guid', to: only.visible } : undefined;
-  let select = narrow(joined, 'tasks', query, visible);
-  if ('appGuid' in only) select = select.where('tasks.app_guid', '=', only.appGuid);
+  let select = narrowByApp(joined, 'tasks', query, only);
   const names = query.filters.get('names');
   if (names) select = select.where('tasks.name', 'in', names);
   const states = query.filters.get('states');
   if (states) select = select.where('tasks.state', 'in', states as Task['state'][]);
   const sequence = query.filters.get('sequence_ids')?.filter((text) => /^\d{1,9}$/.test(text));
   if (sequence) select = select.where('tasks.sequence_id', 'in', sequence.map(Number));
-  const apps = query.filters.get('app_guids');
-  if (apps) select = select.where('tasks.app_guid', 'in', apps);
-  const spaces = query.filters.get('space_guids');
-  if (spaces) select = select.where('apps.space_guid', 'in', spaces);
-  const organizations = query.filters.get('organization_guids');
-  if (organizations) select = select.where('spaces.organization_guid', 'in', organizations);
   return page(db, select, 'tasks', query);
 }
 

@@ -5,6 +5,7 @@ import type { Context } from '../context.ts';
 import { now } from '../database.ts';
 import { runningEnvironment } from '../diego/environment.ts';
 import { egressRules, environmentGroup } from '../diego/groups.ts';
+import { placementTags } from '../diego/placement.ts';
 import { commandTask, TASK_DOMAIN } from '../diego/recipe.ts';
 import { urisOfApp } from '../diego/routes.ts';
 import { findDroplet } from '../droplets/store.ts';
@@ -90,6 +91,7 @@ async function handOver(context: Context, task: Task): Promise<void> {
       memoryMb: task.memory_mb,
       diskMb: task.disk_mb,
       logRateLimit: task.log_rate_limit,
+      placementTags: await placementTags(db, app.space_guid),
       command: openCommand(sealer, task),
       environment,
       egressRules: await egressRules(db, 'running')(app.space_guid),

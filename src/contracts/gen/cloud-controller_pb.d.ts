@@ -165,6 +165,69 @@ export declare type LrpReadinessRequest = Message<"cupola.cloudcontroller.v1.Lrp
 export declare const LrpReadinessRequestSchema: GenMessage<LrpReadinessRequest>;
 
 /**
+ * @generated from message cupola.cloudcontroller.v1.SshAccessRequest
+ */
+export declare type SshAccessRequest = Message<"cupola.cloudcontroller.v1.SshAccessRequest"> & {
+  /**
+   * of the user, without "bearer "
+   *
+   * @generated from field: string access_token = 1;
+   */
+  accessToken: string;
+
+  /**
+   * v3 process, or app for its web process
+   *
+   * @generated from field: string process_guid = 2;
+   */
+  processGuid: string;
+
+  /**
+   * @generated from field: uint32 index = 3;
+   */
+  index: number;
+};
+
+/**
+ * Describes the message cupola.cloudcontroller.v1.SshAccessRequest.
+ * Use `create(SshAccessRequestSchema)` to create a new message.
+ */
+export declare const SshAccessRequestSchema: GenMessage<SshAccessRequest>;
+
+/**
+ * @generated from message cupola.cloudcontroller.v1.SshAccessResponse
+ */
+export declare type SshAccessResponse = Message<"cupola.cloudcontroller.v1.SshAccessResponse"> & {
+  /**
+   * @generated from field: bool allowed = 1;
+   */
+  allowed: boolean;
+
+  /**
+   * as Diego knows it
+   *
+   * @generated from field: string lrp_process_guid = 2;
+   */
+  lrpProcessGuid: string;
+
+  /**
+   * @generated from field: string app_guid = 3;
+   */
+  appGuid: string;
+
+  /**
+   * @generated from field: string user_guid = 4;
+   */
+  userGuid: string;
+};
+
+/**
+ * Describes the message cupola.cloudcontroller.v1.SshAccessResponse.
+ * Use `create(SshAccessResponseSchema)` to create a new message.
+ */
+export declare const SshAccessResponseSchema: GenMessage<SshAccessResponse>;
+
+/**
  * @generated from message cupola.cloudcontroller.v1.Empty
  */
 export declare type Empty = Message<"cupola.cloudcontroller.v1.Empty"> & {
@@ -189,6 +252,16 @@ export declare const CloudControllerInternal: GenService<{
     methodKind: "unary";
     input: typeof LogAccessRequestSchema;
     output: typeof LogAccessResponseSchema;
+  },
+  /**
+   * May the bearer of this token open a session in this instance? Leaves an audit event either way.
+   *
+   * @generated from rpc cupola.cloudcontroller.v1.CloudControllerInternal.SshAccess
+   */
+  sshAccess: {
+    methodKind: "unary";
+    input: typeof SshAccessRequestSchema;
+    output: typeof SshAccessResponseSchema;
   },
   /**
    * Diego calls it until it is answered; the same completion may come twice.

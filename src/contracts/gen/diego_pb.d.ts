@@ -287,6 +287,8 @@ export declare type Buildpack = Message<"cupola.diego.v1.Buildpack"> & {
   key: string;
 
   /**
+   * none: the staging container fetches it, as the app, from the address that is its name
+   *
    * @generated from field: cupola.diego.v1.Blob blob = 3;
    */
   blob?: Blob | undefined;
@@ -516,6 +518,13 @@ export declare type ActualLrp = Message<"cupola.diego.v1.ActualLrp"> & {
    * @generated from field: optional bool routable = 13;
    */
   routable?: boolean | undefined;
+
+  /**
+   * Its cell is drained: it serves on until its place is taken by an instance on another cell.
+   *
+   * @generated from field: bool evacuating = 14;
+   */
+  evacuating: boolean;
 };
 
 /**
@@ -648,6 +657,11 @@ export declare type Task = Message<"cupola.diego.v1.Task"> & {
    * @generated from field: uint32 timeout_seconds = 17;
    */
   timeoutSeconds: number;
+
+  /**
+   * @generated from field: repeated string placement_tags = 18;
+   */
+  placementTags: string[];
 
   /**
    * absent or -1: none
@@ -1111,6 +1125,20 @@ export declare type CellPresence = Message<"cupola.diego.v1.CellPresence"> & {
    * @generated from field: uint64 last_seen_ns = 9;
    */
   lastSeenNs: bigint;
+
+  /**
+   * as the operator wishes; a cell's own word is not asked
+   *
+   * @generated from field: bool draining = 10;
+   */
+  draining: boolean;
+
+  /**
+   * where its TLS proxy listens
+   *
+   * @generated from field: string address = 11;
+   */
+  address: string;
 };
 
 /**
@@ -1118,6 +1146,24 @@ export declare type CellPresence = Message<"cupola.diego.v1.CellPresence"> & {
  * Use `create(CellPresenceSchema)` to create a new message.
  */
 export declare const CellPresenceSchema: GenMessage<CellPresence>;
+
+/**
+ * @generated from message cupola.diego.v1.HeartbeatResponse
+ */
+export declare type HeartbeatResponse = Message<"cupola.diego.v1.HeartbeatResponse"> & {
+  /**
+   * The cell is new, or was taken for lost: what it runs may have been given to others, so it must compare at once.
+   *
+   * @generated from field: bool returned = 1;
+   */
+  returned: boolean;
+};
+
+/**
+ * Describes the message cupola.diego.v1.HeartbeatResponse.
+ * Use `create(HeartbeatResponseSchema)` to create a new message.
+ */
+export declare const HeartbeatResponseSchema: GenMessage<HeartbeatResponse>;
 
 /**
  * @generated from message cupola.diego.v1.CellIdRequest
@@ -1508,7 +1554,7 @@ export declare const CellRegistry: GenService<{
   heartbeat: {
     methodKind: "unary";
     input: typeof CellPresenceSchema;
-    output: typeof EmptySchema;
+    output: typeof HeartbeatResponseSchema;
   },
   /**
    * Takes an UNCLAIMED LRP for this cell. FAILED_PRECONDITION when somebody else has it.

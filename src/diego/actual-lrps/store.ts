@@ -2,7 +2,9 @@ import { create, toJson } from '@bufbuild/protobuf';
 import { sql } from 'kysely';
 import { type ActualLrp, ActualLrpSchema, type PortMapping, PortMappingSchema } from '../../contracts/gen/diego_pb.js';
 import { afterCrash } from '../convergence/back-off.ts';
-import { type ActualLrpState, type BbsDatabase, IS_DESIRED, retryConflicts } from '../schema.ts';
+import type { EvacuatingRow, EvacuationStore } from '../evacuation/store.ts';
+import { type ActualLrpState, type BbsDatabase, IS_DESIRED, NOBODYS, retryConflicts, VACATED } from '../schema.ts';
+import { crashNotice } from './notices.ts';
 
 export interface ActualLrpRow {
   process_guid: string;
@@ -37,11 +39,6 @@ export interface Crash {
 
 const COLUMNS = sql.raw(`a.process_guid, a.index, a.state, a.instance_guid, a.cell_id, a.since_ms, a.crash_count,
   a.crash_reason, a.restart_at_ms, a.placement_error, a.instance_address, a.host_address, a.routable, a.ports`);
-const VACATED =
-  sql.raw(`cell_id = '', instance_guid = '', instance_address = '', host_address = '', routable = true, ports = '[]',
-  placed_cell = '', placed_until_ms = 0`);
-/** Assignments that make a row one that nobody has and that is to be placed. */
-export const NOBODYS = sql`state = 'UNCLAIMED', restart_at_ms = 0, ${VACATED}`;
 
 /**
  * What runs where. Each change of one row names the state, cell and instance it expects: of two that want the same row
@@ -49,32 +46,47 @@ export const NOBODYS = sql`state = 'UNCLAIMED', restart_at_ms = 0, ${VACATED}`;
  */
 export class ActualLrpStore {
   readonly #db: BbsDatabase;
+  readonly #evacuation: EvacuationStore;
 
-  constructor(db: BbsDatabase) {
+  constructor(db: BbsDatabase, evacuation: EvacuationStore) {
     this.#db = db;
+    this.#evacuation = evacuation;
   }
 
-  /** All of the given processes; of all processes where none is given. */
+  /**
+   * All of the given processes; of all processes where none is given. Where an instance leaves its cell, it stands for its
+   * index until another one runs and is ready.
+   */
   async list(processGuids: readonly string[]): Promise<ActualLrp[]> {
     const { rows } = await sql<ActualLrpRow>`
       SELECT ${COLUMNS} FROM actual_lrps a
       WHERE ${processGuids.length === 0} OR a.process_guid = ANY(${processGuids}::text[])
       ORDER BY a.process_guid, a.index`.execute(this.#db);
-    return rows.map(actualLrpOf);
+    const leaving = await this.#evacuation.byPlace(processGuids);
+    return rows.map((row) => {
+      const lrp = actualLrpOf(row);
+      const isTaken = row.state === 'RUNNING' && row.routable;
+      return isTaken ? lrp : evacuating(lrp, leaving.get(`${row.process_guid}/${row.index}`));
+    });
   }
 
+  /** What the cell has, and what leaves it. */
   async ofCell(cellId: string): Promise<ActualLrp[]> {
     const { rows } = await sql<ActualLrpRow>`
       SELECT ${COLUMNS} FROM actual_lrps a WHERE a.cell_id = ${cellId}
       ORDER BY a.process_guid, a.index`.execute(this.#db);
-    return rows.map(actualLrpOf);
+    const leaving = await this.#evacuation.ofCell(cellId);
+    return [
+      ...rows.map(actualLrpOf),
+      ...leaving.map((row) =>
+        evacuating(create(ActualLrpSchema, { processGuid: row.process_guid, index: row.index }), row),
+      ),
+    ];
   }
 
+  /** As `list` shows it. */
   async find(processGuid: string, index: number): Promise<ActualLrp | null> {
-    const { rows } = await sql<ActualLrpRow>`
-      SELECT ${COLUMNS} FROM actual_lrps a
-      WHERE a.process_guid = ${processGuid} AND a.index = ${index}`.execute(this.#db);
-    return rows[0] ? actualLrpOf(rows[0]) : null;
+    return (await this.list([processGuid])).find((lrp) => lrp.index === index) ?? null;
   }
 
   /** False where somebody else has it, it is reserved for another cell, or it is not wanted. Claiming twice is the same as once. */
@@ -89,9 +101,10 @@ export class ActualLrpStore {
           OR (state = 'CLAIMED' AND cell_id = ${lrp.cellId} AND instance_guid = ${lrp.instanceGuid}))`);
   }
 
-  /** Null where another cell or another instance has it. */
+  /** Null where another cell or another instance has it. An instance that leaves stays one that leaves. */
   async start(lrp: ActualLrp, nowMs: number): Promise<Start | null> {
     const routable = lrp.routable ?? true; // a cell that knows of no readiness sends requests to all that runs
+    if (await this.#evacuation.isLeaving(lrp, routable)) return { routable, readinessChanged: false };
     const { rows } = await retryConflicts(() =>
       sql<{ ran: boolean; was_routable: boolean }>`
       WITH before AS (
@@ -112,13 +125,15 @@ export class ActualLrpStore {
     return before ? { routable, readinessChanged: before.ran && before.was_routable !== routable } : null;
   }
 
-  /** Null where the row is not this cell's and instance's. */
+  /** Null where the row is not this cell's and instance's. The report for people is kept with the change. */
   async crash(lrp: ActualLrp, nowMs: number): Promise<Crash | null> {
     const { rows } = await sql<ActualLrpRow & { desired: boolean }>`
       SELECT ${COLUMNS}, ${IS_DESIRED} AS desired FROM actual_lrps a
       WHERE a.process_guid = ${lrp.processGuid} AND a.index = ${lrp.index}
         AND a.cell_id = ${lrp.cellId} AND a.instance_guid = ${lrp.instanceGuid}`.execute(this.#db);
     const row = rows[0];
+    // Its place is another's already, or waits for one.
+    if (!row && (await this.#evacuation.remove(lrp))) return { crashCount: 0, restartAtMs: null };
     if (!row || (row.state !== 'CLAIMED' && row.state !== 'RUNNING')) return null;
     const same = sql`process_guid = ${row.process_guid} AND index = ${row.index} AND state = ${row.state}
       AND cell_id = ${row.cell_id} AND instance_guid = ${row.instance_guid}`;
@@ -131,11 +146,13 @@ export class ActualLrpStore {
         ? { crashCount, restartAtMs: null }
         : null;
     }
+    const reason = lrp.crashReason.slice(0, 1_000);
     const changed = await this.#changed(sql`
-      UPDATE actual_lrps SET ${VACATED}, state = ${pauseMs > 0 ? 'CRASHED' : 'UNCLAIMED'},
+      WITH crashed AS (UPDATE actual_lrps SET ${VACATED}, state = ${pauseMs > 0 ? 'CRASHED' : 'UNCLAIMED'},
         restart_at_ms = ${pauseMs > 0 ? nowMs + pauseMs : 0}, since_ms = ${nowMs}, crash_count = ${crashCount},
-        crash_reason = ${lrp.crashReason.slice(0, 1_000)}
-      WHERE ${same}`);
+        crash_reason = ${reason}
+      WHERE ${same} RETURNING 1)
+      ${crashNotice({ ...row, reason, crash_count: crashCount }, nowMs)} FROM crashed`);
     return changed ? { crashCount, restartAtMs: nowMs + pauseMs } : null;
   }
 
@@ -145,7 +162,8 @@ export class ActualLrpStore {
       AND a.cell_id = ${lrp.cellId} AND a.instance_guid = ${lrp.instanceGuid}`;
     const again = await this.#changed(sql`
       UPDATE actual_lrps a SET ${NOBODYS}, since_ms = ${nowMs} WHERE ${mine} AND ${IS_DESIRED}`);
-    if (!again) await this.#changed(sql`DELETE FROM actual_lrps a WHERE ${mine}`);
+    if (!again && !(await this.#changed(sql`DELETE FROM actual_lrps a WHERE ${mine}`)))
+      await this.#evacuation.remove(lrp);
     return again;
   }
 
@@ -160,6 +178,28 @@ export class ActualLrpStore {
     const { numAffectedRows } = await retryConflicts(() => statement.execute(this.#db));
     return (numAffectedRows ?? 0n) > 0n;
   }
+}
+
+/** The instance that leaves, in the place of one that does not run yet; what that one waits for stays to be read. */
+function evacuating(lrp: ActualLrp, leaving: EvacuatingRow | undefined): ActualLrp {
+  if (!leaving) return lrp;
+  const { processGuid, index, crashCount, crashReason, placementError } = lrp;
+  return create(ActualLrpSchema, {
+    processGuid,
+    index,
+    crashCount,
+    crashReason,
+    placementError,
+    instanceGuid: leaving.instance_guid,
+    cellId: leaving.cell_id,
+    state: 'RUNNING',
+    sinceNs: BigInt(leaving.since_ms) * 1_000_000n,
+    instanceAddress: leaving.instance_address,
+    hostAddress: leaving.host_address,
+    ports: leaving.ports,
+    routable: leaving.routable,
+    evacuating: true,
+  });
 }
 
 function portsJson(ports: readonly PortMapping[]): string {

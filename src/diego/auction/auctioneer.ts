@@ -71,7 +71,7 @@ export class Auctioneer {
     if (pending.length === 0) return { placed: 0, unplaced: 0, refused: 0 };
 
     const live = (await cells.live(clock())).filter(
-      ({ cellId }) => !reps.isSilent(cellId, clock()) && !refusing.has(cellId),
+      ({ cellId, draining }) => !draining && !reps.isSilent(cellId, clock()) && !refusing.has(cellId),
     );
     const states = await this.#states(live);
     const bidders = await this.#bidders(states);

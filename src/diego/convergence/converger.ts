@@ -3,12 +3,14 @@ import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { CellStore } from '../cells/store.ts';
 import type { Changes } from '../changes.ts';
+import type { EvacuationStore } from '../evacuation/store.ts';
 import { inParallel, type Reps } from '../reps.ts';
 import type { DiegoSettings } from '../settings.ts';
 import type { ConvergenceStore, HeldInstance } from './store.ts';
 
 export interface ConvergerOptions {
   store: ConvergenceStore;
+  evacuation: EvacuationStore;
   cells: CellStore;
   reps: Reps;
   changes: Changes;
@@ -55,6 +57,9 @@ export class Converger {
     const lost = await this.#loseCells(now, false);
     toPlace += lost.toPlace;
     completed += lost.completed;
+    const { evacuation } = this.#options;
+    toPlace += await evacuation.begin(now);
+    const replaced = await evacuation.replaced(now - settings.evacuationOverlapMs);
     if (toPlace > 0) {
       changes.publish({});
       wakeAuction();
@@ -63,6 +68,7 @@ export class Converger {
       changes.publish({});
       wakeCompletions();
     }
+    await this.#stop(replaced);
     await inParallel(expired, CALLS_AT_ONCE, ({ taskGuid, cellId }) => this.#cancelTask(taskGuid, cellId));
   }
 
@@ -108,6 +114,7 @@ export class Converger {
     const liveSince = now - settings.cellLostAfterMs;
     const unclaimed = await store.unclaimLost(liveSince, now);
     const released = await store.releaseLost(liveSince);
+    await this.#options.evacuation.removeLost(liveSince);
     const tasks = await store.failLostTasks(liveSince);
     this.#looked = true;
     if (lost.length + unclaimed + tasks > 0) log.warn('cells are lost', { cells: lost, lrps: unclaimed, tasks });

@@ -1,6 +1,5 @@
 import { sql } from 'kysely';
-import { NOBODYS } from '../actual-lrps/store.ts';
-import { type BbsDatabase, IS_DESIRED, retryConflicts } from '../schema.ts';
+import { type BbsDatabase, IS_DESIRED, NOBODYS, retryConflicts } from '../schema.ts';
 import { STAGING_DOMAIN } from '../tasks/store.ts';
 
 /** An instance some cell has. */
@@ -13,6 +12,11 @@ export interface HeldInstance {
 
 const HELD = sql.raw(`a.process_guid AS "processGuid", a.index, a.instance_guid AS "instanceGuid",
   a.cell_id AS "cellId"`);
+
+/** What cells have: in its place, or on the way out of a drained cell. */
+const ALL_HELD =
+  sql.raw(`(SELECT process_guid, index, instance_guid, cell_id, since_ms FROM actual_lrps WHERE cell_id <> ''
+  UNION ALL SELECT process_guid, index, instance_guid, cell_id, since_ms FROM evacuating_lrps)`);
 
 /** The converger's statements: each looks at all rows at once. Those that change give how many they changed. */
 export class ConvergenceStore {
@@ -41,7 +45,7 @@ export class ConvergenceStore {
   /** Instances nobody wants that a cell still holds: of one process, or of all. */
   async extraHeld(processGuid: string | null): Promise<HeldInstance[]> {
     const { rows } = await sql<HeldInstance>`
-      SELECT ${HELD} FROM actual_lrps a LEFT JOIN desired_lrps d ON d.process_guid = a.process_guid
+      SELECT ${HELD} FROM ${ALL_HELD} a LEFT JOIN desired_lrps d ON d.process_guid = a.process_guid
       WHERE a.cell_id <> '' AND (d.process_guid IS NULL OR a.index >= d.instances)
         ${processGuid === null ? sql`` : sql`AND a.process_guid = ${processGuid}`}`.execute(this.#db);
     return rows;
@@ -57,18 +61,22 @@ export class ConvergenceStore {
   async heldByCell(beforeMs: number): Promise<Map<string, string[]>> {
     // One string a cell: parsing 250,000 rows or array elements would cost more than the query.
     const { rows } = await sql<{ cell_id: string; guids: string }>`
-      SELECT cell_id, string_agg(instance_guid, ' ') AS guids FROM actual_lrps
-      WHERE cell_id <> '' AND since_ms < ${beforeMs} GROUP BY cell_id`.execute(this.#db);
+      SELECT cell_id, string_agg(instance_guid, ' ') AS guids FROM ${ALL_HELD} held
+      WHERE since_ms < ${beforeMs} GROUP BY cell_id`.execute(this.#db);
     return new Map(rows.map((row) => [row.cell_id, row.guids.split(' ')]));
   }
 
   /** Takes instances from cells that do not know of them. */
-  unclaim(instances: readonly { cellId: string; instanceGuid: string }[], nowMs: number): Promise<number> {
-    return this.#changed(sql`
+  async unclaim(instances: readonly { cellId: string; instanceGuid: string }[], nowMs: number): Promise<number> {
+    const gone = await this.#changed(sql`
+      DELETE FROM evacuating_lrps e USING unnest(${instances.map(({ instanceGuid }) => instanceGuid)}::text[]) AS k (guid)
+      WHERE e.instance_guid = k.guid`);
+    const unclaimed = await this.#changed(sql`
       UPDATE actual_lrps a SET ${NOBODYS}, since_ms = ${nowMs}
       FROM unnest(${instances.map(({ cellId }) => cellId)}::text[],
                   ${instances.map(({ instanceGuid }) => instanceGuid)}::text[]) AS k (cell_id, instance_guid)
       WHERE a.cell_id = k.cell_id AND a.instance_guid = k.instance_guid`);
+    return gone + unclaimed;
   }
 
   /** What cells held that are not live any more (DGO-04). */

@@ -13,7 +13,8 @@ interface Row {
 
 /**
  * Every route with the instances behind it that run and are ready, in one query. Instances beyond the desired number are left out the
- * moment they are no longer wanted, so that traffic leaves them before they stop. A route without instances is there
+ * moment they are no longer wanted, so that traffic leaves them before they stop; an instance that leaves its drained cell is
+ * there until the moment another one runs in its place. A route without instances is there
  * with no endpoint: known, and unavailable.
  */
 export async function routingTable(db: BbsDatabase): Promise<RouteEntry[]> {
@@ -24,8 +25,15 @@ export async function routingTable(db: BbsDatabase): Promise<RouteEntry[]> {
       SELECT a.process_guid, jsonb_agg(jsonb_build_object(
         'guid', a.instance_guid, 'index', a.index, 'address', a.host_address, 'ports', a.ports) ORDER BY a.index)
         AS instances
-      FROM actual_lrps a JOIN desired_lrps wanted ON wanted.process_guid = a.process_guid AND a.index < wanted.instances
-      WHERE a.state = 'RUNNING' AND a.routable GROUP BY a.process_guid
+      FROM (
+        SELECT process_guid, index, instance_guid, host_address, ports FROM actual_lrps
+        WHERE state = 'RUNNING' AND routable
+        UNION ALL
+        SELECT e.process_guid, e.index, e.instance_guid, e.host_address, e.ports FROM evacuating_lrps e
+        WHERE e.routable AND NOT EXISTS (SELECT 1 FROM actual_lrps taken WHERE taken.process_guid = e.process_guid
+          AND taken.index = e.index AND taken.state = 'RUNNING' AND taken.routable)
+      ) a JOIN desired_lrps wanted ON wanted.process_guid = a.process_guid AND a.index < wanted.instances
+      GROUP BY a.process_guid
     ) r ON r.process_guid = d.process_guid
     WHERE d.routes <> '[]' ORDER BY d.process_guid`.execute(db);
   return rows.flatMap((row) => {

@@ -53,7 +53,7 @@ export class TaskStore {
     await sql`
       INSERT INTO tasks (task_guid, domain, state, stack, placement_tags, memory_mb, disk_mb, owner, created_ms,
                          timeout_seconds, definition, key_label)
-      VALUES (${task.taskGuid}, ${task.domain}, 'PENDING', ${task.stack}, ${[]}, ${task.memoryMb}, ${task.diskMb},
+      VALUES (${task.taskGuid}, ${task.domain}, 'PENDING', ${task.stack}, ${task.placementTags}, ${task.memoryMb}, ${task.diskMb},
               ${ownerJson(task.owner)}::jsonb, ${nowMs}, ${task.timeoutSeconds}, ${sealed.data}, ${sealed.keyLabel})
       ON CONFLICT DO NOTHING`.execute(this.#db);
   }

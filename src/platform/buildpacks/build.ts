@@ -20,7 +20,7 @@ const BUILDPACKS = [
   { name: 'binary_buildpack', directory: 'binary' },
 ] as const;
 /** Raised when the way they are assembled changes. */
-const RECIPE = 3;
+const RECIPE = 4;
 
 export interface SystemBuildpack {
   name: string;

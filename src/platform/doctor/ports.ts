@@ -58,6 +58,9 @@ export function portsOf(settings: PlatformSettings | null): Map<number, string> 
     [ports.control, 'control'],
     [ports.rpc, 'control, internal'],
     [ports.nats, 'NATS'],
+    ...(settings.sshPort === null
+      ? []
+      : [[settings.sshPort, 'SSH'] as const, [ports.ssh, 'SSH, behind the router'] as const]),
     ...ports.rep.map((port, index) => [port, `cell-${index}`] as const),
     ...ports.proxy.map((port, index) => [port, `cell-${index} proxy`] as const),
   ]);

@@ -4,7 +4,11 @@ import { run } from '../../kit/process.ts';
 import type { Account } from '../engines/postgresql.ts';
 import type { PlatformSettings } from '../settings.ts';
 
-export type AccountRole = 'control' | 'postgresql' | 'nats' | 'router' | 'proxy' | 'dns';
+export type AccountRole = 'control' | 'postgresql' | 'nats' | 'router' | 'dns' | 'containerDns';
+export type Accounts = Record<AccountRole, Account> & {
+  /** By cell: the keys of one cell's apps are not another's to read. */
+  proxies: readonly Account[];
+};
 
 /** One system account a component: what breaks into one has nothing of another's. */
 const NAMES: Record<AccountRole, string> = {
@@ -12,13 +16,19 @@ const NAMES: Record<AccountRole, string> = {
   postgresql: 'cupola-postgres',
   nats: 'cupola-nats',
   router: 'cupola-router',
-  proxy: 'cupola-proxy',
   dns: 'cupola-dns',
+  containerDns: 'cupola-dns-apps', // hears what hostile containers say; the machine's own answers are not its
 };
+const MOST_CELLS = 8;
+
+function proxyName(cell: number): string {
+  return `cupola-proxy-${cell}`;
+}
 
 /** Makes the accounts that are missing: no home, no shell, no password, a group each. */
-export async function ensureAccounts(): Promise<Record<AccountRole, Account>> {
-  for (const name of Object.values(NAMES)) {
+export async function ensureAccounts(cells: number): Promise<Accounts> {
+  const proxies = Array.from({ length: cells }, (_, index) => proxyName(index));
+  for (const name of [...Object.values(NAMES), ...proxies]) {
     if (findAccount(name)) continue;
     await run('useradd', [
       '--system',
@@ -31,18 +41,20 @@ export async function ensureAccounts(): Promise<Record<AccountRole, Account>> {
       name,
     ]);
   }
-  const of = (role: AccountRole): Account => {
-    const account = findAccount(NAMES[role]);
-    if (!account) throw new CupolaError('account_missing', `the account ${NAMES[role]} could not be made`);
+  const named = (name: string): Account => {
+    const account = findAccount(name);
+    if (!account) throw new CupolaError('account_missing', `the account ${name} could not be made`);
     return account;
   };
+  const of = (role: AccountRole): Account => named(NAMES[role]);
   return {
     control: of('control'),
     postgresql: of('postgresql'),
     nats: of('nats'),
     router: of('router'),
-    proxy: of('proxy'),
     dns: of('dns'),
+    containerDns: of('containerDns'),
+    proxies: proxies.map(named),
   };
 }
 
@@ -52,7 +64,8 @@ export async function removeAccounts(settings: PlatformSettings): Promise<void> 
     (name) => /^cupola-[a-z]{3}$/.test(name) && name !== `cupola-${settings.id}`,
   );
   if (others.length > 0) return;
-  const accounts = Object.values(NAMES).flatMap((name) => findAccount(name) ?? []);
+  const proxies = Array.from({ length: MOST_CELLS }, (_, index) => proxyName(index));
+  const accounts = [...Object.values(NAMES), ...proxies].flatMap((name) => findAccount(name) ?? []);
   const busy = runningUids();
   if (accounts.some((account) => busy.has(account.uid))) return;
   for (const account of accounts) {

@@ -1,7 +1,6 @@
 import {
   existsSync,
   lstatSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -12,26 +11,27 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { run } from '../../kit/process.ts';
+import { routerAddress } from '../addresses.ts';
 import type { PlatformSettings } from '../settings.ts';
 import { addNameserver, nameserversOf, removeNameserver } from './resolv-conf.ts';
 
 const RESOLV_CONF = '/etc/resolv.conf';
 /** systemd-resolved answers here, and answers every name under .localhost with the loopback address itself. */
 const RESOLVED_STUB = '127.0.0.53';
-/** Where the cells note what they changed on the host; whoever removes the last cell undoes it. */
-const HOST_NOTES = '/run/cupola-network';
+
+/** Who asks: this machine, or the containers, for whom the router is at another address (their loopback is their own). */
+export type Asker = 'machine' | 'containers';
 
 /**
  * dnsmasq's configuration: every name of the domain leads to the router, all others to the machine's own name servers.
- * It listens where the machine asks and where the containers ask.
+ * One runs for each asker.
  */
-export function renderDnsConfig(settings: PlatformSettings, upstreams: readonly string[]): string {
-  const router = settings.bindAddress === '0.0.0.0' ? '127.0.0.1' : settings.bindAddress;
+export function renderDnsConfig(settings: PlatformSettings, asker: Asker, upstreams: readonly string[]): string {
+  const here = settings.bindAddress === '0.0.0.0' ? '127.0.0.1' : settings.bindAddress;
+  const router = asker === 'machine' ? here : routerAddress(settings);
   return [
     'port=53',
-    `listen-address=${settings.resolverAddress}`,
-    `listen-address=${settings.gateway}`,
+    `listen-address=${asker === 'machine' ? settings.resolverAddress : settings.gateway}`,
     'bind-interfaces',
     'no-hosts', // the machine's /etc/hosts is not the containers' to read
     'no-resolv', // /etc/resolv.conf leads here
@@ -101,15 +101,6 @@ export function removeResolver(settings: PlatformSettings, resolvConf = RESOLV_C
     const without = removeNameserver(text, settings.resolverAddress);
     if (without !== text) replace(other, without, modeOf(other));
   }
-}
-
-/** The containers' name server has an address before the first cell starts. Noted as the cells note it, so that the last one's end undoes it. */
-export async function ensureGatewayAddress(settings: PlatformSettings): Promise<void> {
-  const shown = await run('ip', ['-o', '-4', 'address', 'show', 'to', `${settings.gateway}/32`]);
-  if (shown.trim() !== '') return;
-  mkdirSync(HOST_NOTES, { recursive: true, mode: 0o700 });
-  writeFileSync(join(HOST_NOTES, `gateway-${settings.gateway}`), '', { mode: 0o600 });
-  await run('ip', ['address', 'replace', `${settings.gateway}/32`, 'dev', 'lo']);
 }
 
 function backupOf(settings: PlatformSettings, resolvConf = RESOLV_CONF): string {

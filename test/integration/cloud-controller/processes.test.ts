@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { eventually, grant, newApp, runningApp, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
+import {
+  eventually,
+  grant,
+  newApp,
+  runningApp,
+  stage,
+  startTestFoundation,
+  type TestFoundation,
+} from '../../support/apps.ts';
 
 describe('sidecars, readiness and what tasks may use', () => {
   let f: TestFoundation;
@@ -44,6 +52,28 @@ describe('sidecars, readiness and what tasks may use', () => {
     assert.equal((await developer.patch(path, { nonsense: 1 })).status, 422);
     assert.equal((await developer.request('DELETE', path)).status, 204);
     assert.equal((await developer.get(path)).status, 404);
+  });
+
+  it('sidecars of a droplet come and go with it, and a person’s of the same name is not overwritten', async () => {
+    const { developer } = f;
+    const app = await runningApp(f, 'supplied');
+    const assign = async (sidecars: object[]) =>
+      developer.patch(`/v3/apps/${app}/relationships/current_droplet`, {
+        data: { guid: await stage(f, app, sidecars) },
+      });
+    const agent = { name: 'agent', command: './agent', process_types: ['web'], memory_in_mb: 16 };
+    const listed = async () =>
+      (await developer.get(`/v3/apps/${app}/sidecars`)).body.resources.map(
+        ({ name, origin }: { name: string; origin: string }) => [name, origin],
+      );
+    assert.equal((await assign([agent, { name: 'no command' }])).status, 200);
+    assert.deepEqual(await listed(), [['agent', 'buildpack']]);
+    await assign([]);
+    assert.deepEqual(await listed(), []);
+    await developer.post(`/v3/apps/${app}/sidecars`, sidecar({ name: 'agent' }));
+    const refused = await assign([agent]);
+    assert.match(refused.body.errors[0].detail, /Buildpack defined sidecar 'agent' conflicts/);
+    assert.deepEqual(await listed(), [['agent', 'user']]);
   });
 
   it('sidecars leave memory for their process, whichever of the two is changed', async () => {
@@ -111,7 +141,6 @@ describe('sidecars, readiness and what tasks may use', () => {
     const { developer, bbs, blobs } = f;
     const app = await runningApp(f, 'tasking');
     const droplet = (await developer.get(`/v3/apps/${app}/droplets/current`)).body.guid;
-    const { stage } = await import('../../support/apps.ts');
     const newer = await stage(f, app);
     await developer.patch(`/v3/apps/${app}/relationships/current_droplet`, { data: { guid: newer } });
     const body = { command: 'rake', name: 'old', droplet_guid: droplet, memory_in_mb: 32, disk_in_mb: 64 };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { create } from '@bufbuild/protobuf';
+import { sql } from 'kysely';
 import { type ActualLrp, ActualLrpSchema } from '../../../src/contracts/gen/diego_pb.js';
 import { eventually, runningApp, stage, startTestFoundation, type TestFoundation, yaml } from '../../support/apps.ts';
 
@@ -102,6 +103,19 @@ describe('restarts and deployments', () => {
     assert.equal(instancesOf(lrp), 1);
     await act(app, 'stop');
     await eventually(() => f.bbs.lrps.size === 0 || (!f.bbs.lrps.has(lrp) && !f.bbs.lrps.has(mended)));
+  });
+
+  it('SECURITY 30: what is replaced serves for an hour at most, so that nobody doubles what a quota allows', async () => {
+    const { app, lrp } = await served('patient');
+    await act(app, 'restart');
+    const next = await lrpOf(app);
+    await eventually(() => instancesOf(next) === 1);
+    runs(next, 1, { routable: false });
+    await sql`UPDATE outgoing_lrps SET since = since - interval '59 minutes'`.execute(f.cc.db);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    assert.equal(instancesOf(lrp), 1);
+    await sql`UPDATE outgoing_lrps SET since = since - interval '1 minute'`.execute(f.cc.db);
+    await eventually(() => !f.bbs.lrps.has(lrp));
   });
 
   it('where there is no room for both an old instance gives way', async () => {

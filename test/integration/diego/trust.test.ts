@@ -42,7 +42,7 @@ after(async () => {
 });
 
 const denied = (error: unknown) => ConnectError.from(error).code === Code.PermissionDenied;
-const connect = (peer: Identity) => remoteTransport(`https://127.0.0.1:${PORT}`, peer, 'control', 3_000);
+const connect = (peer: Identity) => remoteTransport(`https://127.0.0.1:${PORT}`, peer, 'control', { timeoutMs: 3_000 });
 
 test('DGO-02: the BBS answers over mutual TLS, and only whom the table names', async () => {
   const control = connect(await identity('control', ['control']));

@@ -251,7 +251,7 @@ test('a cancelled task fails and gives its room back', async () => {
   await eventually('it is reported', () => control.control.completed.length === 1);
   assert.equal(control.control.completed[0]!.failed, true);
   assert.equal(control.control.completed[0]!.failureReason, 'task was cancelled');
-  assert.equal((await rep().state({})).availableMemoryMb, 1024);
+  await eventually('its room is free', async () => (await rep().state({})).availableMemoryMb === 1024);
 });
 
 test('a droplet that is not what its digest says is never run', async () => {
@@ -266,4 +266,22 @@ test('a droplet that is not what its digest says is never run', async () => {
 
 test('the cell says every few seconds that it is there', async () => {
   await eventually('heartbeats come', () => control.control.heartbeats > 2);
+});
+
+test('DGO-04: a cell that was taken for lost compares at its first heartbeat and stops what others have by now', async () => {
+  await closeCell();
+  await openCell({ reconcileMs: 600_000 });
+  const guid = await running();
+  const command = { case: 'command' as const, value: { command: 'sleep', droplet: lrp().droplet! } };
+  await rep().perform({
+    tasks: [create(TaskSchema, { taskGuid: 'task-1', stack: 'debian12', memoryMb: 64, work: command })],
+  });
+  await eventually('the task runs', async () => garden.pretend.containers.has('task-1'));
+  control.control.lrps.clear(); // another cell has the instance, and the task was given up
+  control.control.tasks.clear();
+  control.control.refuses.add('start');
+  control.control.returned = true;
+  await eventually('nothing is left', async () => (await rep().state({})).availableMemoryMb === 1024);
+  assert.ok(!garden.pretend.containers.has(guid) && !garden.pretend.containers.has('task-1'));
+  assert.ok(!control.control.reports(guid).includes('crash'));
 });

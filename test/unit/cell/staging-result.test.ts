@@ -27,8 +27,35 @@ test('the result names buildpacks as the task did; the Procfile goes over what t
       buildpacks: [{ key: 'k1', name: 'nodejs_buildpack', version: '1.2.3' }],
     },
     process_types: { web: 'node x.js', worker: 'npm run w' },
+    sidecars: [],
     execution_metadata: '',
   });
+});
+
+test('a buildpack’s launch.yml brings processes and sidecars; what is no such file is refused', () => {
+  const launch = `processes:
+- {type: worker, command: ./work}
+- {type: agent, command: ./agent, limits: {memory: 32}, platforms: {cloudfoundry: {sidecar_for: [web, worker]}}}`;
+  const files = new Map([
+    ['release.yml', 'default_process_types: {web: npm start, worker: npm run w}'],
+    ['launch-0.yml', launch],
+    ['launch-1.yml', 'processes: [{type: other, command: ./other}]'],
+  ]);
+  const { process_types, sidecars } = interpretResult(files, buildpackOf);
+  assert.deepEqual(process_types, { web: 'npm start', worker: './work', other: './other' });
+  assert.deepEqual(sidecars, [
+    { name: 'agent', command: './agent', process_types: ['web', 'worker'], memory_in_mb: 32 },
+  ]);
+  for (const wrong of [
+    'processes: x',
+    'processes: [{type: "../x", command: c}]',
+    'processes: [{type: x}]',
+    'processes: [{type: x, command: c, limits: {memory: -1}, platforms: {cloudfoundry: {sidecar_for: [web]}}}]',
+    'processes: [{type: x, command: c, platforms: {cloudfoundry: {sidecar_for: web}}}]',
+  ]) {
+    const refused = new Map([['launch-0.yml', wrong]]);
+    assert.throws(() => interpretResult(refused, buildpackOf), { code: 'release_invalid' }, wrong);
+  }
 });
 
 test('a result that names a buildpack the task did not is refused', () => {

@@ -86,18 +86,24 @@ test('a build becomes a staging task', () => {
     memoryMb: 1024,
     diskMb: 2048,
     timeoutSeconds: 900,
+    placementTags: ['secure'],
     environment: { A: '1' },
     egressRules: [],
     package: { url: 'https://blobs/p', sha256: 'a' },
-    buildpacks: [{ name: 'nodejs_buildpack', key: 'k', url: 'https://blobs/b', sha256: 'b', skipDetect: true }],
+    buildpacks: [
+      { name: 'nodejs_buildpack', key: 'k', blob: { url: 'https://blobs/b', sha256: 'b' }, skipDetect: true },
+      { name: 'https://example.org/x.zip', key: 'https://example.org/x.zip', blob: null, skipDetect: true },
+    ],
     uploadDropletUrl: 'https://blobs/up',
     cache: null,
     uploadCacheUrl: 'https://blobs/cache',
   });
+  assert.deepEqual(task.placementTags, ['secure']);
   assert.equal(task.domain, 'cf-app-staging');
   assert.equal(task.work.case, 'staging');
   assert.ok(task.work.case === 'staging');
   assert.equal(task.work.value.buildpacks[0]?.blob?.sha256, 'b');
+  assert.equal(task.work.value.buildpacks[1]?.blob, undefined, 'the container fetches it by itself');
   assert.equal(task.work.value.cache?.url, '');
 });
 

@@ -13,7 +13,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   platform: [
     'kit',
     'contracts',
-    ...['blobstore', 'cell', 'cloud-controller', 'diego', 'loggregator', 'router', 'uaa', 'cli'],
+    ...['blobstore', 'cell', 'cloud-controller', 'diego', 'loggregator', 'router', 'ssh-proxy', 'uaa', 'cli'],
   ],
   cli: ['kit', 'contracts', 'platform'],
 };

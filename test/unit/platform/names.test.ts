@@ -25,10 +25,13 @@ const settings: PlatformSettings = {
   httpsPort: 443,
   httpPort: 80,
   cells: 1,
-  ports: { control: 1, rpc: 2, nats: 3, rep: [4], proxy: [5] },
+  zones: 1,
+  cellTags: [],
+  ports: { control: 1, rpc: 2, nats: 3, ssh: 4, rep: [4], proxy: [5] },
   overlay: '10.200',
   gateway: '169.254.1.1',
   resolverAddress: '127.0.53.1',
+  sshPort: 2222,
   uidRangeBase: 1_048_576,
   adminUser: 'admin',
 };
@@ -42,7 +45,7 @@ function scratch(t: { after: (done: () => void) => void }): { directory: string;
 }
 
 test('the domain and every name below it lead to the router, other names to the machine’s name servers', () => {
-  const lines = renderDnsConfig(settings, ['10.0.0.2', '127.0.53.1']).split('\n');
+  const lines = renderDnsConfig(settings, 'machine', ['10.0.0.2', '127.0.53.1']).split('\n');
   assert.ok(lines.includes('address=/cupola.localhost/127.0.0.1'));
   assert.deepEqual(
     lines.filter((line) => line.startsWith('server=')),
@@ -51,14 +54,23 @@ test('the domain and every name below it lead to the router, other names to the 
   );
   assert.deepEqual(
     lines.filter((line) => line.startsWith('listen-address=')),
-    ['listen-address=127.0.53.1', 'listen-address=169.254.1.1'],
+    ['listen-address=127.0.53.1'],
   );
   for (const line of ['no-hosts', 'no-resolv', 'bind-interfaces', 'port=53']) assert.ok(lines.includes(line), line);
 });
 
+test('NET-01: containers ask at their gateway, and every name of the domain leads them to the router inside', () => {
+  const lines = renderDnsConfig({ ...settings, bindAddress: '192.0.2.7' }, 'containers', ['10.0.0.2']).split('\n');
+  assert.ok(lines.includes('address=/cupola.localhost/10.200.254.254'));
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith('listen-address=')),
+    ['listen-address=169.254.1.1'],
+  );
+});
+
 test('names of a platform bound to every address lead to the loopback one', () => {
   assert.match(
-    renderDnsConfig({ ...settings, bindAddress: '0.0.0.0' }, []),
+    renderDnsConfig({ ...settings, bindAddress: '0.0.0.0' }, 'machine', []),
     /^address=\/cupola\.localhost\/127\.0\.0\.1$/m,
   );
 });

@@ -38,6 +38,7 @@ beforeEach(async () => {
     databaseKey: '',
     blobSigningKey: '',
     adminPassword: '',
+    sshHostKey: '',
     clientSecrets: { admin: '', cloudController: '', sshProxy: '' },
   };
 });

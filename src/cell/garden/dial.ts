@@ -1,0 +1,57 @@
+import { isIPv4, Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { CupolaError } from '../../kit/errors.ts';
+import { isAlive, type ProcessIdentity } from '../../kit/process.ts';
+import { socketInNetworkOf } from './kernel.ts';
+import type { Runtime } from './runtime.ts';
+
+const CONNECT_MS = 10_000;
+
+/** A connection that begins inside of the container's network. Throws `connection_refused`. */
+export async function dial(options: {
+  runtime: Runtime;
+  containerId: string;
+  init: ProcessIdentity;
+  host: string;
+  port: number;
+}): Promise<Socket> {
+  const { init, port } = options;
+  const address = await addressOf(options);
+  if (!isAlive(init)) throw refused('the container is gone');
+  const socket = new Socket({ fd: socketInNetworkOf(init.pid), allowHalfOpen: true });
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => socket.destroy(new Error('no answer')), CONNECT_MS);
+  socket.once('error', reject);
+  socket.once('close', () => reject(new Error('closed')));
+  socket.connect({ host: address, port }, resolve);
+  try {
+    await promise;
+  } catch (cause) {
+    socket.destroy();
+    throw refused(`${address}:${port} does not take the connection`, cause);
+  } finally {
+    clearTimeout(timer);
+  }
+  socket.setNoDelay(true);
+  return socket;
+}
+
+/** As a process in the container would find it: its hosts file, its name server. */
+async function addressOf(options: { runtime: Runtime; containerId: string; host: string }): Promise<string> {
+  const { host } = options;
+  if (isIPv4(host)) return host;
+  if (host === 'localhost') return '127.0.0.1'; // so says the container's hosts file, which is ours
+  if (!/^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?$/.test(host)) throw refused('no such host');
+  const child = options.runtime.execPiped(options.containerId, ['getent', 'ahostsv4', host]);
+  child.on('error', () => {});
+  child.stdin?.end();
+  const timer = setTimeout(() => child.kill('SIGKILL'), CONNECT_MS);
+  const answer = await text(child.stdout).finally(() => clearTimeout(timer));
+  const address = answer.split(/\s/)[0] ?? '';
+  if (!isIPv4(address)) throw refused('no such host');
+  return address;
+}
+
+function refused(reason: string, cause?: unknown): CupolaError {
+  return new CupolaError('connection_refused', reason, { cause });
+}

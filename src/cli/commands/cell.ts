@@ -1,0 +1,86 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { CupolaError } from '../../kit/errors.ts';
+import { type Layout, layoutOf } from '../../platform/settings.ts';
+import { askSupervisor, type CellStatus } from '../../platform/supervisor-client.ts';
+import { type Command, DATA_OPTION, installation, parse, say, UsageError } from '../options.ts';
+import { table } from '../table.ts';
+
+const OPTIONS = { ...DATA_OPTION, json: { type: 'boolean' }, 'no-wait': { type: 'boolean' } } as const;
+const LOOK_MS = 500;
+
+export const cell: Command = {
+  usage: 'cell list [--json] | drain CELL [--no-wait] | resume CELL',
+  summary: 'show the cells, empty one for maintenance, use it again',
+  async run(args) {
+    const { values, positionals } = parse(args, OPTIONS, true);
+    const [action, id, ...more] = positionals;
+    const layout = layoutOf(installation(values.data));
+    if (more.length > 0) throw new UsageError('one cell at a time');
+    if (action === 'list' && id === undefined) return list(layout, values.json === true);
+    if (id === undefined || (action !== 'drain' && action !== 'resume')) throw new UsageError('what is to be done?');
+    if (!/^[a-z0-9-]{1,64}$/.test(id)) throw new UsageError(`"${id}" is no cell's name`);
+    await askSupervisor(layout, 'POST /drain', { cellId: id, draining: action === 'drain' });
+    if (action === 'resume') say(`${id} is in use again`);
+    else if (values['no-wait']) say(`${id} is being drained; ./cupola cell list shows how far it is`);
+    else await untilDrained(layout, id);
+    return 0;
+  },
+};
+
+async function list(layout: Layout, json: boolean): Promise<number> {
+  const cells = await askSupervisor<CellStatus[]>(layout, 'GET /cells');
+  if (json) {
+    say(JSON.stringify(cells));
+    return 0;
+  }
+  const rows = cells.map((one) => [
+    one.id,
+    describe(one),
+    one.zone || '-',
+    one.address || '-',
+    one.placementTags.join(', ') || '-',
+    String(one.instances),
+    String(one.tasks),
+    waitingFor(one),
+  ]);
+  const header = ['cell', 'state', 'zone', 'address', 'tags', 'instances', 'tasks', ''];
+  for (const line of table([header, ...rows])) say(line);
+  return 0;
+}
+
+/** Says what is left each time it changes. What waits for room waits on: the operator adds room, resumes, or interrupts. */
+async function untilDrained(layout: Layout, id: string): Promise<void> {
+  let said = '';
+  for (;;) {
+    const one = (await askSupervisor<CellStatus[]>(layout, 'GET /cells')).find((known) => known.id === id);
+    if (!one) throw new CupolaError('cell_unknown', `there is no cell ${id}`);
+    if (isDrained(one)) {
+      say(`${id} is drained${one.live ? '' : '; it does not answer'}`);
+      return;
+    }
+    if (!one.draining) throw new CupolaError('drain_ended', `the drain of ${id} was called off`);
+    const waiting = waitingFor(one);
+    const text = `${id}: ${one.instances} instances and ${one.tasks} tasks left${waiting ? `; ${waiting}` : ''}`;
+    if (text !== said) say(text);
+    said = text;
+    await pause(LOOK_MS);
+  }
+}
+
+function isDrained(one: CellStatus): boolean {
+  return one.draining && one.instances === 0 && one.tasks === 0;
+}
+
+function describe(one: CellStatus): string {
+  if (!one.live) return one.draining ? 'lost, to be drained' : 'not seen';
+  if (!one.draining) return 'in use';
+  return isDrained(one) ? 'drained' : 'draining';
+}
+
+function waitingFor(one: CellStatus): string {
+  return one.waiting
+    .map(({ reason, instances }) =>
+      reason === '' ? `${instances} starting elsewhere` : `${instances} without room elsewhere: ${reason}`,
+    )
+    .join('; ');
+}

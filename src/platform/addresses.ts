@@ -1,0 +1,32 @@
+import type { PlatformSettings } from './settings.ts';
+
+/*
+ * The platform's own addresses on this machine: 10.X.254.0/24 of the overlay, each a /32 on `lo`. Containers cannot have
+ * them (cells are numbered from 0 to 7), the machine's own processes reach them as any address, and the packet filter of the
+ * cells keeps containers and other machines away from all but the router's ports.
+ */
+
+type Overlay = Pick<PlatformSettings, 'overlay'>;
+
+/** Where a cell's rep and proxy listen, and what its apps see as CF_INSTANCE_IP. */
+export function cellAddress({ overlay }: Overlay, index: number): string {
+  return `${overlay}.254.${index + 1}`;
+}
+
+/** Where containers find the router: every name of the domain leads them here. */
+export function routerAddress({ overlay }: Overlay): string {
+  return `${overlay}.254.254`;
+}
+
+/** The router's public ports: all that containers may reach of it, and of this machine. */
+export function routerPorts(settings: Pick<PlatformSettings, 'httpsPort' | 'httpPort'>): number[] {
+  return [settings.httpsPort, ...(settings.httpPort === null ? [] : [settings.httpPort])];
+}
+
+/** All of them. */
+export function ownAddresses(settings: Pick<PlatformSettings, 'overlay' | 'cells'>): string[] {
+  return [
+    ...Array.from({ length: settings.cells }, (_, index) => cellAddress(settings, index)),
+    routerAddress(settings),
+  ];
+}

@@ -1,0 +1,138 @@
+import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AuthContext, Connection } from 'ssh2';
+import { messageOf } from '../kit/errors.ts';
+import type { Logger } from '../kit/log.ts';
+import { serveForwarding } from './forwarding.ts';
+import { type Grant, logIn } from './login.ts';
+import type { Reach } from './reach.ts';
+import { serveSession } from './session.ts';
+import type { CellLink, Limits, SshProxyOptions } from './settings.ts';
+
+/** A window is 2 MiB; what lies unread beyond that was never granted. */
+const UNREAD_BYTES = 4 * 1024 ** 2;
+/** Between the end of an instance and the end of its connections, so that exit codes still get through. */
+const FAREWELL_MS = 1000;
+const ATTACH_MS = 10_000;
+
+export interface ConnectionOptions {
+  client: Connection;
+  socket: Socket;
+  address: string;
+  proxy: SshProxyOptions;
+  limits: Limits;
+  /** Whether there is room for one more user. */
+  admit: () => boolean;
+  log: Logger;
+}
+
+/** One client from its greeting to its end. */
+export class ClientConnection {
+  readonly #options: ConnectionOptions;
+  readonly #gone = new AbortController();
+  readonly #unread = new Set<Readable>();
+  #attempts = 0;
+  #sessions = 0;
+  #channels = 0;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    const { client, socket } = options;
+    socket.setMaxListeners(0); // each channel waits for the socket
+    client.on('authentication', (context) => void this.#authenticate(context));
+    client.on('error', () => socket.destroy()); // the client broke the protocol or went away
+    client.once('close', () => this.#gone.abort());
+    socket.on('data', () => this.#checkUnread());
+  }
+
+  async #authenticate(context: AuthContext): Promise<void> {
+    const { client, limits, log, address } = this.#options;
+    // The first question of every client is which methods there are.
+    if (context.method === 'none') return context.reject(['password']);
+    this.#attempts += 1;
+    if (this.#attempts > limits.attempts) return void client.end();
+    if (context.method !== 'password') return context.reject(['password']);
+    try {
+      const grant = await logIn(this.#options.proxy, context.username, context.password);
+      if (grant && (await this.#open(grant))) {
+        log.info('a user opened a connection to an instance', { ...whoAndWhere(grant), address });
+        return context.accept();
+      }
+      log.info('a login was refused', { user: context.username.slice(0, 100), address });
+    } catch (error) {
+      log.error('a login could not be decided', { error: messageOf(error), address });
+    }
+    context.reject(['password']);
+  }
+
+  /** Finds the instance on its cell; true when it is there and its connection may begin. */
+  async #open(grant: Grant): Promise<boolean> {
+    const { client, proxy, log } = this.#options;
+    if (this.#gone.signal.aborted || !this.#options.admit()) return false;
+    const link = proxy.cell(grant.cell);
+    const attached = Promise.withResolvers<boolean>();
+    const life = this.#attach(link, grant, () => attached.resolve(true));
+    void life
+      .catch((error: unknown) => {
+        if (!this.#gone.signal.aborted) log.warn('an instance is not to be reached', { error: messageOf(error) });
+      })
+      .then(async () => {
+        attached.resolve(false);
+        if (!client.authenticated) return link.close();
+        await delay(FAREWELL_MS);
+        client.end();
+        link.close();
+      });
+    const timeout = delay(ATTACH_MS, false, { ref: false });
+    if (!(await Promise.race([attached.promise, timeout]))) return false;
+    this.#serve(link, grant);
+    return true;
+  }
+
+  async #attach(link: CellLink, { instanceGuid }: Grant, attached: () => void): Promise<void> {
+    for await (const _ of link.ssh.attach({ instanceGuid }, { signal: this.#gone.signal })) attached();
+  }
+
+  #serve(link: CellLink, grant: Grant): void {
+    const { client, socket, limits, log } = this.#options;
+    const reach: Reach = {
+      instanceGuid: grant.instanceGuid,
+      ssh: link.ssh,
+      socket,
+      gone: this.#gone.signal,
+      log: log.child('session', whoAndWhere(grant)),
+      watch: (channel) => {
+        this.#unread.add(channel);
+        channel.once('close', () => this.#unread.delete(channel));
+      },
+    };
+    client.on('session', (accept, reject) => {
+      if (this.#sessions >= limits.sessions || this.#channels >= limits.channels) return void reject();
+      this.#sessions += 1;
+      this.#channels += 1;
+      serveSession(accept(), reach, () => {
+        this.#sessions -= 1;
+        this.#channels -= 1;
+      });
+    });
+    client.on('tcpip', (accept, reject, info) => {
+      if (this.#channels >= limits.channels) return void reject();
+      this.#channels += 1;
+      void serveForwarding(accept, reject, info, reach).finally(() => {
+        this.#channels -= 1;
+      });
+    });
+    // No listener for "request", X11 and agents: remote forwarding (-R, -X, -A) is refused.
+  }
+
+  #checkUnread(): void {
+    for (const channel of this.#unread) {
+      if (channel.readableLength > UNREAD_BYTES) this.#options.socket.destroy();
+    }
+  }
+}
+
+function whoAndWhere({ userGuid, appGuid, index }: Grant) {
+  return { userGuid, appGuid, index };
+}

@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
+import { eventually, ROOT, TestPlatform } from '../support/platform.ts';
+import { zipOf } from '../support/zips.ts';
+
+const CF = officialCf() ?? '';
+const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : false;
+
+describe('runtimes and buildpacks, used with the official cf', { skip: SKIP }, () => {
+  const platform = new TestPlatform({ httpsPort: 8502, domain: 'pye2e.cupola.localhost' });
+  const cf = (...args: string[]) => platform.cf(CF, args);
+
+  before(async () => {
+    await platform.up();
+    await cf('api', platform.credentials.api);
+    await platform.cf(CF, ['auth', platform.credentials.username], { password: platform.credentials.password });
+    await cf('create-org', 'acme');
+    await cf('create-space', 'dev', '-o', 'acme');
+    await cf('target', '-o', 'acme', '-s', 'dev');
+  });
+  after(async () => {
+    await platform.destroy().catch((cause: unknown) => console.error(cause));
+    platform.removeFiles();
+  });
+
+  /** A directory below the test's own, with these files. */
+  function directoryOf(name: string, files: Record<string, string>): string {
+    const directory = join(platform.home, name);
+    for (const [path, content] of Object.entries(files)) {
+      mkdirSync(join(directory, path, '..'), { recursive: true });
+      writeFileSync(join(directory, path), content, { mode: path.startsWith('bin/') ? 0o755 : 0o644 });
+    }
+    return directory;
+  }
+
+  const answerOf = (name: string, path = '/') =>
+    eventually(`${name} answers`, async () => {
+      const got = await platform.ask(name, path);
+      return got.status === 200 && got.body;
+    });
+
+  test("BPK-01: the system buildpacks stand in Cloud Foundry's detection order", async () => {
+    const names = [...(await cf('buildpacks')).matchAll(/^\d+\s+(\w+)_buildpack/gm)].map(([, name]) => name);
+    const order = ['staticfile', 'java', 'ruby', 'nodejs', 'go', 'python', 'php', 'nginx', 'binary'];
+    assert.deepEqual(
+      names,
+      order.filter((name) => names.includes(name)),
+    );
+    for (const name of ['ruby', 'python', 'php', 'nginx']) assert.ok(names.includes(name), name);
+  });
+
+  const examples = [
+    { name: 'hello-nginx', buildpack: 'nginx_buildpack', path: '/instance', expected: '"hello":"hello-nginx"' },
+    { name: 'hello-python', buildpack: 'python_buildpack', path: '/', expected: '"hello":"hello-python"' },
+    { name: 'hello-ruby', buildpack: 'ruby_buildpack', path: '/', expected: '"hello":"hello-ruby"' },
+    { name: 'hello-php', buildpack: 'php_buildpack', path: '/', expected: '"hello":"hello-php"' },
+  ];
+  for (const { name, buildpack, path, expected } of examples) {
+    test(`BPK-01, BPK-02, BPK-06: ${name} is detected by ${buildpack}, staged and served`, async () => {
+      const directory = join(ROOT, 'examples', name);
+      const said = await cf('push', '-f', join(directory, 'manifest.yml'), '-p', directory);
+      assert.match(said, /#0\s+running/);
+      assert.match(said, new RegExp(`^\\s+${buildpack}\\s+0\\.1\\.0`, 'm'));
+      assert.ok((await answerOf(name, path)).includes(expected));
+    });
+  }
+
+  for (const name of ['hello-python', 'hello-ruby', 'hello-php']) {
+    test(`CTR-01, CTR-05: ${name} and what it starts by exec are confined alike`, async () => {
+      const report = JSON.parse(await answerOf(name, '/confinement'));
+      const confined = { Uid: '2000', Seccomp: '2', NoNewPrivs: '1', CapEff: '0000000000000000' };
+      assert.deepEqual(report.own, confined);
+      assert.deepEqual(report.child, confined);
+      assert.notEqual(report.unshare, 0, 'no process of it makes a namespace');
+      assert.equal(report.memory_limit, '128m');
+    });
+  }
+
+  test('BPK-03: with its build cache, a Python app is staged at least twice as fast', async (t) => {
+    const name = 'hello-python';
+    const guid = (await cf('app', name, '--guid')).trim();
+    const [packageGuid] = (await cf('packages', name)).match(/[0-9a-f-]{36}/) ?? [];
+    assert.ok(packageGuid);
+    const stage = async () => {
+      const began = performance.now();
+      await cf('stage-package', name, '--package-guid', packageGuid);
+      return performance.now() - began;
+    };
+    const cold: number[] = [];
+    const warm: number[] = [];
+    for (let round = 0; round < 2; round++) {
+      await cf('curl', '--fail', '-X', 'POST', `/v3/apps/${guid}/actions/clear_buildpack_cache`);
+      await new Promise((wake) => setTimeout(wake, 1500)); // the job
+      cold.push(await stage());
+      warm.push(await stage());
+    }
+    const [first, second] = [Math.min(...cold), Math.min(...warm)];
+    t.diagnostic(`${Math.round(first)} ms without the cache, ${Math.round(second)} ms with it`);
+    assert.ok(first >= 2 * second, `${first} ms, then ${second} ms`);
+  });
+
+  test('several buildpacks: the first supplies, the last finalizes, and each has its own index', async () => {
+    const directory = directoryOf('multi', {
+      'requirements.txt': '',
+      'package.json': '{"name":"multi"}',
+      Procfile: 'web: python3 server.py\n',
+      'server.py': `import http.server, json, os, shutil, subprocess
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        said = {"node": subprocess.check_output(["node", "--version"], text=True).strip(), "deps": sorted(os.listdir("/home/vcap/deps")),
+                "paths": [shutil.which("node"), shutil.which("python3")]}
+        self.send_response(200); self.end_headers(); self.wfile.write(json.dumps(said).encode())
+http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+`,
+    });
+    const said = await cf(
+      'push',
+      'multi',
+      '-p',
+      directory,
+      '-m',
+      '128M',
+      '-b',
+      'nodejs_buildpack',
+      '-b',
+      'python_buildpack',
+    );
+    assert.match(said, /nodejs_buildpack\s+0\.1\.0[\s\S]*python_buildpack\s+0\.1\.0/);
+    const report = JSON.parse(await answerOf('multi'));
+    assert.match(report.node, /^v26/);
+    assert.deepEqual(
+      report.deps.filter((name: string) => /^\d+$/.test(name)),
+      ['0', '1'],
+    );
+    assert.deepEqual(report.paths, ['/home/vcap/deps/0/bin/node', '/home/vcap/deps/1/bin/python3']);
+  });
+
+  const buildpackFiles = (version: string) => ({
+    VERSION: version,
+    'manifest.yml': 'language: greeting\nstack: debian12\n',
+    'bin/detect': '#!/bin/bash\n[ -f "$1/greeting.txt" ] && echo greeting\n',
+    'bin/supply': `#!/bin/bash\nmkdir -p "$3/$4/bin"\nprintf '#!/bin/bash\\nwhile :; do echo "greeting ${version}"; sleep 1; done\\n' >"$3/$4/bin/greet"\nchmod 755 "$3/$4/bin/greet"\n`,
+    'bin/finalize': '#!/bin/bash\nexit 0\n',
+    'bin/release': "#!/bin/bash\nprintf -- '---\\ndefault_process_types:\\n  web: greet\\n'\n",
+  });
+  const greets = (version: string) =>
+    eventually(`greeting ${version}`, async () =>
+      (await cf('logs', 'greeter', '--recent')).includes(`OUT greeting ${version}`),
+    );
+
+  test('BPK-05: an operator brings a buildpack as a directory, and apps are detected by it', async () => {
+    await cf('create-buildpack', 'greeting_buildpack', directoryOf('greeting', buildpackFiles('1.0')), '1');
+    assert.match(await cf('buildpacks'), /^1\s+greeting_buildpack\s+debian12\s+true\s+false\s+READY/m);
+    const app = directoryOf('greeter', { 'greeting.txt': 'hello\n', 'requirements.txt': '' });
+    await cf('push', 'greeter', '-p', app, '-m', '32M', '-u', 'process', '--no-route');
+    await greets('1.0');
+  });
+
+  test('BPK-04, CC-07: a restage picks up the new version, fetched by the cf CLI from an address', async () => {
+    const files = Object.entries(buildpackFiles('2.0')).map(([path, body]) => ({ path, body, mode: 0o100755 }));
+    const zip = await zipOf(files);
+    const server = createServer((_request, response) => response.end(zip)).listen(0, '127.0.0.1');
+    try {
+      await new Promise((ready) => server.once('listening', ready));
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/greeting_buildpack.zip`;
+      await cf('update-buildpack', 'greeting_buildpack', '-p', url);
+    } finally {
+      server.close();
+    }
+    await cf('restage', 'greeter');
+    await greets('2.0');
+    assert.match(await cf('app', 'greeter'), /greeting_buildpack\s+2\.0/);
+  });
+
+  test('BPK-05: position, disable, lock, rename and delete do what they say', async () => {
+    await cf('update-buildpack', 'greeting_buildpack', '--position', '3', '--disable');
+    assert.match(await cf('buildpacks'), /^3\s+greeting_buildpack\s+debian12\s+false/m);
+    const named = await platform.tryCf(CF, [
+      'push',
+      'greeter',
+      '-p',
+      join(platform.home, 'greeter'),
+      '-b',
+      'greeting_buildpack',
+    ]);
+    assert.notEqual(named.exitCode, 0, 'a disabled buildpack stages nothing');
+    await cf('update-buildpack', 'greeting_buildpack', '--enable', '--lock');
+    const locked = await platform.tryCf(CF, [
+      'update-buildpack',
+      'greeting_buildpack',
+      '-p',
+      join(platform.home, 'greeting'),
+    ]);
+    assert.notEqual(locked.exitCode, 0);
+    assert.match(locked.stdout + locked.stderr, /locked/i);
+    await cf('update-buildpack', 'greeting_buildpack', '--unlock', '--rename', 'hello_buildpack');
+    assert.match(await cf('buildpacks'), /^3\s+hello_buildpack\s+debian12\s+true\s+false\s+READY/m);
+    await cf('create-buildpack', 'free_buildpack', join(platform.home, 'greeting'), '9', '--disable');
+    const other = await platform.tryCf(CF, ['update-buildpack', 'free_buildpack', '--assign-stack', 'cflinuxfs4']);
+    assert.notEqual(other.exitCode, 0, 'a buildpack stays with its stack');
+    for (const name of ['hello_buildpack', 'free_buildpack']) await cf('delete-buildpack', name, '-f');
+    assert.doesNotMatch(await cf('buildpacks'), /hello_buildpack|free_buildpack/);
+  });
+
+  test('SEC-24: a hostile zip is refused at the upload', async () => {
+    const file = join(platform.home, 'evil_buildpack.zip');
+    writeFileSync(file, await zipOf([{ path: '../../../etc/cron.d/evil', body: '* * * * * root id' }]));
+    const made = await platform.tryCf(CF, ['create-buildpack', 'evil_buildpack', file, '1']);
+    assert.notEqual(made.exitCode, 0);
+    assert.match(made.stdout + made.stderr, /invalid/i);
+    assert.doesNotMatch(await cf('buildpacks'), /^\d+\s+evil_buildpack.*READY/m);
+    await platform.tryCf(CF, ['delete-buildpack', 'evil_buildpack', '-f']);
+  });
+
+  test('a git address is answered with what to do instead', async () => {
+    const address = 'https://github.com/cloudfoundry/python-buildpack.git';
+    const said = await platform.tryCf(CF, ['push', 'greeter', '-p', join(platform.home, 'greeter'), '-b', address]);
+    assert.notEqual(said.exitCode, 0);
+    assert.match(said.stdout + said.stderr, /git repositories are not cloned/);
+  });
+
+  test('control comes back after kill -9 with the buildpacks as the operator left them', async () => {
+    await cf('delete-buildpack', 'php_buildpack', '-f');
+    const pid = async () => (await platform.status()).components.find(({ name }) => name === 'control')?.pid;
+    const first = await pid();
+    assert.ok(first, 'the process is known');
+    process.kill(first, 'SIGKILL');
+    await eventually('control is back', async () => (await platform.status()).ready && (await pid()) !== first);
+    const list = await eventually('buildpacks after the restart', async () => {
+      const { exitCode, stdout } = await platform.tryCf(CF, ['buildpacks']);
+      return exitCode === 0 && stdout;
+    });
+    assert.match(list, /python_buildpack/);
+    assert.doesNotMatch(list, /php_buildpack/);
+  });
+});

@@ -1,0 +1,291 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { create } from '@bufbuild/protobuf';
+import { type Buildpack, BuildpackSchema, EgressRuleSchema } from '../../../src/contracts/gen/diego_pb.js';
+import { TestBlobs, testBuildpacks } from '../../support/buildpacks.ts';
+import { GARDEN_SKIP, startTestGarden, type TestGarden } from '../../support/garden.ts';
+import { startOutside } from '../../support/outside.ts';
+import { answerOf, EXAMPLES, launch, packageOf, type StageRequest, stage } from '../../support/staging.ts';
+import { type ZipItem, zipOf } from '../../support/zips.ts';
+
+let garden: TestGarden;
+const blobs = new TestBlobs();
+const system: Buildpack[] = [];
+
+before(async () => {
+  if (GARDEN_SKIP) return;
+  garden = await startTestGarden('stc', '10.254.34.0/24', {
+    network: { range: '10.254.34.0/24', gateway: '169.254.34.1', mtu: 1450 },
+  });
+  for (const { name, file, sha256 } of await testBuildpacks())
+    system.push(blobs.buildpack(name, sha256, { file }, sha256));
+});
+
+after(() => garden?.stop());
+
+async function staged(files: Record<string, string | Buffer> | ZipItem[], more: Partial<StageRequest> = {}) {
+  const items = Array.isArray(files) ? files : Object.entries(files).map(([path, body]) => ({ path, body }));
+  return stage(garden, blobs, { source: await zipOf(items), buildpacks: system, ...more });
+}
+
+/** What staging said where it must fail. */
+async function refusal(files: Record<string, string | Buffer>): Promise<string> {
+  const result = await staged(files);
+  assert.match(result.failureReason, /^BuildpackCompileFailed/, result.lines.join('\n'));
+  return result.lines.join('\n');
+}
+
+/** A wheel with one module, as a package index would serve it. */
+async function wheel(name: string, text: string): Promise<Buffer> {
+  const info = `${name}-1.0.dist-info`;
+  return zipOf([
+    { path: `${name}.py`, body: `TEXT = ${JSON.stringify(text)}\n` },
+    { path: `${info}/METADATA`, body: `Metadata-Version: 2.1\nName: ${name}\nVersion: 1.0\n` },
+    { path: `${info}/WHEEL`, body: 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n' },
+    { path: `${info}/RECORD`, body: `${name}.py,,\n${info}/METADATA,,\n${info}/WHEEL,,\n${info}/RECORD,,\n` },
+  ]);
+}
+
+const SERVER_PY = `import http.server, os, socketserver, tiny
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(tiny.TEXT.encode())
+socketserver.TCPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
+`;
+
+test('Python packages that came with the app are installed without network (BPK-02)', {
+  skip: GARDEN_SKIP,
+}, async () => {
+  const result = await staged({
+    'pyproject.toml': '[project]\nname = "app"\nversion = "1"\ndependencies = ["tiny==1.0"]\n',
+    'vendor/tiny-1.0-py3-none-any.whl': await wheel('tiny', 'from a wheel'),
+    'runtime.txt': 'python-3.11.x\n',
+    Procfile: 'web: python server.py\n',
+    'server.py': SERVER_PY,
+  });
+  assert.equal(result.failureReason, '', result.lines.join('\n'));
+  const container = await launch(garden, result.droplet!, result.result!.process_types['web']!);
+  assert.equal(await (await answerOf(container, '/')).text(), 'from a wheel');
+});
+
+test('what the Python buildpack cannot do is answered with what to do instead', { skip: GARDEN_SKIP }, async () => {
+  const old = await refusal({ 'requirements.txt': '', 'runtime.txt': 'python-2.7.18\n' });
+  assert.match(old, /runtime\.txt asks for python-2\.7\.18, but this buildpack has Python 3\.11\.\d+: python-3\.11\.x/);
+  assert.match(await refusal({ Pipfile: '' }), /pipenv lock/);
+  assert.match(await refusal({ 'setup.py': '' }), /add a requirements\.txt/);
+  assert.match(await refusal({ 'pyproject.toml': '[tool.x]\n' }), /export the requirements/);
+});
+
+/** A gem with one file, as `gem build` makes it. */
+function gem(directory: string): Buffer {
+  mkdirSync(join(directory, 'lib'), { recursive: true });
+  writeFileSync(join(directory, 'lib/tiny.rb'), "TINY = 'from a gem'\n");
+  const specification = `--- !ruby/object:Gem::Specification
+name: tiny
+version: !ruby/object:Gem::Version
+  version: 1.0.0
+platform: ruby
+authors:
+- Cupola
+bindir: bin
+cert_chain: []
+date: 2020-01-01 00:00:00.000000000 Z
+dependencies: []
+executables: []
+extensions: []
+extra_rdoc_files: []
+files:
+- lib/tiny.rb
+licenses: []
+metadata: {}
+require_paths:
+- lib
+required_ruby_version: !ruby/object:Gem::Requirement
+  requirements:
+  - - ">="
+    - !ruby/object:Gem::Version
+      version: '0'
+required_rubygems_version: !ruby/object:Gem::Requirement
+  requirements:
+  - - ">="
+    - !ruby/object:Gem::Version
+      version: '0'
+rubygems_version: 3.3.15
+specification_version: 4
+summary: tiny
+test_files: []
+`;
+  writeFileSync(join(directory, 'metadata.gz'), gzipSync(specification));
+  execFileSync('tar', ['-C', directory, '-czf', join(directory, 'data.tar.gz'), 'lib/tiny.rb']);
+  execFileSync('tar', ['-C', directory, '-cf', join(directory, 'tiny.gem'), 'metadata.gz', 'data.tar.gz']);
+  return readFileSync(join(directory, 'tiny.gem'));
+}
+
+test('gems that came with the app are installed by Bundler without network, and again from the cache (BPK-02)', {
+  skip: GARDEN_SKIP,
+}, async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'gem-'));
+  const files = {
+    Gemfile: "source 'https://rubygems.org'\ngem 'tiny'\ngem 'webrick'\n",
+    'Gemfile.lock': `GEM
+  remote: https://rubygems.org/
+  specs:
+    tiny (1.0.0)
+    webrick (1.8.1)
+
+PLATFORMS
+  ruby
+
+DEPENDENCIES
+  tiny
+  webrick
+
+BUNDLED WITH
+   2.3.15
+`,
+    'vendor/cache/tiny-1.0.0.gem': gem(directory),
+    Procfile: 'web: bundle exec ruby server.rb\n',
+    'server.rb': `require 'tiny'
+require 'webrick'
+server = WEBrick::HTTPServer.new(Port: ENV['PORT'])
+server.mount_proc('/') { |_, response| response.body = TINY }
+server.start
+`,
+  };
+  rmSync(directory, { recursive: true });
+  const first = await staged(files);
+  assert.equal(first.failureReason, '', first.lines.join('\n'));
+  assert.match(first.lines.join('\n'), /Installing tiny 1\.0\.0/);
+  const again = await staged(files, { cache: first.cache! });
+  assert.match(again.lines.join('\n'), /using the gems of the build cache[\s\S]*Using tiny 1\.0\.0/);
+  const container = await launch(garden, again.droplet!, again.result!.process_types['web']!);
+  assert.equal(await (await answerOf(container, '/')).text(), 'from a gem');
+});
+
+test('another Ruby than the one there is is answered before Bundler would', { skip: GARDEN_SKIP }, async () => {
+  const said = await refusal({ Gemfile: "source 'https://rubygems.org'\nruby '2.7.0'\n" });
+  assert.match(said, /the Gemfile asks for Ruby 2\.7\.0, but this buildpack has Ruby 3\.1\.\d+/);
+});
+
+test('a PHP app without web directory becomes one, and what is not content is not served', {
+  skip: GARDEN_SKIP,
+}, async () => {
+  const result = await staged({
+    'index.php':
+      '<?php echo "PHP ", extension_loaded("mbstring") ? "with" : "without", " mbstring ", ini_get("memory_limit");',
+    'style.css': 'body {}',
+    'lib/secret.php': '<?php echo "secret";',
+    '.bp-config/options.json': '{"PHP_VERSION":"8.2.x","WEB_SERVER":"httpd"}',
+    '.bp-config/php/php.ini.d/limit.ini': 'memory_limit = 77M\n',
+  });
+  assert.equal(result.failureReason, '', result.lines.join('\n'));
+  assert.match(result.lines.join('\n'), /nginx serves instead/);
+  const container = await launch(garden, result.droplet!, result.result!.process_types['web']!);
+  assert.equal(await (await answerOf(container, '/')).text(), 'PHP with mbstring 77M');
+  assert.equal((await answerOf(container, '/style.css')).headers.get('content-type'), 'text/css');
+  assert.notEqual(await (await answerOf(container, '/lib/secret.php')).text(), 'secret');
+  assert.equal((await answerOf(container, '/.bp-config/options.json')).status, 404);
+});
+
+test('options of a PHP app that lead elsewhere are refused', { skip: GARDEN_SKIP }, async () => {
+  const option = (text: string) => refusal({ 'index.php': '', '.bp-config/options.json': text });
+  assert.match(await option('{"WEBDIR":"../../etc"}'), /not a plain path/);
+  assert.match(await option('{"WEBDIR":"x; } server { root /"}'), /not a plain path/);
+  assert.match(await option('{"PHP_VERSION":"7.4.x"}'), /this buildpack has PHP 8\.2\.\d+/);
+  assert.match(await option('[1'), /not a JSON object/);
+});
+
+test('an nginx.conf is filled in, and refused where it could not start', { skip: GARDEN_SKIP }, async () => {
+  const conf = (server: string, top = '') =>
+    `${top}\nevents {}\nhttp {\n  access_log /dev/stdout;\n  server { ${server} }\n}\n`;
+  assert.match(await refusal({ 'nginx.conf': conf('listen 8080;') }), /must listen on \{\{port\}\}/);
+  assert.match(
+    await refusal({ 'nginx.conf': conf('listen {{port}}; no_such;') }),
+    /unknown directive "no_such"[\s\S]*not valid/,
+  );
+  assert.match(await refusal({ 'nginx.conf': conf('listen {{port}}; # {{range}}') }), /\{\{range\}\} is not known/);
+  const result = await staged({
+    'nginx.conf': conf(
+      'listen {{port}}; include conf.d/*.conf;',
+      '{{module "ngx_stream_module"}}\nuser root;\ndaemon on;',
+    ),
+    'conf.d/answer.conf': 'location / { return 200 "{{env "MEMORY_LIMIT"}} {{nameservers}}"; }\n',
+  });
+  assert.equal(result.failureReason, '', result.lines.join('\n'));
+  const container = await launch(garden, result.droplet!, result.result!.process_types['web']!);
+  assert.match(await (await answerOf(container, '/')).text(), /^256m [0-9.]+$/);
+});
+
+test('SEC-24, SEC-31: a buildpack by address is fetched by the container itself, through its rules alone', {
+  skip: GARDEN_SKIP,
+}, async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'custom-'));
+  const body = (text: string) => ({ body: `#!/bin/bash\n${text}\n`, mode: 0o100755 });
+  // As hosts of repositories pack them: everything in one directory.
+  const zip = await zipOf([
+    { path: 'own-main/VERSION', body: '7.0' },
+    { path: 'own-main/bin/detect', ...body('exit 1') },
+    { path: 'own-main/bin/supply', ...body('id -u; command -v ruby; mkdir -p "$3/$4/bin"') },
+    { path: 'own-main/bin/finalize', ...body('exit 0') },
+    { path: 'own-main/bin/release', ...body("printf -- '---\\ndefault_process_types:\\n  web: own\\n'") },
+  ]);
+  writeFileSync(join(directory, 'own.zip'), zip);
+  writeFileSync(join(directory, 'evil.zip'), await zipOf([{ path: '../lifecycle/builder', ...body('exit 0') }]));
+  const outside = await startOutside('ownout', '10.254.35.1', '10.254.35.2', []);
+  const script = `const http = require('node:http'), fs = require('node:fs');
+    http.createServer((request, response) => {
+      if (request.url === '/away.zip') return response.writeHead(302, { location: 'file:///etc/passwd' }).end();
+      try { response.end(fs.readFileSync(process.argv[1] + request.url.split('?')[0])); } catch { response.writeHead(404).end(); }
+    }).listen(8080, () => console.log('ready'));`;
+  const server = spawn('ip', ['netns', 'exec', 'ownout', process.execPath, '-e', script, directory], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    await new Promise((ready) => server.stdout.once('data', ready));
+    const custom = (path: string) => {
+      const name = `http://${outside.address}:8080${path}`;
+      return create(BuildpackSchema, { name, key: name, skipDetect: true });
+    };
+    const ruby = { ...system.find(({ name }) => name === 'ruby_buildpack')!, skipDetect: true };
+    const allowed = {
+      egressRules: [create(EgressRuleSchema, { protocol: 'tcp', destination: outside.address, ports: '8080' })],
+    };
+    const files = { 'hello.txt': 'x' };
+
+    const good = await staged(files, { buildpacks: [ruby, custom('/own.zip?x=1')], ...allowed });
+    assert.equal(good.failureReason, '', good.lines.join('\n'));
+    assert.deepEqual(good.result?.process_types, { web: 'own' });
+    assert.deepEqual(
+      good.result?.lifecycle_metadata.buildpacks.map(({ version }) => version),
+      ['0.1.0', '7.0'],
+    );
+    assert.ok(good.lines.includes('2000'), 'as vcap');
+    assert.ok(good.lines.includes('/home/vcap/deps/0/bin/ruby'), 'it finds what the one before it supplied');
+
+    const forbidden = await staged(files, { buildpacks: [custom('/own.zip')] });
+    assert.match(forbidden.failureReason, /^BuildpackCompileFailed/);
+    for (const path of ['/away.zip', '/missing.zip', '/evil.zip']) {
+      const bad = await staged(files, { buildpacks: [custom(path)], ...allowed });
+      assert.match(bad.failureReason, /^BuildpackCompileFailed/, `${path}: ${bad.lines.join('\n')}`);
+      assert.doesNotMatch(bad.lines.join('\n'), /root:x:0/);
+    }
+  } finally {
+    server.kill('SIGKILL');
+    await outside.stop();
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test('a droplet holds only the runtime of its language (BPK-06)', { skip: GARDEN_SKIP }, async () => {
+  const result = await stage(garden, blobs, { source: await packageOf(`${EXAMPLES}/hello-ruby`), buildpacks: system });
+  assert.equal(result.failureReason, '', result.lines.join('\n'));
+  const names = execFileSync('tar', ['-tz'], { input: result.droplet!, maxBuffer: 64 * 1024 ** 2 }).toString();
+  assert.match(names, /^\.\/deps\/\.prepacked\/ruby-3\.1\.\d+\/bin\/ruby3\.1$/m);
+  assert.doesNotMatch(names, /\/(python|php|node|nginx|composer)[^/]*\/(bin|sbin)\//);
+  assert.doesNotMatch(names, /\/share\/(doc|man)\//);
+});
