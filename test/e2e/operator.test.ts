@@ -65,7 +65,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     assert.equal(ok, true);
     assert.match(
       findings.find(({ what }) => what === `${httpsPort} (HTTPS)`)?.found ?? '',
-      /platform's own \(haproxy\)/,
+      /platform's own \(.*haproxy/,
     );
     assert.match(findings.find(({ what }) => what === 'installation')?.found ?? '', /^ready/);
   });
@@ -109,8 +109,8 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     assert.notEqual((await shown()).serialNumber, before.front.serialNumber);
     const instance = instanceCertificate();
     assert.notEqual(instance.serialNumber, before.instance.serialNumber);
-    const validity = instance.validToDate.getTime() - instance.validFromDate.getTime();
-    assert.equal(validity, 24 * 3_600_000, 'IID-05');
+    const hours = (instance.validToDate.getTime() - Date.now()) / 3_600_000;
+    assert.ok(hours > 23.9 && hours <= 24, `IID-05: ends in ${hours} hours`);
     const keys = await tokenKeys();
     assert.equal(keys.length, token.length + 1);
     assert.ok(

@@ -17,7 +17,11 @@ export async function examine(dataDirectory: string): Promise<Finding[]> {
   const status = settings
     ? await askSupervisor<PlatformStatus>(layoutOf(settings), 'GET /status').catch(() => null)
     : null;
-  const own = new Set(status?.components.flatMap(({ pid }) => pid ?? []));
+  const own = new Set([
+    ...(status?.components.flatMap(({ pid }) => pid ?? []) ?? []),
+    // It keeps the engines' listening sockets open as well.
+    ...(status?.supervisor ? [status.supervisor.pid] : []),
+  ]);
   // The project was written before now.
   const written = statSync(join(PROJECT, 'package-lock.json')).mtimeMs;
   return [

@@ -36,8 +36,10 @@ export function portFindings(wanted: ReadonlyMap<number, string>, own: ReadonlyS
     const found = listeners.find((listener) => listener.port === port);
     const what = `${port} (${purpose})`;
     if (!found) return ok(what, 'free');
-    const holder = holders.get(found.inode);
-    if (holder && own.has(holder.pid)) return ok(what, `the platform's own (${holder.name})`);
+    const all = holders.get(found.inode) ?? [];
+    const ours = all.filter(({ pid }) => own.has(pid)).map(({ name }) => name);
+    if (ours.length > 0) return ok(what, `the platform's own (${[...new Set(ours)].sort().join(', ')})`);
+    const [holder] = all;
     const who = holder ? `${holder.name}, process ${holder.pid}` : 'a process of another namespace or account';
     return fail(what, `held by ${who}`, 'end that process, or use another port (./cupola up --https-port N)');
   });
@@ -66,14 +68,15 @@ export function portsOf(settings: PlatformSettings | null): Map<number, string> 
   ]);
 }
 
-function holdersOf(inodes: ReadonlySet<string>): Map<string, { pid: number; name: string }> {
-  const found = new Map<string, { pid: number; name: string }>();
+function holdersOf(inodes: ReadonlySet<string>): Map<string, { pid: number; name: string }[]> {
+  const found = new Map<string, { pid: number; name: string }[]>();
   for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
     try {
       for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {
         const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${descriptor}`))?.[1];
-        if (inode === undefined || !inodes.has(inode) || found.has(inode)) continue;
-        found.set(inode, { pid: Number(pid), name: readFileSync(`/proc/${pid}/comm`, 'utf8').trim() });
+        if (inode === undefined || !inodes.has(inode)) continue;
+        const holder = { pid: Number(pid), name: readFileSync(`/proc/${pid}/comm`, 'utf8').trim() };
+        found.set(inode, [...(found.get(inode) ?? []), holder]);
       }
     } catch {
       // It ended, or is another account's.
