@@ -83,6 +83,12 @@ export interface Cell {
   routes(router: ConnectRouter): void;
   /** Takes over what runs already, then works. */
   start(): Promise<void>;
+  /** Certificates of instances: how many, and when the first of them ends (milliseconds). */
+  credentials(): { count: number; earliestEnd: number | null };
+  /** Issues every instance's certificate anew, in the container and in the proxy. */
+  renewCredentials(): Promise<{ renewed: number; failed: number }>;
+  /** Another authority issues from now on; apps trust all of its roots and what else is named, those that run too. */
+  replaceAuthority(authority: InstanceAuthority, trustedCertificates: readonly string[]): Promise<void>;
   /** Ends the watching; apps go on running and are taken over by the next process. */
   close(): Promise<void>;
 }
@@ -171,6 +177,12 @@ export function createCell(options: CellOptions): Cell {
       void prepareBuildpacks(options, stager, () =>
         reports.deliver('presence', () => registry.heartbeat(rep.presence())),
       );
+    },
+    credentials: () => rep.credentials(),
+    renewCredentials: () => rep.renewCredentials(),
+    async replaceAuthority(authority, trustedCertificates) {
+      await context.trust.replaceRoots([authority.rootCertificate, ...trustedCertificates]);
+      context.authority = authority;
     },
     async close() {
       rep.detach();

@@ -2,15 +2,36 @@ import { CupolaError, messageOf } from '../kit/errors.ts';
 import { cell } from './commands/cell.ts';
 import { credentials } from './commands/credentials.ts';
 import { destroy } from './commands/destroy.ts';
+import { doctor } from './commands/doctor.ts';
 import { down } from './commands/down.ts';
+import { install, uninstall } from './commands/install.ts';
 import { logs } from './commands/logs.ts';
 import { push } from './commands/push.ts';
+import { rotate } from './commands/rotate.ts';
 import { status } from './commands/status.ts';
 import { test } from './commands/test.ts';
+import { trust } from './commands/trust.ts';
 import { up } from './commands/up.ts';
+import { upgrade } from './commands/upgrade.ts';
 import { type Command, UsageError } from './options.ts';
 
-const COMMANDS: Record<string, Command> = { up, status, credentials, cell, logs, push, down, destroy, test };
+const COMMANDS: Record<string, Command> = {
+  up,
+  status,
+  credentials,
+  cell,
+  logs,
+  push,
+  doctor,
+  install,
+  uninstall,
+  trust,
+  rotate,
+  upgrade,
+  down,
+  destroy,
+  test,
+};
 
 function usage(): string {
   const width = Math.max(...Object.values(COMMANDS).map((command) => command.summary.length));

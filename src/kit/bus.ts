@@ -36,11 +36,26 @@ export class LocalBus implements Bus {
   }
 }
 
+/** Read at each reconnection, so that a replaced identity is shown then. */
+function liveCredentials(identity: Identity): Pick<Identity, 'cert' | 'key' | 'ca'> {
+  return {
+    get cert() {
+      return identity.cert;
+    },
+    get key() {
+      return identity.key;
+    },
+    get ca() {
+      return identity.ca;
+    },
+  };
+}
+
 /** NATS under mutual TLS; reconnects for ever. Events published while it is away are dropped. */
 export async function connectBus(url: string, identity: Identity, log: Logger): Promise<Bus> {
   const connection: NatsConnection = await connect({
     servers: url,
-    tls: { cert: identity.cert, key: identity.key, ca: identity.ca },
+    tls: liveCredentials(identity),
     maxReconnectAttempts: -1,
     reconnectTimeWait: 500,
     waitOnFirstConnect: true,

@@ -103,6 +103,31 @@ export class HaproxySocket {
     await this.tell(`commit map @${version} ${path}`);
   }
 
+  /**
+   * Puts a certificate chain with its key in the place of the one loaded from `file`, for listeners and servers alike. Handshakes
+   * find the old or the new one; what is open stays. Does nothing to the file.
+   */
+  replaceCertificate(file: string, pem: string): Promise<void> {
+    return this.#replaceTls('cert', file, pem);
+  }
+
+  /** The same for a file of trusted roots. */
+  replaceAuthorities(file: string, pem: string): Promise<void> {
+    return this.#replaceTls('ca-file', file, pem);
+  }
+
+  async #replaceTls(kind: 'cert' | 'ca-file', file: string, pem: string): Promise<void> {
+    // An empty line would end the payload.
+    const payload = pem.split('\n').filter(Boolean).join('\n');
+    await this.tell(`set ssl ${kind} ${file} <<\n${payload}\n`, /transaction (created|updated) for/i);
+    try {
+      await this.tell(`commit ssl ${kind} ${file}`, /Success!$/);
+    } catch (error) {
+      await this.ask(`abort ssl ${kind} ${file}`);
+      throw error;
+    }
+  }
+
   /** The entries of a map as they are in use. */
   async map(path: string): Promise<Map<string, string>> {
     const answer = await this.ask(`show map ${path}`);

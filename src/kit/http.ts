@@ -6,7 +6,7 @@ import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/typ
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from './log.ts';
 import { withRequestId } from './log.ts';
-import { type Identity, tlsOptions } from './tls.ts';
+import { followIdentity, type Identity, tlsOptions } from './tls.ts';
 
 export type HttpApp = FastifyInstance<Server, IncomingMessage, ServerResponse>;
 
@@ -35,19 +35,32 @@ function requestIdOf(request: IncomingMessage): string {
 /** A request handler of node:http; a Fastify app's is `(await app.ready(), app.routing)`. */
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => void;
 
+/** An application, and the common names of the peers that may reach it. */
+export interface ServedHost {
+  peers: readonly string[];
+  handler: RequestHandler;
+}
+
+export interface HostsServer {
+  server: Server;
+  /** Takes no new connection, lets the requests under way end for so long, and then cuts what is left. */
+  close(graceMs?: number): Promise<void>;
+}
+
 /**
- * One HTTPS listener for the platform's public hosts, behind the router. Only peers whose certificate has one of
- * `allowedPeers` as common name get an answer (TLS-07); the Host header picks the application, anything else is 404.
+ * One HTTPS listener for the platform's public hosts, behind the router. The Host header picks the application; only peers
+ * whose certificate carries a common name of that very host get an answer (TLS-07, SECURITY-TESTS 22), others 403. A peer of
+ * no host at all does not learn which hosts there are. What is no host is 404.
  */
 export async function serveHosts(options: {
   host: string;
   port: number;
   identity: Identity;
-  allowedPeers: readonly string[];
-  /** Host name without port → handler. */
-  hosts: ReadonlyMap<string, RequestHandler>;
+  /** Host name without port → application. */
+  hosts: ReadonlyMap<string, ServedHost>;
   log: Logger;
-}): Promise<Server> {
+}): Promise<HostsServer> {
+  const known = new Set([...options.hosts.values()].flatMap(({ peers }) => peers));
   const server = createServer(
     {
       ...tlsOptions(options.identity),
@@ -58,16 +71,14 @@ export async function serveHosts(options: {
     },
     (request, response) => {
       const peer = (request.socket as TLSSocket).getPeerCertificate().subject?.CN;
-      if (typeof peer !== 'string' || !options.allowedPeers.includes(peer)) {
-        response.writeHead(403).end();
-        return;
-      }
       const host = (request.headers.host ?? '').split(':')[0]!.toLowerCase();
-      const handler = options.hosts.get(host);
-      if (handler) handler(request, response);
+      const served = options.hosts.get(host);
+      if (typeof peer !== 'string' || !(served?.peers ?? [...known]).includes(peer)) response.writeHead(403).end();
+      else if (served) served.handler(request, response);
       else response.writeHead(404, { 'content-type': 'text/plain' }).end('404 Not Found\n');
     },
   );
+  followIdentity(options.identity, server);
   server.on('tlsClientError', (error) =>
     options.log.warn('a client failed the TLS handshake', { error: error.message }),
   );
@@ -75,5 +86,13 @@ export async function serveHosts(options: {
   server.once('error', reject);
   server.listen(options.port, options.host, resolve);
   await promise;
-  return server;
+  return {
+    server,
+    close: async (graceMs = 5_000) => {
+      const closed = new Promise<void>((done) => server.close(() => done()));
+      const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+      await closed;
+      clearTimeout(cut);
+    },
+  };
 }

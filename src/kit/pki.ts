@@ -90,6 +90,36 @@ export async function issue(
   return { cert: `${certificate.toString('pem').trimEnd()}\n${chain}${chain ? '\n' : ''}`, key: await exportKey(keys) };
 }
 
+/** Each certificate of a PEM text on its own, ending in a line feed. */
+export function certificatesIn(pem: string): string[] {
+  const found = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? [];
+  return found.map((certificate) => `${certificate}\n`);
+}
+
+/**
+ * A certificate for the key of `next` under `former`: sent after a leaf of `next`, it leads whoever trusts `former` alone to
+ * that leaf. `former` must allow an intermediate.
+ */
+export async function crossSign(former: KeyAndCertificate, next: KeyAndCertificate, notAfter: Date): Promise<string> {
+  const root = new x509.X509Certificate(next.cert);
+  const issuer = new x509.X509Certificate(former.cert);
+  const signingKey = await webcrypto.subtle.importKey('pkcs8', x509.PemConverter.decodeFirst(former.key), EC, false, [
+    'sign',
+  ]);
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: serial(),
+    subject: root.subject,
+    issuer: issuer.subject,
+    notBefore: new Date(Date.now() - CLOCK_STEP_MS),
+    notAfter,
+    signingAlgorithm: EC,
+    publicKey: root.publicKey,
+    signingKey: signingKey as unknown as CryptoKey,
+    extensions: [...authorityExtensions(0), await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey)],
+  });
+  return `${certificate.toString('pem').trimEnd()}\n`;
+}
+
 function selfSigned(pem: string): boolean {
   const certificate = new x509.X509Certificate(pem);
   return certificate.subject === certificate.issuer;

@@ -15,7 +15,7 @@ import {
 } from '@connectrpc/connect';
 import { connectNodeAdapter, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import type { Logger } from './log.ts';
-import { type Identity, tlsOptions } from './tls.ts';
+import { followIdentity, type Identity, tlsOptions } from './tls.ts';
 
 /** The common name of the peer's certificate; "local" inside one process. */
 export const peerName = createContextKey<string>('', { description: 'peer name' });
@@ -60,13 +60,41 @@ export function lateTransport(make: () => Transport): Transport {
   };
 }
 
-/** Calls to another process: gRPC over HTTP/2 and mutual TLS; the server's certificate must carry `serverName`. `localAddress`: which address to call from. */
+/**
+ * Calls to another process: gRPC over HTTP/2 and mutual TLS; the server's certificate must carry `serverName`. Once a live
+ * identity is replaced, calls go over a new connection; those under way end on the old one. `localAddress`: which address to
+ * call from.
+ */
 export function remoteTransport(
   baseUrl: string,
   identity: Identity,
   serverName: string,
   { timeoutMs = 15_000, localAddress }: { timeoutMs?: number; localAddress?: string } = {},
 ): Transport {
+  const open = () => connection(baseUrl, identity, serverName, timeoutMs, localAddress);
+  let made = open();
+  const current = (): Transport => {
+    if (made.cert !== identity.cert || made.ca !== identity.ca) {
+      const old = made.sessionManager;
+      setTimeout(() => old.abort(), timeoutMs + 5_000).unref();
+      made = open();
+    }
+    return made.transport;
+  };
+  return {
+    unary: (...call) => current().unary(...call),
+    stream: (...call) => current().stream(...call),
+  };
+}
+
+function connection(
+  baseUrl: string,
+  identity: Identity,
+  serverName: string,
+  timeoutMs: number,
+  localAddress: string | undefined,
+) {
+  const { cert, ca } = identity;
   const nodeOptions = {
     ...tlsOptions(identity),
     servername: serverName,
@@ -77,7 +105,8 @@ export function remoteTransport(
     { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 },
     nodeOptions,
   );
-  return createGrpcTransport({ baseUrl, nodeOptions, sessionManager, defaultTimeoutMs: timeoutMs });
+  const transport = createGrpcTransport({ baseUrl, nodeOptions, sessionManager, defaultTimeoutMs: timeoutMs });
+  return { cert, ca, sessionManager, transport };
 }
 
 /** HTTP/2's own 64 KiB would be a round trip each. */
@@ -142,6 +171,7 @@ export async function serveRpc(options: {
     },
     handler,
   );
+  followIdentity(options.identity, server);
   server.on('tlsClientError', (error) => options.log.warn('a peer failed the TLS handshake', { error: error.message }));
   server.on('sessionError', () => {}); // the peer went away; its calls fail on their own
   const sessions = new Set<{ destroy(): void }>();

@@ -1,3 +1,5 @@
+import { createSecureContext, type Server } from 'node:tls';
+
 /** TLS of every platform listener and client: 1.2 or newer, few strong suites (TLS-04, TLS-05). */
 export const MINIMUM_TLS_VERSION = 'TLSv1.2' as const;
 
@@ -35,4 +37,54 @@ export function tlsOptions(identity: Identity): {
     minVersion: MINIMUM_TLS_VERSION,
     ciphers: [...CIPHER_SUITES_TLS13, ...CIPHER_SUITES_TLS12].join(':'),
   };
+}
+
+/**
+ * An identity that may be replaced while it is in use: `tlsOptions` reads what holds now, servers and transports of `kit/`
+ * follow it, and connections that are open stay (SECURITY-TESTS 35).
+ */
+export class LiveIdentity implements Identity {
+  #current: Identity;
+  readonly #followers = new Set<() => void>();
+
+  constructor(first: Identity) {
+    this.#current = { cert: first.cert, key: first.key, ca: first.ca };
+  }
+
+  get cert(): string {
+    return this.#current.cert;
+  }
+
+  get key(): string {
+    return this.#current.key;
+  }
+
+  /** May hold more than one root: while one takes the place of another both are trusted. */
+  get ca(): string {
+    return this.#current.ca;
+  }
+
+  /** Throws where certificate and key do not belong together; then the former stays. */
+  replace(next: Identity): void {
+    createSecureContext(tlsOptions(next));
+    this.#current = { cert: next.cert, key: next.key, ca: next.ca };
+    for (const follow of this.#followers) follow();
+  }
+
+  /** Called after each replacement. Gives what ends it. */
+  onReplaced(follow: () => void): () => void {
+    this.#followers.add(follow);
+    return () => this.#followers.delete(follow);
+  }
+}
+
+/** Calls `change` whenever the identity is replaced; never for one that cannot be. Gives what ends it. */
+export function onIdentityReplaced(identity: Identity, change: () => void): () => void {
+  return identity instanceof LiveIdentity ? identity.onReplaced(change) : () => {};
+}
+
+/** Has a listening server show and demand what the identity holds, from the next handshake on. */
+export function followIdentity(identity: Identity, server: Pick<Server, 'setSecureContext' | 'once'>): void {
+  const end = onIdentityReplaced(identity, () => server.setSecureContext(tlsOptions(identity)));
+  server.once('close', end);
 }

@@ -33,10 +33,19 @@ export interface CellBootstrap {
   identity: Identity;
   maxConnections: number;
   proxyAccount: { uid: number; gid: number };
-  /** Vouches for public routes: apps trust it, so that they reach each other by name. */
+  /** Vouches for public routes: apps trust it, so that they reach each other by name. Two, while one takes the place of another. */
   routerRoot: string;
   instanceIdentity: { intermediate: KeyAndCertificate; rootCertificate: string };
   buildpacks: SystemBuildpackFile[];
+}
+
+/** What the supervisor tells a running cell when certificates or roots changed. */
+export type CellRenewal = Pick<CellBootstrap, 'identity' | 'instanceIdentity' | 'routerRoot'>;
+
+/** Certificates of instances on a cell: how many, and when the first of them ends (milliseconds). */
+export interface CellCredentials {
+  count: number;
+  earliestEnd: number | null;
 }
 
 export async function readBootstrap<Bootstrap>(): Promise<Bootstrap> {

@@ -8,8 +8,10 @@ import { CellRegistry } from '../contracts/gen/diego_pb.js';
 import { Ingress } from '../contracts/gen/loggregator_pb.js';
 import { Logger } from '../kit/log.ts';
 import { client, remoteTransport, STREAM_WINDOW_BYTES, serveRpc } from '../kit/rpc.ts';
+import { LiveIdentity } from '../kit/tls.ts';
 import { cellAddress } from './addresses.ts';
-import { type CellBootstrap, onTermination, readBootstrap } from './bootstrap.ts';
+import { serveAdmin } from './admin-socket.ts';
+import { type CellBootstrap, type CellRenewal, onTermination, readBootstrap } from './bootstrap.ts';
 import { CONTAINERS_PER_CELL, cellName, cellProxySettingsOf, cellZone, gardenSettingsOf } from './cell-settings.ts';
 import { layoutOf, type PlatformSettings } from './settings.ts';
 
@@ -22,8 +24,10 @@ function capacityOf(settings: PlatformSettings): { memoryMb: number; diskMb: num
 
 /** The cell process: rep, garden, network and instance identities of one cell, as root and without a public listener. */
 async function main(): Promise<void> {
-  const { settings, index, identity, proxyAccount, instanceIdentity, routerRoot, maxConnections, buildpacks } =
-    await readBootstrap<CellBootstrap>();
+  const bootstrap = await readBootstrap<CellBootstrap>();
+  const { settings, index, proxyAccount, instanceIdentity, routerRoot, maxConnections, buildpacks } = bootstrap;
+  // The supervisor replaces it while we run.
+  const identity = new LiveIdentity(bootstrap.identity);
   const cellId = cellName(index);
   const log = new Logger('cell', { cell: cellId });
   const layout = layoutOf(settings);
@@ -73,8 +77,19 @@ async function main(): Promise<void> {
     log: log.child('rpc'),
   });
   await cell.start();
+  const admin = await serveAdmin(layout.adminSocketOf(cellId), {
+    'POST /identity': async (body) => {
+      const next = body as CellRenewal;
+      identity.replace(next.identity);
+      await cell.replaceAuthority(next.instanceIdentity, [next.routerRoot]);
+    },
+    'POST /reconcile-proxy': () => proxy.reconcile(),
+    'POST /renew-credentials': () => cell.renewCredentials(),
+    'GET /credentials': () => cell.credentials(),
+  });
   log.info('the cell is ready');
   onTermination(async () => {
+    admin.close();
     await rpc.close();
     await cell.close();
     await proxy.close();

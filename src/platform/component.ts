@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError } from '../kit/errors.ts';
-import { identify, isAlive, PLAIN_ENVIRONMENT, type ProcessIdentity, signal } from '../kit/process.ts';
+import { identify, isAlive, PLAIN_ENVIRONMENT, type ProcessIdentity, terminate } from '../kit/process.ts';
 import type { Account } from './engines/postgresql.ts';
+import type { RecordedProcess } from './processes.ts';
 
 /** A process the supervisor keeps alive. */
 export interface Component {
@@ -12,6 +14,17 @@ export interface Component {
   start(): Promise<ProcessIdentity>;
   /** The signal that ends it in order. */
   stopSignal: NodeJS.Signals;
+  /** Digest of what it is started from: program, arguments, configuration; no secret and no certificate. */
+  fingerprint(): string;
+  /** Brings a running process to what it would be started from now without a gap. Without it: an end and a start. */
+  takeOver?(running: ProcessIdentity): Promise<ProcessIdentity>;
+  /**
+   * Gives a running process new certificates and the roots that are trusted now, and gives the process that has them: the same,
+   * or one that took over. Throws where it did not take them.
+   */
+  renew?(running: ProcessIdentity): Promise<ProcessIdentity>;
+  /** It keeps connections to these, and must be replaced after them, or those end in the middle of a request. */
+  after?: readonly string[];
 }
 
 export interface Launch {
@@ -87,17 +100,21 @@ const SLOWEST_RESTART_MS = 5_000;
 /** Keeps one component running: adopts it, starts it when it is gone, slower each time it dies soon (the part monit plays; HLT-03). */
 export class Keeper {
   readonly component: Component;
+  /** Processes that were replaced and finish what they have. */
+  readonly leaving: ProcessIdentity[] = [];
   restarts = 0;
   #identity: ProcessIdentity | null;
   #startedAt = 0;
   #quickDeaths = 0;
   #notBefore = 0;
   #starting = false;
+  #fingerprint: string | undefined;
 
-  constructor(component: Component, adopted: ProcessIdentity | null) {
+  constructor(component: Component, adopted: RecordedProcess | null) {
     this.component = component;
     this.#identity = adopted && isAlive(adopted) ? adopted : null;
     this.#startedAt = this.#identity ? Date.now() : 0;
+    this.#fingerprint = adopted?.fingerprint;
   }
 
   get identity(): ProcessIdentity | null {
@@ -107,6 +124,17 @@ export class Keeper {
   get state(): 'running' | 'starting' | 'stopped' {
     if (this.#starting) return 'starting';
     return this.identity ? 'running' : 'stopped';
+  }
+
+  /** It runs, and is not what it would be started as now. */
+  get outdated(): boolean {
+    return this.identity !== null && this.#fingerprint !== this.component.fingerprint();
+  }
+
+  /** What to write down of it. */
+  get note(): RecordedProcess | null {
+    const { identity } = this;
+    return identity && { ...identity, ...(this.#fingerprint === undefined ? {} : { fingerprint: this.#fingerprint }) };
   }
 
   /** Starts the component if it is gone and it is time. True when a new process was started. */
@@ -121,6 +149,7 @@ export class Keeper {
     try {
       this.#startedAt = Date.now();
       this.#notBefore = Date.now() + Math.min(SLOWEST_RESTART_MS, 100 * 2 ** this.#quickDeaths);
+      this.#fingerprint = this.component.fingerprint();
       this.#identity = await this.component.start();
       return true;
     } finally {
@@ -128,7 +157,57 @@ export class Keeper {
     }
   }
 
-  stop(): void {
-    if (this.#identity) signal(this.#identity, this.component.stopSignal);
+  /** Puts a process as of now in the place of the one that runs. When that fails, the old one goes on or is started anew. */
+  async replace(graceMs: number): Promise<void> {
+    await this.#idle();
+    const { identity, component } = this;
+    if (!identity) return;
+    this.#starting = true;
+    try {
+      const fingerprint = component.fingerprint();
+      if (component.takeOver) {
+        this.#succeed(identity, await component.takeOver(identity));
+      } else {
+        await terminate(identity, graceMs, component.stopSignal);
+        this.#identity = null;
+        this.#identity = await component.start();
+      }
+      this.#startedAt = Date.now();
+      this.#fingerprint = fingerprint;
+    } finally {
+      this.#starting = false;
+    }
+  }
+
+  /** New certificates for what runs; true where it takes any and runs. Throws what kept it from taking them. */
+  async renew(): Promise<boolean> {
+    await this.#idle();
+    const { identity, component } = this;
+    if (!component.renew || !identity) return false;
+    this.#starting = true;
+    try {
+      this.#succeed(identity, await component.renew(identity));
+      return true;
+    } finally {
+      this.#starting = false;
+    }
+  }
+
+  /** Resolves when nothing else starts or replaces it. */
+  async #idle(): Promise<void> {
+    while (this.#starting) await pause(20);
+  }
+
+  #succeed(former: ProcessIdentity, next: ProcessIdentity): void {
+    if (next.pid !== former.pid) this.leaving.push(former);
+    this.#identity = next;
+  }
+
+  /** The leaving that are still there. */
+  stillLeaving(): readonly ProcessIdentity[] {
+    for (const [index, identity] of [...this.leaving.entries()].toReversed()) {
+      if (!isAlive(identity)) this.leaving.splice(index, 1);
+    }
+    return this.leaving;
   }
 }

@@ -10,7 +10,7 @@ import type { BbsSchema } from '../diego/schema.ts';
 import { connectBus } from '../kit/bus.ts';
 import { deriveKey, Sealer } from '../kit/crypto.ts';
 import { openDatabase } from '../kit/database.ts';
-import { type RequestHandler, serveHosts } from '../kit/http.ts';
+import { type RequestHandler, type ServedHost, serveHosts } from '../kit/http.ts';
 import { Logger } from '../kit/log.ts';
 import {
   client,
@@ -21,12 +21,14 @@ import {
   remoteTransport,
   serveRpc,
 } from '../kit/rpc.ts';
+import { type Identity, LiveIdentity } from '../kit/tls.ts';
 import { createLoggregator } from '../loggregator/index.ts';
 import { createRouter } from '../router/index.ts';
 import { createSshProxy, fingerprintOf } from '../ssh-proxy/ssh-proxy.ts';
 import type { UaaSchema } from '../uaa/schema.ts';
 import { adminClient, cloudControllerClient, createUaa, sshProxyClient } from '../uaa/uaa.ts';
 import { routerAddress, routerPorts } from './addresses.ts';
+import { serveAdmin } from './admin-socket.ts';
 import { type ControlBootstrap, onTermination, readBootstrap } from './bootstrap.ts';
 import { routerSettingsOf } from './cell-settings.ts';
 import { POSTGRESQL_PORT } from './engines/postgresql.ts';
@@ -42,8 +44,10 @@ const PEERS = {
 
 /** The control process: every public API, Diego's brain, the log cache and the router's driver, as an unprivileged account. */
 async function main(): Promise<void> {
-  const { settings, identity, secrets, maxConnections, accessLogDescriptor, buildpacks, stagingEnvironment } =
-    await readBootstrap<ControlBootstrap>();
+  const bootstrap = await readBootstrap<ControlBootstrap>();
+  const { settings, secrets, maxConnections, accessLogDescriptor, buildpacks, stagingEnvironment } = bootstrap;
+  // The supervisor replaces it while we run: whatever takes it must be of kit/, which follows.
+  const identity = new LiveIdentity(bootstrap.identity);
   const log = new Logger('control');
   const layout = layoutOf(settings);
   const state = `${layout.run}/control`;
@@ -153,18 +157,18 @@ async function main(): Promise<void> {
     },
     log: log.child('rpc'),
   });
-  const hosts = new Map<string, RequestHandler>([
-    [`api.${settings.domain}`, cloudController.handler],
-    [`uaa.${settings.domain}`, uaa.handler],
-    [`login.${settings.domain}`, uaa.handler],
-    [`log-cache.${settings.domain}`, loggregator.handler],
-    ['127.0.0.1', blobstore.handler],
+  const toRouter = (handler: RequestHandler): ServedHost => ({ peers: ['router'], handler });
+  const hosts = new Map<string, ServedHost>([
+    [`api.${settings.domain}`, toRouter(cloudController.handler)],
+    [`uaa.${settings.domain}`, toRouter(uaa.handler)],
+    [`login.${settings.domain}`, toRouter(uaa.handler)],
+    [`log-cache.${settings.domain}`, toRouter(loggregator.handler)],
+    ['127.0.0.1', { peers: ['cell'], handler: blobstore.handler }],
   ]);
   const server = await serveHosts({
     host: '127.0.0.1',
     port: settings.ports.control,
     identity,
-    allowedPeers: ['router', 'cell'],
     hosts,
     log: log.child('http'),
   });
@@ -193,9 +197,14 @@ async function main(): Promise<void> {
     log: log.child('ssh-proxy'),
   });
   if (settings.sshPort !== null) await sshProxy.start();
+  const admin = await serveAdmin(layout.adminSocketOf('control'), {
+    'POST /identity': (next) => identity.replace(next as Identity),
+    'POST /rotate-signing-key': async () => ({ kid: await uaa.rotateSigningKey() }),
+  });
   log.info('control is ready');
   onTermination(async () => {
-    server.close();
+    admin.close();
+    await server.close();
     await sshProxy.close();
     await router.close();
     await cloudController.close();

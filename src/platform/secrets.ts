@@ -2,19 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { randomSecret, Sealer } from '../kit/crypto.ts';
 import { CupolaError } from '../kit/errors.ts';
-import { CLOCK_STEP_MS, createIntermediate, createRoot, type KeyAndCertificate } from '../kit/pki.ts';
 import { generateHostKey } from '../ssh-proxy/ssh-proxy.ts';
+import { type Authorities, makeAuthorities, type RootRotation, trustedRoots } from './authorities.ts';
 import { layoutOf, type PlatformSettings, publicUrl } from './settings.ts';
 
 /** Everything an installation must keep to itself; made at the first start, sealed under the key file. */
-export interface Secrets {
-  /** Certificates of components. */
-  platformRoot: KeyAndCertificate;
-  /** Used for instance identities and nothing else (IID-07). */
-  identityRoot: KeyAndCertificate;
-  identityIntermediate: KeyAndCertificate;
-  /** The public certificate. */
-  routerRoot: KeyAndCertificate;
+export interface Secrets extends Authorities {
+  /** What is under way while roots are replaced. */
+  rotation: RootRotation | null;
   /** 32 bytes each, base64. */
   databaseKey: string;
   blobSigningKey: string;
@@ -25,12 +20,10 @@ export interface Secrets {
 }
 
 const CONTEXT = 'platform-secrets';
-const TEN_YEARS_MS = 3650 * 86_400_000;
 
 /** Opens the installation's secrets, or makes key file and secrets at the first start. Throws `key_file_missing`, `decryption_failed`. */
 export async function ensureSecrets(settings: PlatformSettings): Promise<Secrets> {
-  const file = layoutOf(settings).secretsFile;
-  if (existsSync(file)) {
+  if (existsSync(layoutOf(settings).secretsFile)) {
     const present: Omit<Secrets, 'sshHostKey'> & Partial<Secrets> = openSecrets(settings);
     if (present.sshHostKey !== undefined) return { ...present, sshHostKey: present.sshHostKey };
     // An installation from before there was `cf ssh`.
@@ -41,24 +34,32 @@ export async function ensureSecrets(settings: PlatformSettings): Promise<Secrets
   if (!existsSync(settings.keyFile)) {
     writeFileSync(settings.keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o400, flag: 'wx' });
   }
-  const secrets = await generate();
+  const secrets: Secrets = {
+    ...(await makeAuthorities(1)),
+    rotation: null,
+    databaseKey: randomBytes(32).toString('base64'),
+    blobSigningKey: randomBytes(32).toString('base64'),
+    adminPassword: randomSecret(),
+    sshHostKey: generateHostKey(),
+    clientSecrets: { admin: randomSecret(), cloudController: randomSecret(), sshProxy: randomSecret() },
+  };
   saveSecrets(settings, secrets);
   return secrets;
 }
 
-function saveSecrets(settings: PlatformSettings, secrets: Secrets): void {
+/** Whole or not at all, and on the disk when it returns. */
+export function saveSecrets(settings: PlatformSettings, secrets: Secrets): void {
   const file = layoutOf(settings).secretsFile;
   const sealed = sealer(settings).seal(JSON.stringify(secrets), CONTEXT);
-  writeFileSync(`${file}.new`, JSON.stringify({ keyLabel: sealed.keyLabel, data: sealed.data.toString('base64') }), {
-    mode: 0o600,
-  });
+  const text = JSON.stringify({ keyLabel: sealed.keyLabel, data: sealed.data.toString('base64') });
+  writeFileSync(`${file}.new`, text, { mode: 0o600, flush: true });
   renameSync(`${file}.new`, file);
 }
 
 function openSecrets(settings: PlatformSettings): Secrets {
   const sealed = JSON.parse(readFileSync(layoutOf(settings).secretsFile, 'utf8')) as { keyLabel: string; data: string };
   const text = sealer(settings).open({ keyLabel: sealed.keyLabel, data: Buffer.from(sealed.data, 'base64') }, CONTEXT);
-  return JSON.parse(text) as Secrets;
+  return { rotation: null, ...(JSON.parse(text) as Omit<Secrets, 'rotation'>) };
 }
 
 function sealer(settings: PlatformSettings): Sealer {
@@ -67,30 +68,13 @@ function sealer(settings: PlatformSettings): Sealer {
   return new Sealer([{ label: 'file', key: Buffer.from(readFileSync(settings.keyFile, 'utf8').trim(), 'base64') }]);
 }
 
-async function generate(): Promise<Secrets> {
-  const notBefore = new Date(Date.now() - CLOCK_STEP_MS);
-  const notAfter = new Date(Date.now() + TEN_YEARS_MS);
-  const identityRoot = await createRoot('Cupola instance identity root', notBefore, notAfter);
-  return {
-    platformRoot: await createRoot('Cupola platform root', notBefore, notAfter, 0),
-    identityRoot,
-    identityIntermediate: await createIntermediate(identityRoot, 'Cupola instance identity', notBefore, notAfter),
-    routerRoot: await createRoot('Cupola router root', notBefore, notAfter, 0),
-    databaseKey: randomBytes(32).toString('base64'),
-    blobSigningKey: randomBytes(32).toString('base64'),
-    adminPassword: randomSecret(),
-    sshHostKey: generateHostKey(),
-    clientSecrets: { admin: randomSecret(), cloudController: randomSecret(), sshProxy: randomSecret() },
-  };
-}
-
 /** What a person needs to log in as the administrator. */
 export interface Credentials {
   api: string;
   username: string;
   password: string;
   domain: string;
-  /** PEM of the root the public certificate lies under. */
+  /** PEM of the root the public certificate lies under; both, while one takes the place of another. */
   ca_cert: string;
 }
 
@@ -101,6 +85,6 @@ export async function readCredentials(settings: PlatformSettings): Promise<Crede
     username: settings.adminUser,
     password: secrets.adminPassword,
     domain: settings.domain,
-    ca_cert: secrets.routerRoot.cert,
+    ca_cert: trustedRoots(secrets, 'router'),
   };
 }

@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSy
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { CupolaError } from '../kit/errors.ts';
+import { programMountOf } from './program.ts';
 
 /** What one installation is; written at the first `up` and kept. Nothing in it is secret. */
 export interface PlatformSettings {
@@ -84,8 +85,14 @@ export interface Layout {
   secretsFile: string;
   supervisorSocket: string;
   processesFile: string;
+  /** The certificates that were issued to components last. */
+  certificatesFile: string;
+  /** Where control and each cell hear the supervisor. */
+  adminSocketOf(component: string): string;
   /** What the holder of listening sockets holds. */
   listenersFile: string;
+  /** Node.js, program and data directory of the supervisor, a line each. */
+  supervisorCommand: string;
 }
 
 export function layoutOf(settings: PlatformSettings): Layout {
@@ -94,15 +101,29 @@ export function layoutOf(settings: PlatformSettings): Layout {
   return {
     settings,
     run,
-    program: `${run}/program`,
+    program: programMountOf(run),
     logs: `${data}/logs`,
     stacks: `${data}/stacks`,
     buildpacks: `${data}/buildpacks`,
     secretsFile: `${data}/secrets.json`,
     supervisorSocket: `${run}/supervisor.sock`,
     processesFile: `${run}/processes.json`,
+    certificatesFile: `${run}/certificates.json`,
+    adminSocketOf: (component) => `${run}/${component}-admin/admin.sock`,
     listenersFile: `${run}/listeners.json`,
+    supervisorCommand: `${run}/supervisor.command`,
   };
+}
+
+/** Three letters of a data directory. */
+export function installationId(dataDirectory: string): string {
+  const digest = createHash('sha256').update(dataDirectory).digest();
+  return [1, 2, 3].map((index) => String.fromCharCode(97 + (digest[index]! % 26))).join('');
+}
+
+/** Held by whoever changes the installation as a whole. In /run: a destroyed data directory must not take it along. */
+export function lockFileOf(dataDirectory: string): string {
+  return `/run/cupola-${installationId(dataDirectory)}.lock`;
 }
 
 /** The system hosts: lead to control, and no app can have them. */
@@ -167,7 +188,7 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
   const free = await freePorts(5 + 2 * cells);
   const httpsPort = options.httpsPort ?? 443;
   const settings: PlatformSettings = {
-    id: [1, 2, 3].map((index) => String.fromCharCode(97 + (digest[index]! % 26))).join(''),
+    id: installationId(options.dataDirectory),
     dataDirectory: options.dataDirectory,
     keyFile: options.keyFile ?? join(options.dataDirectory, 'key'),
     domain: options.domain ?? DEFAULT_DOMAIN,

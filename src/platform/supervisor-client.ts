@@ -1,6 +1,8 @@
-import { request } from 'node:http';
-import { CupolaError } from '../kit/errors.ts';
+import { askAdmin } from './admin-socket.ts';
+import type { Expiry } from './certificates.ts';
+import type { Rotatable, RotationStatus } from './rotation.ts';
 import type { Layout } from './settings.ts';
+import type { UpdateStatus } from './updates.ts';
 
 /** One process or engine as the supervisor sees it. */
 export interface ComponentStatus {
@@ -16,8 +18,13 @@ export interface PlatformStatus {
   ready: boolean;
   api: string;
   components: ComponentStatus[];
-  certificates: { name: string; notAfter: string }[];
+  certificates: Expiry[];
   cells: { id: string; lastSeen: string | null }[];
+  /** Which code decides: where it lies, its digest, and the Node.js it runs on. */
+  supervisor: { pid: number; project: string; program: string; node: string };
+  update: UpdateStatus;
+  /** Null while no roots are on their way in or out. */
+  rotation: RotationStatus | null;
 }
 
 /** One cell as Diego sees it. */
@@ -35,23 +42,37 @@ export interface CellStatus {
   waiting: { reason: string; instances: number }[];
 }
 
-/** Asks the supervisor of this installation. Throws `not_running` where none answers. */
+export interface RotateRequest {
+  what: Rotatable;
+  /** How long former roots stay trusted. */
+  overlapMs?: number;
+}
+
+export interface UpgradeRequest {
+  /** Node.js and the supervisor's program of the code that takes over. */
+  node: string;
+  main: string;
+}
+
+export interface DrainRequest {
+  cellId: string;
+  draining: boolean;
+}
+
+type SupervisorOperation =
+  | 'GET /status'
+  | 'GET /cells'
+  | 'POST /drain'
+  | 'POST /down'
+  | 'POST /leave'
+  | 'POST /rotate'
+  | 'POST /upgrade';
+
+/** Asks the supervisor of this installation. Throws `not_running` where none answers, and what it says where it fails. */
 export function askSupervisor<Answer>(
   layout: Layout,
-  method: 'GET' | 'POST',
-  path: '/status' | '/down' | '/cells' | `/cells/${string}/${'drain' | 'resume'}`,
+  operation: SupervisorOperation,
+  body?: RotateRequest | UpgradeRequest | DrainRequest,
 ): Promise<Answer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const call = request({ socketPath: layout.supervisorSocket, method, path, timeout: 120_000 }, (response) => {
-    const chunks: Buffer[] = [];
-    response.on('data', (chunk: Buffer) => chunks.push(chunk));
-    response.on('end', () => {
-      const text = Buffer.concat(chunks).toString();
-      if (response.statusCode === 200) resolve(JSON.parse(text) as Answer);
-      else reject(new CupolaError('supervisor_failed', text));
-    });
-  });
-  call.on('error', (cause) => reject(new CupolaError('not_running', 'the platform does not run', { cause })));
-  call.end();
-  return promise;
+  return askAdmin<Answer>(layout.supervisorSocket, operation, body, 300_000);
 }

@@ -8,6 +8,8 @@ process.on('unhandledRejection', (error) => log.error('an unhandled rejection', 
 const dataDirectory = process.argv[2];
 const settings = dataDirectory ? loadSettings(dataDirectory) : null;
 if (!settings) throw new CupolaError('not_installed', `nothing is installed in ${dataDirectory}`);
-await Supervisor.start(settings, log);
 // Signals of the terminal that ran `up` do not end the platform; `cupola down` does.
 process.on('SIGHUP', () => {});
+const supervisor = await Supervisor.start(settings, log);
+// systemd stops or restarts the unit: what runs goes on running.
+process.on('SIGTERM', () => void supervisor.leave().then(() => process.exit(0)));

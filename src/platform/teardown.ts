@@ -11,11 +11,13 @@ import { ownAddresses } from './addresses.ts';
 import { gardenSettingsOf } from './cell-settings.ts';
 import { removeAccounts } from './host/accounts.ts';
 import { removeResolver } from './host/names.ts';
+import { removeSystemTrust } from './host/system-trust.ts';
+import { uninstallUnit } from './host/systemd.ts';
 import { layoutOf, loadSettings, type PlatformSettings } from './settings.ts';
 
 /**
  * Removes everything this installation made on the machine: processes, containers, mounts, links, packet filter tables, cgroups,
- * resolver changes, accounts, data. The supervisor must be down. Throws `not_an_installation`, and `still_mounted` before
+ * resolver changes, accounts, data. A key file the operator brought stays: other things may be sealed under it. The supervisor must be down. Throws `not_an_installation`, and `still_mounted` before
  * anything is deleted through a mount.
  */
 export async function teardownPlatform(settings: PlatformSettings, log: Logger): Promise<void> {
@@ -27,10 +29,11 @@ export async function teardownPlatform(settings: PlatformSettings, log: Logger):
   await Promise.all(recordedProcesses(layout.processesFile).map((identity) => terminate(identity)));
   for (let index = 0; index < settings.cells; index++) await teardownGarden(gardenSettingsOf(layout, index, log));
   for (const address of ownAddresses(settings)) await removeAddress(address);
+  await uninstallUnit(settings);
+  await removeSystemTrust(settings);
   removeResolver(settings);
   await removeTree(layout.run);
   await removeAccounts(settings);
-  if (dirname(resolve(settings.keyFile)) !== resolve(dataDirectory)) await rm(settings.keyFile, { force: true });
   await removeData(dataDirectory);
 }
 

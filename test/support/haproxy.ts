@@ -87,6 +87,8 @@ export interface TestPki {
   /** An instance's certificate, under the intermediate. */
   instance(guid: string): Promise<KeyAndCertificate>;
   component(commonName: string): Promise<KeyAndCertificate>;
+  /** Another public certificate. */
+  renewFront(): Promise<KeyAndCertificate>;
 }
 
 export async function createTestPki(domain: string): Promise<TestPki> {
@@ -98,19 +100,22 @@ export async function createTestPki(domain: string): Promise<TestPki> {
   const intermediate = await createIntermediate(instanceRoot, 'instance intermediate', notBefore, notAfter);
   const component = (commonName: string) =>
     issue(platformRoot, { commonName, dnsNames: [commonName], notBefore, notAfter });
+  const renewFront = () =>
+    issue(routerRoot, {
+      commonName: domain,
+      dnsNames: [domain, `*.${domain}`],
+      notBefore,
+      notAfter,
+      usages: ['server'],
+    });
   return {
     platformRoot,
     instanceRoot,
     routerRoot,
     control: await component('control'),
     router: await component('router'),
-    front: await issue(routerRoot, {
-      commonName: domain,
-      dnsNames: [domain, `*.${domain}`],
-      notBefore,
-      notAfter,
-      usages: ['server'],
-    }),
+    front: await renewFront(),
+    renewFront,
     instance: (guid) => issue(intermediate, { commonName: guid, dnsNames: [guid], notBefore, notAfter }),
     component,
   };

@@ -86,7 +86,14 @@ export class TestPlatform {
   }
 
   /** Runs `./cupola <command> --data …`; throws with what it said when it fails. */
-  async cupola(command: string, args: string[] = [], timeoutMs = 120_000): Promise<string> {
+  async cupola(command: string, args: string[] = [], timeoutMs = 120_000, project = ROOT): Promise<string> {
+    const { exitCode, stdout, stderr } = await this.tryCupola(command, args, timeoutMs, project);
+    if (exitCode !== 0) throw new Error(`cupola ${command} ended with ${exitCode}\n${stdout}\n${stderr}`);
+    return stdout;
+  }
+
+  /** The same, whatever comes of it. `project` is another checkout. */
+  tryCupola(command: string, args: string[] = [], timeoutMs = 120_000, project = ROOT): Promise<Ended> {
     const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
     const env = {
       ...inherited,
@@ -94,9 +101,7 @@ export class TestPlatform {
       CUPOLA_BUILDPACK_CACHE: '/var/cache/cupola-test-buildpacks/fetched',
     };
     const parameters = [command, '--data', this.data, ...args];
-    const { exitCode, stdout, stderr } = await runProgram(join(ROOT, 'cupola'), parameters, { env, timeoutMs });
-    if (exitCode !== 0) throw new Error(`cupola ${command} ended with ${exitCode}\n${stdout}\n${stderr}`);
-    return stdout;
+    return runProgram(join(project, 'cupola'), parameters, { env, cwd: project, timeoutMs });
   }
 
   /** `cupola up`; the first one also reads the credentials. */

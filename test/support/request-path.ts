@@ -18,7 +18,7 @@ import {
 } from '../../src/contracts/gen/diego_pb.js';
 import { type Envelope, Ingress } from '../../src/contracts/gen/loggregator_pb.js';
 import { LocalBus, SUBJECTS } from '../../src/kit/bus.ts';
-import { serveHosts } from '../../src/kit/http.ts';
+import { type RequestHandler, serveHosts } from '../../src/kit/http.ts';
 import { Logger } from '../../src/kit/log.ts';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
 import { descriptorOf, listenTcp, listenUnix } from '../../src/kit/sockets.ts';
@@ -240,13 +240,12 @@ export async function startRequestPath({ firstPort, prefix, changeSettings, inte
         return problem === null && convergedAt !== null && convergedAt.getTime() >= before;
       });
     },
-    async startControl(handler: Parameters<typeof serveHosts>[0]['hosts']) {
-      const server = await serveHosts({
+    async startControl(handlers: ReadonlyMap<string, RequestHandler>) {
+      const { server } = await serveHosts({
         host: '127.0.0.1',
         port: controlPort,
         identity: { ...pki.control, ca: pki.platformRoot.cert },
-        allowedPeers: ['router'],
-        hosts: handler,
+        hosts: new Map([...handlers].map(([host, handler]) => [host, { peers: ['router'], handler }])),
         log,
       });
       servers.push(server);

@@ -4,6 +4,7 @@ import { CLOCK_STEP_MS, issue, type KeyAndCertificate } from '../../kit/pki.ts';
 /** What issues the certificates: an intermediate, under a root that serves nothing else (IID-07). PEM. */
 export interface InstanceAuthority {
   intermediate: KeyAndCertificate;
+  /** What apps trust: the root, and while one takes the place of another both. */
   rootCertificate: string;
 }
 

@@ -6,7 +6,15 @@ const LEAD_MS = 4 * 3_600_000;
 const SPREAD_MS = 30 * 60_000;
 const RETRY_MS = 60_000;
 
-/** Renews one instance's credentials in time, again and again, until the returned function is called. */
+export interface Renewal {
+  /** Renews out of turn; the next turn counts from now. Rejects when it did not succeed, and tries again by itself. */
+  now(): Promise<void>;
+  stop(): void;
+  /** When what is in place ends (milliseconds). */
+  readonly expiresAt: number;
+}
+
+/** Renews one instance's credentials in time, again and again, until it is stopped. */
 export function keepRenewed(options: {
   expiresAt: number;
   now: () => number;
@@ -14,31 +22,49 @@ export function keepRenewed(options: {
   renew: () => Promise<KeyAndCertificate>;
   failed: (error: unknown) => void;
   leadMs?: number;
-}): () => void {
+}): Renewal {
   let stopped = false;
   let timer: NodeJS.Timeout;
-  const plan = (expiresAt: number) => {
-    const wait = expiresAt - options.now() - (options.leadMs ?? LEAD_MS + Math.random() * SPREAD_MS);
-    timer = setTimeout(run, Math.max(0, wait));
+  let { expiresAt } = options;
+  let running: Promise<void> | null = null;
+  const planIn = (wait: number) => {
+    clearTimeout(timer);
+    if (stopped) return;
+    timer = setTimeout(() => void run().catch(() => {}), Math.max(0, wait));
     timer.unref();
   };
-  const run = async () => {
-    if (stopped) return;
+  const plan = () => planIn(expiresAt - options.now() - (options.leadMs ?? LEAD_MS + Math.random() * SPREAD_MS));
+  const renew = async () => {
     try {
       const issuedAt = options.now();
       await options.renew();
-      if (!stopped) plan(issuedAt + VALIDITY_MS);
+      expiresAt = issuedAt + VALIDITY_MS;
+      plan();
     } catch (error) {
       options.failed(error);
-      if (!stopped) {
-        timer = setTimeout(run, RETRY_MS);
-        timer.unref();
-      }
+      planIn(RETRY_MS);
+      throw error;
     }
   };
-  plan(options.expiresAt);
-  return () => {
-    stopped = true;
-    clearTimeout(timer);
+  const run = async () => {
+    if (stopped) return;
+    running ??= renew().finally(() => {
+      running = null;
+    });
+    await running;
+  };
+  plan();
+  return {
+    now: async () => {
+      await running?.catch(() => {}); // it may have begun under an authority of before
+      await run();
+    },
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+    },
+    get expiresAt() {
+      return expiresAt;
+    },
   };
 }

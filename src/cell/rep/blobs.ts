@@ -2,12 +2,18 @@ import { Agent, request } from 'node:https';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CupolaError } from '../../kit/errors.ts';
-import { type Identity, tlsOptions } from '../../kit/tls.ts';
+import { type Identity, onIdentityReplaced, tlsOptions } from '../../kit/tls.ts';
 import type { BlobTransport } from './collaborators.ts';
 
-/** The blobstore over mutual TLS; whatever host the URL names, its certificate must be `serverName`'s. */
+/** The blobstore over mutual TLS; whatever host the URL names, its certificate must be `serverName`'s. Follows a live identity. */
 export function createBlobTransport(identity: Identity, serverName: string): BlobTransport & { close(): void } {
-  const agent = new Agent({ ...tlsOptions(identity), servername: serverName, keepAlive: true, maxSockets: 16 });
+  const make = () => new Agent({ ...tlsOptions(identity), servername: serverName, keepAlive: true, maxSockets: 16 });
+  let agent = make();
+  const end = onIdentityReplaced(identity, () => {
+    // The old one keeps no idle connection; what it carries ends there.
+    agent.options.keepAlive = false;
+    agent = make();
+  });
   return {
     async fetch(blob, signal) {
       const { promise, resolve, reject } = Promise.withResolvers<Readable>();
@@ -44,6 +50,9 @@ export function createBlobTransport(identity: Identity, serverName: string): Blo
       pipeline(body, call).catch(failed);
       return promise;
     },
-    close: () => agent.destroy(),
+    close: () => {
+      end();
+      agent.destroy();
+    },
   };
 }

@@ -7,7 +7,7 @@ import { untilHealthy, untilUnhealthy } from '../health/monitor.ts';
 import { createProbe, createReadinessProbe, type Probe } from '../health/probe.ts';
 import { watchReadiness } from '../health/readiness.ts';
 import { VALIDITY_MS } from '../identity/instance-identity.ts';
-import { keepRenewed } from '../identity/renewal.ts';
+import { keepRenewed, type Renewal } from '../identity/renewal.ts';
 import { LogRateLimit } from '../logs/rate-limit.ts';
 import { type LogOrigin, originOf } from '../logs/tags.ts';
 import type { SshTarget } from '../ssh/service.ts';
@@ -45,7 +45,7 @@ export class LrpInstance {
   #state: LrpState = 'reserved';
   #container: Container | null = null;
   #meter: UsageMeter | null = null;
-  #stopRenewing: () => void = () => {};
+  #renewal: Renewal | null = null;
   #startedAt: number;
 
   constructor(context: RepContext, desired: DesiredLrp, index: number, instanceGuid: string) {
@@ -122,6 +122,16 @@ export class LrpInstance {
     if ((await this.#reports.start()) === 'refused') this.#lost.abort();
   }
 
+  /** When its certificate ends (milliseconds); null while it has none. */
+  get credentialsExpireAt(): number | null {
+    return this.#renewal?.expiresAt ?? null;
+  }
+
+  /** New credentials now, for a certificate authority that changed. */
+  async renewCredentials(): Promise<void> {
+    await this.#renewal?.now();
+  }
+
   async setEgressRules(rules: DesiredLrp['egressRules']): Promise<void> {
     this.#desired.egressRules = rules; // for a container that is still being made
     await this.#container?.setEgressRules(rules);
@@ -155,7 +165,7 @@ export class LrpInstance {
 
   /** The cell process ends: the container stays, what watches it goes. */
   detach(): void {
-    this.#stopRenewing();
+    this.#renewal?.stop();
     this.#detached.abort();
   }
 
@@ -176,7 +186,7 @@ export class LrpInstance {
     if (this.#detached.signal.aborted) return;
     this.#state = 'ending';
     this.#over.abort();
-    this.#stopRenewing();
+    this.#renewal?.stop();
     try {
       await this.#end(ending);
     } catch (error) {
@@ -331,7 +341,7 @@ export class LrpInstance {
 
   /** New certificate and key in the container and in the proxy, some hours before the old expire. */
   #keepRenewed(container: Container, expiresAt: number): void {
-    this.#stopRenewing = keepRenewed({
+    this.#renewal = keepRenewed({
       expiresAt,
       now: this.#context.now,
       renew: async () => {

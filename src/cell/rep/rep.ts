@@ -130,6 +130,20 @@ export class Rep {
     await Promise.allSettled([...this.#instances.values()].map((instance) => instance.emitMetrics()));
   }
 
+  /** When the instance certificate that ends first does (milliseconds), and how many there are. */
+  credentials(): { count: number; earliestEnd: number | null } {
+    const ends = [...this.#instances.values(), ...this.#tasks.values()].flatMap((one) => one.credentialsExpireAt ?? []);
+    return { count: ends.length, earliestEnd: ends.length === 0 ? null : Math.min(...ends) };
+  }
+
+  /** New certificates for all that runs. Those that failed are tried again by themselves. */
+  async renewCredentials(): Promise<{ renewed: number; failed: number }> {
+    const all = [...this.#instances.values(), ...this.#tasks.values()];
+    const outcomes = await Promise.allSettled(all.map((one) => this.#context.creating(() => one.renewCredentials())));
+    const failed = outcomes.filter(({ status }) => status === 'rejected').length;
+    return { renewed: outcomes.length - failed, failed };
+  }
+
   /** Takes over what an earlier process of this cell left running, without needing the registry. */
   async adopt(): Promise<void> {
     for (const container of await this.#context.garden.list()) {

@@ -3,6 +3,8 @@ import { type CompleteTaskRequest, CompleteTaskRequestSchema, type Task } from '
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { Container, ContainerProcess } from '../garden/garden.ts';
+import { VALIDITY_MS } from '../identity/instance-identity.ts';
+import { keepRenewed, type Renewal } from '../identity/renewal.ts';
 import { LogRateLimit } from '../logs/rate-limit.ts';
 import { type LogOrigin, originOf } from '../logs/tags.ts';
 import { linkSignals, onAbort } from './abort.ts';
@@ -36,6 +38,7 @@ export class TaskRun {
   readonly #log: Logger;
   readonly #cancelling = new AbortController();
   readonly #detached = new AbortController();
+  #renewal: Renewal | null = null;
   #accepted = false;
 
   constructor(context: RepContext, tasks: TaskContext, task: Task) {
@@ -82,6 +85,8 @@ export class TaskRun {
       this.#runCommand(async () => {
         const process = (await container.processes()).find(({ id }) => id === TASK_PROCESS);
         if (!process) throw new Error('the cell ended before the command was started');
+        const held = await this.#context.credentials.read(container.handle);
+        this.#keepRenewed(container, held?.expiresAt ?? 0);
         return process;
       }),
     );
@@ -94,12 +99,23 @@ export class TaskRun {
     await this.#carryThrough(() => this.#tasks.staging(() => this.#stage()));
   }
 
+  /** When its certificate ends (milliseconds); null while it has none. */
+  get credentialsExpireAt(): number | null {
+    return this.#renewal?.expiresAt ?? null;
+  }
+
+  /** New credentials now, for a certificate authority that changed. */
+  async renewCredentials(): Promise<void> {
+    await this.#renewal?.now();
+  }
+
   cancel(): void {
     this.#cancelling.abort();
   }
 
   /** The cell process ends: a command's container stays, staging is done again by the next process. */
   detach(): void {
+    this.#renewal?.stop();
     this.#detached.abort();
     this.#cancelling.abort();
   }
@@ -113,6 +129,7 @@ export class TaskRun {
       if (!this.#cancelling.signal.aborted) this.#log.error('a task failed', { error: messageOf(error) });
       outcome = failure(this.#failureReason(error));
     }
+    this.#renewal?.stop();
     if (this.#detached.signal.aborted) return;
     const { garden, credentials, logs, capacity, cellId } = this.#context;
     const result = create(CompleteTaskRequestSchema, { ...outcome, taskGuid: this.taskGuid, cellId });
@@ -173,6 +190,7 @@ export class TaskRun {
       }),
     );
     await giveIdentity(this.#context, container, task.owner);
+    this.#keepRenewed(container, this.#context.now() + VALIDITY_MS);
     return container.run({
       id: TASK_PROCESS,
       ...runnable.process(command?.command ?? '', {
@@ -181,6 +199,16 @@ export class TaskRun {
         instanceGuid: this.taskGuid,
         memoryMb: task.memoryMb,
       }),
+    });
+  }
+
+  /** A command may run for longer than its first certificate. */
+  #keepRenewed(container: Container, expiresAt: number): void {
+    this.#renewal = keepRenewed({
+      expiresAt,
+      now: this.#context.now,
+      renew: () => giveIdentity(this.#context, container, this.#task.owner),
+      failed: (error) => this.#log.error('task credentials were not renewed', { error: messageOf(error) }),
     });
   }
 

@@ -19,7 +19,7 @@ export const cell: Command = {
     if (action === 'list' && id === undefined) return list(layout, values.json === true);
     if (id === undefined || (action !== 'drain' && action !== 'resume')) throw new UsageError('what is to be done?');
     if (!/^[a-z0-9-]{1,64}$/.test(id)) throw new UsageError(`"${id}" is no cell's name`);
-    await askSupervisor(layout, 'POST', `/cells/${id}/${action}`);
+    await askSupervisor(layout, 'POST /drain', { cellId: id, draining: action === 'drain' });
     if (action === 'resume') say(`${id} is in use again`);
     else if (values['no-wait']) say(`${id} is being drained; ./cupola cell list shows how far it is`);
     else await untilDrained(layout, id);
@@ -28,7 +28,7 @@ export const cell: Command = {
 };
 
 async function list(layout: Layout, json: boolean): Promise<number> {
-  const cells = await askSupervisor<CellStatus[]>(layout, 'GET', '/cells');
+  const cells = await askSupervisor<CellStatus[]>(layout, 'GET /cells');
   if (json) {
     say(JSON.stringify(cells));
     return 0;
@@ -52,7 +52,7 @@ async function list(layout: Layout, json: boolean): Promise<number> {
 async function untilDrained(layout: Layout, id: string): Promise<void> {
   let said = '';
   for (;;) {
-    const one = (await askSupervisor<CellStatus[]>(layout, 'GET', '/cells')).find((known) => known.id === id);
+    const one = (await askSupervisor<CellStatus[]>(layout, 'GET /cells')).find((known) => known.id === id);
     if (!one) throw new CupolaError('cell_unknown', `there is no cell ${id}`);
     if (isDrained(one)) {
       say(`${id} is drained${one.live ? '' : '; it does not answer'}`);

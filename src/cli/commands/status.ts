@@ -11,7 +11,7 @@ export const status: Command = {
     const { values } = parse(args, { ...DATA_OPTION, json: { type: 'boolean' } });
     const layout = layoutOf(installation(values.data));
     try {
-      const answer = await askSupervisor<PlatformStatus>(layout, 'GET', '/status');
+      const answer = await askSupervisor<PlatformStatus>(layout, 'GET /status');
       say(values.json ? JSON.stringify(answer) : describe(answer));
       return answer.ready ? 0 : 1;
     } catch (error) {
@@ -37,7 +37,18 @@ function describe(answer: PlatformStatus): string {
     ...section('Components', components),
     ...section('Cells', cells),
     ...section('Certificates', certificates),
+    ...notes(answer),
   ].join('\n');
+}
+
+/** What is under way. */
+function notes({ update, rotation }: PlatformStatus): string[] {
+  const lines: string[] = [];
+  if (update.outdated.length > 0) lines.push(`still to be updated: ${update.outdated.join(', ')}`);
+  if (update.problem !== null) lines.push(`the update stopped: ${update.problem}`);
+  if (rotation?.phase === 'announced') lines.push('new roots are being announced');
+  else if (rotation) lines.push(`the former roots are trusted until ${rotation.until}`);
+  return lines.length === 0 ? [] : ['', ...lines];
 }
 
 function section(title: string, rows: readonly (readonly string[])[]): string[] {

@@ -1,8 +1,9 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { lockFile } from '../../kit/lock.ts';
 import { Logger } from '../../kit/log.ts';
 import { readCredentials } from '../../platform/secrets.ts';
-import { ensureSettings, layoutOf, type PlatformSettings, publicUrl } from '../../platform/settings.ts';
+import { ensureSettings, layoutOf, lockFileOf, type PlatformSettings, publicUrl } from '../../platform/settings.ts';
 import { type Command, DATA_OPTION, dataDirectory, parse, requireRoot, say, UsageError } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { install } from '../up/install.ts';
@@ -46,6 +47,7 @@ export const up: Command = {
     const zones = whole('--zones', values.zones, 8);
     const cellTags = values['cell-tags'] === undefined ? undefined : tagsByCell(values['cell-tags']);
     requireRoot();
+    using _lock = lockFile(lockFileOf(dataDirectory(values.data)), 'up');
     const settings = await ensureSettings({
       dataDirectory: dataDirectory(values.data),
       ...(values['key-file'] === undefined ? {} : { keyFile: resolve(values['key-file']) }),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError } from '../../kit/errors.ts';
 import { PLAIN_ENVIRONMENT } from '../../kit/process.ts';
+import { writeSupervisorCommand } from '../../platform/program.ts';
 import type { Layout } from '../../platform/settings.ts';
 import type { PlatformStatus } from '../../platform/supervisor-client.ts';
 import { statusOrNull } from '../commands/down.ts';
@@ -14,20 +15,19 @@ const READY_LIMIT_MS = 120_000;
 /** Starts the supervisor unless it runs, and returns once the platform is ready. Throws `supervisor_ended`, `not_ready`. */
 export async function startAndWait(options: { project: string; layout: Layout; progress: Progress }): Promise<void> {
   const { project, layout, progress } = options;
-  const logFile = join(layout.logs, 'supervisor.log');
   progress.step('Starting the supervisor');
-  const hasEnded = (await statusOrNull(layout)) ? () => false : startSupervisor(project, layout, logFile);
+  const hasEnded = (await statusOrNull(layout)) ? () => false : startSupervisor(layout, process.execPath, project);
   progress.step('Waiting for every component');
   const deadline = Date.now() + READY_LIMIT_MS;
   let last: PlatformStatus | null = null;
   for (;;) {
     last = (await statusOrNull(layout)) ?? last;
     if (last?.ready) break;
-    if (hasEnded()) throw new CupolaError('supervisor_ended', `the supervisor ended; its log is ${logFile}`);
+    if (hasEnded()) throw new CupolaError('supervisor_ended', `the supervisor ended; its log is ${logFileOf(layout)}`);
     if (Date.now() > deadline) {
       throw new CupolaError(
         'not_ready',
-        `not ready after two minutes, waiting for ${waitingFor(last)}; see ${logFile}`,
+        `not ready after two minutes, waiting for ${waitingFor(last)}; see ${logFileOf(layout)}`,
       );
     }
     if (last) progress.detail(`Waiting for ${waitingFor(last)}`);
@@ -37,19 +37,33 @@ export async function startAndWait(options: { project: string; layout: Layout; p
   progress.done();
 }
 
+/** The supervisor's program in a checkout. */
+export function supervisorMain(project: string): string {
+  return join(project, 'src/platform/supervisor-main.ts');
+}
+
+/** Where the supervisor's log lies. */
+export function logFileOf(layout: Layout): string {
+  return join(layout.logs, 'supervisor.log');
+}
+
 /**
  * Starts a supervisor that was killed anew, where no service manager does it; one that ends by itself (told to, or because it cannot
- * start) stays ended.
+ * start) stays ended. Which one it is stands in a file, since an upgrade changes it.
  */
-const GUARD = 'until "$@"; do code=$?; [ "$code" -gt 128 ] || exit "$code"; sleep 0.1; done';
+const GUARD = `while { read -r node; read -r main; read -r data; } <"$1"; do
+  "$node" "$main" "$data"
+  code=$?
+  [ "$code" -gt 128 ] || exit "$code"
+  sleep 0.1
+done`;
 
-/** It outlives this process. Gives whether it ended already. */
-function startSupervisor(project: string, layout: Layout, logFile: string): () => boolean {
-  const output = openSync(logFile, 'a', 0o600);
+/** Starts a checkout's supervisor on that Node.js. It outlives this process. Gives whether it ended already. */
+export function startSupervisor(layout: Layout, node: string, project: string): () => boolean {
+  const output = openSync(logFileOf(layout), 'a', 0o600);
   try {
-    const program = join(project, 'src/platform/supervisor-main.ts');
-    const command = [process.execPath, program, layout.settings.dataDirectory];
-    const child = spawn('/bin/sh', ['-c', GUARD, 'cupola-supervisor', ...command], {
+    writeSupervisorCommand(layout, node, supervisorMain(project));
+    const child = spawn('/bin/sh', ['-c', GUARD, 'cupola-supervisor', layout.supervisorCommand], {
       detached: true,
       stdio: ['ignore', output, output],
       env: PLAIN_ENVIRONMENT,

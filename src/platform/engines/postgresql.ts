@@ -68,30 +68,52 @@ export async function preparePostgresql(settings: PostgresqlSettings): Promise<v
     writeFileSync(path, text, { mode: 0o600 });
     chownSync(path, account.uid, account.gid);
   };
-  write(
-    'postgresql.conf',
-    [
-      "listen_addresses = ''",
-      `unix_socket_directories = '${socketDirectory}'`,
-      'max_connections = 120',
-      'shared_buffers = 64MB',
-      'wal_level = replica',
-      'synchronous_commit = on',
-      'jit = off',
-      "log_destination = 'stderr'",
-      'log_statement = none',
-      'log_min_error_statement = panic', // a failing statement may carry secrets
-      "log_line_prefix = '%m [%p] %u '",
-      "timezone = 'UTC'",
-      '',
-    ].join('\n'),
-  );
+  write('postgresql.conf', renderPostgresqlConfig(settings));
   write('pg_hba.conf', 'local all all peer map=cupola\n');
   const map = [
     `cupola ${account.name} postgres`,
     ...settings.rooms.map((room) => `cupola ${settings.clientAccount} ${room}`),
   ];
   write('pg_ident.conf', `${map.join('\n')}\n`);
+}
+
+/** postgresql.conf. */
+export function renderPostgresqlConfig({ socketDirectory }: Pick<PostgresqlSettings, 'socketDirectory'>): string {
+  return [
+    "listen_addresses = ''",
+    `unix_socket_directories = '${socketDirectory}'`,
+    'max_connections = 120',
+    'shared_buffers = 64MB',
+    'wal_level = replica',
+    'synchronous_commit = on',
+    'jit = off',
+    "log_destination = 'stderr'",
+    'log_statement = none',
+    'log_min_error_statement = panic', // a failing statement may carry secrets
+    "log_line_prefix = '%m [%p] %u '",
+    "timezone = 'UTC'",
+    '',
+  ].join('\n');
+}
+
+/**
+ * Brings a running server to a changed configuration by reading it anew; restarts it only where a setting asks for that.
+ * Requests that need the database wait or fail for as long as a restart takes.
+ */
+export async function reloadPostgresql(settings: PostgresqlSettings, logFile: string): Promise<ProcessIdentity> {
+  await preparePostgresql(settings);
+  const control = (...args: string[]): Promise<string> =>
+    run(join(postgresqlBinDirectory(), 'pg_ctl'), ['-D', settings.dataDirectory, ...args], {
+      uid: settings.account.uid,
+      gid: settings.account.gid,
+      cwd: '/',
+      timeoutMs: 90_000,
+    });
+  await control('reload');
+  await new Promise((resolve) => setTimeout(resolve, 500)); // the signal is worked on meanwhile
+  const pending = await query(settings, 'postgres', 'SELECT count(*) FROM pg_settings WHERE pending_restart;');
+  if (pending.trim() !== '0') await control('-w', '-t', '60', '-m', 'fast', 'stop');
+  return startPostgresql(settings, logFile);
 }
 
 /** Starts the server (it outlives this process) and waits until it answers. Fine if it runs already. */
@@ -148,34 +170,8 @@ export function postgresqlProcess(settings: PostgresqlSettings): ProcessIdentity
 
 /** Database, roles and schemas: each room's role owns its schema and can enter no other. */
 export async function createRooms(settings: PostgresqlSettings): Promise<void> {
-  const query = (database: string, text: string): Promise<string> =>
-    run(
-      'psql',
-      [
-        '-X',
-        '-q',
-        '-A',
-        '-t',
-        '-v',
-        'ON_ERROR_STOP=1',
-        '-h',
-        settings.socketDirectory,
-        '-U',
-        'postgres',
-        '-d',
-        database,
-        '-f',
-        '-',
-      ],
-      {
-        input: text,
-        uid: settings.account.uid,
-        gid: settings.account.gid,
-        cwd: '/',
-      },
-    );
-  const exists = await query('postgres', `SELECT 1 FROM pg_database WHERE datname = '${settings.database}';`);
-  if (exists.trim() === '') await query('postgres', `CREATE DATABASE ${settings.database};`);
+  const exists = await query(settings, 'postgres', `SELECT 1 FROM pg_database WHERE datname = '${settings.database}';`);
+  if (exists.trim() === '') await query(settings, 'postgres', `CREATE DATABASE ${settings.database};`);
   const statements = settings.rooms.map(
     (room) => `
       DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '${room}') THEN CREATE ROLE ${room} LOGIN; END IF; END $$;
@@ -183,9 +179,18 @@ export async function createRooms(settings: PostgresqlSettings): Promise<void> {
       REVOKE ALL ON SCHEMA ${room} FROM PUBLIC;`,
   );
   await query(
+    settings,
     settings.database,
     `REVOKE ALL ON SCHEMA public FROM PUBLIC; REVOKE ALL ON DATABASE ${settings.database} FROM PUBLIC;
      ${statements.join('\n')}
      ${settings.rooms.map((room) => `GRANT CONNECT ON DATABASE ${settings.database} TO ${room};`).join('\n')}`,
   );
+}
+
+/** As the superuser, on the socket. */
+function query(settings: PostgresqlSettings, database: string, text: string): Promise<string> {
+  const output = ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1'];
+  const target = ['-h', settings.socketDirectory, '-U', 'postgres', '-d', database, '-f', '-'];
+  const { uid, gid } = settings.account;
+  return run('psql', [...output, ...target], { input: text, uid, gid, cwd: '/' });
 }

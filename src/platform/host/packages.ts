@@ -42,14 +42,18 @@ const NEEDS: readonly Need[] = [
   file('/usr/share/keyrings/debian-archive-keyring.gpg', 'debian-archive-keyring'),
 ];
 
+/** The distribution packages that are missing. */
+export function missingPackages(): string[] {
+  return [...new Set(NEEDS.filter((need) => !need.present()).map((need) => need.package))];
+}
+
 /**
  * Installs what is missing from the distribution; installs nothing where all is there. Services of new packages are not
  * started, and running ones are left alone. Throws `packages_missing` where apt-get cannot bring them.
  */
 export async function ensurePackages(onProgress: (text: string) => void): Promise<void> {
-  const missing = NEEDS.filter((need) => !need.present());
-  if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((need) => need.package))];
+  const packages = missingPackages();
+  if (packages.length === 0) return;
   if (!inPath('apt-get')) {
     throw new CupolaError('packages_missing', `missing: ${packages.join(', ')}; this machine has no apt-get`);
   }
@@ -111,6 +115,7 @@ function hasPostgresql(): boolean {
   }
 }
 
-function inPath(name: string): boolean {
+/** Whether a command is where the platform looks for commands. */
+export function inPath(name: string): boolean {
   return PLAIN_ENVIRONMENT['PATH']!.split(delimiter).some((directory) => existsSync(join(directory, name)));
 }

@@ -28,7 +28,7 @@ test('IID-10: renewal comes before the end, is tried again when it fails, and go
   let renewals = 0;
   let failures = 0;
   const day = 24 * 3_600_000;
-  const stop = keepRenewed({
+  const renewal = keepRenewed({
     expiresAt: Date.now() + day,
     now: Date.now,
     leadMs: day - 20,
@@ -43,9 +43,34 @@ test('IID-10: renewal comes before the end, is tried again when it fails, and go
   const held = setTimeout(() => {}, 5_000); // renewal alone keeps no process alive
   await eventually('it renews twice', () => renewals >= 2);
   clearTimeout(held);
-  stop();
+  renewal.stop();
   const after = renewals;
   await new Promise((resolve) => setTimeout(resolve, 60));
   assert.equal(renewals, after);
   assert.equal(failures, 0);
+});
+
+test('SEC-35: credentials are renewed out of turn, and a failure is told and tried again', async () => {
+  let renewals = 0;
+  let broken = true;
+  const renewal = keepRenewed({
+    expiresAt: 1_000,
+    now: () => 0,
+    leadMs: -1_000_000,
+    renew: async () => {
+      renewals += 1;
+      if (broken) throw new Error('the disk is full');
+      return { cert: '', key: '' };
+    },
+    failed: () => {},
+  });
+  await assert.rejects(renewal.now(), /the disk is full/);
+  assert.equal(renewal.expiresAt, 1_000);
+  broken = false;
+  await renewal.now();
+  assert.equal(renewals, 2);
+  assert.equal(renewal.expiresAt, 24 * 3_600_000);
+  renewal.stop();
+  await renewal.now();
+  assert.equal(renewals, 2, 'what is stopped renews no more');
 });

@@ -1,0 +1,36 @@
+import { lockFile } from '../../kit/lock.ts';
+import { ROTATABLE, type Rotatable } from '../../platform/rotation.ts';
+import { layoutOf, lockFileOf } from '../../platform/settings.ts';
+import { askSupervisor } from '../../platform/supervisor-client.ts';
+import { type Command, DATA_OPTION, installation, parse, say, UsageError } from '../options.ts';
+
+const HOUR_MS = 3_600_000;
+
+export const rotate: Command = {
+  usage: `rotate [${ROTATABLE.join('|')}] [--overlap HOURS] [--json]`,
+  summary: 'replace certificates, keys or roots while everything runs',
+  async run(args) {
+    const options = { ...DATA_OPTION, overlap: { type: 'string' }, json: { type: 'boolean' } } as const;
+    const { values, positionals } = parse(args, options, true);
+    const [word = 'components', ...more] = positionals;
+    const what = ROTATABLE.find((one) => one === word);
+    if (what === undefined || more.length > 0) throw new UsageError(`rotate takes one of ${ROTATABLE.join(', ')}`);
+    const settings = installation(values.data);
+    using _lock = lockFile(lockFileOf(settings.dataDirectory), 'rotate');
+    const { done } = await askSupervisor<{ done: string[] }>(layoutOf(settings), 'POST /rotate', {
+      what,
+      ...overlapOf(what, values.overlap),
+    });
+    say(values.json ? JSON.stringify({ done }) : done.join('\n'));
+    return 0;
+  },
+};
+
+/** How long former roots stay trusted; 0 ends it at once. */
+function overlapOf(what: Rotatable, text: string | undefined): { overlapMs?: number } {
+  if (text === undefined) return {};
+  if (what !== 'roots' && what !== 'all') throw new UsageError('--overlap is for roots');
+  const hours = Number(text);
+  if (!/^\d+(\.\d+)?$/.test(text) || hours > 24 * 365) throw new UsageError('--overlap takes hours, at most a year');
+  return { overlapMs: Math.round(hours * HOUR_MS) };
+}

@@ -1,0 +1,32 @@
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { lockFile } from '../../kit/lock.ts';
+import { Logger } from '../../kit/log.ts';
+import { refreshUnit } from '../../platform/host/systemd.ts';
+import { layoutOf, lockFileOf } from '../../platform/settings.ts';
+import { type Command, DATA_OPTION, installation, parse, say } from '../options.ts';
+import { Progress } from '../progress.ts';
+import { upgradePlatform } from '../up/upgrade.ts';
+import { unitOptionsOf } from './install.ts';
+
+export const upgrade: Command = {
+  usage: 'upgrade [--json]',
+  summary: 'bring the running platform to the code of this checkout; apps go on serving',
+  async run(args) {
+    const { values } = parse(args, { ...DATA_OPTION, json: { type: 'boolean' } });
+    const settings = installation(values.data);
+    using _lock = lockFile(lockFileOf(settings.dataDirectory), 'upgrade');
+    const layout = layoutOf(settings);
+    const log = new Logger('upgrade', {}, (line) =>
+      appendFileSync(join(layout.logs, 'upgrade.log'), line, { mode: 0o600 }),
+    );
+    const began = Date.now();
+    const { replaced } = await upgradePlatform({ layout, log, progress: new Progress(8, !values.json) });
+    await refreshUnit(unitOptionsOf(settings));
+    const seconds = Math.round((Date.now() - began) / 100) / 10;
+    if (values.json) say(JSON.stringify({ replaced, seconds }));
+    else if (replaced.length === 0) say('it runs this code already');
+    else say(`upgraded in ${seconds} s; replaced: ${replaced.join(', ')}`);
+    return 0;
+  },
+};

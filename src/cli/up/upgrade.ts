@@ -1,0 +1,82 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { CupolaError, messageOf } from '../../kit/errors.ts';
+import type { Logger } from '../../kit/log.ts';
+import { PROJECT, programDigest } from '../../platform/program.ts';
+import type { Layout } from '../../platform/settings.ts';
+import { askSupervisor, type PlatformStatus } from '../../platform/supervisor-client.ts';
+import { statusOrNull } from '../commands/down.ts';
+import type { Progress } from '../progress.ts';
+import { install } from './install.ts';
+import { startSupervisor, supervisorMain } from './start.ts';
+
+const LIMIT_MS = 5 * 60_000;
+/** A supervisor that takes over answers within this. */
+const SILENCE_MS = 20_000;
+
+interface UpgradeOptions {
+  layout: Layout;
+  log: Logger;
+  progress: Progress;
+}
+
+/**
+ * Hands the running platform over to the code of this checkout: the supervisor becomes that code's, adopts every process and
+ * replaces, one at a time, those that would be started differently now. Throws `not_running`, `upgrade_unknown` where the
+ * running code cannot hand over, and `upgrade_rolled_back` or `upgrade_failed` where the new code did not come up.
+ */
+export async function upgradePlatform({ layout, log, progress }: UpgradeOptions): Promise<{ replaced: string[] }> {
+  const before = await statusOrNull(layout);
+  if (!before) throw new CupolaError('not_running', 'the platform does not run; ./cupola up starts it with this code');
+  if (!before.supervisor) {
+    throw new CupolaError('upgrade_unknown', 'the running version cannot hand over; ./cupola down, then ./cupola up');
+  }
+  if (!before.ready) throw new CupolaError('not_ready', 'the platform is not well; an upgrade would hide why');
+  const program = programDigest();
+  if (before.supervisor.program === program && before.update.outdated.length === 0) return { replaced: [] };
+  await install({ project: PROJECT, layout, log, progress });
+  progress.step('Handing over to the new supervisor');
+  try {
+    await askSupervisor(layout, 'POST /upgrade', { node: process.execPath, main: supervisorMain(PROJECT) });
+    progress.step('Replacing what changed, one after the other');
+    const after = await untilUpdated(layout, program, progress);
+    progress.done();
+    const pids = new Map(before.components.map(({ name, pid }) => [name, pid]));
+    return { replaced: after.components.flatMap(({ name, pid }) => (pids.get(name) === pid ? [] : [name])) };
+  } catch (cause) {
+    log.error('the upgrade failed; the code of before takes over again', { error: messageOf(cause) });
+    progress.step('It failed; going back');
+    await goBack(layout, before, progress).catch((error: unknown) => {
+      throw new CupolaError(
+        'upgrade_failed',
+        `the upgrade failed (${messageOf(cause)}), and so did going back; ${before.supervisor.project} is the code of before`,
+        { cause: error },
+      );
+    });
+    throw new CupolaError('upgrade_rolled_back', 'the upgrade failed; the code of before runs again', { cause });
+  }
+}
+
+/** The supervisor of before again: by handing over, or started where none answers. Migrations stay; the code of before runs with them. */
+async function goBack(layout: Layout, before: PlatformStatus, progress: Progress): Promise<void> {
+  const { node, project, program } = before.supervisor;
+  if (await statusOrNull(layout)) await askSupervisor(layout, 'POST /upgrade', { node, main: supervisorMain(project) });
+  else startSupervisor(layout, node, project);
+  await untilUpdated(layout, program, progress);
+}
+
+async function untilUpdated(layout: Layout, program: string, progress: Progress): Promise<PlatformStatus> {
+  const deadline = Date.now() + LIMIT_MS;
+  let heard = Date.now();
+  for (;;) {
+    await pause(200);
+    const status = await statusOrNull(layout);
+    if (status) heard = Date.now();
+    if (status?.supervisor?.program === program) {
+      if (status.update.problem !== null) throw new CupolaError('update_stopped', status.update.problem);
+      if (status.ready && status.update.outdated.length === 0 && !status.update.running) return status;
+      progress.detail(`Still to be replaced: ${status.update.outdated.join(', ') || 'nothing; waiting for the API'}`);
+    }
+    if (Date.now() - heard > SILENCE_MS) throw new CupolaError('supervisor_ended', 'the supervisor does not answer');
+    if (Date.now() > deadline) throw new CupolaError('not_ready', `not ready after ${LIMIT_MS / 60_000} minutes`);
+  }
+}

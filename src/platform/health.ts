@@ -1,0 +1,103 @@
+import { request } from 'node:https';
+import type { Client } from '@connectrpc/connect';
+import { CellOperations, type CellSummary } from '../contracts/gen/cell-operations_pb.js';
+import { Bbs } from '../contracts/gen/diego_pb.js';
+import { client, remoteTransport } from '../kit/rpc.ts';
+import type { ComponentCertificates } from './certificates.ts';
+import type { Layout } from './settings.ts';
+import type { CellStatus, DrainRequest } from './supervisor-client.ts';
+
+const LIMIT_MS = 3_000;
+
+interface DiegoServices {
+  bbs: Client<typeof Bbs>;
+  operations: Client<typeof CellOperations>;
+}
+
+/** How the platform looks from outside of its processes, and what the supervisor asks of Diego. */
+export class Health {
+  readonly #layout: Layout;
+  readonly #certificates: ComponentCertificates;
+  #made: (DiegoServices & { roots: string; until: number }) | null = null;
+
+  constructor(layout: Layout, certificates: ComponentCertificates) {
+    this.#layout = layout;
+    this.#certificates = certificates;
+  }
+
+  /** Whether the API answers through the router, as a client comes. */
+  apiAnswers(): Promise<boolean> {
+    const { settings } = this.#layout;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const host = `api.${settings.domain}`;
+    const call = request(
+      {
+        host: settings.bindAddress === '0.0.0.0' ? '127.0.0.1' : settings.bindAddress,
+        port: settings.httpsPort,
+        path: '/v3/info',
+        servername: host,
+        headers: { host },
+        ca: this.#certificates.roots('router'),
+        timeout: LIMIT_MS,
+        agent: false,
+      },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode === 200);
+      },
+    );
+    call.on('timeout', () => call.destroy());
+    call.on('error', () => resolve(false));
+    call.end();
+    return promise;
+  }
+
+  /** When the registry heard of each cell last (ISO 8601); nothing while it does not answer. */
+  async cellsSeen(): Promise<Map<string, string>> {
+    try {
+      const { cells } = await (await this.#diego()).bbs.cells({});
+      return new Map(cells.map((cell) => [cell.cellId, new Date(Number(cell.lastSeenNs / 1_000_000n)).toISOString()]));
+    } catch {
+      return new Map();
+    }
+  }
+
+  /** Every cell as Diego sees it, and those of `own` that it does not see. Throws while control does not answer. */
+  async cells(own: readonly string[]): Promise<CellStatus[]> {
+    const { operations } = await this.#diego();
+    const seen = new Map((await operations.list({})).cells.map((cell) => [cell.presence?.cellId ?? '', cell]));
+    return [...new Set([...own, ...seen.keys()])].map((id) => cellStatus(id, seen.get(id)));
+  }
+
+  /** Begins to empty a cell, or calls it off. */
+  async setDraining({ cellId, draining }: DrainRequest): Promise<void> {
+    await (await this.#diego()).operations.setDraining({ cellId, draining });
+  }
+
+  /** Diego's services in control, with a certificate of our own: made anew when the roots change, and once a day. */
+  async #diego(): Promise<DiegoServices> {
+    const roots = this.#certificates.roots('platform');
+    if (this.#made?.roots === roots && Date.now() < this.#made.until) return this.#made;
+    const identity = await this.#certificates.component('supervisor');
+    const url = `https://127.0.0.1:${this.#layout.settings.ports.rpc}`;
+    const transport = remoteTransport(url, identity, 'control', { timeoutMs: LIMIT_MS });
+    const services = { bbs: client(Bbs, transport), operations: client(CellOperations, transport) };
+    this.#made = { ...services, roots, until: Date.now() + 86_400_000 };
+    return services;
+  }
+}
+
+function cellStatus(id: string, cell: CellSummary | undefined): CellStatus {
+  const { presence, live = false, instances = 0, tasks = 0, waiting = [] } = cell ?? {};
+  return {
+    id,
+    live,
+    draining: presence?.draining ?? false,
+    zone: presence?.zone ?? '',
+    address: presence?.address ?? '',
+    placementTags: [...(presence?.placementTags ?? [])],
+    instances,
+    tasks,
+    waiting: waiting.map((one) => ({ reason: one.reason, instances: one.instances })),
+  };
+}

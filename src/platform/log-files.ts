@@ -1,0 +1,95 @@
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+export interface LogFile {
+  path: string;
+  /** Where what was before goes: `<archive>.1` is the latest. A directory of root's. */
+  archive: string;
+  /** Who writes it. Where that is not root the path may lead astray: only a plain file of that very user is touched. */
+  uid: number;
+}
+
+export interface LogLimits {
+  /** A file that is larger is begun anew. */
+  bytes: number;
+  /** How many of before are kept. */
+  keep: number;
+}
+
+export const LOG_LIMITS: LogLimits = { bytes: 20 * 1024 * 1024, keep: 5 };
+
+/**
+ * Bounds the platform's own log files. The writers hold them open to append, and most cannot be told to open them anew: the content
+ * is copied and the file cut to nothing, so that whatever they write next begins it. Gives the paths it rotated.
+ */
+export function rotateLogs(files: readonly LogFile[], limits: LogLimits = LOG_LIMITS): string[] {
+  return files.filter((file) => rotate(file, limits)).map(({ path }) => path);
+}
+
+/** Root's log files of a directory, without those of before. */
+export function logFilesIn(directory: string): LogFile[] {
+  return readdirSync(directory)
+    .filter((name) => name.endsWith('.log'))
+    .map((name) => ({ path: join(directory, name), archive: join(directory, name), uid: 0 }));
+}
+
+function rotate({ path, archive, uid }: LogFile, { bytes, keep }: LogLimits): boolean {
+  let from: number;
+  try {
+    from = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return false; // it is not there yet, or no plain file
+  }
+  try {
+    const stat = fstatSync(from);
+    if (!stat.isFile() || stat.uid !== uid || stat.nlink !== 1 || stat.size <= bytes) return false;
+    const part = `${archive}.part`;
+    rmSync(part, { force: true });
+    const to = openSync(part, 'wx', 0o600);
+    try {
+      copyAll(from, to);
+      fsyncSync(to);
+      // What was written meanwhile; between its last read and the cut nothing else is done.
+      copyAll(from, to, fstatSync(to).size);
+      ftruncateSync(from, 0);
+    } finally {
+      closeSync(to);
+    }
+    rmSync(`${archive}.${keep}`, { force: true });
+    for (let number = keep - 1; number >= 1; number--) move(`${archive}.${number}`, `${archive}.${number + 1}`);
+    renameSync(part, `${archive}.1`);
+    return true;
+  } finally {
+    closeSync(from);
+  }
+}
+
+function copyAll(from: number, to: number, start = 0): void {
+  const buffer = Buffer.allocUnsafe(1 << 20);
+  for (let position = start; ; ) {
+    const read = readSync(from, buffer, 0, buffer.length, position);
+    if (read === 0) return;
+    writeSync(to, buffer, 0, read);
+    position += read;
+  }
+}
+
+function move(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch {
+    // There are not that many yet.
+  }
+}

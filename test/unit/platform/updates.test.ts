@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { afterEach, test } from 'node:test';
+import { Logger } from '../../../src/kit/log.ts';
+import { identify, isAlive, type ProcessIdentity, signal } from '../../../src/kit/process.ts';
+import { type Component, Keeper } from '../../../src/platform/component.ts';
+import { Updates } from '../../../src/platform/updates.ts';
+
+const log = new Logger('test', {}, () => {});
+const started: ProcessIdentity[] = [];
+afterEach(() => {
+  for (const identity of started.splice(0)) signal(identity, 'SIGKILL');
+});
+
+async function sleeper(): Promise<ProcessIdentity> {
+  const child = spawn('sleep', ['60'], { stdio: 'ignore', detached: true });
+  await new Promise((resolve) => child.once('spawn', resolve));
+  child.unref();
+  const identity = identify(child.pid!)!;
+  started.push(identity);
+  return identity;
+}
+
+async function keeper(name: string, ran: string, runs: string, more: Partial<Component> = {}): Promise<Keeper> {
+  const component: Component = {
+    name,
+    account: null,
+    stopSignal: 'SIGTERM',
+    fingerprint: () => runs,
+    start: sleeper,
+    ...more,
+  };
+  return new Keeper(component, { ...(await sleeper()), fingerprint: ran });
+}
+
+async function settled(updates: Updates): Promise<void> {
+  for (let round = 0; round < 200; round += 1) {
+    updates.tend(() => {});
+    const { outdated, problem, running } = updates.status;
+    if (!running && (outdated.length === 0 || problem !== null)) break;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  await updates.stop();
+}
+
+test('only what changed is replaced, one after the other, each once the one before is well', async () => {
+  const [same, first, second] = [
+    await keeper('postgresql', 'a', 'a'),
+    await keeper('control', 'a', 'b'),
+    await keeper('cell-0', 'a', 'b'),
+  ];
+  const before = [same, first, second].map(({ identity }) => identity!);
+  const asked: string[] = [];
+  const updates = new Updates(
+    [same, first, second],
+    async (name) => {
+      asked.push(name);
+      if (name === 'control') assert.ok(isAlive(before[2]!), 'the cell is not touched while control is not well');
+      return asked.filter((one) => one === name).length > 2;
+    },
+    log,
+  );
+  assert.deepEqual(updates.status.outdated, ['control', 'cell-0']);
+  await settled(updates);
+  assert.deepEqual(asked, ['control', 'control', 'control', 'cell-0', 'cell-0', 'cell-0']);
+  assert.equal(same.identity?.pid, before[0]!.pid);
+  assert.ok(!isAlive(before[1]!) && !isAlive(before[2]!));
+  assert.equal(first.outdated, false);
+});
+
+test('what cannot take over stops the update, and the process of before goes on', async () => {
+  const router = await keeper('router', 'a', 'b', {
+    takeOver: async () => {
+      throw new Error('the configuration is wrong');
+    },
+  });
+  const control = await keeper('control', 'a', 'b');
+  const before = router.identity!;
+  const updates = new Updates([router, control], async () => true, log);
+  await settled(updates);
+  assert.match(updates.status.problem ?? '', /^router could not be updated: the configuration is wrong$/);
+  assert.equal(router.identity?.pid, before.pid);
+  assert.deepEqual(updates.status.outdated, ['router', 'control']);
+});
+
+test('a router is replaced after the cell proxies it keeps connections to, and the one on its way out is remembered', async () => {
+  const proxy = await keeper('cell-0-proxy', 'a', 'b', { takeOver: sleeper });
+  const router = await keeper('router', 'a', 'a', { takeOver: sleeper, after: ['cell-0-proxy'] });
+  const before = router.identity!;
+  const updates = new Updates([proxy, router], async () => true, log);
+  await settled(updates);
+  assert.notEqual(router.identity?.pid, before.pid);
+  assert.deepEqual(router.stillLeaving(), [before]);
+  signal(before, 'SIGKILL');
+  while (isAlive(before)) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(router.stillLeaving(), []);
+});
