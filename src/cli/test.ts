@@ -46,8 +46,8 @@ interface Suite {
 
 const SUITES: Suite[] = [
   { name: 'unit tests', files: 'test/unit/**/*.test.ts', concurrency: 2, timeoutMinutes: 5 },
-  { name: 'integration tests', files: 'test/integration/**/*.test.ts', concurrency: 1, timeoutMinutes: 15 },
-  { name: 'end-to-end tests', files: 'test/e2e/**/*.test.ts', concurrency: 1, timeoutMinutes: 20 },
+  { name: 'integration tests', files: 'test/integration/**/*.test.ts', concurrency: 1, timeoutMinutes: 25 },
+  { name: 'end-to-end tests', files: 'test/e2e/**/*.test.ts', concurrency: 1, timeoutMinutes: 60 },
 ];
 
 const STEPS: Step[] = [
