@@ -7,7 +7,7 @@ export function stagingEnvironment(
   container: Readonly<Record<string, string>>,
 ): Record<string, string> {
   return {
-    LANG: 'en_US.UTF-8',
+    LANG: 'C.UTF-8',
     PATH: '/usr/local/bin:/usr/bin:/bin',
     ...operator,
     ...Object.fromEntries(task.environment.map(({ name, value }) => [name, value])),

@@ -79,7 +79,7 @@ function merged(
   return {
     ...input.group,
     ...input.variables,
-    ...(input.ofImage ? {} : { LANG: input.variables['LANG'] ?? input.group['LANG'] ?? 'en_US.UTF-8' }),
+    ...(input.ofImage ? {} : { LANG: input.variables['LANG'] ?? input.group['LANG'] ?? 'C.UTF-8' }),
     VCAP_APPLICATION: JSON.stringify(application),
     VCAP_SERVICES: JSON.stringify(input.services),
     ...own,
