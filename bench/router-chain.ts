@@ -1,6 +1,6 @@
 // Requests through the whole TLS chain (HTTPS → router → mutual TLS → cell proxy → app) beside the same chain of bare engines:
 // the same certificates, suites and hops, and of the configuration only what moves bytes.
-// Run: node bench/router-chain.ts [seconds a round, default 4] [rounds, default 3] [--ssh]. Needs wrk.
+// Run: node bench/router-chain.ts [seconds a round, default 4] [rounds, default 3]. Needs wrk.
 // App, engines and client share the machine's cores, so the chains take turns, and the ratio is what counts.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

@@ -10,6 +10,8 @@ import type { Garden } from './garden/garden.ts';
 import { CredentialDirectories } from './identity/credentials.ts';
 import type { InstanceAuthority } from './identity/instance-identity.ts';
 import { SystemTrust } from './identity/system-trust.ts';
+import { ImageStore } from './images/image-store.ts';
+import type { RegistrySettings } from './images/registry-access.ts';
 import { LogAgent } from './logs/agent.ts';
 import { Capacity, type Resources } from './rep/capacity.ts';
 import {
@@ -31,6 +33,7 @@ import { repService } from './rep/service.ts';
 import { TaskResults } from './rep/task-results.ts';
 import { sshService } from './ssh/service.ts';
 import type { LocalBuildpack } from './staging/buildpack-layers.ts';
+import { dockerLifecycle } from './staging/docker-staging.ts';
 import { createStager, type Stager } from './staging/staging.ts';
 
 export interface CellOptions {
@@ -54,6 +57,8 @@ export interface CellOptions {
   /** What apps trust besides: the router's root, so that they reach each other by public name. */
   trustedCertificates?: readonly string[];
   blobs: BlobTransport;
+  /** Registries that may be where others may not; by default none. */
+  registries?: RegistrySettings;
   /** What the manifest says of staging: registry mirrors and proxies, and the way to them. */
   staging?: { environment?: Readonly<Record<string, string>>; egressRules?: readonly EgressRule[] };
   /** What is unpacked before the first push asks for it. */
@@ -111,6 +116,12 @@ export function createCell(options: CellOptions): Cell {
     reports,
     capacity: new Capacity(options.capacity),
     droplets: new DropletLayers(garden, options.blobs),
+    images: new ImageStore({
+      garden,
+      directory: join(options.stateDirectory, 'images'),
+      registries: options.registries ?? { allowed: [], insecure: [] },
+      log: log.child('images'),
+    }),
     authority: options.identity,
     credentials: new CredentialDirectories(join(options.runDirectory, 'credentials')),
     trust: new SystemTrust(garden, join(options.stateDirectory, 'trust'), [
@@ -126,7 +137,7 @@ export function createCell(options: CellOptions): Cell {
   };
   const stager = buildpackLifecycle(options, context);
   const tasks = {
-    stage: options.stage ?? ((request) => stager.stage(request)),
+    stage: options.stage ?? lifecycles(options, context, stager),
     results: new TaskResults(join(options.stateDirectory, 'task-results')),
     staging: createLimiter(options.limits?.staging ?? 4),
   };
@@ -181,6 +192,11 @@ export function createCell(options: CellOptions): Cell {
       await logs.close();
     },
   };
+}
+
+function lifecycles(options: CellOptions, context: RepContext, stager: Stager): StageTask {
+  const docker = dockerLifecycle(context.images, options.log.child('staging'));
+  return (request) => (request.task.work.case === 'dockerStaging' ? docker(request) : stager.stage(request));
 }
 
 /** Staging in containers that have an identity and trusted roots as those of apps have. */

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join, resolve } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import { CupolaError } from '../kit/errors.ts';
 import { ensurePackages } from '../platform/host/packages.ts';
 
@@ -11,8 +11,17 @@ const BIN = join(ROOT, 'node_modules/.bin');
 /** Where the tests look for a stack; building one takes minutes, so it is kept between runs. */
 const STACKS = '/var/cache/cupola-test-stacks';
 const TOOLS = '/var/cache/cupola-test-tools';
-/** Programs only tests call; each comes from the package of the same name. */
-const TEST_PACKAGES = ['curl', 'tar', 'zip', 'unzip'];
+/** Programs only tests call, and the packages they come from. */
+const TEST_PACKAGES: Readonly<Record<string, string>> = {
+  curl: 'curl',
+  tar: 'tar',
+  zip: 'zip',
+  unzip: 'unzip',
+  'docker-registry': 'docker-registry',
+  busybox: 'busybox-static',
+};
+/** Debian starts this one by itself, and again at every boot, unless it is masked before it is installed. */
+const UNWANTED_SERVICE = '/etc/systemd/system/docker-registry.service';
 const MINUTE = 60_000;
 
 interface Step {
@@ -103,13 +112,22 @@ async function preparePackages(context: Context): Promise<void> {
     return;
   }
   await ensurePackages((text) => console.log(text));
-  const missing = TEST_PACKAGES.filter((name) => !find(name, context.path));
+  const missing = Object.entries(TEST_PACKAGES).flatMap(([program, name]) =>
+    find(program, context.path) ? [] : [name],
+  );
   if (missing.length > 0) {
+    if (missing.includes('docker-registry')) await mask(UNWANTED_SERVICE);
     await execute('apt-get', ['--quiet', 'update'], context, 5);
     const options = ['--quiet', '--yes', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120'];
     await execute('apt-get', ['install', ...options, ...missing], context, 10);
   }
   console.log('all there');
+}
+
+/** What the machine's operator put there stays. */
+async function mask(unit: string): Promise<void> {
+  await mkdir(dirname(unit), { recursive: true });
+  await symlink('/dev/null', unit).catch(() => {});
 }
 
 async function lint(context: Context): Promise<void> {

@@ -109,20 +109,25 @@ function connection(
   return { cert, ca, sessionManager, transport };
 }
 
+/** HTTP/2's own 64 KiB would be a round trip each. */
+export const STREAM_WINDOW_BYTES = 1024 ** 2;
+
 /** A transport with connections of its own, for calls that last: no call has a time limit, and `close` ends them all. */
 export function lastingTransport(
   baseUrl: string,
   identity: Identity,
   serverName: string,
 ): { transport: Transport; close: () => void } {
-  const nodeOptions = { ...tlsOptions(identity), servername: serverName };
+  const settings = { initialWindowSize: STREAM_WINDOW_BYTES };
+  const nodeOptions = { ...tlsOptions(identity), servername: serverName, settings };
   const sessionManager = new Http2SessionManager(
     baseUrl,
     { pingIntervalMs: 10_000, pingTimeoutMs: 5_000, pingIdleConnection: true },
     nodeOptions,
   );
   return {
-    transport: createGrpcTransport({ baseUrl, nodeOptions, sessionManager }),
+    // Without compression, which costs more than all the rest of such a call.
+    transport: createGrpcTransport({ baseUrl, nodeOptions, sessionManager, acceptCompression: [] }),
     close: () => sessionManager.abort(),
   };
 }
@@ -143,6 +148,8 @@ export async function serveRpc(options: {
   identity: Identity;
   peers: PeerTable;
   routes: Routes;
+  /** What a client may send ahead on one call; for calls that carry much. */
+  streamWindowBytes?: number;
   log: Logger;
 }): Promise<RpcServer> {
   const handler = connectNodeAdapter({
@@ -156,7 +163,12 @@ export async function serveRpc(options: {
     },
   });
   const server = createSecureServer(
-    { ...tlsOptions(options.identity), requestCert: true, rejectUnauthorized: true },
+    {
+      ...tlsOptions(options.identity),
+      requestCert: true,
+      rejectUnauthorized: true,
+      ...(options.streamWindowBytes ? { settings: { initialWindowSize: options.streamWindowBytes } } : {}),
+    },
     handler,
   );
   followIdentity(options.identity, server);

@@ -74,6 +74,7 @@ export function routerSettingsOf(layout: Layout, maxConnections: number): Router
       instanceCa: `${base}/certificates/instance-ca.pem`,
       platformCa: `${base}/certificates/platform-ca.pem`,
     },
+    ...(settings.sshPort === null ? {} : { ssh: { address: '127.0.0.1', port: settings.ports.ssh } }),
     control: { address: '127.0.0.1', port: settings.ports.control },
     systemHosts: systemHosts(settings.domain),
     poolSize: 2000,

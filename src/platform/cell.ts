@@ -7,7 +7,7 @@ import { createBlobTransport } from '../cell/rep/blobs.ts';
 import { CellRegistry } from '../contracts/gen/diego_pb.js';
 import { Ingress } from '../contracts/gen/loggregator_pb.js';
 import { Logger } from '../kit/log.ts';
-import { client, remoteTransport, serveRpc } from '../kit/rpc.ts';
+import { client, remoteTransport, STREAM_WINDOW_BYTES, serveRpc } from '../kit/rpc.ts';
 import { LiveIdentity } from '../kit/tls.ts';
 import { cellAddress } from './addresses.ts';
 import { serveAdmin } from './admin-socket.ts';
@@ -58,6 +58,10 @@ async function main(): Promise<void> {
     trustedCertificates: [routerRoot],
     blobs,
     buildpacks,
+    registries: {
+      allowed: settings.docker?.allowedRegistries ?? [],
+      insecure: settings.docker?.insecureRegistries ?? [],
+    },
     lifecycleDirectory: `${layout.program}/src/cell/staging/lifecycle`,
     runDirectory: `${layout.run}/${cellId}-identities`,
     stateDirectory: `${settings.dataDirectory}/cells/${cellId}/rep`,
@@ -69,6 +73,7 @@ async function main(): Promise<void> {
     identity,
     peers: { 'cupola.diego.v1.Rep': ['control'], 'cupola.ssh.v1.CellSsh': ['control'] },
     routes: (router) => cell.routes(router),
+    streamWindowBytes: STREAM_WINDOW_BYTES,
     log: log.child('rpc'),
   });
   await cell.start();

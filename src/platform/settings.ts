@@ -38,6 +38,13 @@ export interface PlatformSettings {
   adminUser: string;
   /** What the operator sets for every staging container, over what the machine's own registries and proxies say. */
   stagingEnvironment?: Record<string, string>;
+  /** Container registries, as "host" or "host:port". Absent in what an earlier version installed: none. */
+  docker?: {
+    /** May be at internal addresses. */
+    allowedRegistries: string[];
+    /** May be at internal addresses, and are spoken to over plain HTTP. */
+    insecureRegistries: string[];
+  };
 }
 
 export interface UpOptions {
@@ -55,6 +62,8 @@ export interface UpOptions {
   sshPort?: number;
   /** Off: nobody opens a session in an app, whatever space and app say. */
   ssh?: boolean;
+  allowedRegistries?: readonly string[];
+  insecureRegistries?: readonly string[];
 }
 
 export const DEFAULT_DATA_DIRECTORY = '/var/lib/cupola';
@@ -164,7 +173,7 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
         );
       }
     }
-    return withStagingEnvironment(present, options.stagingEnvironment);
+    return withRegistries(withStagingEnvironment(present, options.stagingEnvironment), options);
   }
   const cells = options.cells ?? 1;
   if (!Number.isInteger(cells) || cells < 1 || cells > 8)
@@ -204,6 +213,10 @@ export async function ensureSettings(options: UpOptions): Promise<PlatformSettin
     uidRangeBase: (16 + slot * 8 * 256) * 65_536,
     adminUser: 'admin',
     ...(options.stagingEnvironment ? { stagingEnvironment: options.stagingEnvironment } : {}),
+    docker: {
+      allowedRegistries: checkedRegistries(options.allowedRegistries ?? []),
+      insecureRegistries: checkedRegistries(options.insecureRegistries ?? []),
+    },
   };
   mkdirSync(options.dataDirectory, { recursive: true, mode: 0o700 });
   chmodSync(options.dataDirectory, 0o700);
@@ -232,6 +245,29 @@ async function withSsh(before: PlatformSettings, options: UpOptions): Promise<Pl
   };
   if (undecided || settings.sshPort !== before.sshPort) save(settings);
   return settings;
+}
+
+/** Registries may be named anew at any `up`; what runs knows of it from its next start. */
+function withRegistries(settings: PlatformSettings, options: UpOptions): PlatformSettings {
+  if (options.allowedRegistries === undefined && options.insecureRegistries === undefined) return settings;
+  const changed = {
+    ...settings,
+    docker: {
+      allowedRegistries: checkedRegistries(options.allowedRegistries ?? settings.docker?.allowedRegistries ?? []),
+      insecureRegistries: checkedRegistries(options.insecureRegistries ?? settings.docker?.insecureRegistries ?? []),
+    },
+  };
+  save(changed);
+  return changed;
+}
+
+function checkedRegistries(names: readonly string[]): string[] {
+  for (const name of names) {
+    if (!/^([a-z0-9][a-z0-9.-]*|\[[0-9a-f:]+\])(:\d{1,5})?$/i.test(name)) {
+      throw new CupolaError('invalid_option', `"${name}" is not the host (and port) of a registry`);
+    }
+  }
+  return [...names];
 }
 
 function save(settings: PlatformSettings): void {

@@ -88,9 +88,11 @@ export function* instanceEntries(table: RouteTable): Generator<[string, string]>
 function globalSection(settings: RouterSettings): string {
   const tls = settings.tls ?? DEFAULT_ROUTER_TLS;
   const group = settings.sockets.driverGroup ? ` group ${settings.sockets.driverGroup}` : '';
+  // For splicing HAProxy would keep descriptors for one pipe in four connections; without a free pipe it copies.
+  const pipes = settings.ssh ? `\n  maxpipes ${Math.floor(settings.maxConnections / 16)}` : '';
   return `global
   nbthread ${settings.threads}
-  maxconn ${settings.maxConnections}
+  maxconn ${settings.maxConnections}${pipes}
   # The supervisor's socket can hand over listeners; control's cannot.
   stats socket ${settings.sockets.admin} mode 600 level admin expose-fd listeners
   stats socket ${settings.sockets.driver} mode 660${group} level admin

@@ -88,7 +88,10 @@ async function run(channel: ServerChannel, outbox: Outbox<ExecInput>, reach: Rea
     for await (const { output } of reach.ssh.exec(outbox, { signal: gone })) {
       if (output.case === 'stdout') await writeThrough(channel, output.value, reach.socket, gone);
       else if (output.case === 'stderr') await writeThrough(channel.stderr, output.value, reach.socket, gone);
-      else if (output.case === 'exitCode') channel.exit(output.value);
+      else if (output.case === 'exitCode') {
+        channel.exit(output.value);
+        break; // the last message
+      }
     }
   } catch (error) {
     if (!gone.aborted) {

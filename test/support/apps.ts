@@ -27,7 +27,7 @@ export interface TestFoundation {
 const internalClient = (cc: TestCloudController) =>
   client(CloudControllerInternal, inMemoryTransport(cc.room.internal));
 
-export async function startTestFoundation(log?: Logger, elsewhere?: string): Promise<TestFoundation> {
+export async function startTestFoundation(log?: Logger, elsewhere?: string, ssh?: boolean): Promise<TestFoundation> {
   const bbs = new TestBbs();
   const blobs = new TestBlobs();
   const lines: Envelope[] = [];
@@ -55,6 +55,7 @@ export async function startTestFoundation(log?: Logger, elsewhere?: string): Pro
     systemBuildpacks,
     ...(log ? { log } : {}),
     ...(elsewhere ? { elsewhere } : {}),
+    ...(ssh === undefined ? {} : { ssh }),
   };
   const cc = await startTestCloudController(options);
   const organization: string = (await cc.admin.post('/v3/organizations', { name: 'acme' })).body.guid;

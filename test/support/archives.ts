@@ -7,6 +7,8 @@ export interface ArchiveEntry {
   type?: 'file' | 'directory' | 'symlink' | 'link' | 'device';
   link?: string;
   mode?: number;
+  uid?: number;
+  gid?: number;
 }
 
 const TAR_TYPES = { file: '0', link: '1', symlink: '2', device: '4', directory: '5' };
@@ -19,8 +21,8 @@ export function tar(entries: readonly ArchiveEntry[]): Buffer {
     const header = Buffer.alloc(512);
     header.write(entry.name, 0, 100);
     header.write(octal(entry.mode ?? (type === 'directory' ? 0o755 : 0o644), 7), 100);
-    header.write(octal(0, 7), 108);
-    header.write(octal(0, 7), 116);
+    header.write(octal(entry.uid ?? 0, 7), 108);
+    header.write(octal(entry.gid ?? 0, 7), 116);
     header.write(octal(content.length, 11), 124);
     header.write(octal(0, 11), 136);
     header.write('        ', 148);

@@ -47,6 +47,7 @@ export class FakeCell {
   starts = true;
   readonly registry: Client<typeof CellRegistry>;
   readonly #rep: Client<typeof Rep>;
+  readonly #reporting = new Set<Promise<unknown>>();
 
   constructor(options: FakeCellOptions, diego: Routes) {
     const { cellId, zone = 'z1', memoryMb = 4096, placementTags = [] } = options;
@@ -70,7 +71,7 @@ export class FakeCell {
           stopLrp: (request) =>
             this.#answer(() => {
               this.stopped.push(request.instanceGuid);
-              void this.#stop(request.instanceGuid);
+              this.#later(this.#stop(request.instanceGuid));
               return {};
             }),
           cancelTask: ({ taskGuid }) =>
@@ -93,6 +94,11 @@ export class FakeCell {
 
   get rep(): Client<typeof Rep> {
     return this.#rep;
+  }
+
+  /** Resolves when everything it began to report is reported. */
+  async settled(): Promise<void> {
+    while (this.#reporting.size > 0) await Promise.allSettled(this.#reporting);
   }
 
   heartbeat(): Promise<unknown> {
@@ -123,6 +129,11 @@ export class FakeCell {
     await this.registry.crashActualLrp({ ...lrp, crashReason: reason });
   }
 
+  #later(report: Promise<unknown>): void {
+    this.#reporting.add(report);
+    void report.finally(() => this.#reporting.delete(report));
+  }
+
   async #stop(instanceGuid: string): Promise<void> {
     const held = this.held.get(instanceGuid);
     if (!held) return;
@@ -151,9 +162,9 @@ export class FakeCell {
     this.performed.push(...work.lrpStarts);
     for (const task of work.tasks) this.tasks.set(task.taskGuid, task);
     if (this.claims) {
-      for (const start of work.lrpStarts) void this.#run(start);
+      for (const start of work.lrpStarts) this.#later(this.#run(start));
       for (const task of work.tasks) {
-        void this.registry.startTask({ taskGuid: task.taskGuid, cellId: this.presence.cellId });
+        this.#later(this.registry.startTask({ taskGuid: task.taskGuid, cellId: this.presence.cellId }));
       }
     }
     return create(WorkSchema);

@@ -64,6 +64,8 @@ export async function startTestCloudController(
     ingress?: Client<typeof Ingress>;
     blobs?: Blobs;
     systemBuildpacks?: readonly SystemBuildpack[];
+    /** Off for the whole platform. */
+    ssh?: boolean;
     /** Stands in for UAA and Log Cache. */
     elsewhere?: string;
   } = {},
@@ -100,7 +102,7 @@ export async function startTestCloudController(
       },
       domain: 'test.example',
       reservedHosts: options.reservedHosts ?? ['api', 'uaa', 'login', 'log-cache'],
-      sshHostKeyFingerprint: null,
+      sshHostKeyFingerprint: options.ssh === false ? null : 'TestTestTestTestTestTestTestTestTestTestTes',
       build: 'test',
       defaults: { memoryMb: 256, diskMb: 512, healthCheckTimeoutSeconds: 60 },
       staging: { memoryMb: 512, diskMb: 1024, timeoutSeconds: 60, environment: {}, egress: [] },

@@ -14,7 +14,7 @@ import {
 import { type ActualLrp, Bbs, type DesiredLrp, DesiredLrpSchema } from '../../src/contracts/gen/diego_pb.js';
 import type { DiegoRoom, DiegoSettings } from '../../src/diego/index.ts';
 import { createDiego } from '../../src/diego/index.ts';
-import type { BbsDatabase, BbsSchema } from '../../src/diego/schema.ts';
+import type { BbsSchema } from '../../src/diego/schema.ts';
 import { type Bus, LocalBus } from '../../src/kit/bus.ts';
 import { Sealer } from '../../src/kit/crypto.ts';
 import { Logger } from '../../src/kit/log.ts';
@@ -113,6 +113,7 @@ export class TestFoundation {
 
   async close(): Promise<void> {
     for (const diego of this.#diegos) await diego.close();
+    for (const cell of this.cells.values()) await cell.settled();
     await this.bus.close();
     for (const db of this.#opened) await db.destroy(); // a server has only so many connections
   }

@@ -65,6 +65,7 @@ export function fakeGarden(directory: string, address = '127.0.0.1') {
         address,
         properties: spec.properties,
         hostUid: 0,
+        user: spec.user ?? null,
         async run(process) {
           const made = makeProcess(spec.handle, process);
           started.set(process.id, made);
@@ -95,6 +96,7 @@ export function fakeGarden(directory: string, address = '127.0.0.1') {
       if (!layers.has(key)) layers.set(key, await buffer(await source.open()));
       return { key };
     },
+    readLayers: async () => null,
     pruneLayers: async () => {},
   };
   return { garden, pretend };

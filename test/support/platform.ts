@@ -49,6 +49,12 @@ export async function runProgram(
   }
 }
 
+export interface CfOptions {
+  password?: string;
+  timeoutMs?: number;
+  env?: Readonly<Record<string, string>>;
+}
+
 /** One installation of the platform, put up by the command line as an operator does it. */
 export class TestPlatform {
   readonly data: string;
@@ -123,13 +129,13 @@ export class TestPlatform {
   }
 
   /** The official cf, verifying the router's certificate with the installation's CA, and with a home of its own. */
-  async cf(file: string, args: string[], more: { password?: string; timeoutMs?: number } = {}): Promise<string> {
+  async cf(file: string, args: string[], more: CfOptions = {}): Promise<string> {
     const { exitCode, stdout, stderr } = await this.tryCf(file, args, more);
     if (exitCode !== 0) throw new Error(`cf ${args.join(' ')} ended with ${exitCode}\n${stdout}\n${stderr}`);
     return stdout;
   }
 
-  tryCf(file: string, args: string[], more: { password?: string; timeoutMs?: number } = {}): Promise<Ended> {
+  tryCf(file: string, args: string[], more: CfOptions = {}): Promise<Ended> {
     const env: NodeJS.ProcessEnv = {
       ...PLAIN_ENVIRONMENT,
       HOME: this.home,
@@ -137,6 +143,7 @@ export class TestPlatform {
       CF_COLOR: 'false',
       SSL_CERT_FILE: this.caFile,
       ...(more.password === undefined ? {} : { CF_PASSWORD: more.password }),
+      ...more.env,
     };
     return runProgram(file, args, { env, timeoutMs: more.timeoutMs ?? 5 * 60_000 });
   }

@@ -11,6 +11,7 @@ import type {
   ContainerMetrics,
   ContainerProcess,
   ContainerSession,
+  ContainerUser,
   ProcessSpec,
   SessionSpec,
 } from './garden.ts';
@@ -27,6 +28,7 @@ export class RunningContainer implements Container {
   readonly address: string;
   readonly properties: Readonly<Record<string, string>>;
   readonly hostUid: number;
+  readonly user: ContainerUser | null;
   readonly #parts: ContainerParts;
   readonly #record: ContainerRecord;
   readonly #sessions = new Set<ContainerSession>();
@@ -40,7 +42,8 @@ export class RunningContainer implements Container {
     this.handle = record.handle;
     this.properties = record.properties;
     this.address = parts.network.addresses.address(record.number);
-    this.hostUid = parts.uidRangeBase + record.number * UID_RANGE + VCAP;
+    this.hostUid = parts.uidRangeBase + record.number * UID_RANGE + (record.user?.uid ?? VCAP);
+    this.user = record.user ?? null;
   }
 
   /** Finds the processes that an earlier cell process started; its sessions end. */

@@ -1,11 +1,11 @@
-import type { Readable } from 'node:stream';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { Reconciler } from '../../kit/reconcile.ts';
 import { plainRule, RunningContainer } from './container.ts';
 import { makeContainer } from './creation.ts';
 import { prepareDirectories } from './directories.ts';
-import type { Container, ContainerSpec, Garden, Layer } from './garden.ts';
+import type { Container, ContainerSpec, Garden, Layer, LayerSource } from './garden.ts';
+import { readThrough } from './layer-files.ts';
 import { LayerCache } from './layers.ts';
 import { checkInit } from './oci-spec.ts';
 import { assembleParts, type ContainerParts } from './parts.ts';
@@ -13,6 +13,7 @@ import { type ContainerRecord, currentBootId, loadRecords, saveRecord } from './
 import { removeContainer, removeOrphans } from './removal.ts';
 import { loadSeccompProfile, type SeccompProfile } from './seccomp.ts';
 import { type GardenSettings, UID_RANGE } from './settings.ts';
+import { Spares } from './spares.ts';
 
 const DEFAULT_LAYER_BYTES = 6 * 1024 ** 3;
 const NETWORK_CHECK_MS = 10_000;
@@ -61,6 +62,7 @@ class CellGarden implements OpenGarden {
   readonly #entries = new Map<string, Entry>();
   readonly #capacity: number;
   readonly #networkCheck: Reconciler;
+  readonly #spares: Spares;
   #lastNumber = 0;
   #bootId = '';
 
@@ -69,6 +71,7 @@ class CellGarden implements OpenGarden {
     this.#seccomp = seccomp;
     this.#layers = layers;
     this.#log = settings.log;
+    this.#spares = new Spares(parts.paths.scratch, settings.log);
     this.#networkCheck = new Reconciler('packet filter', NETWORK_CHECK_MS, () => this.checkNetwork(), settings.log);
     this.#capacity = Math.min(
       settings.maxContainers ?? Number.POSITIVE_INFINITY,
@@ -102,28 +105,31 @@ class CellGarden implements OpenGarden {
     if (this.#entries.has(spec.handle)) {
       throw new CupolaError('handle_in_use', `there is a container ${spec.handle} already`);
     }
+    this.#lastNumber = this.#freeNumber();
     const record: ContainerRecord = {
       handle: spec.handle,
-      number: this.#freeNumber(),
+      number: this.#lastNumber,
       state: 'creating',
       bootId: this.#bootId,
       init: null,
       stack: spec.stack,
       layers: spec.layers.map(({ key }) => key),
+      ...(spec.user ? { user: { uid: spec.user.uid, gid: spec.user.gid, groups: [...spec.user.groups] } } : {}),
       limits: spec.limits,
       egressRules: spec.egressRules.map(plainRule),
       properties: { ...spec.properties },
     };
     const making = makeContainer(
-      { parts: this.#parts, seccomp: this.#seccomp, layers: this.#layers },
+      { parts: this.#parts, seccomp: this.#seccomp, layers: this.#layers, spares: this.#spares },
       record,
-      spec.binds,
+      spec,
     );
     const entry: Entry = { record, container: null, work: making };
     this.#entries.set(spec.handle, entry);
     try {
       entry.container = await making;
       entry.work = null;
+      this.#prepareNext(spec);
       return entry.container;
     } catch (error) {
       entry.work = removeContainer(this.#parts, String(record.number)).catch((failure) =>
@@ -166,13 +172,15 @@ class CellGarden implements OpenGarden {
     }
   }
 
-  ensureLayer(
-    key: string,
-    source: { format: 'tar' | 'zip'; open: () => Promise<Readable> },
-    destination: string,
-    stack: string,
-  ): Promise<Layer> {
+  ensureLayer(key: string, source: LayerSource, destination: string, stack: string): Promise<Layer> {
     return this.#layers.ensure(key, source, destination, stack);
+  }
+
+  readLayers(layers: readonly Layer[], path: string): Promise<string | null> {
+    return readThrough(
+      layers.map(({ key }) => this.#layers.path(key)),
+      path,
+    );
   }
 
   async pruneLayers(keep: readonly string[]): Promise<void> {
@@ -192,6 +200,7 @@ class CellGarden implements OpenGarden {
 
   async close(): Promise<void> {
     await this.#networkCheck.stop();
+    await this.#spares.close();
     for (const { container } of this.#entries.values()) await container?.close();
   }
 
@@ -199,10 +208,22 @@ class CellGarden implements OpenGarden {
   #freeNumber(): number {
     const taken = new Set([...this.#entries.values()].map(({ record }) => record.number));
     if (taken.size >= this.#capacity) throw new CupolaError('cell_full', 'no container number is free');
+    let number = this.#lastNumber;
     do {
-      this.#lastNumber = (this.#lastNumber % this.#capacity) + 1;
-    } while (taken.has(this.#lastNumber));
-    return this.#lastNumber;
+      number = (number % this.#capacity) + 1;
+    } while (taken.has(number));
+    return number;
+  }
+
+  /** In the belief that the next container is much like this one. */
+  #prepareNext({ limits, layers }: ContainerSpec): void {
+    const { uidRangeBase } = this.#parts;
+    if (this.#entries.size >= this.#capacity) return;
+    this.#spares.prepare({
+      bytes: limits.diskBytes,
+      onHost: uidRangeBase + this.#freeNumber() * UID_RANGE,
+      onDisk: layers.length > 0 ? [0, uidRangeBase] : [0],
+    });
   }
 
   async #remove(record: ContainerRecord, container: RunningContainer | null): Promise<void> {

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
 import { RunningContainer } from './container.ts';
-import type { BindMount } from './garden.ts';
+import type { BindMount, ContainerSpec } from './garden.ts';
 import type { LayerCache } from './layers.ts';
 import { runtimeSpec } from './oci-spec.ts';
 import { type ContainerParts, cgroupPath, runtimeId } from './parts.ts';
@@ -10,14 +10,15 @@ import { type ContainerRecord, saveRecord } from './records.ts';
 import { makeGate, mountRootFilesystem } from './rootfs.ts';
 import type { SeccompProfile } from './seccomp.ts';
 import { UID_RANGE } from './settings.ts';
+import type { Spares } from './spares.ts';
 import { together } from './together.ts';
-import { openIdMap } from './user-namespaces.ts';
 import { createVolume } from './volume.ts';
 
 export interface CreationParts {
   parts: ContainerParts;
   seccomp: SeccompProfile;
   layers: LayerCache;
+  spares: Spares;
 }
 
 /**
@@ -27,7 +28,7 @@ export interface CreationParts {
 export async function makeContainer(
   creation: CreationParts,
   record: ContainerRecord,
-  binds: readonly BindMount[],
+  { binds, workingDirectory }: Pick<ContainerSpec, 'binds' | 'workingDirectory'>,
 ): Promise<RunningContainer> {
   const { paths, network, runtime, prefix, cgroups, uidRangeBase } = creation.parts;
   const { number } = record;
@@ -52,6 +53,7 @@ export async function makeContainer(
     limits: record.limits,
     limitsSwap: cgroups.limitsSwap,
     binds: [...etcBinds(files.etc), ...binds],
+    ...(workingDirectory === undefined ? {} : { workingDirectory }),
     cgroupPath: cgroupPath(prefix, number),
     seccomp: creation.seccomp,
   });
@@ -71,16 +73,16 @@ async function makeFilesystem(creation: CreationParts, record: ContainerRecord, 
   const files = paths.container(record.number);
   const layers = record.layers.map((key) => creation.layers.path(key));
   using maps = new DisposableStack();
-  const idMap = async (onDisk: number) => maps.use(await openIdMap(onDisk, uidBase)).descriptor;
+  const idMap = async (onDisk: number) => maps.use(await creation.spares.idMap(onDisk, uidBase)).descriptor;
   const [stackMap, layerMap] = await together([
-    idMap(0),
+    record.stack === null ? -1 : idMap(0),
     layers.length > 0 ? idMap(uidRangeBase) : -1,
-    createVolume(files.image, files.volume, record.limits.diskBytes),
+    createVolume(files.image, files.volume, () => creation.spares.image(files.image, record.limits.diskBytes)),
     makeGate(files, uidBase),
   ]);
   await mountRootFilesystem({
     lowers: [
-      { path: paths.stack(record.stack), userNamespace: stackMap },
+      ...(record.stack === null ? [] : [{ path: paths.stack(record.stack), userNamespace: stackMap }]),
       ...layers.map((path) => ({ path, userNamespace: layerMap })),
     ],
     volume: files.volume,

@@ -11,6 +11,23 @@ export interface ContainerLimits {
   cpuShares: number;
 }
 
+/** A user of an image, by the container's numbers. Has no capability, root neither. */
+export interface ContainerUser {
+  uid: number;
+  gid: number;
+  /** Further groups. */
+  groups: readonly number[];
+}
+
+/** An archive that becomes a layer. */
+export type LayerSource =
+  | { format: 'tar' | 'zip'; open: () => Promise<Readable> }
+  /**
+   * A plain tar of numbered owners, already cleaned of what no image may hold, whose owners are kept and which becomes a
+   * whole tree. `whiteouts` is read when the tar was read to its end: what the layer takes away from those below it.
+   */
+  | { format: 'image'; open: () => Promise<Readable>; whiteouts: () => { removed: string[]; opaque: string[] } };
+
 /** A read-only tree below the container's own writable one. See `Garden.ensureLayer`. */
 export interface Layer {
   key: string;
@@ -25,10 +42,14 @@ export interface BindMount {
 export interface ContainerSpec {
   /** Instance guid or task guid. */
   handle: string;
-  /** Name of a stack that was built. */
-  stack: string;
+  /** Name of a stack that was built; null where the layers are a container image's and hold all there is. */
+  stack: string | null;
   /** Above the stack, lowest first. */
   layers: readonly Layer[];
+  /** Whose the container's own files are and who `hostUid` means; vcap where it is absent. */
+  user?: ContainerUser;
+  /** A directory that is made where the layers have none of that name. */
+  workingDirectory?: string;
   limits: ContainerLimits;
   binds: readonly BindMount[];
   egressRules: readonly EgressRule[];
@@ -42,7 +63,7 @@ export interface ProcessSpec {
   args: readonly string[];
   environment: Readonly<Record<string, string>>;
   workingDirectory: string;
-  user: 'vcap' | 'root';
+  user: 'vcap' | 'root' | ContainerUser;
 }
 
 /** A process that conmon watches; it outlives the cell process. */
@@ -86,8 +107,10 @@ export interface Container {
   /** On the overlay. */
   readonly address: string;
   readonly properties: Readonly<Record<string, string>>;
-  /** The host's number of the container's vcap user. */
+  /** The host's number of the container's user. */
   readonly hostUid: number;
+  /** Of a container image; null where it is vcap. */
+  readonly user: ContainerUser | null;
   run(spec: ProcessSpec): Promise<ContainerProcess>;
   /** Throws `container_runtime_failed`. */
   open(spec: SessionSpec): Promise<ContainerSession>;
@@ -115,15 +138,12 @@ export interface Garden {
   /** Kills what runs and removes mounts, links, rules, cgroups and files; fine if it is gone already. */
   destroy(handle: string): Promise<void>;
   /**
-   * Unpacks a tar (gzip allowed) or zip once per key, inside a throw-away container, under `destination`.
-   * Concurrent calls for a key share the work. The layer stays cached until `pruneLayers`.
+   * Unpacks a tar (gzip allowed) or zip once per key, inside a throw-away container, under `destination` (which an
+   * image's layer has none of). Concurrent calls for a key share the work. The layer stays cached until `pruneLayers`.
    */
-  ensureLayer(
-    key: string,
-    source: { format: 'tar' | 'zip'; open: () => Promise<Readable> },
-    destination: string,
-    stack: string,
-  ): Promise<Layer>;
+  ensureLayer(key: string, source: LayerSource, destination: string, stack: string): Promise<Layer>;
+  /** A text file as a container of these layers alone would see it; null where there is none, or a link leads to it. */
+  readLayers(layers: readonly Layer[], path: string): Promise<string | null>;
   /** Removes layers that no container uses and that are not among `keep`. */
   pruneLayers(keep: readonly string[]): Promise<void>;
 }

@@ -24,6 +24,12 @@ const ioctlBuffer = libc.func('int ioctl(int descriptor, unsigned long request, 
 const setnsCall = libc.func('int setns(int descriptor, int type)');
 const dupCall = libc.func('int dup(int descriptor)');
 const socketCall = libc.func('int socket(int domain, int type, int protocol)');
+const mknodCall = libc.func('int mknod(const char *path, uint32_t mode, uint64_t device)');
+const setxattrCall = libc.func(
+  'int lsetxattr(const char *path, const char *name, const char *value, size_t size, int flags)',
+);
+const getxattrCall = libc.func('long lgetxattr(const char *path, const char *name, void *value, size_t size)');
+const removexattrCall = libc.func('int lremovexattr(const char *path, const char *name)');
 
 const SYS_OPEN_TREE = 428;
 const SYS_MOVE_MOUNT = 429;
@@ -135,6 +141,25 @@ export function mountImage(image: string, target: string): void {
   } finally {
     closeSync(file);
   }
+}
+
+const S_IFCHR = 0o020000;
+const OPAQUE = 'trusted.overlay.opaque';
+
+/** A name that hides what layers below have under it: a character device 0/0 (kernel, filesystems/overlayfs). */
+export function makeWhiteout(path: string): void {
+  check(mknodCall(path, S_IFCHR, 0), 'mknod');
+}
+
+/** Says of a directory of a layer whether it hides what layers below have in it. */
+export function setOpaque(path: string, opaque: boolean): void {
+  if (opaque) check(setxattrCall(path, OPAQUE, 'y', 1, 0), 'setxattr');
+  else removexattrCall(path, OPAQUE); // fine if it has none
+}
+
+export function isOpaque(path: string): boolean {
+  const value = Buffer.alloc(1);
+  return getxattrCall(path, OPAQUE, value, 1) === 1 && value.toString('latin1') === 'y';
 }
 
 function attachLoop(file: number): { device: number; path: string } {

@@ -5,7 +5,8 @@ import { Readable } from 'node:stream';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { receive } from './archives.ts';
-import type { ContainerLimits, Layer } from './garden.ts';
+import type { ContainerLimits, Layer, LayerSource } from './garden.ts';
+import { applyWhiteouts } from './layer-files.ts';
 import { mountsBelow, unmountBelow } from './mounts.ts';
 import { runtimeSpec } from './oci-spec.ts';
 import { type ContainerParts, cgroupPath, runtimeId } from './parts.ts';
@@ -16,12 +17,7 @@ import type { SeccompProfile } from './seccomp.ts';
 import { VCAP } from './settings.ts';
 import { together } from './together.ts';
 import { openIdMap } from './user-namespaces.ts';
-import { createVolume } from './volume.ts';
-
-export interface LayerSource {
-  format: 'tar' | 'zip';
-  open: () => Promise<Readable>;
-}
+import { createVolume, formatImage } from './volume.ts';
 
 interface LayerRecord {
   key: string;
@@ -30,6 +26,8 @@ interface LayerRecord {
 }
 
 const GIB = 1024 ** 3;
+/** Where the tree of an image's layer is made. */
+const TREE = '/layer';
 
 /**
  * Unpacked archives, each on a bounded file system of its own (`layers/<name>/volume.img`), owned by the garden's first
@@ -69,7 +67,7 @@ export class LayerCache {
     return join(this.#directory(key), 'volume', 'upper');
   }
 
-  /** Throws `archive_refused`, `invalid_destination`, or what opening the source threw. */
+  /** Throws `archive_refused`, `invalid_destination`, `image_invalid`, or what opening the source threw. */
   ensure(key: string, source: LayerSource, destination: string, stack: string): Promise<Layer> {
     if (this.#ready.has(key)) return Promise.resolve({ key });
     let making = this.#making.get(key);
@@ -88,6 +86,15 @@ export class LayerCache {
     }
   }
 
+  /** An image's layer is a tree of its own: it takes the place of what it was unpacked in. */
+  async #becomeTree(volume: string, whiteouts: { removed: string[]; opaque: string[] }): Promise<void> {
+    const upper = join(volume, 'upper');
+    await rename(upper, join(volume, 'unpacked'));
+    await rename(join(volume, 'unpacked', TREE), upper);
+    await rm(join(volume, 'unpacked'), { recursive: true });
+    await applyWhiteouts(upper, whiteouts, this.#parts.uidRangeBase);
+  }
+
   #directory(key: string): string {
     return join(this.#parts.paths.layers, createHash('sha256').update(key).digest('hex').slice(0, 32));
   }
@@ -98,9 +105,14 @@ export class LayerCache {
     await removeDirectory(directory);
     await mkdir(directory, { mode: 0o700 });
     const name = `layer-${randomUUID()}`;
+    const place = source.format === 'image' ? TREE : destination;
     try {
-      await this.#unpack(name, directory, source, destination, stack);
-      await keepOnly(join(directory, 'volume', 'upper'), pathParts(destination));
+      await this.#unpack(name, directory, source, place, stack);
+      await keepOnly(join(directory, 'volume', 'upper'), pathParts(place));
+      if (source.format === 'image') {
+        await removeContainer(this.#parts, name);
+        await this.#becomeTree(join(directory, 'volume'), source.whiteouts());
+      }
       const record: LayerRecord = { key, bootId: this.#bootId };
       await writeJson(join(directory, 'layer.json'), record);
     } catch (error) {
@@ -127,10 +139,11 @@ export class LayerCache {
     const volume = join(directory, 'volume');
     await mkdir(files.directory, { mode: 0o700 });
     using maps = new DisposableStack();
+    const disk = join(directory, 'volume.img');
     const idMap = async () => maps.use(await openIdMap(0, uidRangeBase)).descriptor;
     const [userNamespace] = await together([
       idMap(),
-      createVolume(join(directory, 'volume.img'), volume, this.#limits.diskBytes),
+      createVolume(disk, volume, () => formatImage(disk, this.#limits.diskBytes)),
       makeGate(files, uidRangeBase),
     ]);
     await mountRootFilesystem({
@@ -140,9 +153,10 @@ export class LayerCache {
       owner: uidRangeBase,
       scratchDirectory: paths.scratch,
     });
-    await makeDestination(files.rootfs, pathParts(destination), uidRangeBase + VCAP);
+    const image = source.format === 'image';
+    await makeDestination(files.rootfs, pathParts(destination), uidRangeBase + (image ? 0 : VCAP));
     const input = await source.open();
-    const { compressed, stream } = await detectGzip(input);
+    const { compressed, stream } = image ? { compressed: false, stream: input } : await detectGzip(input);
     const config = runtimeSpec({
       handle: 'unpack',
       rootfs: files.rootfs,
@@ -156,7 +170,7 @@ export class LayerCache {
         args: unpackCommand(source.format, compressed, destination),
         environment: { PATH: '/usr/bin:/bin', LANG: 'C.UTF-8', HOME: '/home/vcap' },
         workingDirectory: '/',
-        user: 'vcap',
+        user: image ? 'root' : 'vcap',
       },
     });
     await writeFile(files.runtimeSpec, JSON.stringify(config), { mode: 0o600 });
@@ -165,7 +179,11 @@ export class LayerCache {
   }
 }
 
-function unpackCommand(format: 'tar' | 'zip', compressed: boolean, destination: string): string[] {
+function unpackCommand(format: LayerSource['format'], compressed: boolean, destination: string): string[] {
+  if (format === 'image') {
+    const owners = ['--numeric-owner', '--same-owner', '--same-permissions', '--delay-directory-restore'];
+    return ['tar', '--extract', '--file=-', ...owners, `--directory=${destination}`];
+  }
   if (format === 'tar') {
     return ['tar', '--extract', ...(compressed ? ['--gzip'] : []), '--file=-', `--directory=${destination}`];
   }

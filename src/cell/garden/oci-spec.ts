@@ -35,6 +35,8 @@ export interface RuntimeSpecOptions {
   binds: readonly BindMount[];
   cgroupPath: string;
   seccomp: SeccompProfile;
+  /** Made where there is none: runc does it for the first process. */
+  workingDirectory?: string;
   /** The first process. Without it catatonit waits as process 1 and reaps what its neighbours leave. */
   process?: Omit<ProcessSpec, 'id'>;
 }
@@ -47,7 +49,7 @@ export function runtimeSpec(options: RuntimeSpecOptions) {
     ociVersion: '1.0.2',
     hostname: options.handle.slice(0, 63),
     root: { path: options.rootfs, readonly: false },
-    process: options.process ? processSpec(options.process) : initProcess(),
+    process: options.process ? processSpec(options.process) : initProcess(options.workingDirectory ?? '/'),
     mounts: [...systemMounts(), ...options.binds.map(bind), bind({ source: CATATONIT, destination: INIT })],
     linux: {
       namespaces: ['pid', 'network', 'ipc', 'uts', 'mount', 'user', 'cgroup'].map((type) => ({ type })),
@@ -75,17 +77,16 @@ export function checkInit(): void {
 }
 
 /** Root's uid, so that no app can signal or trace it, and no capability. */
-function initProcess() {
-  const process = processSpec({ args: [INIT, '-P'], environment: {}, workingDirectory: '/', user: 'root' });
+function initProcess(workingDirectory: string) {
+  const process = processSpec({ args: [INIT, '-P'], environment: {}, workingDirectory, user: 'root' });
   return { ...process, capabilities: NO_CAPABILITIES };
 }
 
 /** The `process` object of config.json, which `runc exec --process` reads too. */
 export function processSpec(spec: Omit<ProcessSpec, 'id'>) {
-  const id = spec.user === 'root' ? 0 : VCAP;
   return {
     terminal: false,
-    user: { uid: id, gid: id, umask: 0o022 },
+    user: { ...numbersOf(spec.user), umask: 0o022 },
     args: spec.args,
     env: Object.entries(spec.environment).map(([name, value]) => `${name}=${value}`),
     cwd: spec.workingDirectory,
@@ -100,6 +101,12 @@ export function processSpec(spec: Omit<ProcessSpec, 'id'>) {
     noNewPrivileges: true,
     oomScoreAdj: OOM_SCORE,
   };
+}
+
+function numbersOf(user: ProcessSpec['user']) {
+  if (user === 'root') return { uid: 0, gid: 0 };
+  if (user === 'vcap') return { uid: VCAP, gid: VCAP };
+  return { uid: user.uid, gid: user.gid, additionalGids: user.groups };
 }
 
 function limit(value: number) {

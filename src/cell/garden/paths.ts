@@ -19,9 +19,9 @@ export class GardenPaths {
   get layers(): string {
     return join(this.root, 'layers');
   }
-  /** Mount points that exist for a moment. */
+  /** Mount points that exist for a moment. Short, because the names of all layers of an overlay share one page of memory. */
   get scratch(): string {
-    return join(this.root, 'scratch');
+    return join(this.run, 's');
   }
   get runcState(): string {
     return join(this.run, 'runc');

@@ -1,7 +1,7 @@
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import type { ProcessIdentity } from '../../kit/process.ts';
 import type { PlainEgressRule } from '../network/egress.ts';
-import type { ContainerLimits } from './garden.ts';
+import type { ContainerLimits, ContainerUser } from './garden.ts';
 import type { GardenPaths } from './paths.ts';
 
 /** What the garden remembers of a container beyond its own life. */
@@ -14,8 +14,11 @@ export interface ContainerRecord {
   /** Boot of the machine it runs in. */
   bootId: string;
   init: ProcessIdentity | null;
-  stack: string;
+  /** Null: the layers are an image's. */
+  stack: string | null;
   layers: string[];
+  /** The container's user where it is not vcap. */
+  user?: ContainerUser;
   limits: ContainerLimits;
   egressRules: PlainEgressRule[];
   properties: Record<string, string>;

@@ -5,16 +5,14 @@ import { together } from './together.ts';
 
 const MIB = 1024 * 1024;
 
-/**
- * A writable file system with a hard bound: a sparse ext4 image, mounted through a loop device.
- * Without journal, because nothing in it outlives a crash of the machine.
- */
-export async function createVolume(image: string, mountPoint: string, bytes: number): Promise<void> {
-  await together([formatImage(image, bytes), mkdir(mountPoint, { recursive: true, mode: 0o700 })]);
+/** A writable file system with a hard bound: an image as `formatImage` makes it, mounted through a loop device. */
+export async function createVolume(image: string, mountPoint: string, format: () => Promise<void>): Promise<void> {
+  await together([format(), mkdir(mountPoint, { recursive: true, mode: 0o700 })]);
   mountImage(image, mountPoint);
 }
 
-async function formatImage(image: string, bytes: number): Promise<void> {
+/** A sparse ext4 image. Without journal, because nothing in it outlives a crash of the machine. */
+export async function formatImage(image: string, bytes: number): Promise<void> {
   const file = await open(image, 'wx', 0o600);
   try {
     // Inode tables and bitmaps take some; the user shall have what was asked for.

@@ -5,6 +5,7 @@ import type { Logger } from '../../kit/log.ts';
 import type { CredentialDirectories } from '../identity/credentials.ts';
 import type { InstanceAuthority } from '../identity/instance-identity.ts';
 import type { SystemTrust } from '../identity/system-trust.ts';
+import type { ImageStore } from '../images/image-store.ts';
 import type { LogAgent } from '../logs/agent.ts';
 import type { Capacity } from './capacity.ts';
 import type { DropletLayers } from './droplets.ts';
@@ -82,6 +83,7 @@ export interface RepContext {
   reports: RegistryReports;
   capacity: Capacity;
   droplets: DropletLayers;
+  images: ImageStore;
   authority: InstanceAuthority;
   credentials: CredentialDirectories;
   trust: SystemTrust;

@@ -16,7 +16,19 @@ export async function containerBinds(context: RepContext, handle: string, stack:
   ];
 }
 
-/** Those of every container: credentials and trusted roots. */
+/** Those of an image's container: its own files, its certificate store too, stay as they are. */
+export async function imageBinds(context: RepContext, handle: string): Promise<BindMount[]> {
+  const [credentials, certificates] = await Promise.all([
+    context.credentials.prepare(handle),
+    context.trust.systemCertificates(),
+  ]);
+  return [
+    { source: credentials, destination: CREDENTIALS_DESTINATION },
+    { source: certificates, destination: SYSTEM_CERTIFICATES_DESTINATION },
+  ];
+}
+
+/** Those of every container of a stack: credentials and trusted roots. */
 export async function identityBinds(context: RepContext, handle: string, stack: string): Promise<BindMount[]> {
   const [credentials, certificates, store] = await Promise.all([
     context.credentials.prepare(handle),

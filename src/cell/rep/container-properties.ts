@@ -1,5 +1,11 @@
 import { clone, create, fromJsonString, toJsonString } from '@bufbuild/protobuf';
-import { type DesiredLrp, DesiredLrpSchema, type Task, TaskSchema } from '../../contracts/gen/diego_pb.js';
+import {
+  type DesiredLrp,
+  DesiredLrpSchema,
+  DockerImageSchema,
+  type Task,
+  TaskSchema,
+} from '../../contracts/gen/diego_pb.js';
 
 /** What a container of the rep is for, as it is found again after a restart of the cell. */
 export type ContainerPurpose =
@@ -25,6 +31,7 @@ export function lrpProperties(desired: DesiredLrp, index: number, instanceGuid: 
   kept.routes = [];
   kept.egressRules = []; // garden keeps those in force
   if (kept.droplet) kept.droplet.url = '';
+  if (kept.dockerImage) kept.dockerImage = create(DockerImageSchema, { reference: kept.dockerImage.reference });
   return {
     [KIND]: 'lrp',
     'cupola.lrp': toJsonString(DesiredLrpSchema, kept),

@@ -1,4 +1,5 @@
-import { CupolaError } from '../../kit/errors.ts';
+import { CupolaError, messageOf } from '../../kit/errors.ts';
+import { isAboutImage } from '../staging/docker-staging.ts';
 
 /** How the life of an instance or a task's process ends. */
 export type Ending =
@@ -15,15 +16,32 @@ export function exitReason(sourceType: string, exit: { exitCode: number; outOfMe
 
 /** Why a container did not come up, for its developer: what they can mend is named, the inside of the platform is not. */
 export function startFailure(error: unknown): string {
+  if (isAboutImage(error)) return error.message;
   switch (error instanceof CupolaError ? error.code : '') {
     case 'droplet_unknown':
       return 'The app has no droplet';
     case 'droplet_mismatch':
     case 'blob_unavailable':
       return 'Downloading the droplet failed';
+    case 'blob_digest_mismatch':
+    case 'blob_too_large':
+      return 'The content of the image is not what its digest says';
+    case 'archive_refused':
+      return 'The content of the app could not be unpacked';
+    case 'container_runtime_failed':
+      return commandFailure(messageOf(error)) ?? 'Failed to create container';
     default:
       return 'Failed to create container';
   }
+}
+
+/** What runc says of a command that cannot be started, where that is what it says. */
+function commandFailure(message: string): string | null {
+  const [, command, why] =
+    /exec: \\?"([^"\\]{1,200})\\?": (?:stat [^:]{1,200}: )?(executable file not found|no such file|permission denied)/.exec(
+      message,
+    ) ?? [];
+  return command === undefined ? null : `Failed to start "${command}": ${why}`;
 }
 
 /** As Go writes durations: "1m0.5s", "2.1s". */

@@ -10,6 +10,8 @@ export interface EnvironmentFacts {
   instanceGuid: string;
   /** Of this process: beside sidecars less than the container's. */
   memoryMb: number;
+  /** For a container image: what it sets itself, and who runs. */
+  image?: { config: { environment: Readonly<Record<string, string>> }; user: { name: string; home: string } };
   /** Only instances of an LRP have these. */
   lrp?: { index: number; ports: readonly number[]; tlsProxyPort: number };
 }
@@ -31,12 +33,7 @@ export function containerEnvironment(
 ): Record<string, string> {
   const given = Object.fromEntries(desired.map(({ name, value }) => [name, value]));
   const environment: Record<string, string> = {
-    LANG: 'C.UTF-8', // the locale every stack has
-    PATH: '/usr/local/bin:/usr/bin:/bin',
-    ...given,
-    USER: 'vcap',
-    HOME: '/home/vcap/app',
-    TMPDIR: '/home/vcap/tmp',
+    ...(facts.image ? imageEnvironment(facts.image, given) : stackEnvironment(given)),
     MEMORY_LIMIT: `${facts.memoryMb}m`,
     CF_INSTANCE_GUID: facts.instanceGuid,
     INSTANCE_GUID: facts.instanceGuid,
@@ -49,6 +46,31 @@ export function containerEnvironment(
   };
   if (facts.lrp) addLrp(environment, facts, facts.lrp);
   return environment;
+}
+
+function stackEnvironment(given: Readonly<Record<string, string>>): Record<string, string> {
+  return {
+    LANG: 'C.UTF-8', // the locale every stack has
+    PATH: '/usr/local/bin:/usr/bin:/bin',
+    ...given,
+    USER: 'vcap',
+    HOME: '/home/vcap/app',
+    TMPDIR: '/home/vcap/tmp',
+  };
+}
+
+/** The image's own variables, and over them the app's. */
+function imageEnvironment(
+  image: NonNullable<EnvironmentFacts['image']>,
+  given: Readonly<Record<string, string>>,
+): Record<string, string> {
+  return {
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    USER: image.user.name,
+    HOME: image.user.home,
+    ...image.config.environment,
+    ...given,
+  };
 }
 
 function addLrp(

@@ -4,10 +4,10 @@ import type { Following } from '../logs/agent.ts';
 import type { LogRateLimit } from '../logs/rate-limit.ts';
 import { type LogOrigin, originOf, processSourceType, sidecarSourceType } from '../logs/tags.ts';
 import type { RepContext } from './collaborators.ts';
-import { LIFECYCLE_DESTINATION } from './container-files.ts';
 import { type Ending, exitReason } from './endings.ts';
-import { containerEnvironment } from './environment.ts';
+import { containerEnvironment, type EnvironmentFacts } from './environment.ts';
 import { endProcess } from './graceful-stop.ts';
+import type { Runnable } from './runnable.ts';
 
 export const APP_PROCESS = 'app';
 
@@ -38,6 +38,7 @@ export class InstanceProcesses {
   readonly #context: RepContext;
   readonly #facts: InstanceFacts;
   readonly #members: readonly [Member, ...Member[]];
+  #runnable: Runnable | null = null;
 
   constructor(context: RepContext, facts: InstanceFacts) {
     const { desired, index, instanceGuid } = facts;
@@ -72,19 +73,17 @@ export class InstanceProcesses {
 
   /** The app's own, for a session beside it. */
   environment(container: Container): Record<string, string> {
-    return this.#environment(container, this.#members[0]);
+    const facts = this.#environmentFacts(container, this.#members[0]);
+    // What an image sets itself is known while the cell process that prepared it lives.
+    return this.#runnable?.process(this.#members[0].command, facts).environment ?? this.#environment(facts);
   }
 
-  async start(container: Container): Promise<void> {
+  async start(container: Container, runnable: Runnable): Promise<void> {
+    this.#runnable = runnable;
     await Promise.all(
       this.#members.map(async (member) => {
-        member.process = await container.run({
-          id: member.id,
-          args: [`${LIFECYCLE_DESTINATION}/launcher`, '/home/vcap/app', member.command],
-          environment: this.#environment(container, member),
-          workingDirectory: '/home/vcap/app',
-          user: 'vcap',
-        });
+        const process = runnable.process(member.command, this.#environmentFacts(container, member));
+        member.process = await container.run({ id: member.id, ...process });
       }),
     );
   }
@@ -129,14 +128,18 @@ export class InstanceProcesses {
     return { kind: 'crashed', reason: exitReason(origin.tags['source_type']!, exit) };
   }
 
-  #environment(container: Container, member: Member): Record<string, string> {
+  #environment(facts: EnvironmentFacts): Record<string, string> {
+    return containerEnvironment(this.#facts.desired.environment, facts);
+  }
+
+  #environmentFacts(container: Container, member: Member): EnvironmentFacts {
     const { desired, index, instanceGuid } = this.#facts;
-    return containerEnvironment(desired.environment, {
+    return {
       hostAddress: this.#context.address,
       address: container.address,
       instanceGuid,
       memoryMb: member.memoryMb,
       lrp: { index, ports: desired.ports, tlsProxyPort: this.#context.proxyPort },
-    });
+    };
   }
 }

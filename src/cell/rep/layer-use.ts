@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import type { Container, ContainerSpec, Garden } from '../garden/garden.ts';
+import { isImageLayer } from '../images/image-store.ts';
 
 /** Longer than any start takes between having a layer and having the container that uses it. */
 const DROPLET_MS = 15 * 60_000;
 /** Buildpacks come back with the next push. */
 const OTHER_MS = 7 * 24 * 3_600_000;
+/** Of images, which may be large and whoever pushes chooses. */
+const IMAGE_MS = 24 * 3_600_000;
 
 /** A garden that remembers when each layer was last asked for, so that what nobody needs can go. */
 export class LayerUse implements Garden {
@@ -42,6 +45,10 @@ export class LayerUse implements Garden {
     return this.#garden.ensureLayer(key, source, destination, stack);
   }
 
+  readLayers(...[layers, path]: Parameters<Garden['readLayers']>): ReturnType<Garden['readLayers']> {
+    return this.#garden.readLayers(layers, path);
+  }
+
   pruneLayers(keep: readonly string[]): Promise<void> {
     return this.#garden.pruneLayers(keep);
   }
@@ -50,7 +57,7 @@ export class LayerUse implements Garden {
   async prune(needed: readonly string[]): Promise<void> {
     const now = this.#now();
     for (const [key, at] of this.#used) {
-      if (now - at > (isDroplet(key) ? DROPLET_MS : OTHER_MS)) this.#used.delete(key);
+      if (now - at > keptMs(key)) this.#used.delete(key);
     }
     await this.#garden.pruneLayers([...new Set([...needed, ...this.#used.keys()])]);
     await writeFile(`${this.#file}.new`, JSON.stringify([...this.#used]), { mode: 0o600 });
@@ -58,8 +65,9 @@ export class LayerUse implements Garden {
   }
 }
 
-function isDroplet(key: string): boolean {
-  return /^[0-9a-f]{64}$/.test(key);
+function keptMs(key: string): number {
+  if (isImageLayer(key)) return IMAGE_MS;
+  return /^[0-9a-f]{64}$/.test(key) ? DROPLET_MS : OTHER_MS;
 }
 
 function read(file: string): Map<string, number> {

@@ -13,11 +13,12 @@ import { type LogOrigin, originOf } from '../logs/tags.ts';
 import type { SshTarget } from '../ssh/service.ts';
 import { linkSignals, onAbort } from './abort.ts';
 import type { RepContext } from './collaborators.ts';
-import { containerBinds, containerLimits, giveIdentity } from './container-files.ts';
+import { containerLimits, giveIdentity } from './container-files.ts';
 import { lrpProperties } from './container-properties.ts';
 import { duration, type Ending, startFailure } from './endings.ts';
 import { InstanceProcesses } from './instance-processes.ts';
 import { LrpReports } from './lrp-reports.ts';
+import { containerOf, prepareRunnable } from './runnable.ts';
 import { instanceGauges, instanceStats, UsageMeter } from './usage.ts';
 
 export type LrpState = 'reserved' | 'creating' | 'starting' | 'running' | 'ending' | 'finished';
@@ -200,24 +201,18 @@ export class LrpInstance {
     const { garden, cellId } = this.#context;
     const desired = this.#desired;
     this.#state = 'creating';
-    const [, layer] = await Promise.all([
+    const [, runnable] = await Promise.all([
       this.#claim(),
-      this.#context.droplets.ensure(desired.droplet, desired.stack, (bytes) =>
-        this.#cellLine(`Downloaded droplet (${megabytes(bytes)})`),
-      ),
-      this.#context.trust.store(desired.stack),
+      prepareRunnable(this.#context, this.instanceGuid, desired, (text) => this.#cellLine(text)),
     ]);
     this.#checkpoint();
-    const binds = await containerBinds(this.#context, this.instanceGuid, desired.stack);
     this.#cellLine(`Cell ${cellId} creating container for instance ${this.instanceGuid}`);
     const rules = desired.egressRules;
     const container = await this.#context.creating(() =>
       garden.create({
         handle: this.instanceGuid,
-        stack: desired.stack,
-        layers: [layer],
+        ...containerOf(runnable),
         limits: containerLimits(desired.memoryMb, desired.diskMb),
-        binds,
         egressRules: rules,
         properties: lrpProperties(desired, this.index, this.instanceGuid),
       }),
@@ -230,7 +225,7 @@ export class LrpInstance {
     this.#checkpoint();
     this.#keepRenewed(container, this.#context.now() + VALIDITY_MS);
     this.#startedAt = this.#context.now();
-    await this.#processes.start(container);
+    await this.#processes.start(container, runnable);
   }
 
   #have(container: Container): void {
@@ -398,10 +393,6 @@ export class LrpInstance {
   #cellLine(text: string, stderr = false): void {
     this.#context.logs.line(this.#cellOrigin, text, stderr);
   }
-}
-
-function megabytes(bytes: number): string {
-  return bytes < 1_048_576 ? `${(bytes / 1024).toFixed(1)}K` : `${(bytes / 1_048_576).toFixed(1)}M`;
 }
 
 function never(signal: AbortSignal): Promise<never> {

@@ -21,7 +21,7 @@ import { purposeOf } from './container-properties.ts';
 import { dropletLayerKey } from './droplets.ts';
 import { createLimiter } from './limiter.ts';
 import { LrpInstance } from './lrp-instance.ts';
-import { completeTask, type TaskContext, TaskRun } from './task-run.ts';
+import { completeTask, isStaging, type TaskContext, TaskRun } from './task-run.ts';
 
 /** What the cell says of itself. */
 export interface CellFacts {
@@ -269,7 +269,7 @@ export class Rep {
     const kept = new Set((await this.#tasksContext.results.kept()).map(({ taskGuid }) => taskGuid));
     for (const task of tasks) {
       if (task.state !== 'RUNNING' || this.#tasks.has(task.taskGuid) || kept.has(task.taskGuid)) continue;
-      if (task.work.case === 'staging' && task.work.value.package?.url) {
+      if (isStaging(task)) {
         this.#context.capacity.adopt(task.taskGuid, task.memoryMb, task.diskMb);
         const run = new TaskRun(this.#context, this.#tasksContext, task);
         this.#keepTask(run, run.restage());

@@ -9,11 +9,11 @@ import { LogRateLimit } from '../logs/rate-limit.ts';
 import { type LogOrigin, originOf } from '../logs/tags.ts';
 import { linkSignals, onAbort } from './abort.ts';
 import type { RepContext, StageTask } from './collaborators.ts';
-import { containerBinds, containerLimits, giveIdentity, LIFECYCLE_DESTINATION } from './container-files.ts';
+import { containerLimits, giveIdentity } from './container-files.ts';
 import { taskProperties } from './container-properties.ts';
 import { exitReason, startFailure } from './endings.ts';
-import { containerEnvironment } from './environment.ts';
 import { endProcess } from './graceful-stop.ts';
+import { containerOf, prepareRunnable } from './runnable.ts';
 import type { TaskResults } from './task-results.ts';
 
 export const TASK_PROCESS = 'task';
@@ -48,7 +48,7 @@ export class TaskRun {
     this.#task = task;
     this.#log = context.log.child('task', { taskGuid: task.taskGuid, domain: task.domain });
     const name = task.owner?.processType || task.taskGuid;
-    const sourceType = task.work.case === 'staging' ? 'STG' : `APP/TASK/${name}`;
+    const sourceType = isStaging(task) ? 'STG' : `APP/TASK/${name}`;
     this.#origin = originOf(task.owner, 0, task.taskGuid, sourceType, context.cellId);
   }
 
@@ -74,9 +74,7 @@ export class TaskRun {
     if (verdict === 'refused' || this.#detached.signal.aborted) return this.#context.capacity.release(this.taskGuid);
     this.#accepted = true;
     await this.#carryThrough(() =>
-      this.#task.work.case === 'staging'
-        ? this.#tasks.staging(() => this.#stage())
-        : this.#runCommand(() => this.#startCommand()),
+      isStaging(this.#task) ? this.#tasks.staging(() => this.#stage()) : this.#runCommand(() => this.#startCommand()),
     );
   }
 
@@ -175,17 +173,18 @@ export class TaskRun {
   async #startCommand(): Promise<ContainerProcess> {
     const task = this.#task;
     const command = task.work.case === 'command' ? task.work.value : undefined;
-    const [layer, binds] = await Promise.all([
-      this.#context.droplets.ensure(command?.droplet, task.stack),
-      containerBinds(this.#context, this.taskGuid, task.stack),
-    ]);
+    const { stack, environment } = task;
+    const runnable = await prepareRunnable(this.#context, this.taskGuid, {
+      stack,
+      environment,
+      droplet: command?.droplet,
+      dockerImage: command?.dockerImage,
+    });
     const container = await this.#context.creating(() =>
       this.#context.garden.create({
         handle: this.taskGuid,
-        stack: task.stack,
-        layers: [layer],
+        ...containerOf(runnable),
         limits: containerLimits(task.memoryMb, task.diskMb),
-        binds,
         egressRules: task.egressRules,
         properties: taskProperties(task),
       }),
@@ -194,15 +193,12 @@ export class TaskRun {
     this.#keepRenewed(container, this.#context.now() + VALIDITY_MS);
     return container.run({
       id: TASK_PROCESS,
-      args: [`${LIFECYCLE_DESTINATION}/launcher`, '/home/vcap/app', command?.command ?? ''],
-      environment: containerEnvironment(task.environment, {
+      ...runnable.process(command?.command ?? '', {
         hostAddress: this.#context.address,
         address: container.address,
         instanceGuid: this.taskGuid,
         memoryMb: task.memoryMb,
       }),
-      workingDirectory: '/home/vcap/app',
-      user: 'vcap',
     });
   }
 
@@ -243,7 +239,7 @@ export class TaskRun {
   #failureReason(error: unknown): string {
     if (this.#cancelling.signal.aborted) return 'task was cancelled';
     const reason = startFailure(error);
-    return this.#task.work.case === 'staging' ? `StagingError: ${reason}` : reason;
+    return isStaging(this.#task) ? `StagingError: ${reason}` : reason;
   }
 }
 
@@ -255,6 +251,11 @@ export async function completeTask(
 ): Promise<void> {
   await context.reports.deliver('task completion', (signal) => context.registry.completeTask(result, { signal }));
   await results.forget(result.taskGuid);
+}
+
+/** Done again by the next process where the cell ended; a command goes on. */
+export function isStaging({ work }: Task): boolean {
+  return work.case === 'staging' || work.case === 'dockerStaging';
 }
 
 function failure(failureReason: string): Outcome {

@@ -11,7 +11,7 @@ import {
   ForwardDataSchema,
 } from '../../contracts/gen/ssh_pb.js';
 import { CupolaError } from '../../kit/errors.ts';
-import type { Container, ContainerSession, SessionSpec } from '../garden/garden.ts';
+import type { Container, ContainerSession, ContainerUser, SessionSpec } from '../garden/garden.ts';
 import { onAbort } from '../rep/abort.ts';
 import { LIFECYCLE_DESTINATION } from '../rep/container-files.ts';
 import { interleave, send } from './streams.ts';
@@ -58,7 +58,7 @@ async function* exec(
   const start = first.done ? undefined : first.value.input;
   if (start?.case !== 'start') throw new ConnectError('a session begins with its start', Code.InvalidArgument);
   const { container, environment, over } = target(start.value.instanceGuid);
-  const session = await container.open(specOf(start.value, environment));
+  const session = await container.open(specOf(start.value, container, environment));
   const end = () => void session.end();
   onAbort(over, end);
   onAbort(context.signal, end);
@@ -76,14 +76,28 @@ async function* exec(
   }
 }
 
-function specOf(start: ExecStart, environment: Readonly<Record<string, string>>): SessionSpec {
+function specOf(start: ExecStart, container: Container, environment: Readonly<Record<string, string>>): SessionSpec {
   const { what, terminal } = start;
+  if (container.user) return imageSpec(start, container.user, environment);
   const mode = what.case ?? 'shell';
   return {
     args: [`${LIFECYCLE_DESTINATION}/session`, mode, ...(what.case === 'command' ? [what.value] : [])],
     environment: { ...environment, HOME: '/home/vcap', ...start.environment },
     workingDirectory: '/home/vcap',
     user: 'vcap',
+    ...(terminal ? { terminal: { columns: terminal.columns, rows: terminal.rows } } : {}),
+  };
+}
+
+/** In an image there is what the image has: its user, and its shell if it has one. */
+function imageSpec(start: ExecStart, user: ContainerUser, environment: Readonly<Record<string, string>>): SessionSpec {
+  const { what, terminal } = start;
+  if (what.case === 'sftp') throw new ConnectError('there is no sftp in a container image', Code.Unimplemented);
+  return {
+    args: ['/bin/sh', ...(what.case === 'command' ? ['-c', what.value] : [])],
+    environment: { ...environment, ...start.environment },
+    workingDirectory: '/',
+    user,
     ...(terminal ? { terminal: { columns: terminal.columns, rows: terminal.rows } } : {}),
   };
 }

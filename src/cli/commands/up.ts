@@ -23,6 +23,8 @@ const OPTIONS = {
   ssh: { type: 'string' },
   'key-file': { type: 'string' },
   'staging-env': { type: 'string', multiple: true },
+  'allow-registry': { type: 'string', multiple: true },
+  'insecure-registry': { type: 'string', multiple: true },
   json: { type: 'boolean' },
   demo: { type: 'boolean' },
 } as const;
@@ -31,7 +33,8 @@ const PROJECT = join(import.meta.dirname, '../../..');
 export const up: Command = {
   usage:
     'up [--data DIR] [--domain D] [--bind ADDR] [--https-port N] [--cells N] [--zones N] [--cell-tags CELL=TAG,…] ' +
-    '[--ssh on|off] [--ssh-port N] [--key-file FILE] [--staging-env NAME=VALUE]… [--json] [--demo]',
+    '[--ssh on|off] [--ssh-port N] [--key-file FILE] [--staging-env NAME=VALUE]… ' +
+    '[--allow-registry HOST[:PORT]]… [--insecure-registry HOST:PORT]… [--json] [--demo]',
   summary: 'install what is missing and start the platform',
   async run(args) {
     const { values } = parse(args, OPTIONS);
@@ -57,6 +60,8 @@ export const up: Command = {
       ...(cellTags === undefined ? {} : { cellTags }),
       ...(sshPort === undefined ? {} : { sshPort }),
       ...(values.ssh === undefined ? {} : { ssh: values.ssh === 'on' }),
+      ...(values['allow-registry'] === undefined ? {} : { allowedRegistries: values['allow-registry'] }),
+      ...(values['insecure-registry'] === undefined ? {} : { insecureRegistries: values['insecure-registry'] }),
     });
     const layout = layoutOf(settings);
     const progress = new Progress(8, !values.json);

@@ -1,8 +1,9 @@
 import type { Static } from 'typebox';
 import type { Actor } from '../authorization.ts';
-import { readLifecycle } from '../buildpacks/store.ts';
+import { lifecycleTypeOf, readLifecycle } from '../buildpacks/store.ts';
 import type { Context } from '../context.ts';
 import { type Db, now } from '../database.ts';
+import { requireDocker } from '../docker/images.ts';
 import { type MetadataInput, mergeMetadata, metadataColumns, newMetadata } from '../metadata.ts';
 import { insertProcess, newProcess } from '../processes/store.ts';
 import { recordAppEvent } from './events.ts';
@@ -24,7 +25,10 @@ export async function createApp(
   const guid = crypto.randomUUID();
   const variables = body.environment_variables ?? {};
   checkVariables(variables);
-  const lifecycle = await readLifecycle(trx, body.lifecycle, { buildpacks: [], stack: context.defaultStack });
+  const type = lifecycleTypeOf(body.lifecycle);
+  await requireDocker(trx, type);
+  const none = { lifecycle: type, buildpacks: [], stack: context.defaultStack };
+  const lifecycle = await readLifecycle(trx, body.lifecycle, none);
   const values = {
     guid,
     name: body.name,

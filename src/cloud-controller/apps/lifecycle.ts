@@ -1,6 +1,7 @@
 import type { Actor } from '../authorization.ts';
 import type { Context } from '../context.ts';
 import { type Db, now } from '../database.ts';
+import { requireDocker } from '../docker/images.ts';
 import { unprocessable } from '../errors.ts';
 import { endFarewell, keepServing, renewProcess, serveFarewell } from '../processes/outgoing.ts';
 import { checkQuota, lockQuota } from '../processes/quota.ts';
@@ -18,6 +19,7 @@ import { type App, lockApp, touchApp } from './store.ts';
 export async function startApp(trx: Db, actor: Actor, guid: string, organization: App): Promise<App> {
   await lockQuota(trx, organization);
   const app = await lockApp(trx, guid);
+  await requireDocker(trx, app.lifecycle);
   if (app.state === 'STARTED') return app;
   await startProcesses(trx, app);
   await recordAppEvent(trx, 'audit.app.start', actor, app);
@@ -37,6 +39,7 @@ export async function stopApp(trx: Db, actor: Actor, guid: string, organization:
 export async function restartApp(trx: Db, actor: Actor, guid: string, organization: App): Promise<App> {
   await lockQuota(trx, organization);
   const app = await lockApp(trx, guid);
+  await requireDocker(trx, app.lifecycle);
   await startProcesses(trx, app);
   await recordAppEvent(trx, 'audit.app.restart', actor, app);
   return lockApp(trx, guid);

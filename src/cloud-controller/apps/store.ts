@@ -68,7 +68,7 @@ export async function listApps(db: Db, query: Query, visible: Visible): Promise<
   const stacks = query.filters.get('stacks');
   if (stacks) select = select.where('apps.stack', 'in', stacks);
   const lifecycle = query.values.get('lifecycle_type');
-  if (lifecycle && lifecycle !== 'buildpack') select = select.where(sql<boolean>`false`);
+  if (lifecycle) select = select.where('apps.lifecycle', '=', lifecycle as App['lifecycle']);
   return page(db, select, 'apps', query);
 }
 

@@ -1,17 +1,24 @@
 import type { ColumnType, Generated } from 'kysely';
 import type { RowColumns } from '../database.ts';
+import type { DockerColumns } from '../docker/images.ts';
 import type { BuildState, DropletState, PackageState } from '../droplets/state.ts';
 import type { MetadataColumns } from '../metadata.ts';
 
 type WithDefault<T> = ColumnType<T, T | undefined, T>;
 type Row = RowColumns & { [Column in keyof MetadataColumns]: WithDefault<MetadataColumns[Column]> };
 
+export type Lifecycle = 'buildpack' | 'docker';
+
+type DockerTable = { [Column in keyof DockerColumns]: WithDefault<DockerColumns[Column]> };
+
 export interface AppTable extends Row {
   name: string;
   space_guid: string;
   state: 'STOPPED' | 'STARTED';
+  lifecycle: WithDefault<Lifecycle>;
   /** Buildpack names; empty: detect. */
   buildpacks: string[];
+  /** For an image: where cells prepare it. */
   stack: string;
   /** The environment variables, sealed under the app's guid. */
   env_key_label: string | null;
@@ -57,7 +64,8 @@ export interface ProcessTable extends Row, Optional<Omit<HealthCheckColumns, 're
   revision_guid: WithDefault<string | null>;
 }
 
-export interface PackageTable extends Row {
+/** With an image it is of that, else of bits. */
+export interface PackageTable extends Row, DockerTable {
   app_guid: string;
   state: PackageState;
   error: WithDefault<string | null>;
@@ -71,6 +79,7 @@ export interface BuildTable extends Row {
   error: WithDefault<string | null>;
   /** The guid its droplet has, or will have. */
   droplet_guid: string;
+  lifecycle: WithDefault<Lifecycle>;
   buildpacks: string[];
   stack: string;
   staging_memory_mb: number;
@@ -88,7 +97,8 @@ export interface DropletBuildpack {
   version: string | null;
 }
 
-export interface DropletTable extends Row {
+/** With an image (by its digest) it is that, else bits of the blobstore. */
+export interface DropletTable extends Row, DockerTable {
   app_guid: string;
   package_guid: string | null;
   state: DropletState;

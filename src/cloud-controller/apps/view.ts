@@ -1,7 +1,9 @@
 import { identityView, type Links, toOne } from '../view.ts';
 import type { App } from './store.ts';
+import type { Lifecycle } from './tables.ts';
 
-export function lifecycleView(row: { buildpacks: readonly string[]; stack: string | null }) {
+export function lifecycleView(row: { lifecycle: Lifecycle; buildpacks: readonly string[]; stack: string | null }) {
+  if (row.lifecycle === 'docker') return { type: 'docker', data: {} };
   return { type: 'buildpack', data: { buildpacks: row.buildpacks, stack: row.stack } };
 }
 

@@ -1,7 +1,7 @@
 import { type Selectable, sql } from 'kysely';
 import type { Static } from 'typebox';
 import type { Lifecycle } from '../apps/schema.ts';
-import type { BuildpackTable, StackTable } from '../apps/tables.ts';
+import type { BuildpackTable, Lifecycle as LifecycleType, StackTable } from '../apps/tables.ts';
 import type { Db } from '../database.ts';
 import { CfError, unprocessable } from '../errors.ts';
 import { checkAddress, isAddress } from './custom.ts';
@@ -12,17 +12,35 @@ export type Stack = Selectable<StackTable>;
 /** The stack an app gets that names none. */
 export const DEFAULT_STACK = 'debian12';
 
-/** What a body's lifecycle asks for, checked; fields that are absent stay as in `before`. */
+/** What a new app's lifecycle may be. */
+export function lifecycleTypeOf(lifecycle: Static<typeof Lifecycle> | undefined): LifecycleType {
+  const type = lifecycle?.type ?? 'buildpack';
+  if (type === 'buildpack' || type === 'docker') return type;
+  throw unprocessable('Lifecycle type is not included in the list: buildpack, docker');
+}
+
+/**
+ * What a body's lifecycle asks for, checked; fields that are absent stay as in `before`. What is of buildpacks stays buildpacks', what is
+ * of images stays images'.
+ */
 export async function readLifecycle(
   db: Db,
   lifecycle: Static<typeof Lifecycle> | undefined,
-  before: { buildpacks: readonly string[]; stack: string },
-): Promise<{ buildpacks: string[]; stack: string }> {
-  if (lifecycle?.type !== undefined && lifecycle.type !== 'buildpack') {
-    throw unprocessable('Lifecycle type must be buildpack');
+  before: { lifecycle: LifecycleType; buildpacks: readonly string[]; stack: string },
+): Promise<{ lifecycle: LifecycleType; buildpacks: string[]; stack: string }> {
+  if (lifecycle?.type !== undefined && lifecycleTypeOf(lifecycle) !== before.lifecycle) {
+    throw unprocessable('Lifecycle type cannot be changed');
+  }
+  if (before.lifecycle === 'docker') {
+    const unknown = Object.keys(lifecycle?.data ?? {});
+    if (unknown.length > 0) {
+      throw unprocessable(`Lifecycle data Unknown field(s): ${unknown.map((name) => `'${name}'`).join(', ')}`);
+    }
+    return { lifecycle: 'docker', buildpacks: [], stack: before.stack };
   }
   const { buildpacks, stack } = lifecycle?.data ?? {};
   const after = {
+    lifecycle: before.lifecycle,
     buildpacks: [...(buildpacks === undefined ? before.buildpacks : (buildpacks ?? []))],
     stack: stack === undefined ? before.stack : (stack ?? DEFAULT_STACK),
   };

@@ -4,9 +4,13 @@ import { type App, findApp } from '../apps/store.ts';
 import type { DropletBuildpack } from '../apps/tables.ts';
 import type { Context } from '../context.ts';
 import { type Db, now } from '../database.ts';
-import { readStagingResult, type StagingResult, stagingError } from '../droplets/state.ts';
+import { openImage, sealImage } from '../docker/images.ts';
+import { readImageResult, readStagingResult, stagingError } from '../droplets/state.ts';
+import type { Droplet } from '../droplets/store.ts';
 import { jsonb } from '../metadata.ts';
 import type { Build } from './store.ts';
+
+const UNREADABLE = 'StagingError: the staging result could not be read';
 
 /** What Diego reports of a staging task. */
 export interface Completion {
@@ -20,23 +24,16 @@ export interface Completion {
  * The same completion may come twice, and for builds that are gone.
  */
 export async function completeBuild(context: Context, buildGuid: string, completion: Completion): Promise<void> {
-  const { db, blobs } = context;
+  const { db } = context;
   const build = await db.selectFrom('builds').selectAll().where('guid', '=', buildGuid).executeTakeFirst();
   if (build?.state !== 'STAGING') return;
   const app = await findApp(db, build.app_guid);
   if (!app) return;
-  const result = completion.failed ? null : readStagingResult(completion.result);
-  const stored = result ? await blobs.stat('droplets', build.droplet_guid) : null;
-  const reason = completion.failed
-    ? completion.failureReason
-    : result === null
-      ? 'StagingError: the staging result could not be read'
-      : stored?.sha256 !== result.droplet.sha256
-        ? 'StagingError: the droplet did not arrive whole'
-        : null;
-  const changed = await db.transaction().execute(async (trx) => {
-    if (reason !== null || !result) return failBuild(trx, build.guid, reason ?? '');
-    return stageBuild(trx, app, build, result);
+  const staged = completion.failed ? completion.failureReason : await readResult(context, build, completion.result);
+  const reason = typeof staged === 'string' ? staged : null;
+  const changed = await db.transaction().execute((trx) => {
+    if (typeof staged === 'string') return failBuild(trx, build.guid, staged);
+    return stageBuild(trx, app, build, staged);
   });
   if (!changed) return;
   logLine(
@@ -59,7 +56,55 @@ export async function failBuild(trx: Db, guid: string, reason: string): Promise<
   return ended !== undefined;
 }
 
-async function stageBuild(trx: Db, app: App, build: Build, result: StagingResult): Promise<boolean> {
+/** What staging adds to the droplet's row. */
+type Staged = Pick<Droplet, 'process_types' | 'execution_metadata' | 'buildpacks' | 'sidecars' | 'stack'> &
+  Partial<Droplet>;
+
+/** The droplet that a result describes, or the reason why there is none. */
+async function readResult(context: Context, build: Build, json: string): Promise<Staged | string> {
+  return build.lifecycle === 'docker' ? imageDroplet(context, build, json) : bitsDroplet(context, build, json);
+}
+
+async function bitsDroplet({ blobs }: Context, build: Build, json: string): Promise<Staged | string> {
+  const result = readStagingResult(json);
+  if (!result) return UNREADABLE;
+  const stored = await blobs.stat('droplets', build.droplet_guid);
+  if (stored?.sha256 !== result.droplet.sha256) return 'StagingError: the droplet did not arrive whole';
+  const buildpacks: DropletBuildpack[] = result.buildpacks.map((item, index, all) => ({
+    name: item.name || item.key,
+    detect_output: index === all.length - 1 ? result.detectedBuildpack || null : null,
+    buildpack_name: item.name || null,
+    version: item.version || null,
+  }));
+  return {
+    sha256: result.droplet.sha256,
+    process_types: result.processTypes,
+    execution_metadata: result.executionMetadata,
+    buildpacks,
+    sidecars: result.sidecars,
+    stack: build.stack,
+  };
+}
+
+/** The package may change or go: the droplet keeps what its registry asks for. */
+async function imageDroplet({ db, sealer }: Context, build: Build, json: string): Promise<Staged | string> {
+  const result = readImageResult(json);
+  if (!result) return UNREADABLE;
+  const row = await db.selectFrom('packages').selectAll().where('guid', '=', build.package_guid).executeTakeFirst();
+  const image = row ? openImage(sealer, 'packages', row) : null;
+  if (!image) return 'StagingError: the package is gone';
+  const { username, password } = image;
+  return {
+    process_types: result.processTypes,
+    execution_metadata: result.executionMetadata,
+    buildpacks: [],
+    sidecars: [],
+    stack: null,
+    ...sealImage(sealer, 'droplets', build.droplet_guid, { reference: result.image, username, password }),
+  };
+}
+
+async function stageBuild(trx: Db, app: App, build: Build, staged: Staged): Promise<boolean> {
   const ended = await trx
     .updateTable('builds')
     .set({ state: 'STAGED', updated_at: now })
@@ -68,12 +113,6 @@ async function stageBuild(trx: Db, app: App, build: Build, result: StagingResult
     .returning('guid')
     .executeTakeFirst();
   if (!ended) return false;
-  const buildpacks: DropletBuildpack[] = result.buildpacks.map((item, index, all) => ({
-    name: item.name || item.key,
-    detect_output: index === all.length - 1 ? result.detectedBuildpack || null : null,
-    buildpack_name: item.name || null,
-    version: item.version || null,
-  }));
   await trx
     .insertInto('droplets')
     .values({
@@ -81,12 +120,10 @@ async function stageBuild(trx: Db, app: App, build: Build, result: StagingResult
       app_guid: app.guid,
       package_guid: build.package_guid,
       state: 'STAGED',
-      sha256: result.droplet.sha256,
-      process_types: jsonb(result.processTypes),
-      execution_metadata: result.executionMetadata,
-      buildpacks: jsonb(buildpacks),
-      sidecars: jsonb(result.sidecars),
-      stack: build.stack,
+      ...staged,
+      process_types: jsonb(staged.process_types),
+      buildpacks: jsonb(staged.buildpacks),
+      sidecars: jsonb(staged.sidecars),
     })
     .execute();
   await recordAppEvent(trx, 'audit.app.droplet.create', SYSTEM_ACTOR, app, {

@@ -5,6 +5,7 @@ import { Lifecycle } from '../apps/schema.ts';
 import { authorizeApp } from '../apps/store.ts';
 import { chooseBuildpacks, readLifecycle } from '../buildpacks/store.ts';
 import { now } from '../database.ts';
+import { checkPackageType, requireDocker } from '../docker/images.ts';
 import { isUniqueViolation, unprocessable } from '../errors.ts';
 import { listView } from '../list.ts';
 import { MetadataInput, mergeMetadata, metadataColumns, newMetadata } from '../metadata.ts';
@@ -55,8 +56,10 @@ export const buildOperations = [
       const invalid = unprocessable('Unable to use package. Ensure that the package exists and you have access to it.');
       const { app, found } = await authorizedPackage(call, body.package.guid, invalid);
       if (found.state !== 'READY') throw unprocessable('Cannot stage package whose state is not ready.');
+      await requireDocker(db, app.lifecycle);
+      checkPackageType(app.lifecycle, found.docker_image === null ? 'bits' : 'docker');
       const lifecycle = await readLifecycle(db, body.lifecycle, app);
-      await chooseBuildpacks(db, lifecycle.buildpacks, lifecycle.stack);
+      if (lifecycle.lifecycle === 'buildpack') await chooseBuildpacks(db, lifecycle.buildpacks, lifecycle.stack);
       const build = await db.transaction().execute(async (trx) => {
         const row = await trx
           .insertInto('builds')

@@ -22,6 +22,8 @@ export interface EnvironmentInput {
   memoryMb: number;
   diskMb: number;
   fileDescriptors: number;
+  /** A container image brings a locale of its own. */
+  ofImage?: boolean;
 }
 
 /** The variables a running process starts with, besides those the cell adds (PORT, CF_INSTANCE_*). */
@@ -77,7 +79,7 @@ function merged(
   return {
     ...input.group,
     ...input.variables,
-    LANG: input.variables['LANG'] ?? input.group['LANG'] ?? 'en_US.UTF-8',
+    ...(input.ofImage ? {} : { LANG: input.variables['LANG'] ?? input.group['LANG'] ?? 'en_US.UTF-8' }),
     VCAP_APPLICATION: JSON.stringify(application),
     VCAP_SERVICES: JSON.stringify(input.services),
     ...own,

@@ -7,6 +7,7 @@ import {
   type Task,
   TaskSchema,
 } from '../../contracts/gen/diego_pb.js';
+import type { DockerImage } from '../docker/images.ts';
 import type { AppIdentity } from './environment.ts';
 
 export const STAGING_DOMAIN = 'cf-app-staging';
@@ -32,7 +33,7 @@ export interface ProcessRecipe {
   ports: readonly number[];
   routes: readonly RecipeRoute[];
   egressRules: readonly RecipeEgressRule[];
-  droplet: { url: string; sha256: string };
+  content: RecipeContent;
   /** Changes whenever routes or rules change, so that the reconciler sees it without asking for them. */
   annotation: string;
 }
@@ -44,6 +45,9 @@ export interface RecipeHealthCheck {
   invocationTimeout: number | null;
   interval: number | null;
 }
+
+/** What runs: bits of the blobstore, or an image by its digest. */
+export type RecipeContent = { droplet: { url: string; sha256: string } } | { dockerImage: DockerImage };
 
 export type RecipeRoute = Pick<Route, 'guid' | 'host' | 'path' | 'port' | 'protocol'>;
 export type RecipeEgressRule = Pick<EgressRule, 'protocol' | 'destination' | 'ports' | 'type' | 'code' | 'log'>;
@@ -82,7 +86,24 @@ export function desiredLrp(recipe: ProcessRecipe): DesiredLrp {
     sidecars: recipe.sidecars.map((sidecar) => ({ ...sidecar })),
     egressRules: recipe.egressRules.map((rule) => ({ ...rule })),
     owner: owner(recipe.app, recipe.processGuid, recipe.processType),
-    droplet: recipe.droplet,
+    ...recipe.content,
+  });
+}
+
+/** What the build of an image asks of Diego. */
+export type ImageStagingRecipe = Pick<
+  StagingRecipe,
+  'app' | 'buildGuid' | 'stack' | 'memoryMb' | 'diskMb' | 'timeoutSeconds' | 'placementTags'
+> & { image: DockerImage };
+
+/** Nothing of an image runs while it is staged: neither environment nor ways out. */
+export function imageStagingTask(recipe: ImageStagingRecipe): Task {
+  const { buildGuid: taskGuid, stack, memoryMb, diskMb, timeoutSeconds } = recipe;
+  return create(TaskSchema, {
+    ...{ taskGuid, domain: STAGING_DOMAIN, stack, memoryMb, diskMb, timeoutSeconds },
+    placementTags: [...recipe.placementTags],
+    owner: owner(recipe.app, '', 'staging'),
+    work: { case: 'dockerStaging', value: { image: recipe.image } },
   });
 }
 
@@ -163,7 +184,7 @@ export interface TaskRecipe {
   command: string;
   environment: Readonly<Record<string, string>>;
   egressRules: readonly RecipeEgressRule[];
-  droplet: { url: string; sha256: string };
+  content: RecipeContent;
 }
 
 export function commandTask(recipe: TaskRecipe): Task {
@@ -179,7 +200,7 @@ export function commandTask(recipe: TaskRecipe): Task {
     owner: owner(recipe.app, '', recipe.taskName),
     logRateLimitBytesPerSecond: recipe.logRateLimit,
     placementTags: [...recipe.placementTags],
-    work: { case: 'command', value: { command: recipe.command, droplet: recipe.droplet } },
+    work: { case: 'command', value: { command: recipe.command, ...recipe.content } },
   });
 }
 

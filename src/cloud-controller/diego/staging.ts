@@ -1,3 +1,4 @@
+import type { Task } from '../../contracts/gen/diego_pb.js';
 import { messageOf } from '../../kit/errors.ts';
 import { cacheKey } from '../apps/delete.ts';
 import { findApp, identityOf } from '../apps/store.ts';
@@ -7,12 +8,13 @@ import { completeBuild, failBuild } from '../builds/complete.ts';
 import type { Build } from '../builds/store.ts';
 import type { Context } from '../context.ts';
 import { now } from '../database.ts';
+import { openImage } from '../docker/images.ts';
 import { CfError } from '../errors.ts';
 import { FILE_DESCRIPTORS } from '../processes/instances.ts';
 import { stagingEnvironment } from './environment.ts';
 import { egressRules, environmentGroup } from './groups.ts';
 import { placementTags } from './placement.ts';
-import { STAGING_DOMAIN, type StagingRecipe, stagingTask } from './recipe.ts';
+import { imageStagingTask, STAGING_DOMAIN, type StagingRecipe, stagingTask } from './recipe.ts';
 import { urisOfApp } from './routes.ts';
 
 /** Room for the cells to fetch and store, beside the time staging may take. */
@@ -53,15 +55,40 @@ export async function syncStaging(context: Context): Promise<boolean> {
 }
 
 async function handOver(context: Context, build: Build): Promise<void> {
-  const recipe = await recipeOf(context, build);
-  if (!recipe) return;
-  await context.bbs.desireTask(stagingTask(recipe));
+  const task = build.lifecycle === 'docker' ? await imageTask(context, build) : await bitsTask(context, build);
+  if (!task) return;
+  await context.bbs.desireTask(task);
   await context.db.updateTable('builds').set({ desired_at: now }).where('guid', '=', build.guid).execute();
 }
 
 async function giveUp(context: Context, build: Build): Promise<void> {
   await context.bbs.cancelTask({ taskGuid: build.guid }).catch(() => {}); // Diego may have forgotten it, which is why
   await failBuild(context.db, build.guid, 'StagingTimeExpired: staging did not end in time');
+}
+
+async function bitsTask(context: Context, build: Build): Promise<Task | null> {
+  const recipe = await recipeOf(context, build);
+  return recipe && stagingTask(recipe);
+}
+
+/** Null where the app is gone. Throws CfError where its package is. */
+async function imageTask(context: Context, build: Build): Promise<Task | null> {
+  const { db, settings, sealer } = context;
+  const app = await findApp(db, build.app_guid);
+  if (!app) return null;
+  const row = await db.selectFrom('packages').selectAll().where('guid', '=', build.package_guid).executeTakeFirst();
+  const image = row ? openImage(sealer, 'packages', row) : null;
+  if (!image) throw new CfError('StagingError', 'the package is gone');
+  return imageStagingTask({
+    app: identityOf(app),
+    buildGuid: build.guid,
+    stack: build.stack,
+    memoryMb: build.staging_memory_mb,
+    diskMb: build.staging_disk_mb,
+    timeoutSeconds: settings.staging.timeoutSeconds,
+    placementTags: await placementTags(db, app.space_guid),
+    image,
+  });
 }
 
 /** Null where the app is gone. Throws CfError where the build cannot be staged any more. */

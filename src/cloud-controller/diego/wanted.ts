@@ -2,13 +2,15 @@ import { sidecarsOfType } from '../apps/sidecars.ts';
 import { type App, findApp, identityOf } from '../apps/store.ts';
 import { openVariables } from '../apps/variables.ts';
 import type { Context } from '../context.ts';
-import { findDroplet } from '../droplets/store.ts';
+import { exposedPorts, openImage } from '../docker/images.ts';
+import { type Droplet, findDroplet } from '../droplets/store.ts';
+import { isFeatureEnabled } from '../feature-flags/store.ts';
 import { FILE_DESCRIPTORS } from '../processes/instances.ts';
 import type { Process } from '../processes/store.ts';
 import { runningEnvironment } from './environment.ts';
 import { egressRules, environmentGroup } from './groups.ts';
 import { placementTags } from './placement.ts';
-import { type ProcessRecipe, processGuidOf, versionOf } from './recipe.ts';
+import { type ProcessRecipe, processGuidOf, type RecipeContent, type RecipeRoute, versionOf } from './recipe.ts';
 import { routesByProcess, urisOfApp } from './routes.ts';
 import type { WantedLrp } from './sync.ts';
 
@@ -24,34 +26,39 @@ export async function wantedLrps(context: Context): Promise<WantedLrp[]> {
     .selectFrom('processes')
     .innerJoin('apps', 'apps.guid', 'processes.app_guid')
     .selectAll('processes')
-    .select('apps.space_guid')
+    .select(['apps.space_guid', 'apps.lifecycle'])
     .where('processes.state', '=', 'STARTED')
     .execute();
+  const docker = await isFeatureEnabled(db, 'diego_docker');
   const routes = await routesByProcess(db);
   const egress = egressRules(db, 'running');
   const renewal = String(Math.floor(context.clock().getTime() / 1000 / RENEW_SECONDS));
+  const routesOf = (lifecycle: App['lifecycle'], appGuid: string, type: string): RecipeRoute[] =>
+    ledTo(lifecycle, routes.get(`${appGuid}/${type}`) ?? []);
+  // An operator who takes images back wants those stopped that run.
+  const isAllowed = ({ lifecycle }: { lifecycle: App['lifecycle'] }): boolean => lifecycle !== 'docker' || docker;
   const outgoing = await db
     .selectFrom('outgoing_lrps')
     .innerJoin('processes', 'processes.guid', 'outgoing_lrps.process_guid')
     .innerJoin('apps', 'apps.guid', 'outgoing_lrps.app_guid')
     .select(['outgoing_lrps.lrp_guid', 'outgoing_lrps.instances', 'processes.app_guid', 'processes.type'])
-    .select('apps.space_guid')
+    .select(['apps.space_guid', 'apps.lifecycle'])
     .execute();
-  const leaving = outgoing.map(async (lrp) => ({
+  const leaving = outgoing.filter(isAllowed).map(async (lrp) => ({
     processGuid: processGuidOf(lrp.lrp_guid),
     version: versionOf(lrp.lrp_guid),
     instances: lrp.instances,
-    routes: routes.get(`${lrp.app_guid}/${lrp.type}`) ?? [],
+    routes: routesOf(lrp.lifecycle, lrp.app_guid, lrp.type),
     egressRules: await egress(lrp.space_guid),
     outgoing: true as const,
     renewal,
     recipe: async () => null,
   }));
-  const staying = processes.map(async (process) => ({
+  const staying = processes.filter(isAllowed).map(async (process) => ({
     processGuid: process.guid,
     version: process.version,
     instances: process.instances,
-    routes: routes.get(`${process.app_guid}/${process.type}`) ?? [],
+    routes: routesOf(process.lifecycle, process.app_guid, process.type),
     egressRules: await egress(process.space_guid),
     renewal,
     recipe: () => recipeOf(context, process),
@@ -60,11 +67,16 @@ export async function wantedLrps(context: Context): Promise<WantedLrp[]> {
 }
 
 async function recipeOf(context: Context, process: Process): ReturnType<WantedLrp['recipe']> {
-  const { db, blobs } = context;
+  const { db } = context;
   const app = await findApp(db, process.app_guid);
   const dropletGuid = process.droplet_guid ?? app?.droplet_guid ?? null;
   const droplet = dropletGuid === null ? null : await findDroplet(db, dropletGuid);
-  if (!app || !droplet?.sha256) return null;
+  const content = droplet ? contentOf(context, droplet, BLOB_URL_SECONDS) : null;
+  if (!app || !droplet || !content) return null;
+  const isImage = 'dockerImage' in content;
+  const ports = isImage ? exposedPorts(droplet.execution_metadata) : [];
+  // An image starts what it says itself, word for word; only a command of the app's own takes its place.
+  const detected = isImage ? '' : (droplet.process_types[process.type] ?? '');
   return {
     app: identityOf(app),
     processGuid: process.guid,
@@ -73,7 +85,7 @@ async function recipeOf(context: Context, process: Process): ReturnType<WantedLr
     memoryMb: process.memory_mb,
     diskMb: process.disk_mb,
     logRateLimit: process.log_rate_limit,
-    command: process.command ?? droplet.process_types[process.type] ?? '',
+    command: process.command ?? detected,
     stack: droplet.stack ?? app.stack,
     placementTags: await placementTags(db, app.space_guid),
     environment: await environmentOf(context, app, process),
@@ -89,8 +101,28 @@ async function recipeOf(context: Context, process: Process): ReturnType<WantedLr
       command: sidecar.command,
       memoryMb: sidecar.memory_mb ?? 0,
     })),
-    ports: [APP_PORT],
-    droplet: { url: blobs.signedUrl('GET', 'droplets', droplet.guid, BLOB_URL_SECONDS), sha256: droplet.sha256 },
+    ports: ports.length > 0 ? ports : [APP_PORT],
+    content,
+  };
+}
+
+/** For an image the usual port stands for whichever it exposes first; Diego calls that 0. */
+function ledTo(lifecycle: App['lifecycle'], routes: readonly RecipeRoute[]): RecipeRoute[] {
+  if (lifecycle !== 'docker') return [...routes];
+  return routes.map((route) => (route.port === APP_PORT ? { ...route, port: 0 } : route));
+}
+
+/** What a cell needs to run a droplet; null where it is not staged. */
+export function contentOf(
+  { sealer, blobs }: Pick<Context, 'sealer' | 'blobs'>,
+  droplet: Droplet,
+  seconds: number,
+): RecipeContent | null {
+  const dockerImage = openImage(sealer, 'droplets', droplet);
+  if (dockerImage) return { dockerImage };
+  if (!droplet.sha256) return null;
+  return {
+    droplet: { url: blobs.signedUrl('GET', 'droplets', droplet.guid, seconds), sha256: droplet.sha256 },
   };
 }
 
@@ -105,6 +137,7 @@ async function environmentOf(context: Context, app: App, process: Process): Prom
     memoryMb: process.memory_mb,
     diskMb: process.disk_mb,
     fileDescriptors: FILE_DESCRIPTORS,
+    ofImage: app.lifecycle === 'docker',
     processGuid: process.guid,
     processType: process.type,
     version: process.version,

@@ -6,6 +6,7 @@ import { logLine } from '../apps/log-lines.ts';
 import { NullableToOne, ToOne } from '../apps/schema.ts';
 import { authorizeApp } from '../apps/store.ts';
 import { now } from '../database.ts';
+import { checkPackageType, openImage, sealImage } from '../docker/images.ts';
 import { CfError, notFound, unprocessable } from '../errors.ts';
 import { listView } from '../list.ts';
 import { jsonb, MetadataInput, mergeMetadata, metadataColumns } from '../metadata.ts';
@@ -104,7 +105,9 @@ export const dropletOperations = [
       const sourceGuid = call.query.values.get('source_guid');
       const source = sourceGuid === undefined ? null : (await authorizedDroplet(call, sourceGuid)).droplet;
       const guid = crypto.randomUUID();
-      if (source) {
+      const image = source ? openImage(call.context.sealer, 'droplets', source) : null;
+      checkPackageType(app.lifecycle, image ? 'docker' : 'bits');
+      if (source && !image) {
         const blob = source.state === 'STAGED' ? await blobs.open('droplets', source.guid) : null;
         if (!blob) throw unprocessable('Source droplet is not staged.');
         await blobs.put('droplets', guid, blob.body, PACKAGE_MAX_BYTES);
@@ -122,7 +125,8 @@ export const dropletOperations = [
             execution_metadata: source?.execution_metadata ?? '',
             buildpacks: jsonb(source?.buildpacks ?? []),
             sidecars: jsonb(source?.sidecars ?? []),
-            stack: source?.stack ?? app.stack,
+            stack: image ? null : (source?.stack ?? app.stack),
+            ...(image ? sealImage(call.context.sealer, 'droplets', guid, image) : {}),
           })
           .returningAll()
           .executeTakeFirstOrThrow();
@@ -171,6 +175,7 @@ export const dropletOperations = [
     id: 'GET /v3/droplets/:guid/download',
     async run(call) {
       const { app, droplet } = await authorizedDroplet(call, call.params.guid);
+      if (droplet.docker_image !== null) throw unprocessable("Cannot download droplets with 'docker' lifecycle.");
       const blob = droplet.state === 'STAGED' ? await call.context.blobs.open('droplets', droplet.guid) : null;
       if (!blob) throw notFound('Droplet');
       await recordAppEvent(call.context.db, 'audit.app.droplet.download', call.actor, app, {

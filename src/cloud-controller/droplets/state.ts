@@ -36,19 +36,31 @@ const fieldsOf = (value: unknown): Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 
+/** What staging an image gave. */
+export interface ImageStagingResult {
+  /** By its digest. */
+  image: string;
+  processTypes: Record<string, string>;
+  executionMetadata: string;
+}
+
+/** As `readStagingResult`, of an image. */
+export function readImageResult(json: string): ImageStagingResult | null {
+  const parsed = parse(json);
+  const image = fieldsOf(parsed?.['lifecycle_metadata'])['docker_image'];
+  const processTypes = processTypesOf(parsed?.['process_types']);
+  if (parsed?.['lifecycle_type'] !== 'docker' || !processTypes) return null;
+  if (typeof image !== 'string' || !/^\S{1,1024}@sha256:[0-9a-f]{64}$/.test(image)) return null;
+  return { image, processTypes, executionMetadata: textOf(parsed['execution_metadata']) };
+}
+
 /** Null where the result is not what a lifecycle writes; a cell is not believed blindly. */
 export function readStagingResult(json: string): StagingResult | null {
-  let parsed: Fields;
-  try {
-    parsed = fieldsOf(JSON.parse(json));
-  } catch {
-    return null;
-  }
-  const metadata = fieldsOf(parsed['lifecycle_metadata']);
-  const droplet = blobOf(parsed['droplet']);
-  const types = Object.entries(fieldsOf(parsed['process_types']));
-  if (!droplet || types.length > 100 || types.some(([name, command]) => !name || typeof command !== 'string'))
-    return null;
+  const parsed = parse(json);
+  const metadata = fieldsOf(parsed?.['lifecycle_metadata']);
+  const droplet = blobOf(parsed?.['droplet']);
+  const processTypes = processTypesOf(parsed?.['process_types']);
+  if (!parsed || !droplet || !processTypes) return null;
   const buildpacks = Array.isArray(metadata['buildpacks']) ? metadata['buildpacks'].map(fieldsOf) : [];
   return {
     detectedBuildpack: textOf(metadata['detected_buildpack']),
@@ -57,7 +69,7 @@ export function readStagingResult(json: string): StagingResult | null {
       name: textOf(item['name']),
       version: textOf(item['version']),
     })),
-    processTypes: Object.fromEntries(types.map(([name, command]) => [name, String(command)])),
+    processTypes,
     executionMetadata: textOf(parsed['execution_metadata']),
     sidecars: Array.isArray(parsed['sidecars']) ? parsed['sidecars'].flatMap(sidecarOf).slice(0, 100) : [],
     droplet,
@@ -73,6 +85,20 @@ function sidecarOf(value: unknown): DropletSidecar[] {
   if (!Array.isArray(types) || types.length === 0 || !types.every((type) => typeof type === 'string')) return [];
   const memoryMb = Number.isSafeInteger(memory) && Number(memory) > 0 ? Number(memory) : null;
   return [{ name, command, process_types: types, memory_mb: memoryMb }];
+}
+
+function parse(json: string): Fields | null {
+  try {
+    return fieldsOf(JSON.parse(json));
+  } catch {
+    return null;
+  }
+}
+
+function processTypesOf(value: unknown): Record<string, string> | null {
+  const types = Object.entries(fieldsOf(value));
+  if (types.length > 100 || types.some(([name, command]) => !name || typeof command !== 'string')) return null;
+  return Object.fromEntries(types.map(([name, command]) => [name, String(command)]));
 }
 
 function blobOf(value: unknown): { sha256: string; bytes: number } | null {

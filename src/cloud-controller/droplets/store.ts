@@ -60,11 +60,11 @@ export function dropletView(links: Links, droplet: Droplet, inList = false): Rec
     ...identityView(droplet),
     state: droplet.state,
     error: droplet.error,
-    lifecycle: { type: 'buildpack', data: {} },
+    lifecycle: { type: droplet.docker_image === null ? 'buildpack' : 'docker', data: {} },
     checksum: droplet.sha256 === null ? null : { type: 'sha256', value: droplet.sha256 },
-    buildpacks: droplet.buildpacks,
+    buildpacks: droplet.docker_image === null ? droplet.buildpacks : null,
     stack: droplet.stack,
-    image: null,
+    image: droplet.docker_image,
     execution_metadata: inList ? REDACTED : droplet.execution_metadata,
     process_types: inList ? { redacted_message: REDACTED } : types,
     relationships: { app: toOne(droplet.app_guid) },
@@ -75,7 +75,9 @@ export function dropletView(links: Links, droplet: Droplet, inList = false): Rec
       assign_current_droplet: links.action(`/v3/apps/${droplet.app_guid}/relationships/current_droplet`, 'PATCH'),
       ...(droplet.package_guid === null ? {} : { package: links.to(`/v3/packages/${droplet.package_guid}`) }),
       ...(droplet.state === 'AWAITING_UPLOAD' ? { upload: links.action(`${path}/upload`, 'POST') } : {}),
-      ...(droplet.state === 'STAGED' ? { download: links.to(`${path}/download`) } : {}),
+      ...(droplet.state === 'STAGED' && droplet.docker_image === null
+        ? { download: links.to(`${path}/download`) }
+        : {}),
     },
   };
 }

@@ -65,7 +65,10 @@ async function applyToApp(context: Context, guid: string, manifest: ManifestApp,
   const app = await db.transaction().execute(async (trx) => {
     await applySidecars(trx, guid, manifest);
     const { buildpacks, stack, metadata, env } = manifest;
-    const data = { ...(buildpacks ? { buildpacks } : {}), ...(stack === undefined ? {} : { stack }) };
+    const data =
+      place.lifecycle === 'docker'
+        ? {}
+        : { ...(buildpacks ? { buildpacks } : {}), ...(stack === undefined ? {} : { stack }) };
     const hasLifecycle = Object.keys(data).length > 0;
     if (hasLifecycle || metadata) {
       const body = { ...(hasLifecycle ? { lifecycle: { data } } : {}), ...(metadata ? { metadata } : {}) };

@@ -23,9 +23,10 @@ export async function manifestOfApp(context: Context, app: App): Promise<Record<
   };
   return compact({
     name: app.name,
-    lifecycle: 'buildpack',
-    buildpacks: app.buildpacks.length > 0 ? app.buildpacks : null,
-    stack: app.stack,
+    lifecycle: app.lifecycle,
+    ...(app.lifecycle === 'docker'
+      ? { docker: await imageOfApp(context, app) }
+      : { buildpacks: app.buildpacks.length > 0 ? app.buildpacks : null, stack: app.stack }),
     env: nullIfEmpty(openVariables(sealer, app)),
     features: {
       ssh: app.ssh_enabled,
@@ -53,6 +54,18 @@ export async function manifestOfApp(context: Context, app: App): Promise<Record<
       ),
     ),
   });
+}
+
+/** The image as it was pushed, not as staging pinned it; null where nothing was staged. */
+async function imageOfApp({ db }: Context, app: App): Promise<Record<string, string> | null> {
+  const pushed = await db
+    .selectFrom('droplets')
+    .innerJoin('packages', 'packages.guid', 'droplets.package_guid')
+    .select(['packages.docker_image', 'packages.docker_username'])
+    .where('droplets.guid', '=', app.droplet_guid ?? '')
+    .executeTakeFirst();
+  if (!pushed?.docker_image) return null;
+  return { image: pushed.docker_image, ...(pushed.docker_username ? { username: pushed.docker_username } : {}) };
 }
 
 /** The manifests of the apps of these names that exist in a space. */

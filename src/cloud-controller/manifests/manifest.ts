@@ -7,6 +7,8 @@ export interface ManifestApp {
   /** As an array even where the manifest said `buildpack`; empty: detect. */
   buildpacks?: string[];
   stack?: string;
+  /** The app is of a container image; a push brings it in a package of its own. */
+  docker?: { image?: string; username?: string };
   env?: Record<string, string>;
   processes: ManifestProcess[];
   routes?: ManifestRoute[];
@@ -127,13 +129,30 @@ class AppReader {
     if (routes) app.routes = routes;
     const metadata = this.#metadata();
     if (metadata) app.metadata = metadata;
-    if (fields['docker'] !== undefined && fields['docker'] !== null) {
-      this.problems.push('Docker lifecycle is not available on this foundation');
-    }
-    if (fields['lifecycle'] !== undefined && fields['lifecycle'] !== null && fields['lifecycle'] !== 'buildpack') {
-      this.problems.push('Lifecycle type must be buildpack');
-    }
+    const docker = this.#docker();
+    if (docker) app.docker = docker;
     return app;
+  }
+
+  #docker(): ManifestApp['docker'] | null {
+    const { docker, lifecycle, buildpack, buildpacks } = this.#fields;
+    const asked = docker !== undefined && docker !== null;
+    if (lifecycle !== undefined && lifecycle !== null && lifecycle !== 'buildpack' && lifecycle !== 'docker') {
+      this.problems.push('Lifecycle type is not included in the list: buildpack, docker');
+    }
+    if (!asked) return lifecycle === 'docker' ? {} : null;
+    if (buildpack !== undefined || buildpacks !== undefined) {
+      this.problems.push('Cannot specify both buildpack(s) and docker keys');
+    }
+    const { image, username } = isFields(docker) ? docker : {};
+    if (!isFields(docker) || [image, username].some((text) => text !== undefined && typeof text !== 'string')) {
+      this.problems.push('Docker must be an object with an image and a username');
+      return null;
+    }
+    return {
+      ...(typeof image === 'string' ? { image } : {}),
+      ...(typeof username === 'string' ? { username } : {}),
+    };
   }
 
   #flag(key: string, label: string): boolean {

@@ -3,13 +3,16 @@ import { stringify } from 'yaml';
 import { createApp } from '../apps/changes.ts';
 import { recordAppEvent } from '../apps/events.ts';
 import { authorizeApp, findAppByName } from '../apps/store.ts';
+import type { Lifecycle } from '../apps/tables.ts';
+import type { Db } from '../database.ts';
+import { requireDocker } from '../docker/images.ts';
 import { CfError, notFound, unprocessable } from '../errors.ts';
 import { type Call, created, operation } from '../operation.ts';
 import { findSpace, placeOf, type Space } from '../spaces/store.ts';
 import { type Plan, sealPlan } from './apply.ts';
 import { diffManifest } from './diff.ts';
 import { manifestOfApp, manifestsByName } from './existing.ts';
-import { readManifest } from './manifest.ts';
+import { type ManifestApp, readManifest } from './manifest.ts';
 import { readBoundedYaml, YAML_LIMITS, YamlRefusedError } from './yaml.ts';
 
 export const manifestOperations = [
@@ -21,6 +24,7 @@ export const manifestOperations = [
       const { context } = call;
       const space = await authorizeSpace(call, call.params.guid);
       const { apps } = manifestOf(call);
+      await checkImagesAllowed(context.db, apps);
       const job = await context.db.transaction().execute(async (trx) => {
         const plan: Plan = { isAdmin: call.isAdmin, apps: [] };
         for (const manifest of apps) {
@@ -32,9 +36,10 @@ export const manifestOperations = [
               context,
               call.actor,
               space.guid,
-              { name: manifest.name },
+              { name: manifest.name, ...(manifest.docker ? { lifecycle: { type: 'docker' } } : {}) },
               { manifest_triggered: true },
             ));
+          checkLifecycle(app.lifecycle, manifest);
           await recordAppEvent(trx, 'audit.app.apply_manifest', call.actor, app, {
             request: { applications: [manifest.name] },
           });
@@ -55,6 +60,7 @@ export const manifestOperations = [
     async run(call) {
       const space = await authorizeSpace(call, call.params.guid);
       const { apps, raw } = manifestOf(call);
+      await checkImagesAllowed(call.context.db, apps);
       const existing = await manifestsByName(
         call.context,
         space.guid,
@@ -72,6 +78,25 @@ export const manifestOperations = [
     },
   }),
 ];
+
+/** Throws UnprocessableEntity, as for every other problem of a manifest. */
+async function checkImagesAllowed(db: Db, apps: readonly ManifestApp[]): Promise<void> {
+  const first = apps.find(({ docker }) => docker);
+  if (!first) return;
+  await requireDocker(db, 'docker').catch((error: unknown) => {
+    if (!(error instanceof CfError)) throw error;
+    throw unprocessable(`For application '${first.name}': ${error.detail}`);
+  });
+}
+
+function checkLifecycle(lifecycle: Lifecycle, { name, buildpacks, docker }: ManifestApp): void {
+  if (lifecycle === 'docker' && buildpacks) {
+    throw unprocessable(`For application '${name}': Buildpacks cannot be configured for a docker lifecycle app.`);
+  }
+  if (lifecycle === 'buildpack' && docker) {
+    throw unprocessable(`For application '${name}': Docker cannot be configured for a buildpack lifecycle app.`);
+  }
+}
 
 async function authorizeSpace(call: Pick<Call, 'authorize' | 'context'>, guid: string): Promise<Space> {
   const space = await findSpace(call.context.db, guid);

@@ -1,6 +1,7 @@
 import type { Migration } from '../../kit/database.ts';
 import { APPS_MIGRATION } from '../apps/migration.ts';
 import { BUILDPACKS_MIGRATION } from '../buildpacks/migration.ts';
+import { DOCKER_MIGRATION } from '../docker/migration.ts';
 import { organizations } from './001-organizations.ts';
 import { usersAndRoles } from './002-users-and-roles.ts';
 import { auditEventsAndJobs } from './003-audit-events-and-jobs.ts';
@@ -22,4 +23,5 @@ export const migrations: readonly Migration[] = [
   BUILDPACKS_MIGRATION,
   publicRoutes,
   outgoingSince,
+  DOCKER_MIGRATION,
 ];

@@ -1,9 +1,10 @@
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { recordAppEvent } from '../apps/events.ts';
 import { logLine } from '../apps/log-lines.ts';
 import { ToOne } from '../apps/schema.ts';
 import { authorizeApp } from '../apps/store.ts';
 import { now } from '../database.ts';
+import { checkPackageType, openImage, sealImage } from '../docker/images.ts';
 import { notFound, unprocessable } from '../errors.ts';
 import { listView } from '../list.ts';
 import { MetadataInput, mergeMetadata, metadataColumns, newMetadata } from '../metadata.ts';
@@ -16,7 +17,13 @@ const CreatePackage = Type.Object(
   {
     type: Type.Optional(Type.String()),
     relationships: Type.Object({ app: ToOne }, { additionalProperties: false }),
-    data: Type.Optional(Type.Object({})),
+    data: Type.Optional(
+      Type.Object({
+        image: Type.Optional(Type.String({ maxLength: 1024 })),
+        username: Type.Optional(Type.Union([Type.String({ maxLength: 255 }), Type.Null()])),
+        password: Type.Optional(Type.Union([Type.String({ maxLength: 16_384 }), Type.Null()])),
+      }),
+    ),
     metadata: Type.Optional(MetadataInput),
   },
   { additionalProperties: false },
@@ -54,11 +61,12 @@ export const packageOperations = [
       const app = await authorizeApp(call, call.body.relationships.app.data.guid, invalidApp());
       const sourceGuid = call.query.values.get('source_guid');
       const source = sourceGuid === undefined ? null : await sourceOf(call, sourceGuid);
-      if (!source && call.body.type !== 'bits') {
-        throw unprocessable("Type must be one of 'bits'; docker packages are not available on this foundation");
-      }
       const guid = crypto.randomUUID();
-      if (source) {
+      const type = source ? (source.docker_image === null ? 'bits' : 'docker') : typeOf(call.body.type);
+      checkPackageType(app.lifecycle, type);
+      // A copy is the image alone: its registry's password is asked for anew.
+      const image = source?.docker_image ? { reference: source.docker_image } : imageOf(type, call.body.data);
+      if (source && !image) {
         const blob = await blobs.open('packages', source.guid);
         if (!blob) throw unprocessable('Source package has no bits.');
         await blobs.put('packages', guid, blob.body, PACKAGE_MAX_BYTES);
@@ -69,8 +77,9 @@ export const packageOperations = [
           .values({
             guid,
             app_guid: app.guid,
-            state: source ? 'READY' : 'AWAITING_UPLOAD',
+            state: source || image ? 'READY' : 'AWAITING_UPLOAD',
             sha256: source?.sha256 ?? null,
+            ...(image ? sealImage(call.context.sealer, 'packages', guid, image) : {}),
             ...newMetadata(call.body.metadata),
           })
           .returningAll()
@@ -92,13 +101,34 @@ export const packageOperations = [
   }),
   operation({
     id: 'PATCH /v3/packages/:guid',
-    body: Type.Object({ metadata: Type.Optional(MetadataInput) }, { additionalProperties: false }),
+    body: Type.Object(
+      {
+        metadata: Type.Optional(MetadataInput),
+        username: Type.Optional(Type.String({ maxLength: 255 })),
+        password: Type.Optional(Type.String({ maxLength: 16_384 })),
+      },
+      { additionalProperties: false },
+    ),
     async run(call) {
-      const { db, links } = call.context;
+      const { db, links, sealer } = call.context;
       const { found } = await authorizedPackage(call, call.params.guid);
+      const { username, password, metadata } = call.body;
+      const image = openImage(sealer, 'packages', found);
+      if (!image && (username || password)) {
+        throw unprocessable('Cannot update Docker credentials for a buildpack app.');
+      }
+      const changed = image && {
+        reference: image.reference,
+        username: username ?? image.username,
+        password: password ?? image.password,
+      };
       const row = await db
         .updateTable('packages')
-        .set({ ...metadataColumns(mergeMetadata(found, call.body.metadata)), updated_at: now })
+        .set({
+          ...(changed ? sealImage(sealer, 'packages', found.guid, changed) : {}),
+          ...metadataColumns(mergeMetadata(found, metadata)),
+          updated_at: now,
+        })
         .where('guid', '=', found.guid)
         .returningAll()
         .executeTakeFirstOrThrow();
@@ -126,6 +156,7 @@ export const packageOperations = [
     async run(call) {
       const { db, links } = call.context;
       const { app, found } = await authorizedPackage(call, call.params.guid);
+      if (found.docker_image !== null) throw unprocessable('Package type must be bits.');
       const row = await receivePackage(call.context, found, call);
       await recordAppEvent(db, 'audit.app.package.upload', call.actor, app, { package_guid: found.guid });
       logLine(call.context, app, `Uploaded bits of package with guid ${found.guid}`);
@@ -137,6 +168,7 @@ export const packageOperations = [
     async run(call) {
       const { db, blobs } = call.context;
       const { app, found } = await authorizedPackage(call, call.params.guid);
+      if (found.docker_image !== null) throw unprocessable('Package type must be bits.');
       if (found.state !== 'READY') throw unprocessable('Package has no bits to download.');
       const blob = await blobs.open('packages', found.guid);
       if (!blob) throw notFound('Package');
@@ -173,6 +205,19 @@ export const packageOperations = [
     },
   }),
 ];
+
+function typeOf(type: string | undefined): 'bits' | 'docker' {
+  if (type === 'bits' || type === 'docker') return type;
+  throw unprocessable("Type must be one of 'bits, docker'");
+}
+
+/** What a docker package is made of; null for bits. */
+function imageOf(type: 'bits' | 'docker', data: Static<typeof CreatePackage>['data']) {
+  if (type === 'bits') return null;
+  const { image, username, password } = data ?? {};
+  if (!image) throw unprocessable('Data Image required');
+  return { reference: image, username, password };
+}
 
 async function sourceOf(call: Parameters<typeof authorizedPackage>[0], guid: string): Promise<Package> {
   const { found } = await authorizedPackage(call, guid, unprocessable('Invalid source package'));

@@ -39,23 +39,30 @@ export async function listPackages(db: Db, query: Query, only: OfApps): Promise<
   const states = query.filters.get('states');
   if (states) select = select.where('packages.state', 'in', states as Package['state'][]);
   const types = query.filters.get('types');
-  if (types && !types.includes('bits')) select = select.where('packages.guid', '=', '');
+  if (types && !types.includes('bits')) select = select.where('packages.docker_image', 'is not', null);
+  if (types && !types.includes('docker')) select = select.where('packages.docker_image', 'is', null);
   return page(db, select, 'packages', query);
 }
 
+/** A registry's password is never shown again. */
+export const REDACTED_PASSWORD = '***';
+
 export function packageView(links: Links, row: Package): Record<string, unknown> {
   const path = `/v3/packages/${row.guid}`;
+  const { docker_image: image, docker_username: username } = row;
+  const bits = image === null;
   return {
     ...identityView(row),
-    type: 'bits',
-    data: { error: row.error, checksum: { type: 'sha256', value: row.sha256 } },
+    type: bits ? 'bits' : 'docker',
+    data: bits
+      ? { error: row.error, checksum: { type: 'sha256', value: row.sha256 } }
+      : { image, username, password: username === null ? null : REDACTED_PASSWORD },
     state: row.state,
     relationships: { app: toOne(row.app_guid) },
     metadata: metadataView(row),
     links: {
       self: links.to(path),
-      upload: links.action(`${path}/upload`, 'POST'),
-      download: links.to(`${path}/download`),
+      ...(bits ? { upload: links.action(`${path}/upload`, 'POST'), download: links.to(`${path}/download`) } : {}),
       app: links.to(`/v3/apps/${row.app_guid}`),
     },
   };

@@ -8,6 +8,7 @@ import { egressRules, environmentGroup } from '../diego/groups.ts';
 import { placementTags } from '../diego/placement.ts';
 import { commandTask, TASK_DOMAIN } from '../diego/recipe.ts';
 import { urisOfApp } from '../diego/routes.ts';
+import { contentOf } from '../diego/wanted.ts';
 import { findDroplet } from '../droplets/store.ts';
 import { FILE_DESCRIPTORS } from '../processes/instances.ts';
 import { completeTask } from './complete.ts';
@@ -64,10 +65,11 @@ const end = (context: Context, task: Task, failureReason: string): Promise<void>
   completeTask(context, task.guid, { failed: true, failureReason, result: '' });
 
 async function handOver(context: Context, task: Task): Promise<void> {
-  const { db, bbs, blobs, sealer, settings } = context;
+  const { db, bbs, sealer, settings } = context;
   const app = await findApp(db, task.app_guid);
   const droplet = await findDroplet(db, task.droplet_guid);
-  if (!app || !droplet?.sha256) return end(context, task, 'the droplet is gone');
+  const content = droplet ? contentOf(context, droplet, BLOB_URL_SECONDS) : null;
+  if (!app || !droplet || !content) return end(context, task, 'the droplet is gone');
   const environment = runningEnvironment({
     app: identityOf(app),
     apiUrl: settings.urls.api,
@@ -78,6 +80,7 @@ async function handOver(context: Context, task: Task): Promise<void> {
     memoryMb: task.memory_mb,
     diskMb: task.disk_mb,
     fileDescriptors: FILE_DESCRIPTORS,
+    ofImage: app.lifecycle === 'docker',
     processGuid: task.guid,
     processType: 'TASK',
     version: task.guid,
@@ -95,7 +98,7 @@ async function handOver(context: Context, task: Task): Promise<void> {
       command: openCommand(sealer, task),
       environment,
       egressRules: await egressRules(db, 'running')(app.space_guid),
-      droplet: { url: blobs.signedUrl('GET', 'droplets', droplet.guid, BLOB_URL_SECONDS), sha256: droplet.sha256 },
+      content,
     }),
   );
   await db.updateTable('tasks').set({ desired_at: now }).where('guid', '=', task.guid).execute();

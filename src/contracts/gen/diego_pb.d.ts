@@ -69,7 +69,7 @@ export declare type Route = Message<"cupola.diego.v1.Route"> & {
   path: string;
 
   /**
-   * container port
+   * container port; 0: the first of the instance
    *
    * @generated from field: uint32 port = 4;
    */
@@ -271,6 +271,38 @@ export declare type Blob = Message<"cupola.diego.v1.Blob"> & {
 export declare const BlobSchema: GenMessage<Blob>;
 
 /**
+ * A container image and what its registry asks for.
+ *
+ * @generated from message cupola.diego.v1.DockerImage
+ */
+export declare type DockerImage = Message<"cupola.diego.v1.DockerImage"> & {
+  /**
+   * "registry.example.org/team/app:1", with "@sha256:…" once it is pinned
+   *
+   * @generated from field: string reference = 1;
+   */
+  reference: string;
+
+  /**
+   * empty: without credentials
+   *
+   * @generated from field: string username = 2;
+   */
+  username: string;
+
+  /**
+   * @generated from field: string password = 3;
+   */
+  password: string;
+};
+
+/**
+ * Describes the message cupola.diego.v1.DockerImage.
+ * Use `create(DockerImageSchema)` to create a new message.
+ */
+export declare const DockerImageSchema: GenMessage<DockerImage>;
+
+/**
  * @generated from message cupola.diego.v1.Buildpack
  */
 export declare type Buildpack = Message<"cupola.diego.v1.Buildpack"> & {
@@ -404,6 +436,13 @@ export declare type DesiredLrp = Message<"cupola.diego.v1.DesiredLrp"> & {
    * @generated from field: cupola.diego.v1.HealthCheck readiness_health_check = 18;
    */
   readinessHealthCheck?: HealthCheck | undefined;
+
+  /**
+   * instead of a droplet; the stack then only places the LRP
+   *
+   * @generated from field: cupola.diego.v1.DockerImage docker_image = 19;
+   */
+  dockerImage?: DockerImage | undefined;
 };
 
 /**
@@ -629,6 +668,12 @@ export declare type Task = Message<"cupola.diego.v1.Task"> & {
      */
     value: CommandWork;
     case: "command";
+  } | {
+    /**
+     * @generated from field: cupola.diego.v1.DockerStagingWork docker_staging = 20;
+     */
+    value: DockerStagingWork;
+    case: "dockerStaging";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -728,6 +773,13 @@ export declare type CommandWork = Message<"cupola.diego.v1.CommandWork"> & {
    * @generated from field: cupola.diego.v1.Blob droplet = 2;
    */
   droplet?: Blob | undefined;
+
+  /**
+   * instead of a droplet
+   *
+   * @generated from field: cupola.diego.v1.DockerImage docker_image = 3;
+   */
+  dockerImage?: DockerImage | undefined;
 };
 
 /**
@@ -735,6 +787,24 @@ export declare type CommandWork = Message<"cupola.diego.v1.CommandWork"> & {
  * Use `create(CommandWorkSchema)` to create a new message.
  */
 export declare const CommandWorkSchema: GenMessage<CommandWork>;
+
+/**
+ * Finds out what an image is: its digest, what it starts, its ports.
+ *
+ * @generated from message cupola.diego.v1.DockerStagingWork
+ */
+export declare type DockerStagingWork = Message<"cupola.diego.v1.DockerStagingWork"> & {
+  /**
+   * @generated from field: cupola.diego.v1.DockerImage image = 1;
+   */
+  image?: DockerImage | undefined;
+};
+
+/**
+ * Describes the message cupola.diego.v1.DockerStagingWork.
+ * Use `create(DockerStagingWorkSchema)` to create a new message.
+ */
+export declare const DockerStagingWorkSchema: GenMessage<DockerStagingWork>;
 
 /**
  * @generated from message cupola.diego.v1.UpdateDesiredLrpRequest

@@ -6,6 +6,8 @@ import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { BbsDatabase } from '../schema.ts';
 
+/** Characters kept of why an instance crashed. */
+export const LONGEST_REASON = 1_000;
 const AT_ONCE = 64;
 const CALL_TIMEOUT_MS = 5_000;
 /** Longer than a call may take, so that nobody else delivers what we are delivering. */

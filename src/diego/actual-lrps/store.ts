@@ -4,7 +4,7 @@ import { type ActualLrp, ActualLrpSchema, type PortMapping, PortMappingSchema } 
 import { afterCrash } from '../convergence/back-off.ts';
 import type { EvacuatingRow, EvacuationStore } from '../evacuation/store.ts';
 import { type ActualLrpState, type BbsDatabase, IS_DESIRED, NOBODYS, retryConflicts, VACATED } from '../schema.ts';
-import { crashNotice } from './notices.ts';
+import { crashNotice, LONGEST_REASON } from './notices.ts';
 
 export interface ActualLrpRow {
   process_guid: string;
@@ -133,7 +133,7 @@ export class ActualLrpStore {
         AND a.cell_id = ${lrp.cellId} AND a.instance_guid = ${lrp.instanceGuid}`.execute(this.#db);
     const row = rows[0];
     // Its place is another's already, or waits for one.
-    if (!row && (await this.#evacuation.remove(lrp))) return { crashCount: 0, restartAtMs: null };
+    if (!row && (await this.#evacuation.crash(lrp, nowMs))) return { crashCount: 1, restartAtMs: null };
     if (!row || (row.state !== 'CLAIMED' && row.state !== 'RUNNING')) return null;
     const same = sql`process_guid = ${row.process_guid} AND index = ${row.index} AND state = ${row.state}
       AND cell_id = ${row.cell_id} AND instance_guid = ${row.instance_guid}`;
@@ -146,7 +146,7 @@ export class ActualLrpStore {
         ? { crashCount, restartAtMs: null }
         : null;
     }
-    const reason = lrp.crashReason.slice(0, 1_000);
+    const reason = lrp.crashReason.slice(0, LONGEST_REASON);
     const changed = await this.#changed(sql`
       WITH crashed AS (UPDATE actual_lrps SET ${VACATED}, state = ${pauseMs > 0 ? 'CRASHED' : 'UNCLAIMED'},
         restart_at_ms = ${pauseMs > 0 ? nowMs + pauseMs : 0}, since_ms = ${nowMs}, crash_count = ${crashCount},

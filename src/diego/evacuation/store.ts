@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { ActualLrp } from '../../contracts/gen/diego_pb.js';
+import { crashNotice, LONGEST_REASON } from '../actual-lrps/notices.ts';
 import type { HeldInstance } from '../convergence/store.ts';
 import { type BbsDatabase, IS_DESIRED, NOBODYS, retryConflicts } from '../schema.ts';
 
@@ -112,6 +113,26 @@ export class EvacuationStore {
     const removed = await this.#changed(sql`
       DELETE FROM evacuating_lrps WHERE instance_guid = ${lrp.instanceGuid} AND cell_id = ${lrp.cellId}`);
     return removed > 0;
+  }
+
+  /** It crashed instead of being stopped: its place is another's already, or waits for one. False where it was none that leaves. */
+  async crash(lrp: ActualLrp, nowMs: number): Promise<boolean> {
+    const notice = crashNotice(
+      {
+        process_guid: lrp.processGuid,
+        index: lrp.index,
+        instance_guid: lrp.instanceGuid,
+        cell_id: lrp.cellId,
+        reason: lrp.crashReason.slice(0, LONGEST_REASON),
+        crash_count: 1,
+      },
+      nowMs,
+    );
+    const crashed = await this.#changed(sql`
+      WITH gone AS (
+        DELETE FROM evacuating_lrps WHERE instance_guid = ${lrp.instanceGuid} AND cell_id = ${lrp.cellId} RETURNING 1)
+      ${notice} FROM gone`);
+    return crashed > 0;
   }
 
   /** Those of cells that are not live any more. */

@@ -7,6 +7,7 @@ import { run } from '../../kit/process.ts';
 import { sha256Of, writeTarFragment } from './archive.ts';
 import type { DebianArchive } from './debian-package.ts';
 import { dropUnloaded } from './elf.ts';
+import { findGoProxy } from './go-proxy.ts';
 import { fetchGoToolchain, unpackGoToolchain } from './go-toolchain.ts';
 import { fetchMavenArtifact } from './maven-artifact.ts';
 import { fetchNpmPackage } from './npm-package.ts';
@@ -103,7 +104,9 @@ async function fetchGo(entry: Type.Static<typeof GoEntry>, work: string, sources
   const sum = entry.sums[process.arch];
   if (sum === undefined) throw new CupolaError('architecture_unknown', `no ${name} for ${process.arch}`);
   sources.onProgress?.(`fetching ${name} ${version}`);
-  const file = await fetchGoToolchain({ version, sum }, sources.cacheDirectory);
+  const file = await fetchGoToolchain({ version, sum }, sources.cacheDirectory, () =>
+    findGoProxy(sources.debian, work),
+  );
   const directory = join(work, name);
   await unpackGoToolchain(file, { version, sum }, directory);
   return [{ name, version, sha256: await sha256Of(file), directory }];

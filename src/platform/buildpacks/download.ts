@@ -12,8 +12,8 @@ const INHERITED = ['http_proxy', 'https_proxy', 'no_proxy', 'HTTPS_PROXY', 'NO_P
 export interface Download {
   /** Its name in `directory`. */
   name: string;
-  /** Tried in order. They may carry credentials, which are shown to nobody. */
-  urls: readonly string[];
+  /** Asked for where the file is not there; tried in order. They may carry credentials, which are shown to nobody. */
+  urls: () => Promise<readonly string[]>;
   /** Whether the file is the one that was pinned. */
   isPinned: (file: string) => Promise<boolean>;
 }
@@ -42,7 +42,7 @@ export async function download(wanted: Download, directory: string): Promise<str
 
 async function fetchFirst({ name, urls }: Download, target: string): Promise<void> {
   let problem = 'no source is set for it';
-  for (const url of urls) {
+  for (const url of await urls()) {
     try {
       // On standard input, because everybody may read what a process was called with.
       await run('curl', ['--config', '-'], {

@@ -8,7 +8,6 @@ import * as yauzl from 'yauzl';
 import { CupolaError } from '../../kit/errors.ts';
 import { download } from './download.ts';
 
-const DEFAULT_PROXY = 'https://proxy.golang.org';
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 export interface GoToolchain {
@@ -19,15 +18,20 @@ export interface GoToolchain {
 }
 
 /**
- * Fetches a Go toolchain into `directory`, as the module golang.org/toolchain of the module proxies in GOPROXY; gives the
- * path of the archive. Throws `dependency_digest_mismatch`, `dependency_unreachable`, `architecture_unknown`.
+ * Fetches a Go toolchain into `directory`, as the module golang.org/toolchain of the module proxies that `goProxy` gives (a
+ * list as in GOPROXY); gives the path of the archive. Throws `dependency_digest_mismatch`, `dependency_unreachable`,
+ * `architecture_unknown`.
  */
-export async function fetchGoToolchain(wanted: GoToolchain, directory: string): Promise<string> {
+export async function fetchGoToolchain(
+  wanted: GoToolchain,
+  directory: string,
+  goProxy: () => Promise<string>,
+): Promise<string> {
   const version = moduleVersion(wanted);
   return download(
     {
       name: `golang-toolchain-${version}.zip`,
-      urls: proxies(process.env['GOPROXY']).map((proxy) => `${proxy}/golang.org/toolchain/@v/${version}.zip`),
+      urls: async () => proxies(await goProxy()).map((proxy) => `${proxy}/golang.org/toolchain/@v/${version}.zip`),
       isPinned: async (file) => (await dirhash(file)) === wanted.sum,
     },
     directory,
@@ -63,10 +67,9 @@ function isTool(path: string): boolean {
 }
 
 /** The web addresses in a GOPROXY list; "direct" and "off" are no place to get a toolchain from. */
-function proxies(setting: string | undefined): string[] {
-  const listed = (setting || DEFAULT_PROXY).split(/[,|]/).map((entry) => entry.trim().replace(/\/+$/, ''));
-  const usable = listed.filter((entry) => /^(https?|file):\/\//.test(entry));
-  return usable.length > 0 ? usable : [DEFAULT_PROXY];
+function proxies(setting: string): string[] {
+  const listed = setting.split(/[,|]/).map((entry) => entry.trim().replace(/\/+$/, ''));
+  return listed.filter((entry) => /^(https?|file):\/\//.test(entry));
 }
 
 /** Go's "h1" digest of a module archive: SHA-256 over the sorted lines "<SHA-256 of the file>  <name>". */

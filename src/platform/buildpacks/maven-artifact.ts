@@ -14,7 +14,7 @@ export async function fetchMavenArtifact(wanted: MavenArtifact, directory: strin
   return download(
     {
       name,
-      urls: [`${await mavenRepository()}/${wanted.path}`],
+      urls: async () => [`${await mavenRepository()}/${wanted.path}`],
       isPinned: async (file) => (await digestOf('sha512', file)) === wanted.sha512,
     },
     directory,

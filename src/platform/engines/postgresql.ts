@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -133,7 +134,7 @@ export async function startPostgresql(settings: PostgresqlSettings, logFile: str
 }
 
 /**
- * Ends the processes of a server that was killed. Each notices by itself that the server is gone, but a busy one late, and until
+ * Ends the processes of a server that was killed, and takes its lock away. Each notices by itself that the server is gone, but a busy one late, and until
  * then the cluster cannot be started. What they had not committed is rolled back, as after any crash.
  */
 async function endOrphans(settings: PostgresqlSettings): Promise<void> {
@@ -142,6 +143,8 @@ async function endOrphans(settings: PostgresqlSettings): Promise<void> {
     return identity && workingDirectory(identity.pid) === settings.dataDirectory ? [identity] : [];
   });
   await Promise.all(orphans.map((identity) => terminate(identity, 0, 'SIGKILL')));
+  // A killed server that nobody has reaped yet still counts as running for the one that finds its lock.
+  rmSync(join(settings.dataDirectory, 'postmaster.pid'), { force: true });
 }
 
 function workingDirectory(pid: number): string | null {

@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { after, before, describe, test } from 'node:test';
 import type { Container } from '../../../src/cell/garden/garden.ts';
+import { ensureAddress, removeAddress } from '../../../src/cell/network/host.ts';
 import type { EgressRule } from '../../../src/contracts/gen/diego_pb.js';
 import { run } from '../../../src/kit/process.ts';
 import { containerSpec, GARDEN_SKIP, runShell, startTestGarden, type TestGarden } from '../../support/garden.ts';
@@ -138,6 +139,47 @@ describe('garden network', { skip: GARDEN_SKIP }, () => {
       assert.equal(await dial(container, GATEWAY, hostPort), 'refused');
     } finally {
       await open.stop();
+    }
+  });
+
+  test('NET-01, SECURITY 33: the router inside is reached on its ports, as far as the container’s rules go, and nothing beside it', async () => {
+    const router = '10.231.15.254';
+    const cellAddress = '10.231.15.1';
+    const servers = await Promise.all(
+      [router, router, cellAddress].map(async (address) => {
+        await ensureAddress(address);
+        const server = createServer((socket) => socket.on('error', () => {}).end('here'));
+        await new Promise<void>((resolve) => server.listen(0, address, resolve));
+        const bound = server.address();
+        assert.ok(typeof bound === 'object' && bound);
+        return { server, port: bound.port };
+      }),
+    );
+    const [open, closed, own] = servers.map(({ port }) => port) as [number, number, number];
+    const range = '10.231.14.0/24';
+    const network = {
+      range,
+      overlay: '10.231.14.0/23',
+      gateway: GATEWAY,
+      mtu: 1450,
+      router: { address: router, ports: [open] },
+      cellAddress,
+    };
+    const inside = await startTestGarden('tgn', range, { network });
+    try {
+      const container = await inside.garden.create(containerSpec('guest'));
+      assert.equal(await dial(container, router, open), 'refused', 'no rule says so');
+      await container.setEgressRules([rule('tcp', router, String(open))]);
+      assert.equal(await dial(container, router, open), 'open');
+      await container.setEgressRules([rule('all', '0.0.0.0/0')]);
+      assert.equal(await dial(container, router, open), 'open');
+      assert.equal(await dial(container, router, closed), 'refused');
+      assert.equal(await dial(container, cellAddress, own), 'refused');
+      assert.equal(await dial(container, '10.231.15.9', 80), 'refused', 'another cell’s container');
+    } finally {
+      for (const { server } of servers) server.close();
+      await inside.stop();
+      for (const address of [router, cellAddress]) await removeAddress(address);
     }
   });
 

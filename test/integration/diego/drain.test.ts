@@ -116,6 +116,7 @@ test('DGO-04: an instance that leaves and crashes or is scaled away leaves no ro
   await t.foundation.lrps('web', (lrps) => lrps.every(({ evacuating }) => evacuating));
   await one.crash(first!, 'exited');
   await t.foundation.lrps('web', ([lrp]) => lrp?.state === 'UNCLAIMED');
+  await until(() => t.foundation.crashes.length === 1);
   assert.equal((await endpoints()).length, 1);
   await t.foundation.bbs.updateDesiredLrp({ processGuid: 'web', instances: 1 });
   await until(async () => (await summary('cell-1')).instances === 0);

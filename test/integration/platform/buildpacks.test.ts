@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -61,14 +61,17 @@ test('an archive without end mark continues into another one', async () => {
 
 test('buildpacks are made once, and again when their source changes', async () => {
   const sourceDirectory = join(directory, 'source');
-  for (const name of ['staticfile', 'nodejs', 'binary']) {
+  // Cloud Foundry's detection order (install_buildpacks of cf-deployment).
+  const order = ['staticfile', 'java', 'ruby', 'nodejs', 'go', 'python', 'php', 'nginx', 'binary'];
+  for (const name of order) {
     await cp(new URL('../../../buildpacks/binary', import.meta.url), join(sourceDirectory, name), { recursive: true });
   }
-  const build = () =>
+  const build = (outputDirectory = join(directory, 'built')) =>
     buildSystemBuildpacks({
       sourceDirectory,
-      outputDirectory: join(directory, 'built'),
+      outputDirectory,
       cacheDirectory: join(directory, 'fetched'),
+      sharedDirectory: join(directory, 'shared'),
       stack: 'debian12',
       log: new Logger('test', {}, () => {}),
       onProgress: (message) => progress.push(message),
@@ -77,21 +80,27 @@ test('buildpacks are made once, and again when their source changes', async () =
   const first = await build();
   assert.deepEqual(
     first.map(({ name, position }) => [name, position]),
-    [
-      ['staticfile_buildpack', 1],
-      ['nodejs_buildpack', 2],
-      ['binary_buildpack', 3],
-    ],
+    order.map((name, index) => [`${name}_buildpack`, index + 1]),
   );
-  assert.equal(first[2]?.sha256, await sha256Of(first[2]!.file));
-  assert.equal(progress.length, 3);
+  assert.equal(first.at(-1)?.sha256, await sha256Of(first.at(-1)!.file));
+  assert.equal(progress.length, order.length);
   progress = [];
   assert.deepEqual(await build(), first);
   assert.deepEqual(progress, []);
+
+  const digests = (built: typeof first) => built.map(({ sha256 }) => sha256);
+  assert.deepEqual(digests(await build(join(directory, 'other'))), digests(first));
+  assert.deepEqual(progress, [], 'another installation takes what is there');
+  const shared = join(directory, 'shared');
+  const php = (await readdir(shared)).find((name) => /^php.*zip$/.test(name));
+  await writeFile(join(shared, php!), 'poison');
+  assert.deepEqual(digests(await build(join(directory, 'third'))), digests(first));
+  assert.deepEqual(progress, ['building php_buildpack'], 'and nothing that is not what was put there');
+  progress = [];
   await writeFile(join(sourceDirectory, 'binary/VERSION'), '9.9.9\n');
   const again = await build();
   assert.deepEqual(progress, ['building binary_buildpack']);
-  assert.match(again[2]!.file, /binary_buildpack-v9\.9\.9\.zip$/);
+  assert.match(again.at(-1)!.file, /binary_buildpack-v9\.9\.9\.zip$/);
 });
 
 test('a fetched runtime that is not the pinned one is never used', async () => {

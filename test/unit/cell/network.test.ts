@@ -98,3 +98,23 @@ test('the packet filter ends every path of a container with a refusal', () => {
     /ip daddr 169\.254\.0\.0\/16 goto denied\n {4}ip daddr 10\.255\.1\.0\/24 goto between\n {4}ip saddr vmap @egress/,
   );
 });
+
+test('SECURITY 33: of this machine a container is offered its name server and the router’s ports, the latter by its own rules', () => {
+  const text = renderTable(
+    'xyza',
+    {
+      range: '10.200.0.0/24',
+      overlay: '10.200.0.0/16',
+      gateway: '169.254.1.1',
+      mtu: 1450,
+      machinePrefix: 'xyz',
+      router: { address: '10.200.254.254', ports: [443, 80] },
+      cellAddress: '10.200.254.1',
+    },
+    [],
+  );
+  assert.match(text, /ip daddr 10\.200\.254\.254 tcp dport \{ 443, 80 \} ip saddr vmap @egress\n {4}goto denied/);
+  assert.match(text, /iifname != "lo" ip daddr 10\.200\.254\.1 goto denied/);
+  assert.match(text, /ip daddr 10\.200\.0\.0\/16 goto between/, 'containers of other cells need a policy too');
+  assert.match(text, /ip daddr != 10\.200\.0\.0\/16 oifname != "xyz\*" masquerade/);
+});

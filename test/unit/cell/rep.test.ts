@@ -42,7 +42,7 @@ test('a start is claimed, made, found well, registered and reported, in this ord
   assert.equal(environment['PASSWORD'], SECRET);
   await eventually('CELL lines arrive', () => control.control.lines('CELL').includes('Container became healthy'));
   assert.deepEqual(control.control.lines('CELL'), [
-    'Downloaded droplet (0.0K)',
+    'Downloaded droplet (9B)',
     `Cell cell-1 creating container for instance ${guid}`,
     `Cell cell-1 successfully created container for instance ${guid}`,
     'Starting health monitoring of container',

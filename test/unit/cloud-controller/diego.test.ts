@@ -60,7 +60,7 @@ test('a process becomes a desired LRP of its version', () => {
     ports: [8080],
     routes: [{ guid: 'r', host: 'shop.example.org', path: '', port: 8080, protocol: 'http1' }],
     egressRules: [{ protocol: 'all', destination: '0.0.0.0/0', ports: '', type: 0, code: 0, log: false }],
-    droplet: { url: 'https://blobs/d', sha256: 'f' },
+    content: { droplet: { url: 'https://blobs/d', sha256: 'f' } },
     annotation: 'x',
   });
   assert.equal(lrp.processGuid, `${processGuid}-${version}`);

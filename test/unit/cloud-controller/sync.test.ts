@@ -39,7 +39,7 @@ function wanted(processGuid: string, version: string, changes: Partial<WantedLrp
       readinessCheck: { type: 'process', endpoint: null, invocationTimeout: null, interval: null },
       sidecars: [],
       ports: [8080],
-      droplet: { url: 'u', sha256: 's' },
+      content: { droplet: { url: 'u', sha256: 's' } },
     }),
     ...changes,
   };

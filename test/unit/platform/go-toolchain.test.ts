@@ -21,6 +21,8 @@ const FILES: Record<string, string> = {
   'src/cmd/go/main.go': 'package main',
   VERSION: `go${VERSION}`,
 };
+/** Two module proxies, the first of which has nothing. */
+const proxies = async () => `file://${join(work, 'absent')},file://${join(work, 'proxy')},direct`;
 let work: string;
 let sum: string;
 
@@ -39,30 +41,28 @@ before(async () => {
     .sort()
     .map((name) => `${hex(FILES[name]!)}  ${ROOT}${name}\n`);
   sum = `h1:${createHash('sha256').update(lines.join('')).digest('base64')}`;
-  process.env['GOPROXY'] = `file://${join(work, 'absent')},file://${join(work, 'proxy')},direct`;
 });
 after(async () => {
-  delete process.env['GOPROXY'];
   await rm(work, { recursive: true });
 });
 
 test('BPK-03: a toolchain comes from the first module proxy that has it, and is the pinned one', async () => {
-  const file = await fetchGoToolchain({ version: VERSION, sum }, join(work, 'cache'));
+  const file = await fetchGoToolchain({ version: VERSION, sum }, join(work, 'cache'), proxies);
   assert.equal(await dirhash(file), sum);
 });
 
 test('SECURITY: another toolchain than the pinned one is refused, also where it lies in the cache', async () => {
   const wrong = { version: VERSION, sum: `h1:${Buffer.alloc(32).toString('base64')}` };
-  await assert.rejects(fetchGoToolchain(wrong, join(work, 'other')), { code: 'dependency_digest_mismatch' });
+  await assert.rejects(fetchGoToolchain(wrong, join(work, 'other'), proxies), { code: 'dependency_digest_mismatch' });
   const cache = join(work, 'changed');
   await mkdir(cache);
   await writeFile(join(cache, `golang-toolchain-${MODULE}.zip`), 'not what it was');
-  const file = await fetchGoToolchain({ version: VERSION, sum }, cache);
+  const file = await fetchGoToolchain({ version: VERSION, sum }, cache, proxies);
   assert.equal(await dirhash(file), sum);
 });
 
 test('BPK-06: only what building a program needs is unpacked', async () => {
-  const file = await fetchGoToolchain({ version: VERSION, sum }, join(work, 'cache'));
+  const file = await fetchGoToolchain({ version: VERSION, sum }, join(work, 'cache'), proxies);
   const target = join(work, 'tree');
   await unpackGoToolchain(file, { version: VERSION, sum }, target);
   const there = Object.keys(FILES).filter((name) => existsSync(join(target, name)));

@@ -1,0 +1,88 @@
+import { constants } from 'node:fs';
+import { chown, lstat, mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CupolaError } from '../../kit/errors.ts';
+import { isOpaque, makeWhiteout, setOpaque } from './kernel.ts';
+
+/** Trees that a user's archive made are walked step by step here: no link in them is ever followed on the host. */
+
+const MOST_TEXT = 1024 * 1024;
+
+/**
+ * Makes what a layer takes away from those below it: nobody else changes the tree by now. `owner` is the host's number of
+ * root in the layer. Throws `image_invalid` where a link or a file stands in the way.
+ */
+export async function applyWhiteouts(
+  root: string,
+  whiteouts: { removed: readonly string[]; opaque: readonly string[] },
+  owner: number,
+): Promise<void> {
+  setOpaque(root, false);
+  for (const path of whiteouts.opaque) setOpaque(await makeDirectories(root, parts(path), owner), true);
+  for (const path of whiteouts.removed) {
+    const names = parts(path);
+    const directory = await makeDirectories(root, names.slice(0, -1), owner);
+    const target = join(directory, names.at(-1) ?? '');
+    const found = await lstat(target).catch(() => null);
+    // What the layer itself brings stays; of a directory only what lies below goes.
+    if (found?.isDirectory()) setOpaque(target, true);
+    else if (!found) makeWhiteout(target);
+  }
+}
+
+/** The text of a file seen through layers (lowest first); null where there is none. Throws `image_invalid` for a large one. */
+export async function readThrough(trees: readonly string[], path: string): Promise<string | null> {
+  for (const tree of trees.toReversed()) {
+    const found = await look(tree, parts(path));
+    if (found === 'hidden') return null;
+    if (found !== 'absent') return readText(found.path);
+  }
+  return null;
+}
+
+/** Where a path leads in one tree: to a file, to nothing, or to something that hides what is below. */
+async function look(tree: string, names: readonly string[]): Promise<{ path: string } | 'absent' | 'hidden'> {
+  let path = tree;
+  let none: 'absent' | 'hidden' = 'absent';
+  for (const [index, name] of names.entries()) {
+    path = join(path, name);
+    const found = await lstat(path).catch(() => null);
+    if (!found) return none;
+    const last = index === names.length - 1;
+    if (last && found.isFile()) return { path };
+    if (last || !found.isDirectory()) return 'hidden';
+    if (isOpaque(path)) none = 'hidden';
+  }
+  return none;
+}
+
+async function readText(path: string): Promise<string> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    if ((await file.stat()).size > MOST_TEXT)
+      throw new CupolaError('image_invalid', 'a file of the image is too large');
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
+}
+
+async function makeDirectories(root: string, names: readonly string[], owner: number): Promise<string> {
+  let path = root;
+  for (const name of names) {
+    path = join(path, name);
+    const found = await lstat(path).catch(() => null);
+    if (found?.isDirectory()) continue;
+    if (found)
+      throw new CupolaError('image_invalid', 'a layer of the image is not valid: a whiteout leads through a link');
+    await mkdir(path, { mode: 0o755 });
+    await chown(path, owner, owner);
+  }
+  return path;
+}
+
+function parts(path: string): string[] {
+  const names = path.split('/').filter((name) => name !== '' && name !== '.');
+  if (names.includes('..')) throw new CupolaError('image_invalid', 'a path leads out of the image');
+  return names;
+}

@@ -1,0 +1,105 @@
+import { randomUUID } from 'node:crypto';
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf } from '../../kit/errors.ts';
+import type { Logger } from '../../kit/log.ts';
+import { type IdMap, openIdMap } from './user-namespaces.ts';
+import { formatImage } from './volume.ts';
+
+/** Waits for the end of a burst: what is made ready for the next container must not slow the one that starts. */
+const QUIET_MS = 100;
+/** Apps of a cell have a few sizes; more images than this are made when they are asked for. */
+const SIZES = 3;
+
+/** What the next container will need, as far as it can be known. */
+export interface Next {
+  bytes: number;
+  /** From which id the container's range begins on the host. */
+  onHost: number;
+  /** Where the ids of each lower tree begin on disk. */
+  onDisk: readonly number[];
+}
+
+/**
+ * Formatted disk images and ID maps kept ready, because making them takes a process each and a third of the time a
+ * container takes. Every one is used once. Nothing depends on them: what is not there is made on the spot.
+ */
+export class Spares {
+  /** Emptied by each opening of the garden. */
+  readonly #directory: string;
+  readonly #log: Logger;
+  /** By size; the one used last stands last. */
+  readonly #images = new Map<number, string>();
+  readonly #maps = new Map<string, IdMap>();
+  #timer: NodeJS.Timeout | undefined;
+  #making: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(directory: string, log: Logger) {
+    this.#directory = directory;
+    this.#log = log;
+  }
+
+  /** Puts an empty, formatted image of that size at `path`. */
+  async image(path: string, bytes: number): Promise<void> {
+    const spare = this.#images.get(bytes);
+    this.#images.delete(bytes);
+    if (spare === undefined) return formatImage(path, bytes);
+    await rename(spare, path);
+  }
+
+  /** The caller disposes of it. Throws `user_namespace_failed`. */
+  async idMap(onDisk: number, onHost: number): Promise<IdMap> {
+    const key = `${onDisk} ${onHost}`;
+    const spare = this.#maps.get(key);
+    this.#maps.delete(key);
+    return spare ?? openIdMap(onDisk, onHost);
+  }
+
+  /** Makes ready what the next container needs, once it is quiet. */
+  prepare(next: Next): void {
+    clearTimeout(this.#timer);
+    if (this.#closed) return;
+    this.#timer = setTimeout(() => {
+      this.#making = this.#make(next).catch((error: unknown) => {
+        this.#log.warn('nothing could be made ready for the next container', { error: messageOf(error) });
+      });
+    }, QUIET_MS);
+    this.#timer.unref();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#making;
+    this.#dropMaps(new Set());
+    for (const path of this.#images.values()) await rm(path, { force: true });
+    this.#images.clear();
+  }
+
+  async #make({ bytes, onHost, onDisk }: Next): Promise<void> {
+    this.#dropMaps(new Set(onDisk.map((first) => `${first} ${onHost}`)));
+    for (const first of onDisk) {
+      const key = `${first} ${onHost}`;
+      if (!this.#maps.has(key)) this.#maps.set(key, await openIdMap(first, onHost));
+    }
+    const known = this.#images.get(bytes);
+    if (known === undefined) {
+      const path = join(this.#directory, `spare-${randomUUID()}.img`);
+      await formatImage(path, bytes);
+      this.#images.set(bytes, path);
+    }
+    for (const [size, path] of [...this.#images].slice(0, -SIZES)) {
+      this.#images.delete(size);
+      await rm(path, { force: true });
+    }
+  }
+
+  #dropMaps(keep: ReadonlySet<string>): void {
+    for (const [key, map] of this.#maps) {
+      if (keep.has(key)) continue;
+      map[Symbol.dispose]();
+      this.#maps.delete(key);
+    }
+  }
+}

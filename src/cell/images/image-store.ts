@@ -1,0 +1,280 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline, Readable, type Transform } from 'node:stream';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
+import type { DockerImage } from '../../contracts/gen/diego_pb.js';
+import { CupolaError } from '../../kit/errors.ts';
+import type { Logger } from '../../kit/log.ts';
+import type { Garden, Layer } from '../garden/garden.ts';
+import { digesting } from '../staging/digest.ts';
+import { type ImageUser, resolveUser } from './image-user.ts';
+import { cleanLayer, type LayerLimits, type Whiteouts } from './layer-filter.ts';
+import { type Descriptor, type ImageConfig, type Manifest, readConfig, readManifest } from './manifest.ts';
+import { type ImageReference, parseReference, pinned } from './reference.ts';
+import { RegistryAccess, type RegistrySettings } from './registry-access.ts';
+import { RegistryClient } from './registry-client.ts';
+
+/** What an image is, before any of it is unpacked. */
+export interface ImageDescription {
+  /** By its digest. */
+  reference: string;
+  config: ImageConfig;
+}
+
+/** An image whose layers are there. */
+export interface PreparedImage {
+  layers: Layer[];
+  config: ImageConfig;
+  user: ImageUser;
+  /** Fetched for this call; 0 where all of it was there. */
+  fetchedBytes: number;
+}
+
+/** Manifest and configuration as they came, kept by the digest that pins them. */
+interface KeptImage {
+  manifest: Manifest;
+  config: string;
+}
+
+const KEY = 'image:';
+const FETCH_MS = 20 * 60_000;
+const AT_ONCE = 3;
+const MOST_COMPRESSED = 8 * 1024 ** 3;
+const LIMITS: LayerLimits = { unpackedBytes: 6 * 1024 ** 3, entries: 500_000 };
+
+export function isImageLayer(key: string): boolean {
+  return key.startsWith(KEY);
+}
+
+/** The container images of one cell: fetched from their registries, each layer unpacked once and shared by all containers. */
+export class ImageStore {
+  readonly #garden: Garden;
+  readonly #directory: string;
+  readonly #access: RegistryAccess;
+  readonly #log: Logger;
+  readonly #limits: LayerLimits;
+
+  /** `directory` keeps what is known of images over a restart; no secret is among it. */
+  constructor(options: {
+    garden: Garden;
+    directory: string;
+    registries: RegistrySettings;
+    log: Logger;
+    limits?: LayerLimits;
+  }) {
+    this.#garden = options.garden;
+    this.#directory = options.directory;
+    this.#access = new RegistryAccess(options.registries);
+    this.#log = options.log;
+    this.#limits = options.limits ?? LIMITS;
+  }
+
+  /** Asks the registry what an image is. Throws CupolaError `image_…` and `registry_…`, whose messages are for its developer. */
+  async describe(image: DockerImage, signal: AbortSignal): Promise<ImageDescription> {
+    const reference = parseReference(image.reference);
+    const client = new RegistryClient(this.#access, reference, credentialsOf(image), signal);
+    const { digest, manifest } = await client.manifest();
+    const config = await client.json(manifest.config);
+    checkSize(manifest);
+    const described = { reference: pinned(reference, digest), config: checkedConfig(config, manifest) };
+    await this.#keep(parseReference(described.reference), { manifest, config });
+    return described;
+  }
+
+  /** Brings a pinned image here: what is cached is not fetched again, and its registry not asked. Throws as `describe`. */
+  async prepare(image: DockerImage, stack: string): Promise<PreparedImage> {
+    const reference = parseReference(image.reference);
+    if (reference.digest === null) throw new CupolaError('image_invalid', 'the image was not pinned by its digest');
+    const signal = AbortSignal.timeout(FETCH_MS);
+    const client = new RegistryClient(this.#access, reference, credentialsOf(image), signal);
+    const { manifest, config: json } = (await this.#kept(reference)) ?? (await this.#fetch(client, reference));
+    const config = checkedConfig(json, manifest);
+    checkSize(manifest);
+    const proven = await this.#provenOf(reference);
+    let fetchedBytes = 0;
+    const made = await eachOf(manifest.layers, AT_ONCE, async (layer, index) => {
+      const source = new LayerDownload(client, layer, config.diffIds[index] ?? '', this.#limits);
+      const unpacked = await this.#garden.ensureLayer(`${KEY}${layer.digest}`, source, '/', stack);
+      // Another's layer is given only to who can show its bytes: knowing a digest is not having the content.
+      if (!source.opened && !proven.has(layer.digest)) await source.prove();
+      if (source.opened) fetchedBytes += layer.size;
+      proven.add(layer.digest);
+      return unpacked;
+    });
+    // One file system can show a tree once: of a layer that is there twice only the upper one counts.
+    const layers = made.filter(({ key }, index) => made.findLastIndex((other) => other.key === key) === index);
+    if (fetchedBytes > 0) {
+      await this.#keepProven(reference, proven);
+      this.#log.info('image fetched', { registry: reference.registry, layers: layers.length, bytes: fetchedBytes });
+    }
+    const [passwd, group] = await Promise.all([
+      this.#garden.readLayers(layers, 'etc/passwd'),
+      this.#garden.readLayers(layers, 'etc/group'),
+    ]);
+    return { layers, config, user: resolveUser(config.user, passwd, group), fetchedBytes };
+  }
+
+  async #fetch(client: RegistryClient, reference: ImageReference): Promise<KeptImage> {
+    const { digest, manifest } = await client.manifest();
+    if (digest !== reference.digest) throw new CupolaError('image_invalid', 'the registry gave another image');
+    const image = { manifest, config: await client.json(manifest.config) };
+    await this.#keep(reference, image);
+    return image;
+  }
+
+  /** Kept by repository as well as digest: who may not read the one learns nothing of the other. */
+  #file(kind: 'image' | 'repository', reference: ImageReference): string {
+    const { registry, repository, digest } = reference;
+    const name = [registry, repository, ...(kind === 'image' ? [digest] : [])].join(' ');
+    return join(this.#directory, `${kind}-${createHash('sha256').update(name).digest('hex')}.json`);
+  }
+
+  async #keep(reference: ImageReference, { manifest, config }: KeptImage): Promise<void> {
+    await this.#write(this.#file('image', reference), {
+      manifest: { schemaVersion: 2, ...manifest },
+      config,
+    });
+  }
+
+  async #kept(reference: ImageReference): Promise<KeptImage | null> {
+    const kept = (await this.#read(this.#file('image', reference))) as { manifest?: unknown; config?: unknown } | null;
+    if (!kept || typeof kept.config !== 'string') return null;
+    const manifest = readManifest(JSON.stringify(kept.manifest));
+    return 'descriptor' in manifest ? null : { manifest, config: kept.config };
+  }
+
+  /** Layers that this repository was seen to hold. */
+  async #provenOf(reference: ImageReference): Promise<Set<string>> {
+    const kept = await this.#read(this.#file('repository', reference));
+    return new Set(Array.isArray(kept) ? kept.filter((item): item is string => typeof item === 'string') : []);
+  }
+
+  async #keepProven(reference: ImageReference, proven: ReadonlySet<string>): Promise<void> {
+    const all = new Set([...(await this.#provenOf(reference)), ...proven]);
+    await this.#write(this.#file('repository', reference), [...all].slice(-10_000));
+  }
+
+  async #read(file: string): Promise<unknown> {
+    try {
+      return JSON.parse(await readFile(file, 'utf8'));
+    } catch {
+      return null;
+    }
+  }
+
+  async #write(file: string, value: unknown): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const temporary = `${file}.${crypto.randomUUID()}`;
+    try {
+      await writeFile(temporary, JSON.stringify(value), { mode: 0o600 });
+      await rename(temporary, file);
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  }
+}
+
+/** One layer on its way: fetched, its digests checked while it streams, unpacked, and cleaned of what no image may hold. */
+class LayerDownload {
+  readonly format = 'image' as const;
+  opened = false;
+  readonly #client: RegistryClient;
+  readonly #layer: Descriptor;
+  readonly #diffId: string;
+  readonly #limits: LayerLimits;
+  #whiteouts: Whiteouts = { removed: [], opaque: [] };
+
+  constructor(client: RegistryClient, layer: Descriptor, diffId: string, limits: LayerLimits) {
+    this.#client = client;
+    this.#layer = layer;
+    this.#diffId = diffId;
+    this.#limits = limits;
+  }
+
+  readonly open = async (): Promise<Readable> => {
+    this.opened = true;
+    const { stream, whiteouts } = cleanLayer(await this.#plain(), this.#limits);
+    this.#whiteouts = whiteouts;
+    return stream;
+  };
+
+  readonly whiteouts = (): Whiteouts => this.#whiteouts;
+
+  /** Reads it to the end for its digest's sake. Throws where the registry does not have it. */
+  async prove(): Promise<void> {
+    this.opened = true;
+    for await (const _ of await this.#client.blob(this.#layer)) {
+      // only its digest counts
+    }
+  }
+
+  async #plain(): Promise<Readable> {
+    const body = await this.#client.blob(this.#layer);
+    const iterator = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    const first = await iterator.next();
+    const whole = Readable.from(joined(first.done ? Buffer.alloc(0) : first.value, iterator), { objectMode: false });
+    const decompress = decompressor(first.done ? Buffer.alloc(0) : first.value);
+    const { stream } = digesting({
+      expected: this.#diffId.slice('sha256:'.length),
+      maximum: this.#limits.unpackedBytes * 2,
+    });
+    // An error of any part reaches whoever reads the last.
+    if (decompress) return pipeline(whole, decompress, stream, () => {});
+    return pipeline(whole, stream, () => {});
+  }
+}
+
+async function* joined(first: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+  if (first.length > 0) yield first;
+  yield* { [Symbol.asyncIterator]: () => rest };
+}
+
+/** By the first bytes: media types are not to be relied on. */
+function decompressor(head: Buffer): Transform | null {
+  if (head[0] === 0x1f && head[1] === 0x8b) return createGunzip();
+  if (head.length >= 4 && head.readUInt32LE(0) === 0xfd2fb528) return createZstdDecompress();
+  return null;
+}
+
+function checkedConfig(json: string, manifest: Manifest): ImageConfig {
+  const config = readConfig(json);
+  if (manifest.layers.length === 0) throw new CupolaError('image_unsupported', 'the image has no layers');
+  if (config.diffIds.length !== manifest.layers.length) {
+    throw new CupolaError('image_unsupported', 'the manifest names other layers than the image has');
+  }
+  return config;
+}
+
+function checkSize({ layers }: Manifest): void {
+  const bytes = layers.reduce((sum, { size }) => sum + size, 0);
+  if (bytes > MOST_COMPRESSED) throw new CupolaError('image_unsupported', 'the image is larger than is allowed');
+}
+
+function credentialsOf({ username, password }: DockerImage): { username: string; password: string } | null {
+  return username === '' ? null : { username, password };
+}
+
+/** Like Promise.all over a map, some at a time; settles only when nothing is under way. */
+async function eachOf<Item, Result>(
+  items: readonly Item[],
+  atOnce: number,
+  body: (item: Item, index: number) => Promise<Result>,
+): Promise<Result[]> {
+  const results = new Map<number, Result>();
+  const waiting = [...items.entries()];
+  const work = Array.from({ length: atOnce }, async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      const [index, item] = next;
+      try {
+        results.set(index, await body(item, index));
+      } catch (error) {
+        waiting.length = 0;
+        throw error;
+      }
+    }
+  });
+  await Promise.allSettled(work);
+  await Promise.all(work);
+  return items.map((_, index) => results.get(index)!);
+}

@@ -1,0 +1,276 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { accessSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { PLAIN_ENVIRONMENT } from '../../src/kit/process.ts';
+import { STACKS } from '../support/garden.ts';
+import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
+import { type Ended, eventually, ROOT, runProgram, TestPlatform } from '../support/platform.ts';
+
+const CF = officialCf() ?? '';
+const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : false;
+/** The stack of the cache may be from before it had one. */
+const NO_SFTP =
+  existsSync(join(STACKS, 'debian12/rootfs')) &&
+  !existsSync(join(STACKS, 'debian12/rootfs/usr/lib/openssh/sftp-server')) &&
+  `the stack in ${STACKS} has no sftp-server; build it anew`;
+const NO_OPENSSH = ['ssh', 'scp', 'sftp', 'script'].some((name) => !inPath(name)) && 'needs ssh, scp, sftp and script';
+
+function inPath(name: string): boolean {
+  try {
+    accessSync(`/usr/bin/${name}`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe('cf ssh on a whole platform', { skip: SKIP }, () => {
+  const platform = new TestPlatform({ httpsPort: 8504, domain: 'ssh.cupola.localhost' });
+  const cf = (...args: string[]) => platform.cf(CF, args);
+  const tryCf = (...args: string[]) => platform.tryCf(CF, args, { timeoutMs: 60_000 });
+  const planted = `planted-${randomBytes(16).toString('hex')}`;
+  let guid = '';
+  let port = 0;
+
+  before(async () => {
+    await platform.up();
+    port = platform.layout.settings.sshPort ?? 0;
+    await cf('api', platform.credentials.api);
+    await admin();
+    await cf('create-org', 'acme');
+    await cf('create-space', 'dev', '-o', 'acme');
+    await cf('target', '-o', 'acme', '-s', 'dev');
+    const directory = join(ROOT, 'examples/hello-node');
+    await cf('push', 'shelly', '-p', directory, '-f', join(directory, 'manifest.yml'), '--no-start');
+    await cf('set-env', 'shelly', 'PLANTED', planted);
+    await cf('start', 'shelly');
+    guid = (await cf('app', 'shelly', '--guid')).trim();
+  });
+  after(async () => {
+    await platform.destroy().catch((cause: unknown) => console.error(cause));
+    platform.removeFiles();
+  });
+
+  const admin = () =>
+    platform.cf(CF, ['auth', platform.credentials.username], { password: platform.credentials.password });
+
+  /** A program of OpenSSH's, with a fresh one-time code as its password. */
+  async function openssh(program: string, args: string[], code?: string, at = port): Promise<Ended> {
+    const askpass = join(platform.home, 'askpass');
+    writeFileSync(askpass, '#!/bin/sh\nexec cat "$CODE_FILE"\n', { mode: 0o700 });
+    const file = join(platform.home, 'code');
+    writeFileSync(file, code ?? (await cf('ssh-code')).trim(), { mode: 0o600 });
+    const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR'];
+    options.push('PreferredAuthentications=password', 'PubkeyAuthentication=no', 'NumberOfPasswordPrompts=1');
+    options.push(`User=cf:${guid}/0`, `Port=${at}`);
+    return runProgram(program, [...options.flatMap((option) => ['-o', option]), ...args], {
+      env: {
+        ...PLAIN_ENVIRONMENT,
+        HOME: platform.home,
+        SSH_ASKPASS: askpass,
+        SSH_ASKPASS_REQUIRE: 'force',
+        DISPLAY: ':0',
+        CODE_FILE: file,
+      },
+      timeoutMs: 60_000,
+    });
+  }
+
+  test('CC-04, APM-02: a command runs in the app: its environment, its runtime, its exit code', async () => {
+    const said = await cf('ssh', 'shelly', '-c', 'echo $PLANTED $PORT $HOME; pwd; command -v node; id -u');
+    assert.equal(said, `${planted} 8080 /home/vcap\n/home/vcap\n/home/vcap/deps/0/bin/node\n2000\n`);
+    const failing = await tryCf('ssh', 'shelly', '-c', 'exit 7');
+    assert.notEqual(failing.exitCode, 0);
+    const { stdout } = await openssh('ssh', ['127.0.0.1', 'exit 7']).then((ended) => {
+      assert.equal(ended.exitCode, 7);
+      return ended;
+    });
+    assert.equal(stdout, '');
+  });
+
+  test('SEC-22, SEC-31: what it starts is confined as the app is', async () => {
+    const said = await cf(
+      'ssh',
+      'shelly',
+      '-c',
+      'grep -E "^(Seccomp|NoNewPrivs|CapEff):" /proc/self/status; cat /proc/self/cgroup',
+    );
+    for (const line of ['CapEff:\t0000000000000000', 'NoNewPrivs:\t1', 'Seccomp:\t2'])
+      assert.ok(said.includes(line), said);
+  });
+
+  test('interactive, on a terminal, of the size the terminal has', { skip: NO_OPENSSH }, async () => {
+    const child = spawn('script', ['-qefc', `stty rows 33 cols 99; ${CF} ssh shelly`, '/dev/null'], {
+      env: {
+        ...PLAIN_ENVIRONMENT,
+        HOME: platform.home,
+        CF_HOME: platform.home,
+        SSL_CERT_FILE: platform.caFile,
+        TERM: 'xterm',
+      },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    let seen = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      seen += chunk;
+    });
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    await eventually('a prompt', async () => /\$ /.test(seen), 20_000);
+    child.stdin.write('stty size; tty; echo $((6 * 7))\r');
+    await eventually('its size', async () => /33 99\r\n\/dev\/pts\/\d+\r\n42\r\n/.test(seen), 20_000);
+    child.stdin.write('exit 5\r');
+    assert.equal(await ended, 5, seen);
+  });
+
+  test('-L reaches the app from inside, and nothing it may not', async () => {
+    const local = 42_340;
+    const child = spawn(
+      CF,
+      ['ssh', 'shelly', '-N', '-L', `${local}:localhost:8080`, '-L', `${local + 1}:169.254.169.254:80`],
+      {
+        env: { ...PLAIN_ENVIRONMENT, HOME: platform.home, CF_HOME: platform.home, SSL_CERT_FILE: platform.caFile },
+        stdio: 'ignore',
+      },
+    );
+    try {
+      const fetched = async (at: number) => fetch(`http://127.0.0.1:${at}/`, { signal: AbortSignal.timeout(5000) });
+      await eventually(
+        'the app through the tunnel',
+        async () => (await fetched(local).catch(() => null))?.status === 200,
+        20_000,
+      );
+      await assert.rejects(fetched(local + 1), 'the metadata address');
+    } finally {
+      const gone = new Promise((resolve) => child.once('exit', resolve));
+      child.kill();
+      await gone;
+    }
+  });
+
+  test('OpenSSH: scp of both kinds and sftp carry files; -R is refused', { skip: NO_OPENSSH || NO_SFTP }, async () => {
+    const [up, down] = [join(platform.home, 'up'), join(platform.home, 'down')];
+    const content = randomBytes(3_000_000);
+    writeFileSync(up, content);
+    for (const kind of [[], ['-O']]) {
+      const put = await openssh('scp', [...kind, up, '127.0.0.1:/home/vcap/tmp/copied']);
+      assert.equal(put.exitCode, 0, put.stderr);
+      const got = await openssh('scp', [...kind, '127.0.0.1:/home/vcap/tmp/copied', down]);
+      assert.equal(got.exitCode, 0, got.stderr);
+      assert.ok(readFileSync(down).equals(content));
+    }
+    const batch = join(platform.home, 'batch');
+    writeFileSync(batch, 'ls -l /home/vcap/tmp/copied\n');
+    const listed = await openssh('sftp', ['-oBatchMode=no', '-b', batch, '127.0.0.1']);
+    assert.match(listed.stdout, /3000000/, listed.stderr);
+    const backwards = await openssh('ssh', [
+      '-o',
+      'ExitOnForwardFailure=yes',
+      '-N',
+      '-R',
+      '42345:127.0.0.1:8080',
+      '127.0.0.1',
+    ]);
+    assert.notEqual(backwards.exitCode, 0);
+    assert.match(backwards.stderr, /remote port forwarding failed/);
+  });
+
+  test('the HTTPS port takes SSH clients too, and goes on taking HTTPS', { skip: NO_OPENSSH }, async () => {
+    const { exitCode, stdout, stderr } = await openssh('ssh', ['127.0.0.1', 'echo in'], undefined, platform.httpsPort);
+    assert.deepEqual([exitCode, stdout], [0, 'in\n'], stderr);
+    assert.equal((await platform.ask('shelly')).status, 200);
+  });
+
+  test('SECURITY-TESTS 17: a code is good once, and by itself says nothing', async () => {
+    const code = (await cf('ssh-code')).trim();
+    assert.equal((await openssh('ssh', ['127.0.0.1', 'true'], code)).exitCode, 0);
+    const again = await openssh('ssh', ['127.0.0.1', 'true'], code);
+    assert.equal(again.exitCode, 255);
+    assert.match(again.stderr, /Permission denied/);
+    assert.equal((await openssh('ssh', ['127.0.0.1', 'true'], 'made-up-code')).exitCode, 255);
+  });
+
+  test('CC-03: switches of app and space shut it at once; an index out of range is nowhere', async () => {
+    assert.notEqual((await tryCf('ssh', 'shelly', '-i', '5', '-c', 'true')).exitCode, 0);
+    await cf('disable-ssh', 'shelly');
+    assert.match(await cf('ssh-enabled', 'shelly'), /disabled/);
+    assert.notEqual((await tryCf('ssh', 'shelly', '-c', 'true')).exitCode, 0);
+    await cf('enable-ssh', 'shelly');
+    await cf('disallow-space-ssh', 'dev');
+    assert.match(await cf('space-ssh-allowed', 'dev'), /disabled/);
+    assert.notEqual((await tryCf('ssh', 'shelly', '-c', 'true')).exitCode, 0);
+    await cf('allow-space-ssh', 'dev');
+    assert.equal((await tryCf('ssh', 'shelly', '-c', 'true')).exitCode, 0);
+  });
+
+  test('an auditor may look and not enter; each try is an event', async () => {
+    await platform.cf(CF, ['create-user', 'audrey', 'only-for-this-test']);
+    await cf('set-space-role', 'audrey', 'acme', 'dev', 'SpaceAuditor');
+    await platform.cf(CF, ['auth', 'audrey'], { password: 'only-for-this-test' });
+    await cf('target', '-o', 'acme', '-s', 'dev');
+    assert.match(await cf('app', 'shelly'), /running/);
+    assert.notEqual((await tryCf('ssh', 'shelly', '-c', 'true')).exitCode, 0);
+    await admin();
+    await cf('target', '-o', 'acme', '-s', 'dev');
+    const events = await cf('events', 'shelly');
+    assert.match(events, /audit\.app\.ssh-authorized\s+admin\s+index: 0/);
+    assert.match(events, /audit\.app\.ssh-unauthorized\s+audrey\s+index: 0/);
+  });
+
+  test('a session outlives idle minutes by the keepalive of the CLI, and ends with its instance', async () => {
+    const lasting = tryCf('ssh', 'shelly', '-c', 'sleep 33; echo awake; exec sleep 1000');
+    await new Promise((resolve) => setTimeout(resolve, 36_000)); // one keepalive@cloudfoundry.org
+    const began = Date.now();
+    await cf('stop', 'shelly');
+    const ended = await lasting;
+    assert.ok(Date.now() - began < 25_000, 'with the instance');
+    assert.match(ended.stdout, /awake/);
+    assert.doesNotMatch(ended.stderr, /keep alive/);
+    assert.notEqual(ended.exitCode, 0);
+    assert.notEqual((await tryCf('ssh', 'shelly', '-c', 'true')).exitCode, 0);
+    await cf('start', 'shelly');
+  });
+
+  test('the host key stays the same when the platform comes back', async () => {
+    const fingerprint = async () =>
+      (
+        JSON.parse((await platform.ask('api', '/')).body) as {
+          links: { app_ssh: { meta: { host_key_fingerprint: string } } };
+        }
+      ).links.app_ssh.meta.host_key_fingerprint;
+    const known = await fingerprint();
+    assert.match(known, /^[A-Za-z0-9+/]{43}$/);
+    await platform.cupola('down');
+    await platform.up();
+    assert.equal(await fingerprint(), known);
+    await eventually(
+      'a session again',
+      async () => (await tryCf('ssh', 'shelly', '-c', 'true')).exitCode === 0,
+      60_000,
+    );
+  });
+
+  test('SECURITY-TESTS 28: what is secret is in no log', () => {
+    const logs = readdirSync(platform.layout.logs).map((name) =>
+      readFileSync(join(platform.layout.logs, name), 'utf8'),
+    );
+    assert.match(logs.join('\n'), /a user opened a connection to an instance/);
+    for (const log of logs) assert.ok(!log.includes(planted) && !log.includes('made-up-code'));
+  });
+
+  test('CC-03: turned off for the platform, nobody is let in and nothing listens', async () => {
+    await platform.cupola('down');
+    await platform.cupola('up', ['--ssh', 'off']);
+    assert.match(await cf('ssh-enabled', 'shelly'), /disabled/);
+    assert.notEqual((await tryCf('ssh', 'shelly', '-c', 'true')).exitCode, 0);
+    const refused = await new Promise((resolve) => {
+      connect(port, '127.0.0.1')
+        .once('connect', () => resolve(false))
+        .once('error', () => resolve(true));
+    });
+    assert.equal(refused, true);
+  });
+});
