@@ -43,6 +43,8 @@ export interface Services {
   codes: AuthorizationCodes;
   tokens: TokenIssuer;
   verifier: TokenVerifier;
+  /** How long a token that is issued now may be shown (milliseconds). */
+  longestTokenMs(): Promise<number>;
 }
 
 export function createServices(options: UaaOptions): Services {
@@ -77,5 +79,16 @@ export function createServices(options: UaaOptions): Services {
     codes: new AuthorizationCodes(db, clock),
     tokens: new TokenIssuer(keys, issuer, lifetimes, clock),
     verifier: new TokenVerifier({ keys, issuer, users, clients, revocations, clock }),
+    longestTokenMs: async () => {
+      const row = await db
+        .selectFrom('clients')
+        .select(({ fn }) => [
+          fn.max('access_token_seconds').as('access'),
+          fn.max('refresh_token_seconds').as('refresh'),
+        ])
+        .executeTakeFirst();
+      const own = [lifetimes.accessTokenSeconds, lifetimes.refreshTokenSeconds];
+      return 1000 * Math.max(...own, row?.access ?? 0, row?.refresh ?? 0);
+    },
   };
 }

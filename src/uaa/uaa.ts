@@ -41,6 +41,8 @@ export interface Uaa {
 }
 
 const PRUNE_EVERY_MS = 10 * 60_000;
+/** A new signing key each quarter, without anyone asking. */
+const SIGNING_KEY_AGE_MS = 90 * 86_400_000;
 
 /** The identity service: users, groups, clients and tokens (UAA-01, UAA-02). */
 export function createUaa(options: UaaOptions): Uaa {
@@ -62,6 +64,7 @@ export function createUaa(options: UaaOptions): Uaa {
       await services.revocations.prune();
       await services.codes.prune();
       await services.guard.prune();
+      await services.keys.tend({ maxAgeMs: SIGNING_KEY_AGE_MS, longestTokenMs: await services.longestTokenMs() });
     },
     options.log,
   );

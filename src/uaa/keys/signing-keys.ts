@@ -75,6 +75,32 @@ export class SigningKeys {
     return kid;
   }
 
+  /**
+   * What is due by itself: a new key when the newest is older than `maxAgeMs`, and the end of keys whose successor has signed for
+   * longer than any token lives. One process of several does it.
+   */
+  async tend({ maxAgeMs, longestTokenMs }: { maxAgeMs: number; longestTokenMs: number }): Promise<void> {
+    const now = this.#clock().getTime();
+    await this.#db.transaction().execute(async (trx) => {
+      await sql`SELECT pg_advisory_xact_lock(hashtext('uaa:signing-keys'))`.execute(trx);
+      const keys = await trx
+        .selectFrom('signing_keys')
+        .select(['kid', 'signs_from'])
+        .orderBy('signs_from', 'desc')
+        .execute();
+      const [newest] = keys;
+      if (newest && now - newest.signs_from.getTime() > maxAgeMs) {
+        await this.#create(trx, new Date(now + PUBLISH_AHEAD_MS));
+      }
+      const over = keys.filter((_, index) => {
+        const successor = keys[index - 1];
+        return successor !== undefined && now - successor.signs_from.getTime() > longestTokenMs;
+      });
+      for (const { kid } of over) await trx.deleteFrom('signing_keys').where('kid', '=', kid).execute();
+    });
+    await this.#load();
+  }
+
   /** Every token signed by this key is refused from now on. The key that signs cannot be dropped. */
   async drop(kid: string): Promise<void> {
     if ((await this.current()).kid === kid) {
