@@ -118,15 +118,18 @@ describe('garden adoption', { skip: GARDEN_SKIP }, () => {
 
   test('destroying a garden leaves nothing, whatever runs in it', async () => {
     const t = await startTestGarden('tgj', '10.231.10.0/24');
-    const container = await t.garden.create(containerSpec('busy'));
-    await container.run(shell('busy', 'trap "" TERM; while :; do echo line; done'));
-    await t.garden.create(containerSpec('idle'));
-    assert.ok((await traces(t)).length > 10);
-    await t.garden.close();
-    await teardownGarden(t.settings);
-    assert.deepEqual(await traces(t), []);
-    await teardownGarden(t.settings);
-    await t.stop();
+    try {
+      const container = await t.garden.create(containerSpec('busy'));
+      await container.run(shell('busy', 'trap "" TERM; while :; do echo line; done'));
+      await t.garden.create(containerSpec('idle'));
+      assert.ok((await traces(t)).length > 10);
+      await t.garden.close();
+      await teardownGarden(t.settings);
+      assert.deepEqual(await traces(t), []);
+      await teardownGarden(t.settings);
+    } finally {
+      await t.stop();
+    }
   });
 
   test('a process whose conmon was killed counts as ended', async () => {
