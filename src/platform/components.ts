@@ -88,7 +88,7 @@ function accessLogSocket(layout: Layout, accounts: Parts['accounts']): UnixSocke
 function listenerHolder({ layout, accounts, listeners, onExit }: Parts): Component {
   return {
     name: LISTENER_HOLDER,
-    account: accounts.router,
+    account: accounts.listeners,
     stopSignal: 'SIGTERM',
     // Another set of sockets is another holder anyway.
     fingerprint: () => 'sleep',
@@ -97,7 +97,7 @@ function listenerHolder({ layout, accounts, listeners, onExit }: Parts): Compone
       return launch({
         command: 'sleep',
         args: ['infinity'],
-        account: accounts.router,
+        account: accounts.listeners,
         inherit: listeners.forHolder(),
         logFile: `${layout.logs}/listeners.log`,
         onExit,

@@ -71,7 +71,7 @@ class CellGarden implements OpenGarden {
     this.#seccomp = seccomp;
     this.#layers = layers;
     this.#log = settings.log;
-    this.#spares = new Spares(parts.paths.scratch, settings.log);
+    this.#spares = new Spares(parts.paths.spares, settings.log);
     this.#networkCheck = new Reconciler('packet filter', NETWORK_CHECK_MS, () => this.checkNetwork(), settings.log);
     this.#capacity = Math.min(
       settings.maxContainers ?? Number.POSITIVE_INFINITY,

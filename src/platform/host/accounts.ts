@@ -4,7 +4,7 @@ import { run } from '../../kit/process.ts';
 import type { Account } from '../engines/postgresql.ts';
 import type { PlatformSettings } from '../settings.ts';
 
-export type AccountRole = 'control' | 'postgresql' | 'nats' | 'router' | 'dns' | 'containerDns';
+export type AccountRole = 'control' | 'postgresql' | 'nats' | 'router' | 'listeners' | 'dns' | 'containerDns';
 export type Accounts = Record<AccountRole, Account> & {
   /** By cell: the keys of one cell's apps are not another's to read. */
   proxies: readonly Account[];
@@ -16,6 +16,7 @@ const NAMES: Record<AccountRole, string> = {
   postgresql: 'cupola-postgres',
   nats: 'cupola-nats',
   router: 'cupola-router',
+  listeners: 'cupola-listeners', // what breaks into the router cannot end it
   dns: 'cupola-dns',
   containerDns: 'cupola-dns-apps', // hears what hostile containers say; the machine's own answers are not its
 };
@@ -52,6 +53,7 @@ export async function ensureAccounts(cells: number): Promise<Accounts> {
     postgresql: of('postgresql'),
     nats: of('nats'),
     router: of('router'),
+    listeners: of('listeners'),
     dns: of('dns'),
     containerDns: of('containerDns'),
     proxies: proxies.map(named),
