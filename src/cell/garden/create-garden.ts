@@ -71,7 +71,7 @@ class CellGarden implements OpenGarden {
     this.#seccomp = seccomp;
     this.#layers = layers;
     this.#log = settings.log;
-    this.#spares = new Spares(parts.paths.scratch, settings.log);
+    this.#spares = new Spares(parts.paths.spares, settings.log);
     this.#networkCheck = new Reconciler('packet filter', NETWORK_CHECK_MS, () => this.checkNetwork(), settings.log);
     this.#capacity = Math.min(
       settings.maxContainers ?? Number.POSITIVE_INFINITY,
@@ -97,6 +97,7 @@ class CellGarden implements OpenGarden {
     await this.#parts.network.start(adopted.map(({ number, egressRules }) => ({ number, rules: egressRules })));
     for (const name of leftovers) await removeContainer(this.#parts, name);
     await removeOrphans(this.#parts, new Set(adopted.map(({ number }) => String(number))));
+    await this.#spares.open();
     await this.#layers.adopt(this.#bootId);
     this.#log.info('garden is open', { adopted: adopted.length, removed: leftovers.length });
   }
