@@ -111,6 +111,7 @@ async function main(): Promise<void> {
     });
   };
   const lost = new Set<string>();
+  const runningOn = new Map<string, number>();
 
   await desire(new Definitions(sealer));
   console.log(`${cellCount} cells, ${apps} apps, ${lrpCount} instances`);
@@ -118,16 +119,21 @@ async function main(): Promise<void> {
 
   await timed('convergence that creates every actual LRP', lrpCount, () => diego.converger.converge());
   const beating = setInterval(() => void heartbeats(), 5_000);
-  const milliseconds = await timed('auction: place, reserve, open definitions, hand over', lrpCount, () =>
-    diego.auctioneer.run(),
-  );
+  let milliseconds = 0;
+  for (let before = -1; before !== startedCount(); ) {
+    before = startedCount();
+    const startedAt = performance.now();
+    await diego.auctioneer.auction();
+    milliseconds += performance.now() - startedAt;
+    await running(); // the cells' claims and starts: theirs, and not timed
+  }
   clearInterval(beating);
+  console.log(`auction: place, reserve, open definitions, hand over: ${milliseconds.toFixed(0)} ms`);
   const loads = [...held.values()].map((lrps) => lrps.length);
-  const started = loads.reduce((sum, load) => sum + load, 0);
+  const started = startedCount();
   console.log(`  started ${started}, imbalance ${Math.max(...loads) - Math.min(...loads)} a cell`);
   console.log(`  ${(milliseconds / Math.max(started, 1)).toFixed(3)} ms an instance`);
 
-  await running();
   await heartbeats();
   await timed('convergence with everything in order (asks every cell)', lrpCount, () => diego.converger.converge());
 
@@ -164,7 +170,9 @@ async function main(): Promise<void> {
     const again =
       [...held].reduce((sum, [cellId, lrps]) => sum + (lost.has(cellId) ? 0 : lrps.length), 0) - startedBefore;
     const survivors = [...held].filter(([cellId]) => !lost.has(cellId)).map(([, lrps]) => lrps.length);
-    console.log(`  ${again} of ${before} have a cell again after ${((noticed + placed) / 1_000).toFixed(2)} s`);
+    console.log(
+      `  ${again} of ${before} have a cell again after ${((noticed + placed) / 1_000).toFixed(2)} s; the rest had been scaled away`,
+    );
     console.log(`  imbalance ${Math.max(...survivors) - Math.min(...survivors)} a cell`);
   }
 
@@ -191,9 +199,15 @@ async function main(): Promise<void> {
     await sql`ANALYZE`.execute(db);
   }
 
+  function startedCount(): number {
+    return [...held.values()].reduce((sum, lrps) => sum + lrps.length, 0);
+  }
+
   /** Everything that was started runs, since an hour. */
   async function running(): Promise<void> {
     for (const [cellId, lrps] of held) {
+      if (lrps.length === runningOn.get(cellId)) continue;
+      runningOn.set(cellId, lrps.length);
       await sql`
         UPDATE actual_lrps a SET state = 'RUNNING', cell_id = ${cellId}, instance_guid = k.instance_guid,
           since_ms = ${Date.now() - 3_600_000}, placed_cell = '', placed_until_ms = 0

@@ -72,6 +72,7 @@ describe('several cells on one machine, used with the official cf', { skip: SKIP
     await cf('create-space', 'dev', '-o', 'acme');
     await cf('target', '-o', 'acme', '-s', 'dev');
     await push('where', 3);
+    await push('caller', 1);
   });
   after(async () => {
     await platform.destroy().catch((cause: unknown) => console.error(cause));
@@ -107,7 +108,6 @@ describe('several cells on one machine, used with the official cf', { skip: SKIP
   });
 
   test('an app reaches another app and the API by their public names, with the certificate verified', async () => {
-    await push('caller', 1);
     const port = platform.httpsPort;
     for (const [name, path, expected] of [
       ['where', '/', /"guid"/],

@@ -97,6 +97,7 @@ class CellGarden implements OpenGarden {
     await this.#parts.network.start(adopted.map(({ number, egressRules }) => ({ number, rules: egressRules })));
     for (const name of leftovers) await removeContainer(this.#parts, name);
     await removeOrphans(this.#parts, new Set(adopted.map(({ number }) => String(number))));
+    await this.#spares.open();
     await this.#layers.adopt(this.#bootId);
     this.#log.info('garden is open', { adopted: adopted.length, removed: leftovers.length });
   }

@@ -16,6 +16,10 @@ export class GardenPaths {
   get containers(): string {
     return join(this.root, 'containers');
   }
+  /** Images kept ready; beside the containers, because they are renamed into them. */
+  get spares(): string {
+    return join(this.root, 'spares');
+  }
   get layers(): string {
     return join(this.root, 'layers');
   }

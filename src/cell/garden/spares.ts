@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
@@ -25,7 +25,6 @@ export interface Next {
  * container takes. Every one is used once. Nothing depends on them: what is not there is made on the spot.
  */
 export class Spares {
-  /** Emptied by each opening of the garden. */
   readonly #directory: string;
   readonly #log: Logger;
   /** By size; the one used last stands last. */
@@ -38,6 +37,12 @@ export class Spares {
   constructor(directory: string, log: Logger) {
     this.#directory = directory;
     this.#log = log;
+  }
+
+  /** Begins with an empty directory: what an earlier process made ready is not known any more. */
+  async open(): Promise<void> {
+    await rm(this.#directory, { recursive: true, force: true });
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
   }
 
   /** Puts an empty, formatted image of that size at `path`. */
@@ -85,7 +90,7 @@ export class Spares {
     }
     const known = this.#images.get(bytes);
     if (known === undefined) {
-      const path = join(this.#directory, `spare-${randomUUID()}.img`);
+      const path = join(this.#directory, `${randomUUID()}.img`);
       await formatImage(path, bytes);
       this.#images.set(bytes, path);
     }

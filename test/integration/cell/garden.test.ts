@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { mountsBelow } from '../../../src/cell/garden/mounts.ts';
@@ -56,5 +56,40 @@ describe('garden', { skip: GARDEN_SKIP }, () => {
     const container = await t.garden.create(containerSpec('broken'));
     assert.equal((await runShell(container, 'echo works')).output, 'works\n');
     await t.garden.destroy('broken');
+  });
+
+  test('CTR-01: what was made ready for the next container is used once, is empty, and does not outlive the garden', async () => {
+    const spares = join(t.settings.rootDirectory, 'spares');
+    const ready = async (): Promise<string> => {
+      for (;;) {
+        const [name] = await readdir(spares);
+        if (name !== undefined) return join(spares, name);
+        await new Promise((wake) => setTimeout(wake, 20));
+      }
+    };
+    const first = await t.garden.create(containerSpec('first'));
+    await runShell(first, 'echo secret > /home/vcap/secret');
+    const { ino } = await stat(await ready());
+    const second = await t.garden.create(containerSpec('second'));
+    const images = await Promise.all(
+      (await readdir(join(t.settings.rootDirectory, 'containers'))).map((name) =>
+        stat(join(t.settings.rootDirectory, 'containers', name, 'volume.img')),
+      ),
+    );
+    assert.ok(
+      images.some((image) => image.ino === ino),
+      'it was used',
+    );
+    assert.equal((await runShell(second, 'ls /home/vcap/secret 2>/dev/null; echo $?')).output, '2\n');
+    // Another size is not served with it.
+    const limits = { ...containerSpec('third').limits, diskBytes: 96 * 1024 ** 2 };
+    await ready();
+    const third = await t.garden.create(containerSpec('third', { limits }));
+    const blocks = Number((await runShell(third, 'df --output=size -m / | tail -1')).output);
+    assert.ok(blocks >= 90 && blocks <= 110, `${blocks} MiB`);
+    await ready();
+    await t.reopen();
+    assert.deepEqual(await readdir(spares), []);
+    for (const handle of ['first', 'second', 'third']) await t.garden.destroy(handle);
   });
 });
