@@ -13,7 +13,7 @@ export async function prepareDirectories(paths: GardenPaths): Promise<void> {
   await refuseHidden(paths.run);
   await mkdir(paths.rootfs, { recursive: true, mode: 0o711 });
   await chmod(paths.rootfs, 0o711);
-  for (const directory of [paths.containers, paths.layers, paths.spares, paths.scratch, paths.runcState]) {
+  for (const directory of [paths.containers, paths.layers, paths.scratch, paths.runcState]) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   }
   // Else every process with a mount namespace of its own would get, and hold, what is mounted for containers.

@@ -27,10 +27,6 @@ export class GardenPaths {
   get scratch(): string {
     return join(this.run, 's');
   }
-  /** On the containers' own file system: a spare image becomes a container's by its name alone. */
-  get spares(): string {
-    return join(this.root, 'spares');
-  }
   get runcState(): string {
     return join(this.run, 'runc');
   }

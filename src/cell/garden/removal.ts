@@ -47,7 +47,6 @@ export async function removeOrphans(parts: ContainerParts, known: ReadonlySet<st
     ...(await parts.cgroups.children(`/${cgroupParent(parts.prefix)}`)),
   ]);
   for (const name of found) if (!known.has(name)) await removeContainer(parts, name);
-  for (const name of await readdir(parts.paths.spares).catch(() => [])) await rm(join(parts.paths.spares, name));
   for (const name of await readdir(parts.paths.scratch).catch(() => [])) {
     const directory = join(parts.paths.scratch, name);
     await unmountBelow(directory);
