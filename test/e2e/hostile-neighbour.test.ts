@@ -77,7 +77,7 @@ describe('a tenant that attacks its neighbours and the platform', { skip: SKIP }
     const { ports, gateway, resolverAddress, httpsPort } = platform.layout.settings;
     const own = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
     const addresses = [...own, gateway, resolverAddress].filter((address) => /^\d+\./.test(address));
-    const numbers = [ports.control, ports.rpc, ports.nats, ...ports.rep, ...ports.proxy, 5432, 22, 111];
+    const numbers = [ports.control, ports.rpc, ports.nats, ports.ssh, ...ports.rep, ...ports.proxy, 5432, 22, 111];
     const places = addresses.flatMap((address) => numbers.map((port) => `${address} ${port}`));
     const found = await open(places.filter((place) => !place.startsWith('127.0.0.1 ')));
     assert.deepEqual(found, []);
