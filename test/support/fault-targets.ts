@@ -38,7 +38,7 @@ export async function processesOf(platform: TestPlatform, target: Target, app: R
       .slice(0, 1)
       .map(({ seen }) => seen.pid);
   if (target === 'conmon') {
-    return conmonOf(instances(platform, app)[0]?.seen);
+    return conmonOf(instance);
   }
   if (target === 'supervisor') {
     const program = /^\S*node \S*supervisor-main\.ts/;

@@ -14,6 +14,7 @@ export const INSTANCES = 4;
 export class UsedPlatform extends TestPlatform {
   #appGuid = '';
   #token = { text: '', until: 0 };
+  #crashes = 0;
 
   /** Up, signed in as its administrator, the app serving. */
   async prepare(): Promise<void> {
@@ -26,6 +27,22 @@ export class UsedPlatform extends TestPlatform {
     await this.run('push', 'steady', '-p', directory, '-m', '64M', '-k', '256M', '-i', String(INSTANCES));
     this.#appGuid = (await this.run('app', 'steady', '--guid')).trim();
     await this.#bearer();
+  }
+
+  /**
+   * The index whose instance dies next. Each in its turn, and the app is started afresh before one of them has crashed so often that
+   * Diego lets it wait: that back-off is not what these tests look at.
+   */
+  victim(): number {
+    return this.#crashes++ % INSTANCES;
+  }
+
+  /** To be called before what may crash as many as two instances. */
+  async forgiveCrashes(): Promise<void> {
+    if (this.#crashes + 2 <= 2 * INSTANCES) return;
+    await this.run('restart', 'steady');
+    this.#crashes = 0;
+    await eventually('the old instances are gone', async () => this.everyIndexOnce());
   }
 
   async signIn(): Promise<void> {
