@@ -31,12 +31,10 @@ export function instances(platform: TestPlatform, words: RegExp): { index: numbe
     }));
 }
 
-/** The processes that stand for a target now: a component's own, or one instance's conmon or app. */
-export async function processesOf(platform: TestPlatform, target: Target, app: RegExp): Promise<number[]> {
-  if (target === 'app')
-    return instances(platform, app)
-      .slice(0, 1)
-      .map(({ seen }) => seen.pid);
+/** The processes that stand for a target now: a component's own, or the conmon or the app of the instance with this index. */
+export function processesOf(platform: TestPlatform, target: Target, app: RegExp, index: number): number[] {
+  const instance = instances(platform, app).find((one) => one.index === index)?.seen;
+  if (target === 'app') return instance ? [instance.pid] : [];
   if (target === 'conmon') {
     return conmonOf(instance);
   }
