@@ -189,7 +189,7 @@ export function createCell(options: CellOptions): Cell {
       reports.close();
       stager.close();
       await Promise.all(periodic.map((reconciler) => reconciler.stop()));
-      await logs.close();
+      await Promise.all([logs.close(), context.trust.settled()]);
     },
   };
 }

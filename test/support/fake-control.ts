@@ -103,8 +103,8 @@ function attach<T extends object>(control: T): { control: T } {
   return { control };
 }
 
-/** Waits until `condition` holds; fails with `what` after `timeoutMs`. */
-export async function eventually(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = 5_000) {
+/** Waits until `condition` holds; fails with `what` after `timeoutMs`, which leaves room for a busy machine. */
+export async function eventually(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = 15_000) {
   const deadline = Date.now() + timeoutMs;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);

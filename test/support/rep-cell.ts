@@ -131,7 +131,7 @@ export function lrp(overrides: Overrides = {}) {
     startCommand: './run',
     environment: [{ name: 'PASSWORD', value: SECRET }],
     ports: [port],
-    healthCheck: { type: 'port', timeoutSeconds: 1 },
+    healthCheck: { type: 'port', timeoutSeconds: 4 },
     owner: {
       appGuid: 'app-1',
       appName: 'web-app',

@@ -55,6 +55,11 @@ export class SystemTrust {
     return made;
   }
 
+  /** Resolves when nothing is being written any more: the next cell process writes to the same places. */
+  async settled(): Promise<void> {
+    await Promise.allSettled([...this.#stores.values(), this.#certificates]);
+  }
+
   /** From now on these roots are trusted, also in the containers that run. */
   async replaceRoots(roots: readonly string[]): Promise<void> {
     this.#roots = certificatesIn(roots.join('\n'));
