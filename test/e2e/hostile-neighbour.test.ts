@@ -73,6 +73,30 @@ describe('a tenant that attacks its neighbours and the platform', { skip: SKIP }
     assert.deepEqual(await open(['127.0.0.1 8080']), ['127.0.0.1 8080']);
   });
 
+  test('IID-11: with their credentials two parties complete mutual TLS, and without them none does', async () => {
+    const said = await attack(`cat > /tmp/tls.js <<'END'
+const { connect, createServer } = require('node:tls');
+const { readFileSync } = require('node:fs');
+const own = { cert: readFileSync(process.env.CF_INSTANCE_CERT), key: readFileSync(process.env.CF_INSTANCE_KEY) };
+const ca = readFileSync(process.env.CF_SYSTEM_CERT_PATH + '/trusted-ca-1.crt');
+const server = createServer({ ...own, ca, requestCert: true }, (socket) => socket.end(socket.getPeerCertificate().subject.CN));
+server.on('tlsClientError', () => {});
+server.listen(0, '127.0.0.1', () => {
+  const { port } = server.address();
+  const call = (name, credentials, then) => {
+    let text = '';
+    const socket = connect({ port, host: '127.0.0.1', ca, servername: process.env.CF_INSTANCE_GUID, ...credentials });
+    socket.on('data', (data) => { text += data; });
+    socket.on('error', (error) => { text = error.code; });
+    socket.on('close', () => { console.log(name, text === process.env.CF_INSTANCE_GUID ? 'knows me' : 'refused'); then(); });
+  };
+  call('with', own, () => call('without', {}, () => server.close()));
+});
+END
+node /tmp/tls.js`);
+    assert.equal(said, 'with knows me\nwithout refused\n');
+  });
+
   test('SECURITY 33: no port of cell, control, NATS, database or proxy takes a connection from a container', async () => {
     const { ports, gateway, resolverAddress, httpsPort } = platform.layout.settings;
     const own = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
