@@ -249,7 +249,7 @@ describe('cf ssh on a whole platform', { skip: SKIP }, () => {
     await eventually(
       'a session again',
       async () => (await tryCf('ssh', 'shelly', '-c', 'true')).exitCode === 0,
-      60_000,
+      120_000,
     );
   });
 
