@@ -64,16 +64,25 @@ export async function pushDirectory(
 }
 
 async function ensureSpace(api: Api): Promise<string> {
-  const organization =
-    (await api.first(`/v3/organizations?names=${PLACE}`)) ??
-    (await api.post<Resource>('/v3/organizations', { name: PLACE }));
-  const space =
-    (await api.first(`/v3/spaces?names=${PLACE}&organization_guids=${organization.guid}`)) ??
-    (await api.post<Resource>('/v3/spaces', {
-      name: PLACE,
-      relationships: { organization: { data: { guid: organization.guid } } },
-    }));
+  const organization = await ensure(api, `/v3/organizations?names=${PLACE}`, '/v3/organizations', { name: PLACE });
+  const space = await ensure(api, `/v3/spaces?names=${PLACE}&organization_guids=${organization.guid}`, '/v3/spaces', {
+    name: PLACE,
+    relationships: { organization: { data: { guid: organization.guid } } },
+  });
   return space.guid;
+}
+
+/** Found, or made; a push beside this one may make it between the two. */
+async function ensure(api: Api, list: string, path: string, body: object): Promise<Resource> {
+  const present = await api.first(list);
+  if (present) return present;
+  try {
+    return await api.post<Resource>(path, body);
+  } catch (error) {
+    const made = await api.first(list);
+    if (made) return made;
+    throw error;
+  }
 }
 
 async function uploadPackage(api: Api, app: string, directory: string): Promise<string> {
