@@ -57,7 +57,8 @@ export class SigningKeys {
   async current(): Promise<SigningKey> {
     await this.#freshen();
     const now = this.#clock();
-    const key = this.#keys.find((candidate) => candidate.signsFrom <= now);
+    // Newest first. A clock that was set back may stand before all of them: the oldest has been known the longest.
+    const key = this.#keys.find((candidate) => candidate.signsFrom <= now) ?? this.#keys.at(-1);
     if (!key) throw new CupolaError('no_signing_key', 'no signing key is in force');
     return key;
   }
