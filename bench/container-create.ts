@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { createLimiter } from '../src/cell/rep/limiter.ts';
+import { createLimiter } from '../src/kit/limiter.ts';
 import { containerSpec, runShell, startTestGarden } from '../test/support/garden.ts';
 
 /*

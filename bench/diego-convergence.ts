@@ -25,6 +25,7 @@ const { values } = parseArgs({
     cells: { type: 'string', default: '100' },
     lrps: { type: 'string', default: '8200' },
     'instances-per-app': { type: 'string', default: '5' },
+    organizations: { type: 'string', default: '40' },
   },
 });
 const cellCount = Number(values.cells);
@@ -193,7 +194,9 @@ async function main(): Promise<void> {
       await sql`
         INSERT INTO desired_lrps (process_guid, instances, annotation, stack, placement_tags, memory_mb, disk_mb, routes,
                                   egress_rules, owner, definition, key_label)
-        SELECT guid, ${instancesPerApp}, '', 'debian12', '{}', 64, 64, '[]', '[]', '{}', definition, 'bench'
+        SELECT guid, ${instancesPerApp}, '', 'debian12', '{}', 64, 64, '[]', '[]',
+          jsonb_build_object('organizationGuid', 'org-' || abs(hashtext(guid)) % ${Number(values.organizations)}::integer),
+          definition, 'bench'
         FROM unnest(${guids}::text[], ${sealed.map(({ data }) => data)}::bytea[]) AS k (guid, definition)`.execute(db);
     }
     await sql`ANALYZE`.execute(db);

@@ -2,10 +2,11 @@
 //
 //   node bench/log-ingest.ts [--envelopes 200000] [--batch 500] [--sources 100] [--port 24099]
 //
-// Twice: straight into the cache, and as cells send them: protobuf over gRPC and mutual TLS, sender and receiver in
-// this one process.
+// Straight into the cache; protobuf over gRPC and mutual TLS; and line by line through the sender of cells and routers. Sender
+// and receiver are in this one process, and its processor time is printed as well: that of a busy machine says more.
 import { parseArgs } from 'node:util';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { EnvelopeSender } from '../src/contracts/envelope-sender.ts';
 import { type EnvelopeBatch, EnvelopeBatchSchema, Ingress } from '../src/contracts/gen/loggregator_pb.js';
 import { Logger } from '../src/kit/log.ts';
 import { createRoot, issue } from '../src/kit/pki.ts';
@@ -51,7 +52,7 @@ await timed('decoded and put into the cache', direct, async () => {
   for (const bytes of encoded) direct.put(decode(bytes).batch);
 });
 
-const served = newCache();
+let served = newCache();
 const validity = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
 const root = await createRoot('bench', validity.notBefore, validity.notAfter);
 const identity = async (commonName: string) => ({
@@ -85,14 +86,31 @@ await timed('sent by four senders over gRPC and mutual TLS', served, async () =>
   };
   await Promise.all(Array.from({ length: 4 }, sender));
 });
+served = newCache();
+await timed('offered to one sender, line by line', served, async () => {
+  const sender = new EnvelopeSender(ingress, log);
+  for (const { batch } of batches) {
+    for (const envelope of batch) {
+      await sender.room();
+      sender.push(envelope);
+    }
+  }
+  const { promise, resolve } = Promise.withResolvers<void>();
+  sender.afterAll(resolve);
+  await promise;
+  await sender.close();
+});
 await server.close();
 process.exit(0);
 
 async function timed(name: string, cache: LogCache, body: () => Promise<void>): Promise<void> {
   const startedAt = performance.now();
+  const before = process.cpuUsage();
   await body();
+  const { user, system } = process.cpuUsage(before);
   const seconds = (performance.now() - startedAt) / 1_000;
   let arrived = 0;
   for (const [, { count, expired }] of cache.meta()) arrived += count + expired;
-  console.log(`${name}: ${Math.round(total / seconds)} envelopes/s, ${total - arrived} lost of ${total}`);
+  const each = `${((user + system) / total).toFixed(1)} µs of processor time each`;
+  console.log(`${name}: ${Math.round(total / seconds)} envelopes/s, ${each}, ${total - arrived} lost of ${total}`);
 }

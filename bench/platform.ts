@@ -3,8 +3,9 @@
  * the small Node.js app, first and again. Needs root and an installation of its own: `node bench/platform.ts [data directory]`.
  */
 import { readdirSync, readFileSync } from 'node:fs';
+import { checkedJson } from '../src/kit/checked.ts';
 import { run } from '../src/kit/process.ts';
-import type { PlatformStatus } from '../src/platform/supervisor-client.ts';
+import { PlatformStatus } from '../src/platform/admin-messages.ts';
 
 const project = new URL('..', import.meta.url).pathname;
 const data = process.argv[2] ?? '/var/lib/cupola';
@@ -48,7 +49,8 @@ const ready = await timed(() => cupola('up', '--data', data));
 console.log(`installed to ready      ${ready.toFixed(2)} s (goal 3 s)`);
 
 await new Promise((resolve) => setTimeout(resolve, 10_000));
-const status = JSON.parse(await cupola('status', '--data', data, '--json')) as PlatformStatus;
+const told = { code: 'invalid_answer', what: 'the status' };
+const status = checkedJson(PlatformStatus, await cupola('status', '--data', data, '--json'), told);
 const supervisors = readdirSync('/proc').filter((name) => {
   try {
     return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(`supervisor-main.ts\0${data}`);

@@ -17,7 +17,7 @@ const [SECONDS = 4, ROUNDS = 3] = process.argv
   .filter((word) => /^\d+$/.test(word))
   .map(Number);
 const CONNECTIONS = 64;
-const FIRST_PORT = 42700;
+const FIRST_PORT = 21700;
 const THREADS = availableParallelism();
 const APP_PORT = FIRST_PORT + 8;
 const HOST = 'bench.cupola.test';
@@ -47,7 +47,10 @@ function milliseconds(text: string | undefined): number {
   return Number(value) * (UNITS[unit] ?? Number.NaN);
 }
 
-async function measure({ port, router, cell }: Chain): Promise<Figures> {
+/** wrk's script for a request with a small body. */
+const POST = 'wrk.method = "POST"\nwrk.body = string.rep("x", 100)\n';
+
+async function measure({ port, router, cell }: Chain, script: string | null): Promise<Figures> {
   const before = [processorTime(router()), processorTime(cell())] as const;
   const url = `https://127.0.0.1:${port}/`;
   const output = await run('wrk', [
@@ -57,6 +60,7 @@ async function measure({ port, router, cell }: Chain): Promise<Figures> {
     '--latency',
     '-H',
     `Host: ${HOST}`,
+    ...(script === null ? [] : ['-s', script]),
     url,
   ]);
   const field = (pattern: RegExp) => pattern.exec(output)?.[1];
@@ -85,10 +89,10 @@ function proportionalMemory(pid: number): number {
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
 /** The chains take turns; the median of each figure. */
-async function compare(chains: readonly Chain[]): Promise<Figures[]> {
+async function compare(chains: readonly Chain[], script: string | null = null): Promise<Figures[]> {
   const rounds = chains.map((): Figures[] => []);
   for (let round = 0; round < ROUNDS; round += 1) {
-    for (const [index, chain] of chains.entries()) rounds[index]!.push(await measure(chain));
+    for (const [index, chain] of chains.entries()) rounds[index]!.push(await measure(chain, script));
   }
   return rounds.map((figures, index) => {
     const of = (name: Exclude<keyof Figures, 'errors'>) => median(figures.map((each) => each[name]));
@@ -118,6 +122,7 @@ async function compare(chains: readonly Chain[]): Promise<Figures[]> {
 const path = await startRequestPath({
   firstPort: FIRST_PORT,
   prefix: 'router-bench',
+  patienceMs: 300_000,
   changeSettings: (settings) => ({ ...settings, threads: THREADS, maxConnections: 4000, poolSize: 2000 }),
 });
 const directory = path.settings.runDirectory.replace(/\/router$/, '');
@@ -211,6 +216,10 @@ frontend app
         `p99 ${(chain!.p99 / alone!.p99).toFixed(2)} times, CPU ${((chain!.router + chain!.cell) / (alone!.router + alone!.cell)).toFixed(2)} times`,
     );
   }
+  const script = join(directory, 'post.lua');
+  await writeFile(script, POST);
+  const [alone, posts] = await compare([bare, platform('platform, POST of 100 bytes')], script);
+  ratios.push(`POST: ${(posts!.requestsPerSecond / alone!.requestsPerSecond).toFixed(2)} of bare requests/s`);
   await path.until('the access log', () => path.router.status().accessLog.queued === 0, 60_000);
   console.log(`\naccess log: ${path.envelopes.length} envelopes, ${JSON.stringify(path.router.status().accessLog)}`);
   for (const ratio of ratios) console.log(ratio);

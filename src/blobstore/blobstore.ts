@@ -1,10 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
-import type { BlobKind, Blobs } from '../contracts/blobs.ts';
+import type { BlobKind, Blobs, TakeUpload } from '../contracts/blobs.ts';
+import { BodyReader, UPLOAD_LIMITS } from '../kit/body.ts';
 import { CupolaError, messageOf } from '../kit/errors.ts';
-import type { RequestHandler } from '../kit/http.ts';
+import { boundUnread, forAddress, type RequestHandler } from '../kit/http.ts';
 import type { Logger } from '../kit/log.ts';
+import { Reconciler } from '../kit/reconcile.ts';
+import { HttpRefusal } from '../kit/refusal.ts';
 import { BLOB_KINDS, DiskStore, isBlobKey } from './disk.ts';
+import { DiskRoom } from './disk-room.ts';
 import { type BlobGrant, isSigned, signatureOf } from './signature.ts';
 
 export interface BlobstoreOptions {
@@ -17,6 +21,10 @@ export interface BlobstoreOptions {
   log: Logger;
   /** The largest body a signed PUT may send; 4 GiB unless told. */
   maxUploadBytes?: number;
+  /** What blobs leave free on their disk; 5 %, at most 4 GiB, unless told. */
+  reserveBytes?: number | undefined;
+  /** Writes what a cell uploads, by way of whoever keeps account of it. Unless told it is written as it comes. */
+  takeUpload?: TakeUpload;
   clock?: () => Date;
 }
 
@@ -29,6 +37,11 @@ export interface Blobstore {
 }
 
 const DEFAULT_MAX_UPLOAD = 4 * 1024 ** 3;
+const STRAYS_EVERY_MS = 24 * 3600_000;
+/** Older contents without an entry are of a crash, not of an upload that is being finished. */
+const STRAY_AFTER_MS = 3600_000;
+
+const tooLarge = new HttpRefusal('body_too_large', 'the blob is too large');
 
 /** BLB-01: packages, droplets and buildpacks on disk; cells come by URLs that are signed, for one object and one verb, and expire. */
 export function createBlobstore(options: BlobstoreOptions): Blobstore {
@@ -36,10 +49,27 @@ export function createBlobstore(options: BlobstoreOptions): Blobstore {
   if (signingKey.length < 32) throw new CupolaError('bad_signing_key', 'the signing key must have 32 bytes');
   const clock = options.clock ?? (() => new Date());
   const maxUploadBytes = options.maxUploadBytes ?? DEFAULT_MAX_UPLOAD;
-  const disk = new DiskStore(options.directory);
+  const room = new DiskRoom(options.directory, { reserveBytes: options.reserveBytes });
+  const disk = new DiskStore(options.directory, room);
+  const uploads = new BodyReader({ ...UPLOAD_LIMITS, bodiesPerCaller: 4, bytesPerCaller: 4 * maxUploadBytes });
+  const takeUpload: TakeUpload =
+    options.takeUpload ?? ((kind, key, body, { maxBytes }) => disk.put(kind, key, body, maxBytes));
+  const strays = new Reconciler(
+    'blob-strays',
+    STRAYS_EVERY_MS,
+    async () => {
+      const removed = await disk.removeStrays(new Date(clock().getTime() - STRAY_AFTER_MS));
+      if (removed > 0) log.info('what a crash left in the blobstore was removed', { files: removed });
+    },
+    log,
+  );
 
   const blobs: Blobs = {
-    put: (kind, key, body, maxBytes) => disk.put(kind, key, body, maxBytes),
+    hold: (bytes, owners) => room.hold(bytes, owners),
+    checkFree: () => room.checkFree(),
+    scratch: (held, use) => disk.scratch(held, use),
+    list: (kind) => disk.list(kind),
+    put: (kind, key, body, maxBytes, held) => disk.put(kind, key, body, maxBytes, held),
     open: (kind, key) => disk.open(kind, key),
     stat: (kind, key) => disk.stat(kind, key),
     delete: (kind, key) => disk.delete(kind, key),
@@ -55,7 +85,7 @@ export function createBlobstore(options: BlobstoreOptions): Blobstore {
     const grant = grantOf(request, signingKey, clock());
     if (!grant) {
       // One answer for a wrong, an expired and a missing signature, and before looking whether the blob exists.
-      response.writeHead(403, { connection: 'close' }).end();
+      response.writeHead(403).end();
       return;
     }
     if (grant.verb === 'GET') await download(grant, request, response);
@@ -68,44 +98,64 @@ export function createBlobstore(options: BlobstoreOptions): Blobstore {
       response.writeHead(404).end();
       return;
     }
-    response.writeHead(200, {
-      'content-type': 'application/octet-stream',
-      'content-length': blob.bytes,
-      'x-content-type-options': 'nosniff',
-      etag: `"${blob.sha256}"`,
-    });
-    if (request.method === 'HEAD') {
+    try {
+      response.writeHead(200, {
+        'content-type': 'application/octet-stream',
+        'content-length': blob.bytes,
+        'x-content-type-options': 'nosniff',
+        etag: `"${blob.sha256}"`,
+      });
+      if (request.method === 'HEAD') response.end();
+      else await pipeline(blob.body, response);
+    } finally {
       blob.body.destroy();
-      response.end();
-    } else await pipeline(blob.body, response);
+    }
   }
 
   async function upload(grant: BlobGrant, request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      if (Number(request.headers['content-length'] ?? 0) > maxUploadBytes) {
-        throw new CupolaError('blob_too_large', 'the announced body is too large');
-      }
-      const info = await disk.put(grant.kind, grant.key, request, maxUploadBytes);
+      const length = request.headers['content-length'];
+      const announced = length === undefined ? undefined : Number(length);
+      // By the object: whoever was given its URL cannot take the room of others.
+      const body = uploads.stream(request, response, `${grant.kind}/${grant.key}`, maxUploadBytes);
+      const info = await takeUpload(grant.kind, grant.key, body, { maxBytes: maxUploadBytes, announced });
       response.writeHead(201, { 'content-type': 'application/json' }).end(JSON.stringify(info));
     } catch (error) {
-      if (!(error instanceof CupolaError && error.code === 'blob_too_large')) throw error;
-      response.writeHead(413, { connection: 'close' }).end();
+      const refusal = error instanceof CupolaError && error.code === 'blob_too_large' ? tooLarge : error;
+      if (refusal instanceof HttpRefusal) {
+        if (refusal.retryAfter !== null) response.setHeader('retry-after', refusal.retryAfter);
+        response.writeHead(refusal.status).end();
+        return;
+      }
+      const status = error instanceof CupolaError ? REFUSALS.get(error.code) : undefined;
+      if (status === undefined) throw error;
+      response.writeHead(status, { connection: 'close' }).end();
     }
   }
 
   return {
     blobs,
     handler: (request, response) => {
-      answer(request, response).catch((error: unknown) => {
+      boundUnread(request, response);
+      forAddress(request, () => answer(request, response)).catch((error: unknown) => {
         log.warn('a blob could not be served', { method: request.method, error: messageOf(error) });
         if (response.headersSent) response.destroy();
         else response.writeHead(500, { connection: 'close' }).end();
       });
     },
-    start: () => disk.start(),
-    close: async () => {},
+    start: async () => {
+      await disk.start();
+      strays.start();
+    },
+    close: () => strays.stop(),
   };
 }
+
+const REFUSALS: ReadonlyMap<string, number> = new Map([
+  ['blob_too_large', 413],
+  ['blob_refused', 507],
+  ['blob_disk_full', 507],
+]);
 
 /** What the URL grants, if its signature is ours and its time has not passed. HEAD goes with GET. */
 function grantOf(request: IncomingMessage, signingKey: Buffer, now: Date): BlobGrant | null {

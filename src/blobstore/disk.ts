@@ -1,9 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
-import type { BlobInfo, BlobKind } from '../contracts/blobs.ts';
-import { CupolaError } from '../kit/errors.ts';
+import type { BlobInfo, BlobKind, ListedBlob, Scratch } from '../contracts/blobs.ts';
+import { CupolaError, codeOf } from '../kit/errors.ts';
+import { openFile, readLater } from '../kit/streams.ts';
+import type { DiskRoom, Room } from './disk-room.ts';
 
 export const BLOB_KINDS: readonly BlobKind[] = ['packages', 'droplets', 'buildpacks', 'buildpack-caches', 'resources'];
 const KEY = /^[\w-]{1,200}$/;
@@ -28,10 +30,12 @@ interface Entry extends BlobInfo {
 export class DiskStore {
   readonly #directory: string;
   readonly #incoming: string;
+  readonly #room: DiskRoom;
   #lastChange: Promise<void> = Promise.resolve();
 
-  constructor(directory: string) {
+  constructor(directory: string, room: DiskRoom) {
     this.#directory = directory;
+    this.#room = room;
     this.#incoming = join(directory, 'incoming');
   }
 
@@ -41,16 +45,35 @@ export class DiskStore {
     for (const left of await readdir(this.#incoming)) await rm(join(this.#incoming, left), { force: true });
   }
 
-  /** Throws `blob_too_large`, `bad_blob_key`; then nothing of the body stays. */
-  async put(kind: BlobKind, key: string, body: Readable, maxBytes: number): Promise<BlobInfo> {
-    const entryPath = this.#entryPath(kind, key);
-    const parent = dirname(entryPath);
-    const file = `${key}.${randomUUID()}`;
-    const incoming = join(this.#incoming, file);
+  /** A file that is there while `use` runs. */
+  async scratch<Result>(room: Room, use: (scratch: Scratch) => Promise<Result>): Promise<Result> {
+    const path = join(this.#incoming, `scratch.${randomUUID()}`);
     try {
-      const info = await writeAndFlush(incoming, body, maxBytes);
-      const incomingEntry = `${incoming}${ENTRY_SUFFIX}`;
-      await writeAndFlush(incomingEntry, Readable.from([JSON.stringify({ ...info, file })]), MAX_ENTRY);
+      return await use({ path, fill: (body, maxBytes) => writeWhole(path, body, maxBytes, room) });
+    } finally {
+      await rm(path, { force: true });
+    }
+  }
+
+  /** Throws `blob_too_large`, `blob_disk_full`, `bad_blob_key`; then nothing of the body stays. */
+  async put(kind: BlobKind, key: string, body: Readable, maxBytes: number, room: Room = this.#room): Promise<BlobInfo> {
+    readLater(body);
+    try {
+      return await this.#put(this.#entryPath(kind, key), `${key}.${randomUUID()}`, body, maxBytes, room);
+    } catch (error) {
+      body.destroy();
+      throw error;
+    }
+  }
+
+  async #put(entryPath: string, file: string, body: Readable, maxBytes: number, room: Room): Promise<BlobInfo> {
+    const parent = dirname(entryPath);
+    const incoming = join(this.#incoming, file);
+    const incomingEntry = `${incoming}${ENTRY_SUFFIX}`;
+    try {
+      const info = await writeWhole(incoming, body, maxBytes, room, flush);
+      const entry = Readable.from([JSON.stringify({ ...info, file })]);
+      await writeWhole(incomingEntry, entry, MAX_ENTRY, this.#room, flush);
       await mkdir(parent, { recursive: true, mode: 0o700 });
       await this.#inTurn(async () => {
         const former = await readEntry(entryPath);
@@ -61,21 +84,21 @@ export class DiskStore {
       });
       return info;
     } catch (error) {
-      body.destroy();
       await rm(incoming, { force: true });
-      await rm(`${incoming}${ENTRY_SUFFIX}`, { force: true });
+      await rm(incomingEntry, { force: true });
       throw error;
     }
   }
 
+  /** Whoever opens it reads its body to the end, or destroys it. */
   async open(kind: BlobKind, key: string): Promise<{ body: Readable; bytes: number; sha256: string } | null> {
     const entryPath = this.#entryPath(kind, key);
     // Again where the blob was replaced between the two steps.
     for (let tries = 0; tries < 5; tries += 1) {
       const entry = await readEntry(entryPath);
       if (!entry) return null;
-      const file = await orNull(open(join(dirname(entryPath), entry.file), 'r'));
-      if (file) return { body: file.createReadStream(), bytes: entry.bytes, sha256: entry.sha256 };
+      const body = await orNull(openFile(join(dirname(entryPath), entry.file)));
+      if (body) return { body, bytes: entry.bytes, sha256: entry.sha256 };
     }
     return null;
   }
@@ -94,6 +117,45 @@ export class DiskStore {
     });
   }
 
+  async *list(kind: BlobKind): AsyncGenerator<ListedBlob> {
+    for await (const { parent, name } of this.#files(kind)) {
+      if (!name.endsWith(ENTRY_SUFFIX)) continue;
+      const path = join(parent, name);
+      const entry = await readEntry(path);
+      const found = entry && (await orNull(stat(path)));
+      if (found) yield { key: name.slice(0, -ENTRY_SUFFIX.length), bytes: entry.bytes, modifiedAt: found.mtime };
+    }
+  }
+
+  /** Removes contents older than a time that no entry names: a crash came between the two renames. Gives how many. */
+  async removeStrays(before: Date): Promise<number> {
+    let removed = 0;
+    for (const kind of BLOB_KINDS) {
+      for await (const { parent, name } of this.#files(kind)) {
+        if (name.endsWith(ENTRY_SUFFIX)) continue;
+        const path = join(parent, name);
+        const found = await orNull(stat(path));
+        if (!found || found.mtime >= before) continue;
+        // In turn with puts, which rename the content first and its entry right after.
+        await this.#inTurn(async () => {
+          const entry = await readEntry(join(parent, `${name.slice(0, name.lastIndexOf('.'))}${ENTRY_SUFFIX}`));
+          if (entry?.file === name) return;
+          await rm(path, { force: true });
+          removed += 1;
+        });
+      }
+    }
+    return removed;
+  }
+
+  async *#files(kind: BlobKind): AsyncGenerator<{ parent: string; name: string }> {
+    const directory = join(this.#directory, kind);
+    for (const prefix of (await orNull(readdir(directory))) ?? []) {
+      const parent = join(directory, prefix);
+      for (const name of (await orNull(readdir(parent))) ?? []) yield { parent, name };
+    }
+  }
+
   /** One change of entries after the other, so that two of the same key leave no content behind. */
   #inTurn(change: () => Promise<void>): Promise<void> {
     const done = this.#lastChange.then(change);
@@ -109,26 +171,31 @@ export class DiskStore {
   }
 }
 
-async function writeAndFlush(path: string, body: Readable, maxBytes: number): Promise<BlobInfo> {
-  const file = await open(path, 'wx', 0o600);
-  try {
-    const hash = createHash('sha256');
-    let bytes = 0;
-    for await (const chunk of body) {
-      const data = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
-      bytes += data.length;
-      if (bytes > maxBytes) throw new CupolaError('blob_too_large', `a blob is larger than ${maxBytes} bytes`);
-      hash.update(data);
-      await writeWhole(file, data);
-    }
-    await file.sync();
-    return { sha256: hash.digest('hex'), bytes };
-  } finally {
-    await file.close();
+async function writeWhole(
+  path: string,
+  body: Readable,
+  maxBytes: number,
+  room: Room,
+  finish: (file: FileHandle) => Promise<void> = async () => {},
+): Promise<BlobInfo> {
+  readLater(body);
+  await using file = await open(path, 'wx', 0o600);
+  const hash = createHash('sha256');
+  let bytes = 0;
+  for await (const chunk of body) {
+    const data = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
+    bytes += data.length;
+    if (bytes > maxBytes) throw new CupolaError('blob_too_large', `a blob is larger than ${maxBytes} bytes`);
+    hash.update(data);
+    await room.write(data.length, () => writeChunk(file, data));
   }
+  await finish(file);
+  return { sha256: hash.digest('hex'), bytes };
 }
 
-async function writeWhole(file: FileHandle, data: Buffer): Promise<void> {
+const flush = (file: FileHandle): Promise<void> => file.sync();
+
+async function writeChunk(file: FileHandle, data: Buffer): Promise<void> {
   for (let at = 0; at < data.length; ) {
     const { bytesWritten } = await file.write(data, at, data.length - at);
     at += bytesWritten;
@@ -137,12 +204,8 @@ async function writeWhole(file: FileHandle, data: Buffer): Promise<void> {
 
 /** A rename is on disk once its directory is. */
 async function flushDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
+  await using directory = await open(path, 'r');
+  await directory.sync();
 }
 
 async function readEntry(path: string): Promise<Entry | null> {
@@ -162,7 +225,7 @@ async function orNull<T>(attempt: Promise<T>): Promise<T | null> {
   try {
     return await attempt;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    if (codeOf(error) === 'ENOENT') return null;
     throw error;
   }
 }

@@ -4,6 +4,7 @@ import { type CellRegistry, type EgressRule, Rep as RepService } from '../contra
 import type { Ingress } from '../contracts/gen/loggregator_pb.js';
 import { CellSsh } from '../contracts/gen/ssh_pb.js';
 import { messageOf } from '../kit/errors.ts';
+import { createLimiter, createOwnersLimiter } from '../kit/limiter.ts';
 import type { Logger } from '../kit/log.ts';
 import { Reconciler } from '../kit/reconcile.ts';
 import type { Garden } from './garden/garden.ts';
@@ -13,20 +14,13 @@ import { SystemTrust } from './identity/system-trust.ts';
 import { ImageStore } from './images/image-store.ts';
 import type { RegistrySettings } from './images/registry-access.ts';
 import { LogAgent } from './logs/agent.ts';
+import type { BlobTransport } from './rep/blob-transport.ts';
 import { Capacity, type Resources } from './rep/capacity.ts';
-import {
-  type BlobTransport,
-  type CellProxy,
-  type RepContext,
-  type StageTask,
-  TIMING,
-  type Timing,
-} from './rep/collaborators.ts';
+import { type CellProxy, type RepContext, type StageTask, TIMING, type Timing } from './rep/collaborators.ts';
 import { giveIdentity, identityBinds } from './rep/container-files.ts';
 import { DropletLayers } from './rep/droplets.ts';
-import { IDENTITY_ENVIRONMENT } from './rep/environment.ts';
+import { IDENTITY_ENVIRONMENT, networkEnvironment } from './rep/environment.ts';
 import { LayerUse } from './rep/layer-use.ts';
-import { createLimiter } from './rep/limiter.ts';
 import { Rep } from './rep/rep.ts';
 import { RegistryReports } from './rep/reports.ts';
 import { repService } from './rep/service.ts';
@@ -139,7 +133,7 @@ export function createCell(options: CellOptions): Cell {
   const tasks = {
     stage: options.stage ?? lifecycles(options, context, stager),
     results: new TaskResults(join(options.stateDirectory, 'task-results')),
-    staging: createLimiter(options.limits?.staging ?? 4),
+    staging: createOwnersLimiter(options.limits?.staging ?? 4),
   };
   const rep = new Rep(context, tasks, options);
   const comparing = new Reconciler('rep', timing.reconcileMs, () => rep.reconcile(), log);
@@ -209,7 +203,8 @@ function buildpackLifecycle(options: CellOptions, context: RepContext): Stager {
     binds: (task) => identityBinds(context, task.taskGuid, task.stack),
     prepare: async (container, task) => {
       await giveIdentity(context, container, task.owner);
-      return IDENTITY_ENVIRONMENT;
+      const network = networkEnvironment({ hostAddress: options.address, address: container.address });
+      return { ...network, ...IDENTITY_ENVIRONMENT };
     },
     environment: options.staging?.environment,
     egressRules: options.staging?.egressRules,

@@ -1,38 +1,12 @@
-import { resolve } from 'node:path';
-import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { CupolaError } from '../kit/errors.ts';
-import { DEFAULT_DATA_DIRECTORY, loadSettings, type PlatformSettings } from '../platform/settings.ts';
+import { realDirectory } from '../kit/owned-files.ts';
+import { DEFAULT_DATA_DIRECTORY } from '../platform/layout.ts';
+import type { PlatformSettings } from '../platform/settings/schema.ts';
+import { loadSettings } from '../platform/settings/store.ts';
 
-/** The command line is wrong: usage, and exit code 2. */
-export class UsageError extends Error {}
-
-/** One word after `./cupola`. */
-export interface Command {
-  /** e.g. "status [--json]" */
-  usage: string;
-  summary: string;
-  /** Gives the exit code. */
-  run(args: readonly string[]): Promise<number>;
-}
-
-/** Every command knows `--data`; CUPOLA_DATA says the same. */
-export const DATA_OPTION = { data: { type: 'string' } } as const;
-
-/** util.parseArgs, its complaints as usage errors. */
-export function parse<Options extends ParseArgsOptionsConfig>(
-  args: readonly string[],
-  options: Options,
-  positionals = false,
-) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: positionals, strict: true });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
-}
-
+/** As the operator named it, without links. Throws `unsafe_path`. */
 export function dataDirectory(value: string | undefined): string {
-  return resolve(value ?? process.env['CUPOLA_DATA'] ?? DEFAULT_DATA_DIRECTORY);
+  return realDirectory(value ?? process.env['CUPOLA_DATA'] ?? DEFAULT_DATA_DIRECTORY);
 }
 
 /** The installation in that directory. Throws `not_installed`. */

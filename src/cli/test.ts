@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process';
-import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { mkdir, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { delimiter, dirname, join, resolve } from 'node:path';
+import { availableParallelism } from 'node:os';
+import { delimiter, dirname, join, relative, resolve } from 'node:path';
 import { CupolaError } from '../kit/errors.ts';
 import { ensurePackages } from '../platform/host/packages.ts';
+import { costs, type FileResult, mostCostly, runFiles, skippedTests } from './lanes/files.ts';
+import { LANE_PACKAGES } from './lanes/lane.ts';
+import { Run, removeDeadRuns } from './lanes/runs.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const BIN = join(ROOT, 'node_modules/.bin');
@@ -18,10 +21,13 @@ const TEST_PACKAGES: Readonly<Record<string, string>> = {
   zip: 'zip',
   unzip: 'unzip',
   'docker-registry': 'docker-registry',
+  ...LANE_PACKAGES,
   busybox: 'busybox-static',
 };
 /** Debian starts this one by itself, and again at every boot, unless it is masked before it is installed. */
 const UNWANTED_SERVICE = '/etc/systemd/system/docker-registry.service';
+/** Code that V8 compiled, by what it was made from: every file of tests starts programs that load much the same. */
+const COMPILED = join(ROOT, '.cache/compiled');
 const MINUTE = 60_000;
 
 interface Step {
@@ -33,64 +39,80 @@ interface Step {
 interface Context {
   path: string;
   notes: string[];
-  reports: string;
+  run: Run;
 }
 
-interface Suite {
-  name: string;
-  files: string;
-  /** Test files at once. Container suites share a gateway address and the machine's nftables: one at a time. */
-  concurrency: number;
-  timeoutMinutes: number;
-}
+/** Which files of tests there are, by the word that asks for them. */
+const SUITES = {
+  unit: 'test/unit/**/*.test.ts',
+  integration: 'test/integration/**/*.test.ts',
+  'end-to-end': 'test/e2e/**/*.test.ts',
+  long: 'test/long/**/*.test.ts',
+} as const;
+type Suite = keyof typeof SUITES;
+/** What a change must pass: the rest takes long, and runs before a release. */
+const OF_EVERY_CHANGE: readonly Suite[] = ['unit', 'integration', 'end-to-end'];
 
-const SUITES: Suite[] = [
-  { name: 'unit tests', files: 'test/unit/**/*.test.ts', concurrency: 2, timeoutMinutes: 5 },
-  { name: 'integration tests', files: 'test/integration/**/*.test.ts', concurrency: 1, timeoutMinutes: 25 },
-  { name: 'end-to-end tests', files: 'test/e2e/**/*.test.ts', concurrency: 1, timeoutMinutes: 60 },
-];
+/** So many files at once, each on a machine of its own. One more than processors: all of them wait now and then. */
+const LANES = Number(process.env['CUPOLA_TEST_LANES'] ?? Math.max(3, availableParallelism() + 1));
+/** No file of tests takes longer. */
+const FILE_MINUTES = 15;
 
-const STEPS: Step[] = [
+const CHECKS: Step[] = [
   { name: 'packages of the machine', run: preparePackages },
+  { name: 'what killed tests left', run: removeTheDead },
   { name: 'types', run: (context) => execute(join(BIN, 'tsc'), ['--noEmit'], context, 5) },
   { name: 'lint and format', run: lint },
   { name: 'stack for containers', run: prepareStack },
   { name: 'official cf command-line tool', run: prepareOfficialCf },
-  ...SUITES.map((suite) => ({ name: suite.name, run: (context: Context) => runSuite(suite, context) })),
 ];
 
 /**
- * Checks the project and runs all its tests, step after step, whatever a step before found. `args` choose suites by
- * name ("unit", "integration", "end-to-end"); without any all run. Gives the exit code: 0 when every step passed.
+ * Checks the project and runs its tests, step after step, whatever a step before found. `args` choose suites ("unit", "integration",
+ * "end-to-end", "long") or files; without any all run that every change must pass. Gives the exit code: 0 when every step passed.
  */
-export async function runTests(args: readonly string[]): Promise<number> {
-  const unknown = args.filter((word) => !SUITES.some(({ name }) => name === `${word} tests`));
+async function runTests(args: readonly string[]): Promise<number> {
+  const chosen = args.map((word) =>
+    isSuite(word) ? globSync(SUITES[word], { cwd: ROOT }).sort() : [relative(ROOT, resolve(word))],
+  );
+  const unknown = args.filter(
+    (word, index) => chosen[index]!.some((file) => !existsSync(join(ROOT, file))) && !isSuite(word),
+  );
   if (unknown.length > 0) {
-    console.error(`cupola test: unknown suite ${unknown.join(', ')}; there are unit, integration, end-to-end`);
+    console.error(`cupola test: no suite or file ${unknown.join(', ')}; suites are ${Object.keys(SUITES).join(', ')}`);
     return 2;
   }
-  const steps = STEPS.filter(
-    ({ name }) => args.length === 0 || !SUITES.some((suite) => suite.name === name) || args.includes(name.slice(0, -6)),
-  );
+  const files =
+    args.length > 0 ? chosen.flat() : OF_EVERY_CHANGE.flatMap((suite) => globSync(SUITES[suite], { cwd: ROOT }).sort());
+  const isUnit = (file: string): boolean => file.startsWith('test/unit/');
+  const steps: Step[] = [
+    ...CHECKS,
+    { name: 'unit tests', run: (context) => runUnitTests(files.filter(isUnit), context) },
+    {
+      name: 'tests on the engines',
+      run: (context) =>
+        runOnMachines(
+          files.filter((file) => !isUnit(file)),
+          context,
+        ),
+    },
+  ];
+  using testRun = new Run();
   const context: Context = {
     path: [BIN, process.env['PATH'] ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'].join(delimiter),
     notes: [],
-    reports: mkdtempSync(join(tmpdir(), 'cupola-test-')),
+    run: testRun,
   };
   const results: { name: string; seconds: number; failure: string | null }[] = [];
-  try {
-    for (const step of steps) {
-      console.log(`\n=== ${step.name}`);
-      const began = Date.now();
-      const failure = await step.run(context).then(
-        () => null,
-        (cause: unknown) => describeFailure(cause),
-      );
-      if (failure) console.log(`FAILED: ${failure}`);
-      results.push({ name: step.name, seconds: Math.round((Date.now() - began) / 1000), failure });
-    }
-  } finally {
-    rmSync(context.reports, { recursive: true, force: true });
+  for (const step of steps) {
+    console.log(`\n=== ${step.name}`);
+    const began = Date.now();
+    const failure = await step.run(context).then(
+      () => null,
+      (cause: unknown) => describeFailure(cause),
+    );
+    if (failure) console.log(`FAILED: ${failure}`);
+    results.push({ name: step.name, seconds: Math.round((Date.now() - began) / 1000), failure });
   }
   console.log('\n=== summary');
   for (const note of context.notes) console.log(`note  ${note}`);
@@ -128,6 +150,10 @@ async function preparePackages(context: Context): Promise<void> {
 async function mask(unit: string): Promise<void> {
   await mkdir(dirname(unit), { recursive: true });
   await symlink('/dev/null', unit).catch(() => {});
+}
+
+async function removeTheDead(): Promise<void> {
+  if (process.getuid?.() === 0) await removeDeadRuns();
 }
 
 async function lint(context: Context): Promise<void> {
@@ -181,37 +207,68 @@ function find(name: string, path: string): string | null {
   return files.find((file) => existsSync(file)) ?? null;
 }
 
-async function runSuite(suite: Suite, context: Context): Promise<void> {
-  const files = globSync(suite.files, { cwd: ROOT }).sort();
-  if (files.length === 0) throw new CupolaError('no_tests', `no file matches ${suite.files}`);
-  const report = join(context.reports, `${suite.name.replaceAll(' ', '-')}.tap`);
+async function runUnitTests(files: readonly string[], context: Context): Promise<void> {
+  if (files.length === 0) return;
+  const report = join(context.run.reports, 'unit.tap');
   const reporters = ['spec', 'tap'].map((name) => `--test-reporter=${name}`);
   const destinations = ['stdout', report].map((name) => `--test-reporter-destination=${name}`);
-  const args = ['--test', `--test-concurrency=${suite.concurrency}`, '--test-timeout=600000'];
+  const args = ['--test', '--test-concurrency=2', '--test-timeout=600000', ...reporters, ...destinations, ...files];
   try {
-    await execute(process.execPath, [...args, ...reporters, ...destinations, ...files], context, suite.timeoutMinutes);
+    await execute(process.execPath, args, context, 5);
   } finally {
-    for (const name of skippedTests(report)) {
-      console.log(`skipped: ${name}`);
-      context.notes.push(`SKIPPED in ${suite.name}: ${name}`);
-    }
+    noteSkipped('unit tests', skippedTests(report), context);
   }
 }
 
-/** The TAP lines that say "# SKIP", with the reason. */
-function skippedTests(report: string): string[] {
-  if (!existsSync(report)) return [];
-  const lines = readFileSync(report, 'utf8').matchAll(/^\s*ok \d+ - (.*?) # SKIP ?(.*)$/gm);
-  return [...lines].map(([, name, reason]) => (reason ? `${name} (${reason})` : `${name}`));
+/** Each file on a machine of its own, where this is root; else those that need none. */
+async function runOnMachines(files: readonly string[], context: Context): Promise<void> {
+  if (files.length === 0) return;
+  if (process.getuid?.() !== 0)
+    return execute(process.execPath, ['--test', '--test-concurrency=1', ...files], context, 40);
+  const results: FileResult[] = [];
+  const how = {
+    root: ROOT,
+    env: environmentOf(context),
+    run: context.run,
+    mostMinutes: FILE_MINUTES,
+  };
+  await runFiles(files, LANES, how, (result) => {
+    const { file, failure, skipped, output } = result;
+    results.push(result);
+    const which = `${results.length} of ${files.length}`;
+    console.log(`\n--- ${file} (${costs(result)}, ${which})${failure ? ` FAILED: ${failure}` : ''}`);
+    console.log(failure ? output : withoutCounts(output));
+    noteSkipped(file, skipped, context);
+  });
+  context.notes.push(...mostCostly(results));
+  const failed = results.flatMap(({ file, failure }) => (failure ? [`${file} ${failure}`] : []));
+  if (failed.length > 0) throw new CupolaError('tests_failed', failed.join('; '));
+}
+
+/** What the runner says at the end of each file says nothing where all passed. */
+function withoutCounts(output: string): string {
+  return output.replace(/^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) .*\n/gm, '').trimEnd();
+}
+
+function noteSkipped(where: string, skipped: readonly string[], context: Context): void {
+  for (const name of skipped) context.notes.push(`SKIPPED in ${where}: ${name}`);
+}
+
+function isSuite(word: string): word is Suite {
+  return Object.hasOwn(SUITES, word);
+}
+
+function environmentOf({ path }: Context): NodeJS.ProcessEnv {
+  const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
+  return { NODE_COMPILE_CACHE: COMPILED, ...environment, PATH: path };
 }
 
 /** Runs a program with our own standard output and error; throws when it fails or takes longer than `minutes`. */
 function execute(command: string, args: string[], context: Context, minutes: number, cwd = ROOT): Promise<void> {
   const { promise, resolve: done, reject } = Promise.withResolvers<void>();
-  const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
   const child = spawn(command, args, {
     cwd,
-    env: { ...environment, PATH: context.path },
+    env: environmentOf(context),
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   let late = false;

@@ -1,4 +1,6 @@
-import { CupolaError } from '../kit/errors.ts';
+import { isTransient as isTransientFailure } from '../kit/database.ts';
+import { CupolaError, codeOf } from '../kit/errors.ts';
+import { type HttpRefusal, type RefusalKind, refusalOf } from '../kit/refusal.ts';
 
 /** The closed set of what the API answers when it refuses: code, title and status as the v3 API reference lists them. */
 export const CF_ERRORS = {
@@ -15,12 +17,14 @@ export const CF_ERRORS = {
   BadQueryParameter: { code: 10005, status: 400 },
   UnprocessableEntity: { code: 10008, status: 422 },
   ResourceNotFound: { code: 10010, status: 404 },
+  RateLimitExceeded: { code: 10013, status: 429 },
+  IPBasedRateLimitExceeded: { code: 10014, status: 429 },
   ServiceUnavailable: { code: 10015, status: 503 },
   UniquenessError: { code: 10016, status: 422 },
   OrgSuspended: { code: 10017, status: 403 },
   ResourceBeingDeleted: { code: 10020, status: 422 },
   UaaUnavailable: { code: 20004, status: 503 },
-  AsyncServiceInProgress: { code: 60016, status: 409 },
+  AsyncServiceInstanceOperationInProgress: { code: 60016, status: 409 },
   AppMemoryQuotaExceeded: { code: 100005, status: 400 },
   PackageBitsAlreadyUploaded: { code: 150004, status: 400 },
   BlobstoreUnavailable: { code: 150006, status: 502 },
@@ -31,8 +35,8 @@ export const CF_ERRORS = {
   BuildpackCompileFailed: { code: 170004, status: 400 },
   BuildpackReleaseFailed: { code: 170005, status: 400 },
   StagingTimeExpired: { code: 170007, status: 504 },
-  InsufficientResources: { code: 170008, status: 422 },
-  NoBuildpacksFound: { code: 170009, status: 422 },
+  NoBuildpacksFound: { code: 170006, status: 400 },
+  InsufficientResources: { code: 170008, status: 400 },
   InstancesUnavailable: { code: 220002, status: 503 },
   BuildpackBitsUploadInvalid: { code: 290002, status: 400 },
   BuildpackStacksDontMatch: { code: 390011, status: 422 },
@@ -56,7 +60,7 @@ export interface ErrorBody {
 export class CfError extends CupolaError {
   readonly title: CfErrorName;
   readonly detail: string;
-  /** Differs from the title's own status in few cases (413). */
+  /** Differs from the title's own status in few cases (408, 413, 415). */
   readonly status: number;
 
   constructor(title: CfErrorName, detail: string, options: { status?: number; cause?: unknown } = {}) {
@@ -69,6 +73,11 @@ export class CfError extends CupolaError {
   body(): ErrorBody {
     return { code: CF_ERRORS[this.title].code, title: `CF-${this.title}`, detail: this.detail };
   }
+}
+
+/** Whether it says no to this caller, and not that the API cannot tell now. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof CfError && error.status < 500;
 }
 
 /** 422: the request was understood and cannot be done. */
@@ -90,6 +99,11 @@ export function badQuery(detail: string): CfError {
   return new CfError('BadQueryParameter', `The query parameter is invalid: ${detail}`);
 }
 
+/** 422 for an app named in a body that does not exist or that the caller may not see. */
+export function invalidApp(): CfError {
+  return unprocessable('App is invalid. Ensure it exists and you have access to it.');
+}
+
 /** 422 for a space named in a body that does not exist or that the caller may not see. */
 export function invalidSpace(): CfError {
   return unprocessable('Invalid space. Ensure that the space exists and you have access to it.');
@@ -100,10 +114,53 @@ export function invalidOrganization(): CfError {
   return unprocessable('Invalid organization. Ensure that the organization exists and you have access to it.');
 }
 
+/** How the API names what is refused before an operation runs. */
+const REFUSALS: Readonly<Record<RefusalKind, CfErrorName>> = {
+  malformed_address: 'BadQueryParameter',
+  forbidden_character: 'BadQueryParameter',
+  unknown_path: 'NotFound',
+  malformed_request: 'MessageParseError',
+  body_too_slow: 'InvalidRequest',
+  body_too_large: 'InvalidRequest',
+  unsupported_type: 'InvalidContentType',
+  answer_too_large: 'UnprocessableEntity',
+  too_many_bodies: 'RateLimitExceeded',
+  too_many_answers: 'RateLimitExceeded',
+  too_many_requests: 'RateLimitExceeded',
+  overloaded: 'ServiceUnavailable',
+};
+
+function refused(refusal: HttpRefusal): CfError {
+  const title = REFUSALS[refusal.kind];
+  const sentence = refusal.message.charAt(0).toUpperCase() + refusal.message.slice(1);
+  const options = { status: refusal.status, cause: refusal };
+  switch (title) {
+    case 'NotFound':
+      return new CfError(title, 'Unknown request', options);
+    case 'MessageParseError':
+      return new CfError(title, `Request invalid due to parse error: ${refusal.message}`, options);
+    case 'BadQueryParameter':
+      return new CfError(title, `The query parameter is invalid: ${refusal.message}`, options);
+    default:
+      return new CfError(title, sentence, options);
+  }
+}
+
 /** What anything thrown looks like outside; the inside of unknown errors never leaves. */
 export function publicError(error: unknown): CfError {
   if (error instanceof CfError) return error;
+  const refusal = refusalOf(error);
+  if (refusal) return refused(refusal);
+  if (isTransient(error))
+    return new CfError('ServiceUnavailable', 'The platform cannot do this at the moment. Try again later.', {
+      cause: error,
+    });
   return new CfError('UnknownError', 'An unknown error occurred.', { cause: error });
+}
+
+/** Is it nothing that was said to this caller on purpose, so that the operator must hear of it? */
+export function isFault(error: unknown): boolean {
+  return !(error instanceof CfError) && refusalOf(error) === null;
 }
 
 /** Is this PostgreSQL's refusal of a duplicate in that constraint or index? */
@@ -111,9 +168,15 @@ export function isUniqueViolation(error: unknown, constraint: string): boolean {
   return violates(error, '23505', constraint);
 }
 
-/** Is this PostgreSQL's refusal because something still refers to the row? */
+/** Is this PostgreSQL's refusal because something still refers to the row, or because what the row refers to is gone? */
 export function isForeignKeyViolation(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === '23503';
+  return codeOf(error) === '23503';
+}
+
+/** Will it perhaps do in a moment: the database was away, had no room or took somebody else first, or another service is away? */
+export function isTransient(error: unknown): boolean {
+  if (error instanceof CfError && error.status >= 502 && error.status <= 503) return true;
+  return isTransientFailure(error) || (error instanceof Error && error.cause !== undefined && isTransient(error.cause));
 }
 
 function violates(error: unknown, code: string, constraint: string): boolean {

@@ -1,15 +1,16 @@
 import type { ConnectRouter } from '@connectrpc/connect';
-import { InvalidTokenError } from '../contracts/access-token.ts';
+import { sql } from 'kysely';
 import { CloudControllerInternal } from '../contracts/gen/cloud-controller_pb.js';
-import { recordAppEvent } from './apps/events.ts';
+import { recordAppEvent, recordObservation } from './apps/events.ts';
 import { logLine } from './apps/log-lines.ts';
-import { sshPermission } from './apps/ssh.ts';
-import { findApp, placeOf } from './apps/store.ts';
-import { authenticate, authorize } from './authorization.ts';
+import { findApp } from './apps/store.ts';
+import { forBearer, spacesWhere } from './authorization.ts';
 import { completeBuild } from './builds/complete.ts';
 import type { Context } from './context.ts';
-import { processGuidOf, STAGING_DOMAIN, TASK_DOMAIN, versionOf } from './diego/recipe.ts';
-import { CfError, notFound } from './errors.ts';
+import { STAGING_DOMAIN, TASK_DOMAIN } from './diego/recipe.ts';
+import { isRefusal } from './errors.ts';
+import { processGuidOf, versionOf } from './processes/lrp-guid.ts';
+import { sshPermission } from './processes/ssh.ts';
 import { findProcess } from './processes/store.ts';
 import { completeTask } from './tasks/complete.ts';
 
@@ -17,7 +18,9 @@ import { completeTask } from './tasks/complete.ts';
 export function internalRoutes(context: Context): (router: ConnectRouter) => void {
   return ({ service }) =>
     service(CloudControllerInternal, {
-      logAccess: async ({ accessToken, sourceId }) => ({ allowed: await mayReadLogs(context, accessToken, sourceId) }),
+      logAccess: async ({ accessToken, sourceIds }) => ({
+        allowed: await readableLogs(context, accessToken, sourceIds),
+      }),
       sshAccess: (request) => sshPermission(context, request),
       taskCompleted: async (request) => {
         if (request.domain === STAGING_DOMAIN) await completeBuild(context, request.taskGuid, request);
@@ -35,16 +38,18 @@ export function internalRoutes(context: Context): (router: ConnectRouter) => voi
     });
 }
 
-/** Whoever sees the app may read its logs; everything else, errors of the token included, is a plain no. */
-async function mayReadLogs(context: Context, token: string, appGuid: string): Promise<boolean> {
+/** Whoever sees an app may read its logs; everything else, errors of the token included, is a plain no. Throws where UAA is needed and away. */
+async function readableLogs(context: Context, token: string, appGuids: readonly string[]): Promise<string[]> {
   try {
-    const caller = await authenticate(`bearer ${token}`, context.tokens, context.users);
-    const app = await findApp(context.db, appGuid);
-    if (!app || !caller.mayRead) return false;
-    await authorize(context.db, caller, 'GET /v3/apps/:guid', placeOf(app), notFound('App'));
-    return true;
+    return await forBearer(token, context, async (caller) => {
+      if (!caller.mayRead) return [];
+      const spaces = spacesWhere(caller, 'GET /v3/apps/:guid');
+      const apps = context.db.selectFrom('apps').select('guid').where(sql<boolean>`guid = ANY(${appGuids})`);
+      const seen = spaces.everything ? apps : apps.where(sql<boolean>`space_guid IN ${spaces.guids}`);
+      return (await seen.execute()).map(({ guid }) => guid);
+    });
   } catch (error) {
-    if (error instanceof CfError || error instanceof InvalidTokenError) return false;
+    if (isRefusal(error)) return [];
     throw error;
   }
 }
@@ -66,7 +71,7 @@ async function recordCrash(context: Context, crash: Crash): Promise<void> {
     instance: crash.instanceGuid,
     index: crash.index,
     cell_id: crash.cellId,
-    reason: 'CRASHED',
+    reason: 'CRASHED' as const,
     exit_description: crash.reason.slice(0, 1000),
     crash_count: crash.crashCount,
   };
@@ -85,7 +90,8 @@ async function recordReadiness(context: Context, change: Omit<Crash, 'reason' | 
   const { instanceGuid: instance, index, cellId: cell_id, ready } = change;
   const details = { instance, index, cell_id, ready, version: versionOf(change.processGuid) };
   const actor = { guid: process.guid, type: 'process', name: process.type };
-  await recordAppEvent(context.db, `audit.app.process.${ready ? 'ready' : 'not-ready'}`, actor, app, details);
+  const type = ready ? 'audit.app.process.ready' : 'audit.app.process.not-ready';
+  await recordObservation(context.db, type, actor, app, details);
   const became = ready ? 'became ready' : 'became not ready';
   logLine(context, app, `Process ${became} with guid ${process.guid} payload: ${JSON.stringify(details)}`);
 }

@@ -1,5 +1,4 @@
-import { type SelectQueryBuilder, sql } from 'kysely';
-import type { Visible } from './authorization.ts';
+import { type RawBuilder, type SelectQueryBuilder, sql } from 'kysely';
 import type { Db } from './database.ts';
 import type { Requirement } from './label-selector.ts';
 import type { Query } from './query.ts';
@@ -10,34 +9,44 @@ export interface Page<Row> {
   total: number;
 }
 
-/**
- * Adds what every list knows: guids, created_ats, updated_ats and label_selector on `table`, and what the caller may see
- * (`visible` compared with `visibleColumn`, e.g. "spaces.guid").
- */
-export function narrow<DB, TB extends keyof DB, O>(
-  select: SelectQueryBuilder<DB, TB, O>,
-  table: string,
-  query: Query,
-  visible?: { column: string; to: Visible },
-): SelectQueryBuilder<DB, TB, O> {
-  let narrowed = select;
+/** What every list knows: guids, created_ats, updated_ats and label_selector, as conditions of `table`. */
+export function commonConditions(table: string, query: Query): RawBuilder<boolean>[] {
   const column = (name: string) => sql.ref(`${table}.${name}`);
   const guids = query.filters.get('guids');
-  if (guids) narrowed = narrowed.where(sql<boolean>`${column('guid')} = ANY(${guids})`);
-  for (const { column: name, operator, values } of query.times) {
+  const times = [...query.times].map(({ column: name, operator, values }) => {
     const seconds = sql`date_trunc('second', ${column(name)})`;
-    narrowed = narrowed.where(
-      operator === 'in'
-        ? sql<boolean>`${seconds} = ANY(${values}::timestamptz[])`
-        : sql<boolean>`${seconds} ${sql.raw(COMPARISON[operator])} ${values[0]}::timestamptz`,
-    );
-  }
-  for (const requirement of query.labels) narrowed = narrowed.where(labelCondition(table, requirement));
-  if (visible && !visible.to.everything) {
-    narrowed = narrowed.where(sql<boolean>`${sql.ref(visible.column)} IN ${visible.to.guids}`);
-  }
-  return narrowed;
+    return operator === 'in'
+      ? sql<boolean>`${seconds} = ANY(${values}::timestamptz[])`
+      : sql<boolean>`${seconds} ${sql.raw(COMPARISON[operator])} ${values[0]}::timestamptz`;
+  });
+  return [
+    ...(guids ? [sql<boolean>`${column('guid')} = ANY(${guids})`] : []),
+    ...times,
+    ...[...query.labels].map((requirement) => labelCondition(table, requirement)),
+  ];
 }
+
+/** What `commonConditions` asks of created_ats and updated_ats, of what is in no table. What has no such time is in no list by it. */
+export function matchesTimes(
+  query: Query,
+  times: Readonly<Partial<Record<'created_at' | 'updated_at', Date | null>>>,
+): boolean {
+  return [...query.times].every(({ column, operator, values }) => {
+    const time = times[column];
+    if (!time) return false;
+    const seconds = Math.floor(time.getTime() / 1000);
+    const given = values.map((value) => Date.parse(value) / 1000);
+    if (operator === 'in') return given.includes(seconds);
+    return given.every((other) => MATCHES[operator](seconds, other));
+  });
+}
+
+const MATCHES: Readonly<Record<keyof typeof COMPARISON, (time: number, other: number) => boolean>> = {
+  lt: (time, other) => time < other,
+  lte: (time, other) => time <= other,
+  gt: (time, other) => time > other,
+  gte: (time, other) => time >= other,
+};
 
 const COMPARISON = { lt: '<', lte: '<=', gt: '>', gte: '>=' } as const;
 
@@ -49,49 +58,91 @@ function labelCondition(table: string, requirement: Requirement) {
       return sql<boolean>`${labels} ? ${requirement.key}`;
     case 'absent':
       return sql<boolean>`NOT (${labels} ? ${requirement.key})`;
-    case 'in':
-      return sql<boolean>`${value} = ANY(${requirement.values})`;
+    case 'in': {
+      // As what the index of labels knows.
+      const held = requirement.values.map((given) => sql`${labels} @> ${{ [requirement.key]: given }}::jsonb`);
+      return sql<boolean>`(${sql.join(held, sql` OR `)})`;
+    }
     case 'notin':
       return sql<boolean>`COALESCE(${value} <> ALL(${requirement.values}), true)`;
   }
 }
 
 /**
- * The page a query asks for, ordered by its order_by or by creation, and how many rows there are in all.
+ * What a list may be made of: nothing that no list shows and that weighs more than what it shows. What is asked for beside it
+ * is read by itself.
+ */
+export interface Listed {
+  guid: string;
+  env_data?: never;
+  command_data?: never;
+  docker_data?: never;
+  execution_metadata?: never;
+}
+
+/** Of whatever tables, whatever it selects. */
+// biome-ignore lint/suspicious/noExplicitAny: which ones are its caller's
+export type Select<Row> = SelectQueryBuilder<any, any, Row>;
+
+/**
+ * The page a query asks for, ordered by its order_by or by creation, with how many rows there are in all: `total`.
+ * `then` orders what a join gives of one row.
  * `select` must be narrowed already; `table` is the one whose rows are listed.
  */
-export async function page<DB, TB extends keyof DB, O>(
-  db: Db,
-  select: SelectQueryBuilder<DB, TB, O>,
+export async function page<Row extends Listed>(
+  select: Select<Row>,
   table: string,
   query: Query,
-): Promise<Page<O>> {
+  total: () => Promise<number>,
+  then?: string,
+): Promise<Page<Row>> {
   const direction = sql.raw(query.orderBy?.descending ? 'DESC' : 'ASC');
-  const id = sql`${sql.ref(`${table}.id`)} ${direction}`;
+  const id = sql`${sql.ref(`${table}.id`)} ${direction}${then ? sql`, ${sql.ref(then)}` : sql``}`;
   const ordered = query.orderBy
     ? select.orderBy(sql`${sql.ref(`${table}.${query.orderBy.column}`)} ${direction}`).orderBy(id)
     : select.orderBy(id);
   const [rows, count] = await Promise.all([
-    ordered
-      .limit(query.perPage)
-      .offset((query.page - 1) * query.perPage)
-      .execute(),
-    sql<{
-      total: number;
-    }>`SELECT count(*) AS total FROM (${select.clearSelect().select(sql`1`.as('one'))}) AS counted`.execute(db),
+    readAll(ordered.limit(query.perPage).offset((query.page - 1) * query.perPage)),
+    total(),
   ]);
-  return { rows, total: count.rows[0]?.total ?? 0 };
+  return { rows, total: count };
 }
 
+/** How many rows a query gives. */
+export async function countOf(db: Db, select: Select<unknown>): Promise<number> {
+  const { rows } = await sql<{ total: number }>`
+    SELECT count(*) AS total FROM (${select.clearSelect().select(sql`1`.as('one'))}) AS counted`.execute(db);
+  return rows[0]?.total ?? 0;
+}
+
+/** Rows come in so many at a time: no more are in memory before they are counted. */
+const ROWS_AT_ONCE = 16;
+
+/**
+ * The rows of a query that may give many, `rowsAtOnce` at a time: what is too much for an answer, or for somebody who is gone,
+ * ends before the rest is sent. For small rows more of them come at once.
+ */
+export async function readAll<DB, TB extends keyof DB, O>(
+  select: SelectQueryBuilder<DB, TB, O>,
+  rowsAtOnce = ROWS_AT_ONCE,
+): Promise<O[]> {
+  const rows: O[] = [];
+  for await (const row of select.stream(rowsAtOnce)) rows.push(row);
+  return rows;
+}
+
+/** Of guids and what is no larger. */
+export const SMALL_ROWS_AT_ONCE = 512;
+
 /** The list as the client sees it, with absolute links to its pages. `path` is the operation's own, with guids filled in. */
-export function listView<Row>(
+export function listView<Row, View>(
   links: Links,
   path: string,
   query: Query,
   found: Page<Row>,
-  view: (row: Row) => unknown,
+  view: (row: Row) => View,
   included?: Readonly<Record<string, readonly unknown[]>>,
-): Record<string, unknown> {
+) {
   const pages = Math.max(1, Math.ceil(found.total / query.perPage));
   const link = (page: number) => {
     const parameters = new URLSearchParams([
@@ -111,7 +162,7 @@ export function listView<Row>(
       previous: query.page > 1 ? link(query.page - 1) : null,
     },
     resources: found.rows.map(view),
-    ...(included ? { included } : {}),
+    ...(included ? { included: { ...included } as Record<string, object[]> } : {}),
   };
 }
 

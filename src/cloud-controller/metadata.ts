@@ -1,26 +1,23 @@
-import { type RawBuilder, sql } from 'kysely';
+import { type RawBuilder, type Selectable, sql } from 'kysely';
 import { type Static, Type } from 'typebox';
-import { unprocessable } from './errors.ts';
+import { type Database, type Locked, now, type Trx } from './database.ts';
+import type { MetadataColumns, Texts } from './metadata-columns.ts';
+
+export type { MetadataColumns };
+
+import { type CfError, unprocessable } from './errors.ts';
 
 /** Labels (searchable, short) and annotations (free text) of a resource; in a request null removes a key. */
+const Changes = Type.Record(Type.String(), Type.Union([Type.String(), Type.Null()]));
 export const MetadataInput = Type.Object(
-  {
-    labels: Type.Optional(Type.Record(Type.String(), Type.Union([Type.String(), Type.Null()]))),
-    annotations: Type.Optional(Type.Record(Type.String(), Type.Union([Type.String(), Type.Null()]))),
-  },
-  { additionalProperties: false },
+  { labels: Type.Optional(Changes), annotations: Type.Optional(Changes) },
+  { additionalProperties: false, nullRefused: true },
 );
 export type MetadataInput = Static<typeof MetadataInput>;
 
-export type Texts = Readonly<Record<string, string>>;
-
-/** The two columns every resource with metadata has. */
-export interface MetadataColumns {
-  labels: Texts;
-  annotations: Texts;
-}
-
 const MAX_KEYS = 200;
+/** Names and values of one resource: a list of many stays an answer that can be given. */
+const MAX_CHARACTERS = 64 * 1024;
 const MAX_ANNOTATION_LENGTH = 5000;
 const MAX_NAME_LENGTH = 63;
 const MAX_PREFIX_LENGTH = 253;
@@ -71,10 +68,21 @@ export function mergeMetadata(before: MetadataColumns, input: MetadataInput | un
     }
   }
   if (problems.length > 0) throw unprocessable(problems.slice(0, 20).join(', '));
-  return {
+  const after = {
     labels: merged('labels', before.labels, input?.labels),
     annotations: merged('annotations', before.annotations, input?.annotations),
   };
+  // What lay there before may be more, and may become less.
+  const characters = charactersOf(after);
+  if (characters > MAX_CHARACTERS && characters > charactersOf(before)) {
+    throw unprocessable(`Metadata of one resource must be at most ${MAX_CHARACTERS} characters in all`);
+  }
+  return after;
+}
+
+function charactersOf({ labels, annotations }: MetadataColumns): number {
+  const texts = [labels, annotations].flatMap((part) => Object.entries(part).flat());
+  return texts.reduce((sum, text) => sum + text.length, 0);
 }
 
 function merged(kind: string, before: Texts, changes: Readonly<Record<string, string | null>> = {}): Texts {
@@ -89,21 +97,46 @@ function merged(kind: string, before: Texts, changes: Readonly<Record<string, st
   return Object.fromEntries(after);
 }
 
-export const NO_METADATA: MetadataColumns = { labels: {}, annotations: {} };
+const NO_METADATA: MetadataColumns = { labels: {}, annotations: {} };
 
-/** The metadata of a new resource. */
-export function newMetadata(input: MetadataInput | undefined): {
-  labels: RawBuilder<Texts>;
-  annotations: RawBuilder<Texts>;
-} {
+type MetadataValues = { labels: RawBuilder<Texts>; annotations: RawBuilder<Texts> };
+
+/** The metadata of a new resource, for an insert. */
+export function newMetadata(input: MetadataInput | undefined): MetadataValues {
   return metadataColumns(mergeMetadata(NO_METADATA, input));
 }
 
-/** As values for an insert or update. */
-export function metadataColumns(metadata: MetadataColumns): {
-  labels: RawBuilder<Texts>;
-  annotations: RawBuilder<Texts>;
-} {
+/** What a request changes of a row's metadata, for its update; nothing where it names none. */
+export function changedMetadata(before: Locked<MetadataColumns>, input: MetadataInput | undefined) {
+  return input === undefined ? {} : metadataColumns(mergeMetadata(before, input));
+}
+
+export type TablesWithMetadata = {
+  [Table in keyof Database]: Selectable<Database[Table]> extends MetadataColumns ? Table : never;
+}[keyof Database];
+
+/** Changes the metadata of a row and nothing else, and gives what is changed. Throws `missing` where the row is gone. */
+export async function changeMetadata(
+  trx: Trx,
+  table: TablesWithMetadata,
+  guid: string,
+  input: MetadataInput | undefined,
+  missing: CfError,
+): Promise<MetadataColumns & { updated_at: Date }> {
+  const locked = await sql<Locked<MetadataColumns>>`
+    SELECT labels, annotations FROM ${sql.table(table)} WHERE guid = ${guid} FOR UPDATE`.execute(trx);
+  const [before] = locked.rows;
+  if (before === undefined) throw missing;
+  const { labels, annotations } = metadataColumns(mergeMetadata(before, input));
+  const { rows } = await sql<MetadataColumns & { updated_at: Date }>`
+    UPDATE ${sql.table(table)} SET labels = ${labels}, annotations = ${annotations}, updated_at = ${now}
+    WHERE guid = ${guid} RETURNING labels, annotations, updated_at`.execute(trx);
+  const [row] = rows;
+  if (row === undefined) throw missing;
+  return row;
+}
+
+function metadataColumns(metadata: MetadataColumns): MetadataValues {
   return { labels: jsonb(metadata.labels), annotations: jsonb(metadata.annotations) };
 }
 

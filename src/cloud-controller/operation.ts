@@ -1,19 +1,16 @@
 import type { Readable } from 'node:stream';
 import type { Static, TSchema } from 'typebox';
 import { Type } from 'typebox';
-import {
-  type Actor,
-  authorize,
-  type Caller,
-  type Place,
-  type Visible,
-  visibleOrganizations,
-  visibleSpaces,
-} from './authorization.ts';
+import type { Entry } from '../kit/body-account.ts';
+import type { Actor, Caller } from './authorization.ts';
 import type { Context } from './context.ts';
-import { type CfError, notAuthorized } from './errors.ts';
-import { type OperationId, permissionOf, type Role } from './permissions.ts';
+import { notAuthorized } from './errors.ts';
+import { type Reader, readerWith } from './fields.ts';
+import type { Guid } from './guid.ts';
+import type { NewJob } from './jobs/store.ts';
+import { type FieldId, type OperationId, permissionOf, type Role } from './permissions.ts';
 import type { Query, QueryRules } from './query.ts';
+import { type Found, type On, type Permitted, type Source, SUBJECT, sourcesOf } from './subject.ts';
 
 type PathOf<Id> = Id extends `${string} ${infer Path}` ? Path : never;
 type NamesIn<Path> = Path extends `${string}:${infer Name}/${infer Rest}`
@@ -22,7 +19,15 @@ type NamesIn<Path> = Path extends `${string}:${infer Name}/${infer Rest}`
     ? Name
     : never;
 /** The parameters in an operation's path: `{ guid }` of "GET /v3/apps/:guid". */
-export type PathParameters<Id extends OperationId> = Readonly<Record<NamesIn<PathOf<Id>>, string>>;
+export type PathParameters<Id extends OperationId> = {
+  readonly [Name in NamesIn<PathOf<Id>>]: Name extends keyof NamedGuids ? NamedGuids[Name] : string;
+};
+
+/** What parameters name beside `:guid`, which the subject of the operation brands. */
+interface NamedGuids {
+  org_guid: Guid<'organization'>;
+  space_guid: Guid<'space'>;
+}
 
 /** What a request body is: JSON by the operation's schema, YAML as text, or multipart as the raw stream. */
 export type Accepts = 'json' | 'yaml' | 'multipart';
@@ -30,15 +35,29 @@ export type Accepts = 'json' | 'yaml' | 'multipart';
 export interface Answer {
   status: number;
   body?: unknown;
+  /** In the place of a body: what is no JSON, whose type is among the headers. */
+  text?: string;
   headers?: Readonly<Record<string, string>>;
 }
 
-export const ok = (body: unknown): Answer => ({ status: 200, body });
-export const created = (body: unknown): Answer => ({ status: 201, body });
-export const noContent = (): Answer => ({ status: 204 });
+export const ok = <Body>(body: Body) => ({ status: 200, body }) as const;
+export const created = <Body>(body: Body) => ({ status: 201, body }) as const;
+/** What was asked for goes on, and its own state tells how far it is: no job does it. */
+export const begun = <Body>(body: Body) => ({ status: 202, body }) as const;
+export const noContent = () => ({ status: 204 }) as const;
 
-/** One call of an operation: who, what, and how to ask whether they may. */
-export class Call<Id extends OperationId = OperationId, Body = unknown> {
+/** What an operation answers, by status: a body of this schema, or none. */
+export type Answers = Readonly<Record<number, TSchema | null>>;
+
+/** What may be answered where this is declared. */
+type AnswerOf<A extends Answers> = {
+  [Status in keyof A & number]: Omit<Answer, 'status' | 'body'> & {
+    status: Status;
+  } & (A[Status] extends TSchema ? { body: Static<A[Status]> } : { body?: undefined });
+}[keyof A & number];
+
+/** One call of an operation that its caller may do: who, what, and on what. */
+export class Call<Id extends OperationId = OperationId, Body = unknown, Subjects = unknown> {
   readonly id: Id;
   readonly context: Context;
   readonly params: PathParameters<Id>;
@@ -47,9 +66,15 @@ export class Call<Id extends OperationId = OperationId, Body = unknown> {
   /** The bytes of a multipart body. */
   readonly stream: Readable | null;
   readonly contentType: string;
+  /** Of the body, in bytes; null where the client does not say. */
+  readonly contentLength: number | null;
+  /** Where the texts of a multipart body are entered. */
+  readonly texts: Entry | null;
+  /** What the operation is called on: the row that `:guid` names, or rows by the names they have in the operation. */
+  readonly subject: Subjects;
   readonly warnings: string[] = [];
   readonly #caller: Caller | null;
-  #asked: boolean;
+  readonly #held: readonly ReadonlySet<Role>[];
 
   constructor(parts: {
     id: Id;
@@ -60,6 +85,9 @@ export class Call<Id extends OperationId = OperationId, Body = unknown> {
     query: Query;
     stream: Readable | null;
     contentType: string;
+    contentLength: number | null;
+    texts: Entry | null;
+    permitted: Permitted;
   }) {
     this.id = parts.id;
     this.context = parts.context;
@@ -68,12 +96,17 @@ export class Call<Id extends OperationId = OperationId, Body = unknown> {
     this.query = parts.query;
     this.stream = parts.stream;
     this.contentType = parts.contentType;
+    this.contentLength = parts.contentLength;
+    this.texts = parts.texts;
     this.#caller = parts.caller;
-    const { scope } = permissionOf(parts.id);
-    this.#asked = scope === 'public' || scope === 'token' || scope === 'platform';
+    const { found, held } = parts.permitted;
+    // Where nothing lies anywhere, only the platform's roles count.
+    this.#held = parts.caller && held.length === 0 ? [parts.caller.globalRoles] : held;
+    // The names stand in the operation's own declaration, which gives the type.
+    this.subject = (found.has(SUBJECT) ? found.get(SUBJECT) : Object.fromEntries(found)) as Subjects;
   }
 
-  /** Throws NotAuthenticated's place-holder only where a public operation asks; every other has one. */
+  /** Every operation but a public one has one; a public one that asks gets NotAuthorized. */
   get caller(): Caller {
     if (!this.#caller) throw notAuthorized();
     return this.#caller;
@@ -87,50 +120,39 @@ export class Call<Id extends OperationId = OperationId, Body = unknown> {
     return this.caller.globalRoles.has('admin');
   }
 
-  /** Was the permission table asked? An operation that answers without is a mistake and answers 500. */
-  get authorized(): boolean {
-    return this.#asked;
+  /** What the caller sees of the fields of what was authorized; of several places, what they see at each. */
+  get reader(): Reader {
+    return readerWith(...this.#held);
   }
 
-  /**
-   * Lets the caller pass at this place, by the operation's line in the permission table. Throws `invisible` (404, or 422
-   * for something a body names) where they may not know of it, NotAuthorized where they may not do it, OrgSuspended.
-   */
-  async authorize(place: Place, invisible: CfError): Promise<ReadonlySet<Role>> {
-    this.#asked = true;
-    return authorize(this.context.db, this.caller, this.id, place, invisible);
+  /** Passes who may set this field of what was authorized; the others get NotAuthorized. */
+  requireField(field: FieldId): void {
+    if (!this.reader.sees(field)) throw notAuthorized();
   }
 
-  /** The resource belongs to everybody who may call this operation (a shared domain): there is no place to ask at. */
-  passSharedResource(): void {
-    this.#asked = true;
+  /** The request's own, with the guids in it. */
+  get path(): string {
+    const [, path = ''] = this.id.split(' ');
+    const params: Readonly<Record<string, string>> = this.params;
+    return path.replace(/:(\w+)/g, (_, name: string) => params[name] ?? '');
   }
 
-  /** For what the table cannot say in roles: passes only the admin. */
-  requireAdmin(): void {
-    this.#asked = true;
-    if (!this.isAdmin) throw notAuthorized();
-  }
-
-  /** Organizations this list may show. */
-  visibleOrganizations(): Visible {
-    this.#asked = true;
-    const permission = permissionOf(this.id);
-    return visibleOrganizations(this.caller, permission.scope === 'list' ? permission.see : []);
-  }
-
-  /** Spaces this list may show. */
-  visibleSpaces(): Visible {
-    this.#asked = true;
-    const permission = permissionOf(this.id);
-    return visibleSpaces(this.caller, permission.scope === 'list' ? permission.seeInSpaces : []);
+  /** Leaves work to a job, and answers where it can be followed. */
+  async enqueue(operation: string, resource?: NewJob['resource'], input?: NewJob['input']) {
+    const job = { operation, actor: this.actor, ...(resource ? { resource } : {}), ...(input ? { input } : {}) };
+    return this.accepted(await this.context.jobs.enqueue(job));
   }
 
   /** 202 with the job's absolute URL in Location. */
-  accepted(jobGuid: string): Answer {
+  accepted(jobGuid: string) {
     this.context.jobs.wake();
-    return { status: 202, headers: { Location: this.context.links.url(`/v3/jobs/${jobGuid}`) } };
+    return { status: 202, headers: { Location: this.context.links.url(`/v3/jobs/${jobGuid}`) } } as const;
   }
+}
+
+/** Whether requests of this operation carry a body. */
+export function carriesBody(id: OperationId): boolean {
+  return /^(POST|PUT|PATCH) /.test(id);
 }
 
 /** An operation as the server registers it. */
@@ -140,27 +162,74 @@ export interface Operation {
   query: QueryRules | null;
   accepts: Accepts;
   bodyLimitBytes: number;
+  /** Takes long transactions: all of these together have half of the database's connections. */
+  long: boolean;
+  /** Changes nothing: what it reads is refused where it is too much, and ends when its client is gone. */
+  readsOnly: boolean;
+  /** What it is called on. */
+  sources: ReadonlyMap<string, Source>;
+  answers: Answers;
+  sets(call: Call): readonly FieldId[];
   run(call: Call): Promise<Answer>;
 }
 
 const MEBIBYTE = 1_048_576;
 
-/** Defines an operation. Its id must stand in the permission table. Without `query` the query string is not looked at. */
-export function operation<Id extends OperationId, Body extends TSchema = ReturnType<typeof Type.Unknown>>(definition: {
-  id: Id;
+/** What an operation says of itself; its line in the permission table says the rest. */
+export interface Definition<Id extends OperationId, O extends On, Body extends TSchema, A extends Answers> {
+  /** What it is called on: found, and permitted by the table, before it runs. */
+  on?: O;
+  /**
+   * All that it names in an organization or space may be left out of its body; then nobody is asked at a place, and `run` has to do
+   * with the platform's roles alone.
+   */
+  mayNameNothing?: true;
   body?: Body;
+  /** Without it the query string is not looked at. */
   query?: QueryRules;
+  answers: A;
   accepts?: Accepts;
   bodyLimitBytes?: number;
-  run(call: Call<Id, Static<Body>>): Promise<Answer>;
-}): Operation {
-  const { id, body, query, accepts, bodyLimitBytes } = definition;
+  long?: boolean;
+  /** By default what is asked for with GET. */
+  readsOnly?: boolean;
+  /** Fields of the permission table that this request sets: refused where the caller may not set them. */
+  sets?(call: Call<Id, Static<Body>, Found<O>>): readonly FieldId[];
+  run(call: Call<Id, Static<Body>, Found<O>>): Promise<AnswerOf<A>>;
+}
+
+export type Unread = ReturnType<typeof Type.Unknown>;
+
+/** Defines an operation. Its id must stand in the permission table. */
+export function operation<
+  Id extends OperationId,
+  O extends On = Record<never, never>,
+  Body extends TSchema = Unread,
+  A extends Answers = Answers,
+>(id: Id, definition: Definition<Id, O, Body, A>): Operation {
+  const sources = sourcesOf(definition.on ?? {});
+  checkDeclared(id, sources, definition.mayNameNothing ?? false);
   return {
     id,
-    body: body ?? Type.Unknown(),
-    query: query ?? null,
-    accepts: accepts ?? 'json',
-    bodyLimitBytes: bodyLimitBytes ?? MEBIBYTE,
+    body: definition.body ?? Type.Unknown(),
+    query: definition.query ?? null,
+    accepts: definition.accepts ?? 'json',
+    bodyLimitBytes: definition.bodyLimitBytes ?? MEBIBYTE,
+    long: definition.long ?? false,
+    readsOnly: definition.readsOnly ?? id.startsWith('GET '),
+    sources,
+    answers: definition.answers,
+    sets: (definition.sets as Operation['sets'] | undefined) ?? (() => []),
     run: definition.run as Operation['run'],
   };
+}
+
+/** Throws where the table wants to be asked at a place and nothing that the operation names, or always names, has one. */
+function checkDeclared(id: OperationId, sources: ReadonlyMap<string, Source>, mayNameNothing: boolean): void {
+  const { scope } = permissionOf(id);
+  if (scope !== 'organization' && scope !== 'space' && scope !== 'either') return;
+  const placed = [...sources.values()].filter(({ subject }) => subject.placed);
+  if (placed.length === 0) throw new Error(`${id} names nothing that lies in an organization or space`);
+  if (!mayNameNothing && !placed.some(({ presence }) => presence === 'one'))
+    throw new Error(`${id} may be asked for without anything that lies in an organization or space`);
 }

@@ -1,17 +1,44 @@
 import { Type } from 'typebox';
-import type { Links } from './view.ts';
+import type { Guid } from './guid.ts';
+import { Link, type Links } from './view.ts';
 
-const Guid = Type.String({ minLength: 1, maxLength: 200 });
-const Reference = Type.Object({ guid: Guid }, { additionalProperties: false });
+/** A guid in a body. What it is of is said by its place there, and found out where it is looked up. */
+export function GuidOf<Of extends string>() {
+  return Type.Unsafe<Guid<Of>>(Type.String({ minLength: 1, maxLength: 200 }));
+}
+
+function Reference<Of extends string>() {
+  return Type.Object({ guid: GuidOf<Of>() }, { additionalProperties: false });
+}
 
 /** `{"data": {"guid": …}}` in a body. */
-export const ToOne = Type.Object({ data: Reference }, { additionalProperties: false });
+export function ToOne<Of extends string>() {
+  return Type.Object({ data: Reference<Of>() }, { additionalProperties: false, relationship: 'to-one' });
+}
 
 /** The same where null takes the relationship away. */
-export const ToOneOrNone = Type.Object({ data: Type.Union([Type.Null(), Reference]) }, { additionalProperties: false });
+export function ToOneOrNone<Of extends string>() {
+  return Type.Object(
+    { data: Type.Union([Type.Null(), Reference<Of>()]) },
+    { additionalProperties: false, relationship: 'to-one' },
+  );
+}
 
 /** `{"data": [{"guid": …}, …]}` in a body. */
-export const ToMany = Type.Object({ data: Type.Array(Reference, { maxItems: 5000 }) }, { additionalProperties: false });
+export function ToMany<Of extends string>() {
+  return Type.Object(
+    { data: Type.Array(Reference<Of>(), { maxItems: 5000 }) },
+    { additionalProperties: false, relationship: 'to-many' },
+  );
+}
+
+export const RelationshipToOne = Type.Object(
+  {
+    data: Type.Union([Type.Object({ guid: Type.String() }), Type.Null()]),
+    links: Type.Object({ self: Link, related: Type.Optional(Link) }),
+  },
+  { title: 'RelationshipToOne' },
+);
 
 /** A to-one relationship under its own address. */
 export function toOneView(links: Links, self: string, relatedCollection: string, guid: string | null) {
@@ -21,12 +48,20 @@ export function toOneView(links: Links, self: string, relatedCollection: string,
   };
 }
 
+export const RelationshipToMany = Type.Object(
+  {
+    data: Type.Array(Type.Object({ guid: Type.String() })),
+    links: Type.Object({ self: Link, related: Type.Optional(Link) }),
+  },
+  { title: 'RelationshipToMany' },
+);
+
 /** A to-many relationship under its own address. */
 export function toManyView(links: Links, self: string, guids: readonly string[]) {
   return { data: guids.map((guid) => ({ guid })), links: { self: links.to(self) } };
 }
 
 /** The distinct guids of a to-many body. */
-export function guidsOf(body: { data: readonly { guid: string }[] }): string[] {
+export function guidsOf<Of extends string>(body: { data: readonly { guid: Guid<Of> }[] }): Guid<Of>[] {
   return [...new Set(body.data.map((item) => item.guid))];
 }

@@ -9,8 +9,8 @@ export interface DirectoryUser {
 export interface UserDirectory {
   /** Missing ids are left out. */
   byIds(ids: readonly string[]): Promise<DirectoryUser[]>;
-  /** Case-insensitive; several where the name exists in several origins. */
-  byName(userName: string, origin?: string): Promise<DirectoryUser[]>;
+  /** One question, however many names; case-insensitive. Several where a name exists in several origins. */
+  byNames(userNames: readonly string[], origin?: string): Promise<DirectoryUser[]>;
   /** Users whose name contains one of the parts. */
   byPartialNames(parts: readonly string[]): Promise<DirectoryUser[]>;
 }

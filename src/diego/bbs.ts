@@ -1,9 +1,9 @@
 import { Code, ConnectError, type ServiceImpl } from '@connectrpc/connect';
-import type { Bbs, UpdateDesiredLrpRequest } from '../contracts/gen/diego_pb.js';
+import type { Bbs } from '../contracts/gen/diego_pb.js';
 import { messageOf } from '../kit/errors.ts';
-import { routingTable } from './desired-lrps/routing-table.ts';
+import { allRoutes, namedRoutes, pageOfFingerprints, pageOfRoutes } from './desired-lrps/routing-table.ts';
 import type { Diego } from './diego.ts';
-import { inParallel } from './reps.ts';
+import { inParallel, type RepClient } from './reps.ts';
 import { instanceStats } from './stats.ts';
 
 /** What the Cloud Controller, the router and the route emitter ask (DGO-02). */
@@ -28,9 +28,14 @@ export function bbsService(diego: Diego): ServiceImpl<typeof Bbs> {
         diego.wakeAuction();
         diego.inBackground('extra instances were not stopped', () => diego.converger.stopExtra(request.processGuid));
       }
+      const { processGuid, egressRules, names } = request;
+      const within = { timeoutMs: diego.settings.repTimeoutMs };
       if (request.setEgressRules) {
-        diego.inBackground('egress rules were not passed on', () => passOnEgressRules(diego, request));
+        passOn(diego, processGuid, 'egress rules', (rep) =>
+          rep.updateEgressRules({ processGuid, egressRules }, within),
+        );
       }
+      if (names) passOn(diego, processGuid, 'names', (rep) => rep.updateNames({ processGuid, names }, within));
       return {};
     },
 
@@ -41,7 +46,10 @@ export function bbsService(diego: Diego): ServiceImpl<typeof Bbs> {
       return {};
     },
 
-    desiredLrps: async () => ({ desiredLrps: await desiredLrps.list() }),
+    desiredLrps: async ({ appGuids, group }) => ({ desiredLrps: await desiredLrps.list(appGuids, group) }),
+    desiredLrpFingerprints: async ({ from, before }) => ({
+      byGroup: await desiredLrps.fingerprints(before === undefined ? { from } : { from, before }),
+    }),
     actualLrps: async ({ processGuids }) => ({ actualLrps: await actualLrps.list(processGuids) }),
     instanceStats: async ({ processGuid }) => ({ stats: await instanceStats(processGuid, diego) }),
 
@@ -98,26 +106,39 @@ export function bbsService(diego: Diego): ServiceImpl<typeof Bbs> {
       return {};
     },
 
-    routingTable: async () => ({ entries: await routingTable(diego.db) }),
+    routingTable: async ({ processGuids, atMost, after }) => {
+      if (processGuids.length > 0) return { entries: await namedRoutes(diego.db, processGuids) };
+      if (atMost > 0) return pageOfRoutes(diego.db, { atMost, after });
+      return { entries: await allRoutes(diego.db) };
+    },
+    routingFingerprints: async ({ atMost, after, buckets }) => {
+      if (atMost === 0) throw new ConnectError('a page has at least one LRP', Code.InvalidArgument);
+      return pageOfFingerprints(diego.db, { atMost, after }, buckets);
+    },
     cells: async () => ({ cells: await cells.live(clock()) }),
   };
 }
 
-/** Egress rules change on running instances; a cell that misses the call takes them with its next start of the LRP. */
-async function passOnEgressRules(diego: Diego, { processGuid, egressRules }: UpdateDesiredLrpRequest): Promise<void> {
-  const holding = new Set((await diego.actualLrps.list([processGuid])).map(({ cellId }) => cellId));
-  const live = (await diego.cells.live(diego.clock())).filter(({ cellId }) => holding.has(cellId));
-  await inParallel(live, 64, async (cell) => {
-    try {
-      await diego.reps
-        .of(cell)
-        .updateEgressRules({ processGuid, egressRules }, { timeoutMs: diego.settings.repTimeoutMs });
-    } catch (error) {
-      diego.log.error('a cell did not take new egress rules', {
-        cell: cell.cellId,
-        process: processGuid,
-        error: messageOf(error),
-      });
-    }
+/**
+ * Tells every cell that has instances of the process what changed of them. A cell that misses the call takes egress rules
+ * with its next start of the LRP, and names when it compares itself with the registry.
+ */
+function passOn(diego: Diego, processGuid: string, what: string, tell: (rep: RepClient) => Promise<unknown>): void {
+  diego.inBackground(`${what} were not passed on`, async () => {
+    const cells = await diego.actualLrps.cellsOf(processGuid);
+    const live = (await diego.cells.live(diego.clock())).filter(({ cellId }) => cells.has(cellId));
+    await inParallel(live, 64, async (cell) => {
+      try {
+        await tell(diego.reps.of(cell));
+      } catch (error) {
+        const isOlder = error instanceof ConnectError && error.code === Code.Unimplemented;
+        const level = isOlder ? 'info' : 'error';
+        diego.log[level](`a cell did not take new ${what}`, {
+          cell: cell.cellId,
+          process: processGuid,
+          error: messageOf(error),
+        });
+      }
+    });
   });
 }

@@ -5,7 +5,7 @@ import type { Diego } from './diego.ts';
 
 /** What the cells report (DGO-05). A cell speaks for itself alone: its certificate must carry the id it names. */
 export function cellRegistryService(diego: Diego): ServiceImpl<typeof CellRegistry> {
-  const { actualLrps, tasks, cells, changes, clock } = diego;
+  const { actualLrps, desiredLrps, tasks, cells, changes, clock } = diego;
   const refused = (lrp: ActualLrp): ConnectError =>
     new ConnectError(
       `instance ${lrp.index} of ${lrp.processGuid} is not this cell's or not wanted`,
@@ -63,7 +63,9 @@ export function cellRegistryService(diego: Diego): ServiceImpl<typeof CellRegist
 
     actualLrpsOfCell: async ({ cellId }, context) => {
       speaksForItself(cellId, context);
-      return { actualLrps: await actualLrps.ofCell(cellId) };
+      const lrps = await actualLrps.ofCell(cellId);
+      const names = await desiredLrps.names(lrps.map(({ processGuid }) => processGuid));
+      return { actualLrps: lrps.map((lrp) => ({ ...lrp, names: names.get(lrp.processGuid) })) };
     },
 
     tasksOfCell: async ({ cellId }, context) => {

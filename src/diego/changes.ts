@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { type Bus, SUBJECTS } from '../kit/bus.ts';
 
+/** Processes an event names at most; beyond them it says nothing of which they are. */
+const MOST_NAMED = 200;
+
 /** What changed. `work` says that an auction or a convergence has something to do because of it. */
 export interface Change {
   processGuid?: string;
@@ -10,8 +13,8 @@ export interface Change {
 
 /**
  * Tells the bus that LRPs or tasks changed, after the commit. The first change goes out at once; those of the next
- * moments go out together, so that a thousand starts are a few events. An event that names neither process nor task
- * means: look at everything.
+ * moments go out together, so that a thousand starts are a few events. An event carries the guids of the LRPs that
+ * changed, none where only tasks did; one that carries no list means: look at everything.
  */
 export class Changes {
   readonly #bus: Bus;
@@ -49,17 +52,12 @@ export class Changes {
 
   #flush(): void {
     const changes = this.#waiting.splice(0);
-    const processGuid = same(changes.map((change) => change.processGuid));
-    const taskGuid = same(changes.map((change) => change.taskGuid));
+    const named = changes.every(({ processGuid, taskGuid }) => processGuid !== undefined || taskGuid !== undefined);
+    const guids = new Set(changes.flatMap(({ processGuid }) => processGuid ?? []));
     this.#bus.publish(SUBJECTS.diego, {
       from: this.#self,
-      ...(processGuid === undefined ? {} : { processGuid }),
-      ...(taskGuid === undefined ? {} : { taskGuid }),
-      ...(changes.some((change) => change.work) ? { work: true } : {}),
+      ...(named && guids.size <= MOST_NAMED ? { processGuids: [...guids] } : {}),
+      ...(changes.some(({ work }) => work) ? { work: true } : {}),
     });
   }
-}
-
-function same(values: readonly (string | undefined)[]): string | undefined {
-  return values.every((value) => value === values[0]) ? values[0] : undefined;
 }

@@ -1,21 +1,16 @@
 import type { Client } from '@connectrpc/connect';
-import { CellOperations } from '../contracts/gen/cell-operations_pb.js';
 import type { CloudControllerInternal } from '../contracts/gen/cloud-controller_pb.js';
-import { Bbs, type CellPresence, CellRegistry } from '../contracts/gen/diego_pb.js';
+import type { CellPresence } from '../contracts/gen/diego_pb.js';
 import type { Bus } from '../kit/bus.ts';
 import type { Sealer } from '../kit/crypto.ts';
 import { migrate } from '../kit/database.ts';
 import { messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { Reconciler } from '../kit/reconcile.ts';
-import type { Routes } from '../kit/rpc.ts';
 import { Notices } from './actual-lrps/notices.ts';
 import { ActualLrpStore } from './actual-lrps/store.ts';
 import { Auctioneer } from './auction/auctioneer.ts';
 import { AuctionStore } from './auction/store.ts';
-import { bbsService } from './bbs.ts';
-import { cellRegistryService } from './cell-registry.ts';
-import { cellOperationsService } from './cells/operations.ts';
 import { CellStore } from './cells/store.ts';
 import { Changes } from './changes.ts';
 import { Converger } from './convergence/converger.ts';
@@ -137,13 +132,6 @@ export class Diego {
       notices: new Reconciler('notices', settings.sweepIntervalMs, () => this.notices.deliver(), log),
     };
   }
-
-  /** Registers the services Bbs, CellRegistry and CellOperations. */
-  readonly routes: Routes = (router) => {
-    router.service(Bbs, bbsService(this));
-    router.service(CellRegistry, cellRegistryService(this));
-    router.service(CellOperations, cellOperationsService(this));
-  };
 
   /** Brings the schema up to date and begins to work. */
   async start(): Promise<void> {

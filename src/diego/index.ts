@@ -1,8 +1,8 @@
 import type { Routes } from '../kit/rpc.ts';
 import { Diego, type DiegoOptions } from './diego.ts';
+import { diegoRoutes } from './routes.ts';
 
-export type { DiegoOptions } from './diego.ts';
-export { DEFAULT_SETTINGS, type DiegoSettings } from './settings.ts';
+export type { DiegoSettings } from './settings.ts';
 
 export interface DiegoRoom {
   /** Registers the services Bbs, CellRegistry and CellOperations. */
@@ -17,7 +17,7 @@ export interface DiegoRoom {
 export function createDiego(options: DiegoOptions): DiegoRoom {
   const diego = new Diego(options);
   return {
-    routes: diego.routes,
+    routes: diegoRoutes(diego),
     start: () => diego.start(),
     close: () => diego.close(),
     wake: () => diego.wake(),

@@ -1,6 +1,7 @@
 import { type DescMessage, fromJson, type JsonValue, type MessageShape } from '@bufbuild/protobuf';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Migration } from '../kit/database.ts';
+import { codeOf } from '../kit/errors.ts';
 
 /** The bbs schema. The room speaks SQL; the tables' columns are typed where they are read. */
 export type BbsSchema = Record<never, never>;
@@ -131,6 +132,11 @@ export const MIGRATIONS: readonly Migration[] = [
       );
       CREATE INDEX notices_due ON notices (due_ms);`,
   },
+  {
+    name: '0004-desired-by-app',
+    sql: `
+      CREATE INDEX desired_lrps_app ON desired_lrps ((coalesce(owner->>'appGuid', '')));`,
+  },
 ];
 
 /** Runs a short transaction again when PostgreSQL ended it for a deadlock or a serialization conflict. */
@@ -147,7 +153,7 @@ export async function retryConflicts<Result>(body: () => Promise<Result>, attemp
     try {
       return await body();
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : '';
+      const code = codeOf(error);
       if ((code !== '40P01' && code !== '40001') || attempt === attempts) throw error;
     }
   }

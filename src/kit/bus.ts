@@ -1,11 +1,14 @@
 import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { isRecord } from './json.ts';
 import type { Logger } from './log.ts';
 import type { Identity } from './tls.ts';
 
 /** Subjects of the platform. An event is a hint to look; the database is the truth. */
 export const SUBJECTS = {
-  /** Desired LRPs, actual LRPs or tasks changed: `{ processGuid?, taskGuid? }`. */
+  /** Desired LRPs, actual LRPs or tasks changed: `{ processGuids? }`, those of the LRPs; without the list it may be any. */
   diego: 'diego.changed',
+  /** Access tokens were revoked, or may have been: no content. */
+  revocations: 'uaa.revoked',
 } as const;
 export type Subject = (typeof SUBJECTS)[keyof typeof SUBJECTS];
 
@@ -78,7 +81,9 @@ export async function connectBus(url: string, identity: Identity, log: Logger): 
         callback: (error, message) => {
           if (error) return;
           try {
-            listener(message.json<Record<string, unknown>>());
+            const event: unknown = message.json();
+            if (!isRecord(event)) throw new TypeError('an event is an object');
+            listener(event);
           } catch (cause) {
             log.warn('an event was not understood', { subject, error: cause });
           }

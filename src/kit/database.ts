@@ -1,5 +1,8 @@
-import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
+import { Kysely, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
+import Cursor from 'pg-cursor';
+import { SharedPool } from './database-shares.ts';
+import { codeOf } from './errors.ts';
 import type { Logger } from './log.ts';
 
 pg.types.setTypeParser(pg.types.builtins.INT8, (value) => Number(value));
@@ -21,16 +24,20 @@ export interface Migration {
   sql: string;
 }
 
-/** A pool whose search path is the room's schema alone. */
+/** A connection is waited for so long; then the request that needs it is told to come again. */
+const CONNECT_MS = 10_000;
+
+/** A pool whose search path is the room's schema alone. Nobody has more than their share of it (`database-shares.ts`). */
 export function openDatabase<Schema>(settings: DatabaseSettings, log: Logger): Kysely<Schema> {
+  const max = settings.maxConnections ?? 8;
   const pool = new pg.Pool({
     host: settings.socketDirectory,
     port: settings.port,
     database: settings.database,
     user: settings.role,
-    max: settings.maxConnections ?? 8,
+    max,
     idleTimeoutMillis: 30_000,
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: CONNECT_MS,
     options: `-c search_path=${settings.schema} -c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000`,
   });
   pool.on('error', () => {}); // an idle connection's end; it was logged below and the pool opens another
@@ -40,7 +47,12 @@ export function openDatabase<Schema>(settings: DatabaseSettings, log: Logger): K
       log.warn('a database connection ended', { schema: settings.schema, error: error.message }),
     ),
   );
-  return new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  return new Kysely<Schema>({
+    dialect: new PostgresDialect({
+      pool: new SharedPool(pool, Math.max(1, Math.floor(max / 2)), CONNECT_MS),
+      cursor: Cursor,
+    }),
+  });
 }
 
 /** Brings the schema up to date; safe when several processes do it at once. */
@@ -50,6 +62,8 @@ export async function migrate<Schema>(
   migrations: readonly Migration[],
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
+    // An index of a large table takes its time, and so does whoever else is at it.
+    await sql`SET LOCAL statement_timeout = 0`.execute(trx);
     await sql`SELECT pg_advisory_xact_lock(hashtext(${`migrate:${schema}`}))`.execute(trx);
     await sql`CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())`.execute(
       trx,
@@ -64,17 +78,17 @@ export async function migrate<Schema>(
   });
 }
 
-/**
- * Runs `body` in a transaction while no other process runs the body of the same lock.
- * Gives null at once where somebody else holds it.
- */
-export function withLeadership<Schema, Result>(
-  db: Kysely<Schema>,
-  name: string,
-  body: (trx: Transaction<Schema>) => Promise<Result>,
-): Promise<Result | null> {
-  return db.transaction().execute(async (trx) => {
-    const lock = await sql<{ held: boolean }>`SELECT pg_try_advisory_xact_lock(hashtext(${name})) AS held`.execute(trx);
-    return lock.rows[0]?.held ? body(trx) : null;
-  });
+const LOST = ['ECONNRESET', 'ECONNREFUSED', 'ENOENT', 'EPIPE', 'ETIMEDOUT'];
+
+/** Will it perhaps do in a moment: the database was away, had no room or took somebody else first? */
+export function isTransient(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = codeOf(error) ?? '';
+  // PostgreSQL: connection lost, shutting down or starting, disk full, too many connections, serialization failure, deadlock, foreign key.
+  if (/^(08...|57P0[123]|53[13]00|40001|40P01|23503)$/.test(code)) return true;
+  // The server's socket is not there while it starts; any other file that is missing does not come by waiting.
+  if (LOST.includes(code) && (code !== 'ENOENT' || ('syscall' in error && error.syscall === 'connect'))) return true;
+  return (
+    /^Connection terminated|^timeout exceeded when trying to connect/.test(error.message) || isTransient(error.cause)
+  );
 }

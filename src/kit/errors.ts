@@ -16,7 +16,7 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Marks a branch the types rule out. */
-export function unreachable(value: never): never {
-  throw new CupolaError('unreachable', `unexpected value ${JSON.stringify(value)}`);
+/** The code of whatever was thrown: the platform's own, or the system's ("ENOENT"). */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

@@ -1,29 +1,161 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
+import { isIP } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { boundUntaken } from './answer.ts';
+import { forOwner } from './database-shares.ts';
+import { boundHandshakes, HANDSHAKE_MS } from './handshakes.ts';
 import type { Logger } from './log.ts';
 import { withRequestId } from './log.ts';
+import { HttpRefusal, refusalOf } from './refusal.ts';
 import { followIdentity, type Identity, tlsOptions } from './tls.ts';
 
 export type HttpApp = FastifyInstance<Server, IncomingMessage, ServerResponse>;
 
-/** A Fastify application with the platform's limits; it listens nowhere until `serveHosts` or `inject` uses it. */
-export function createHttpApp(options: { bodyLimitBytes?: number } = {}) {
+/** The one place where an API renders what went wrong: a refusal of the door, or what an operation threw. */
+export type ErrorRenderer = (error: unknown, request: FastifyRequest, reply: FastifyReply) => unknown;
+
+export interface HttpAppOptions {
+  /** Every error comes here, also those of the framework: no other form of an error leaves. */
+  renderError: ErrorRenderer;
+}
+
+/**
+ * A Fastify application with the platform's bounds, in which nobody takes more than their share of a database; it listens
+ * nowhere until `serveHosts` or `inject` uses it. It has no parser for any body: whoever takes one registers it with `takeBodies`.
+ * Requests to no operation are refused before their body, and so are forbidden characters in an address.
+ */
+export function createHttpApp({ renderError }: HttpAppOptions) {
+  const render: ErrorRenderer = (error, request, reply) => {
+    const { retryAfter } = refusalOf(error) ?? { retryAfter: null };
+    if (retryAfter !== null) reply.header('retry-after', retryAfter);
+    return renderError(error, request, reply);
+  };
   const app = Fastify({
     logger: false,
-    bodyLimit: options.bodyLimitBytes ?? 1_048_576,
+    bodyLimit: 1_048_576,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500 },
     genReqId: (request) => requestIdOf(request),
+    // Hooks do not run for these.
+    frameworkErrors: (error, request, reply) => {
+      boundUnread(request.raw, reply.raw);
+      reply.header('X-Vcap-Request-Id', request.id);
+      render(error, request, reply);
+    },
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(TypeBoxValidatorCompiler);
+  app.removeAllContentTypeParsers();
+  app.setErrorHandler(render);
+  app.setNotFoundHandler((request, reply) => render(unknownPath(), request, reply));
   app.addHook('onRequest', (request, reply, done) => {
+    boundUnread(request.raw, reply.raw);
     reply.header('X-Vcap-Request-Id', request.id);
-    withRequestId(request.id, done);
+    withRequestId(request.id, () => forAddress(request.raw, done));
+  });
+  app.addHook('onRequest', async (request) => {
+    if (request.url.includes('%00')) {
+      throw new HttpRefusal('forbidden_character', 'the address holds a forbidden character');
+    }
   });
   return app;
+}
+
+/** There is no such operation. */
+export function unknownPath(): HttpRefusal {
+  return new HttpRefusal('unknown_path', 'there is nothing at this address');
+}
+
+/**
+ * Gives `take` every body as it comes, whatever its type; what `take` gives is the request's body. A compressed one is refused
+ * unread: its size says nothing of what it becomes.
+ */
+export function takeBodies(
+  app: Pick<HttpApp, 'addContentTypeParser'>,
+  take: (request: FastifyRequest) => Promise<unknown>,
+): void {
+  app.addContentTypeParser('*', async (request: FastifyRequest) => {
+    if ((request.headers['content-encoding'] ?? 'identity').trim().toLowerCase() !== 'identity') {
+      throw new HttpRefusal('unsupported_type', 'a compressed request body is not supported');
+    }
+    return take(request);
+  });
+}
+
+/** Without parameters and in small letters: "application/json". */
+export function mediaTypeOf(request: Pick<IncomingMessage, 'headers'>): string {
+  return (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
+}
+
+/** Who sent a request: what the router says, and an IPv6 network of 64 bits counts as one. */
+export function clientAddress(request: IncomingMessage): string {
+  const forwarded = request.headers['x-forwarded-for'];
+  const last = String(forwarded ?? '')
+    .split(',')
+    .at(-1)!
+    .trim();
+  const address = last || (request.socket.remoteAddress ?? 'unknown');
+  const mapped = /^::ffff:([\d.]+)$/i.exec(address)?.[1];
+  if (mapped) return mapped;
+  if (isIP(address) !== 6) return address.slice(0, 50);
+  const [head = '', tail] = address.toLowerCase().split('::');
+  const before = head.split(':').filter(Boolean);
+  const after = (tail ?? '').split(':').filter(Boolean);
+  const zeros =
+    tail === undefined ? [] : Array.from({ length: Math.max(0, 8 - before.length - after.length) }, () => '0');
+  return `${[...before, ...zeros, ...after].slice(0, 4).join(':')}::/64`;
+}
+
+/** Answers a request: what it asks of databases is its address's, until it is known whose it is (`nowFor`). */
+export function forAddress<Result>(request: IncomingMessage, body: () => Result): Result {
+  return forOwner(`address ${clientAddress(request)}`, false, body);
+}
+
+const responses = new WeakMap<IncomingMessage, ServerResponse>();
+const signals = new WeakMap<IncomingMessage, AbortSignal>();
+
+/** Aborts when a request's connection ends or its answer is sent: work for it that has not begun is nobody's any more. */
+export function goneSignal(request: IncomingMessage): AbortSignal {
+  const known = signals.get(request);
+  if (known) return known;
+  const controller = new AbortController();
+  signals.set(request, controller.signal);
+  const response = responses.get(request);
+  response?.once('close', () => controller.abort());
+  if (response?.closed) controller.abort();
+  return controller.signal;
+}
+
+const UNREAD_BYTES = 256 * 1024;
+const UNREAD_MS = 2_000;
+const bounded = new WeakSet<ServerResponse>();
+
+/**
+ * Bounds what is still taken of a body once its request is answered: Node would read it to its end, however long that is. A
+ * short rest is read, so that the connection serves on; a long one holds it for two seconds, so that the answer is read.
+ */
+export function boundUnread(request: IncomingMessage, response: ServerResponse): void {
+  if (bounded.has(response)) return;
+  bounded.add(response);
+  responses.set(request, response);
+  boundUntaken(response);
+  // Before Node's own listener, which would give up counting and throw away whatever comes.
+  response.prependOnceListener('finish', () => {
+    if (request.complete) return;
+    let left = UNREAD_BYTES;
+    const onData = (chunk: Buffer): void => {
+      left -= chunk.length;
+      if (left < 0) request.pause();
+    };
+    const cut = setTimeout(() => request.destroy(), UNREAD_MS);
+    const over = (): void => clearTimeout(cut);
+    request.on('error', () => {}); // the client went away
+    request.once('end', over).once('close', over).on('data', onData);
+    request.read(0);
+    request.resume();
+  });
 }
 
 /** The router sets X-Vcap-Request-Id; calls that come another way get an id here. */
@@ -66,10 +198,12 @@ export async function serveHosts(options: {
       ...tlsOptions(options.identity),
       requestCert: true,
       rejectUnauthorized: true,
+      handshakeTimeout: HANDSHAKE_MS,
       keepAliveTimeout: 75_000,
       requestTimeout: 0,
     },
     (request, response) => {
+      boundUnread(request, response);
       const peer = (request.socket as TLSSocket).getPeerCertificate().subject?.CN;
       const host = (request.headers.host ?? '').split(':')[0]!.toLowerCase();
       const served = options.hosts.get(host);
@@ -79,9 +213,7 @@ export async function serveHosts(options: {
     },
   );
   followIdentity(options.identity, server);
-  server.on('tlsClientError', (error) =>
-    options.log.warn('a client failed the TLS handshake', { error: error.message }),
-  );
+  boundHandshakes(server, options.log);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   server.listen(options.port, options.host, resolve);

@@ -1,28 +1,103 @@
-import { closeSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import koffi from 'koffi';
-import { CupolaError } from './errors.ts';
+import { CupolaError, codeOf } from './errors.ts';
 
 const libc = koffi.load('libc.so.6');
 const flock = libc.func('int flock(int descriptor, int operation)');
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+const RETRY_MS = 10;
+
+export interface HeldLock extends Disposable {
+  /** Lets it go and leaves no file: for whoever took away what it guards. */
+  remove(): void;
+}
 
 /**
  * Holds a lock file (flock(2)) until it is disposed or the process ends, however it ends. `what` says what the holder does,
  * for whoever finds it taken. Throws `locked` where another process holds it.
  */
-export function lockFile(path: string, what: string): Disposable {
-  const file = openSync(path, 'a+', 0o600);
-  if (flock(file, LOCK_EX | LOCK_NB) !== 0) {
-    closeSync(file);
-    throw new CupolaError('locked', `${describeHolder(path)} holds ${path}`);
+export function lockFile(path: string, what: string): HeldLock {
+  for (;;) {
+    const file = openSync(path, 'a+', 0o600);
+    if (flock(file, LOCK_EX | LOCK_NB) !== 0) {
+      closeSync(file);
+      throw new CupolaError('locked', `${describeHolder(path)} holds ${path}`);
+    }
+    // Who held it may have removed it in between: then this is the lock of nothing, and another may have the new file's.
+    if (fstatSync(file).ino !== statSync(path, { throwIfNoEntry: false })?.ino) {
+      closeSync(file);
+      continue;
+    }
+    truncateSync(path, 0);
+    writeSync(file, `${process.pid} ${what}\n`);
+    return held(path, file);
   }
-  truncateSync(path, 0);
-  writeSync(file, `${process.pid} ${what}\n`);
-  return { [Symbol.dispose]: () => closeSync(file) };
+}
+
+/**
+ * Waits for its turn with a directory, which is made where it is missing (for its owner alone), and holds it until it is disposed
+ * or the process ends. Its holder may remove it. Throws `locked` where that takes longer than `waitMs`.
+ */
+export async function lockDirectory(path: string, waitMs = 30_000): Promise<Disposable> {
+  for (const deadline = Date.now() + waitMs; Date.now() < deadline; await pause(RETRY_MS)) {
+    const directory = await openMade(path);
+    if (directory === null) continue;
+    const inode = fstatSync(directory).ino;
+    if (flock(directory, LOCK_EX | LOCK_NB) === 0 && inode === statSync(path, { throwIfNoEntry: false })?.ino)
+      return { [Symbol.dispose]: () => closeSync(directory) };
+    closeSync(directory);
+  }
+  throw new CupolaError('locked', `another process holds ${path} for more than ${waitMs} ms`);
+}
+
+/** Null where its holder removed it in between; mkdir too says then that it is not there. */
+async function openMade(path: string): Promise<number | null> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+function held(path: string, file: number): HeldLock {
+  let open = true;
+  const release = () => {
+    if (open) closeSync(file);
+    open = false;
+  };
+  return {
+    remove() {
+      if (open) unlinkSync(path);
+      release();
+    },
+    [Symbol.dispose]: release,
+  };
 }
 
 function describeHolder(path: string): string {
-  const [, pid, what] = /^(\d+) (.*)$/m.exec(readFileSync(path, 'utf8')) ?? [];
+  const [, pid, what] = /^(\d+) (.*)$/m.exec(readIfThere(path)) ?? [];
   return pid === undefined ? 'another process' : `process ${pid} ("${what}")`;
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // removed by its holder
+  }
 }

@@ -1,13 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { codeOf } from './errors.ts';
+import { isSecretName, withShownAddresses } from './secrets.ts';
 
 /** Values a log line may carry beside its message. Secrets are never passed here. */
 export type LogFields = Record<string, unknown>;
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 const LEVELS: Record<LogLevel, number> = { debug: 10, info: 20, warn: 30, error: 40 };
-/** Field names whose value is never written, whoever passes them. */
-const SECRET =
-  /pass(word|wd)|secret|token|authorization|credential|private_?key|^key$|cookie|^env(ironment)?(_variables)?$/i;
 
 const request = new AsyncLocalStorage<{ requestId: string }>();
 
@@ -15,6 +14,9 @@ const request = new AsyncLocalStorage<{ requestId: string }>();
 export function withRequestId<T>(requestId: string, body: () => T): T {
   return request.run({ requestId }, body);
 }
+
+// What a full disk does not take is lost: who writes it goes on, and what it writes next is taken where there is room again.
+process.stdout.on('error', () => {});
 
 /** Structured log: one JSON object a line on standard output. */
 export class Logger {
@@ -59,7 +61,7 @@ export class Logger {
       time: new Date().toISOString(),
       level,
       component: this.#component,
-      message,
+      message: withShownAddresses(message),
       ...request.getStore(),
       ...redact({ ...this.#fields, ...fields }),
     };
@@ -69,12 +71,22 @@ export class Logger {
 
 function redact(fields: LogFields): LogFields {
   return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [name, SECRET.test(name) ? '[redacted]' : plain(value)]),
+    Object.entries(fields).map(([name, value]) => [name, isSecretName(name) ? '[redacted]' : plain(value)]),
   );
 }
 
 function plain(value: unknown): unknown {
-  if (value instanceof Error) return { name: value.name, message: value.message, stack: value.stack };
+  if (typeof value === 'string') return withShownAddresses(value);
+  if (value instanceof Error) {
+    const { name, message, stack } = value;
+    const code = codeOf(value);
+    return {
+      name,
+      ...(code === undefined ? {} : { code }),
+      message: withShownAddresses(message),
+      stack: stack && withShownAddresses(stack),
+    };
+  }
   if (typeof value === 'bigint') return value.toString();
   if (Array.isArray(value)) return value.map(plain);
   if (value !== null && typeof value === 'object') return redact(value as LogFields);

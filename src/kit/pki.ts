@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 
-x509.cryptoProvider.set(webcrypto as unknown as Crypto);
+x509.cryptoProvider.set(webcrypto);
 
 const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
@@ -114,7 +114,7 @@ export async function crossSign(former: KeyAndCertificate, next: KeyAndCertifica
     notAfter,
     signingAlgorithm: EC,
     publicKey: root.publicKey,
-    signingKey: signingKey as unknown as CryptoKey,
+    signingKey: signingKey,
     extensions: [...authorityExtensions(0), await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey)],
   });
   return `${certificate.toString('pem').trimEnd()}\n`;
@@ -144,8 +144,8 @@ async function sign(
     notBefore,
     notAfter,
     signingAlgorithm: EC,
-    publicKey: keys.publicKey as unknown as x509.PublicKeyType,
-    signingKey: signingKey as unknown as CryptoKey,
+    publicKey: keys.publicKey,
+    signingKey: signingKey,
     extensions: [...extensions, await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey)],
   });
 }
@@ -162,7 +162,7 @@ function generate(): Promise<webcrypto.CryptoKeyPair> {
 }
 
 async function exportKey(keys: webcrypto.CryptoKeyPair): Promise<string> {
-  const der = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey as unknown as webcrypto.CryptoKey);
+  const der = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
   return x509.PemConverter.encode(der, 'PRIVATE KEY');
 }
 

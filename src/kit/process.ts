@@ -1,6 +1,10 @@
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { classOf } from './engine-words.ts';
 import { CupolaError } from './errors.ts';
+import { livesHere } from './namespaces.ts';
+import { withShownAddresses } from './secrets.ts';
 
 export interface RunOptions {
   /** Text for standard input; without it standard input is empty. */
@@ -9,11 +13,20 @@ export interface RunOptions {
   /** The whole environment; by default only PATH and the C.UTF-8 locale. */
   env?: Record<string, string>;
   timeoutMs?: number;
+  /** Of what it writes, to either output; 64 MiB unless told. It may pass on the words of an engine that was broken into. */
+  mostBytes?: number;
   uid?: number;
   gid?: number;
   /** Called with each piece of output as it comes. */
   onOutput?: (text: string) => void;
+  /**
+   * Errors repeat what it wrote, addresses without their secrets: for what an operator has done, of which no tenant and no
+   * secret is a part. Unless told, errors name the kind alone (SECURITY 28).
+   */
+  showWords?: boolean;
 }
+
+const MOST_OUTPUT_BYTES = 64 * 1_048_576;
 
 export const PLAIN_ENVIRONMENT: Record<string, string> = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
@@ -22,7 +35,8 @@ export const PLAIN_ENVIRONMENT: Record<string, string> = {
 
 /**
  * Runs a command without a shell and gives its standard output.
- * Throws `command_failed` with exit code and standard error, `command_timeout` past `timeoutMs` (default 60 s).
+ * Throws `command_failed` with the exit code and the kind of what it complained of (`showWords`), `command_timeout` past
+ * `timeoutMs` (default 60 s), `command_too_long` where it writes more than `mostBytes`; it is killed then.
  */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
@@ -33,22 +47,28 @@ export function run(command: string, args: readonly string[], options: RunOption
     gid: options.gid,
     stdio: ['pipe', 'pipe', 'pipe'],
   });
-  const timeoutMs = options.timeoutMs ?? 60_000;
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
+  const { timeoutMs = 60_000, mostBytes = MOST_OUTPUT_BYTES } = options;
+  let broken: CupolaError | undefined;
+  const stop = (error: CupolaError): void => {
+    broken ??= error;
     child.kill('SIGKILL');
-  }, timeoutMs);
-  const stdout: Buffer[] = [];
-  const stderr: Buffer[] = [];
-  child.stdout.on('data', (chunk: Buffer) => {
-    stdout.push(chunk);
-    options.onOutput?.(chunk.toString());
-  });
-  child.stderr.on('data', (chunk: Buffer) => {
-    stderr.push(chunk);
-    options.onOutput?.(chunk.toString());
-  });
+  };
+  const tooSlow = new CupolaError('command_timeout', `${command} took longer than ${timeoutMs} ms`);
+  const timer = setTimeout(() => stop(tooSlow), timeoutMs);
+  const take = (output: Readable): Buffer[] => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    output.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > mostBytes)
+        return stop(new CupolaError('command_too_long', `${command} wrote more than ${mostBytes} bytes`));
+      chunks.push(chunk);
+      options.onOutput?.(chunk.toString());
+    });
+    return chunks;
+  };
+  const stdout = take(child.stdout);
+  const stderr = take(child.stderr);
   child.stdin.on('error', () => {}); // the command may end without reading; its exit code tells
   child.on('error', (cause) => {
     clearTimeout(timer);
@@ -56,21 +76,15 @@ export function run(command: string, args: readonly string[], options: RunOption
   });
   child.on('close', (exitCode, signal) => {
     clearTimeout(timer);
-    const errors = Buffer.concat(stderr).toString();
-    if (timedOut) {
-      reject(new CupolaError('command_timeout', `${command} took longer than ${timeoutMs} ms`));
+    if (broken) {
+      reject(broken);
     } else if (exitCode === 0) {
       resolve(Buffer.concat(stdout).toString());
     } else {
-      reject(
-        new CupolaError(
-          'command_failed',
-          `${command} ended with ${exitCode ?? signal}: ${errors.trim().slice(-2000)}`,
-          {
-            fields: { exitCode, signal, stderr: errors },
-          },
-        ),
-      );
+      const words = Buffer.concat(stderr).toString();
+      const said = options.showWords ? withShownAddresses(words.trim().slice(-2000)) : classOf(words);
+      const message = `${command} ended with ${exitCode ?? signal}: ${said}`;
+      reject(new CupolaError('command_failed', message, { fields: { exitCode, signal } }));
     }
   });
   child.stdin.end(options.input ?? '');
@@ -96,8 +110,61 @@ export function identify(pid: number): ProcessIdentity | null {
   }
 }
 
+/** Whether the very process runs still. */
 export function isAlive(identity: ProcessIdentity): boolean {
   return identify(identity.pid)?.startTicks === identity.startTicks;
+}
+
+/**
+ * What runs with one of these as real, effective, saved or file-system user, on this machine and not in a container of somebody's,
+ * where the number may be another's. One that ended and waits for its parent to hear of it runs no more.
+ */
+export function processesAs(uids: ReadonlySet<number>): ProcessIdentity[] {
+  return readdirSync('/proc').flatMap((name) => {
+    const pid = /^\d+$/.test(name) ? Number(name) : 0;
+    const identity = usersOf(pid).some((uid) => uids.has(uid)) && livesHere(pid, uids) ? identify(pid) : null;
+    return identity ?? [];
+  });
+}
+
+/** What runs under this account and has this among its arguments, the oldest first. */
+export function processesWith(uid: number, argument: string): ProcessIdentity[] {
+  return processesAs(new Set([uid]))
+    .filter(({ pid }) => usersOf(pid)[1] === uid && commandOf(pid).includes(argument))
+    .sort((one, other) => Number(one.startTicks) - Number(other.startTicks));
+}
+
+/** The arguments of a process; none where it ended. */
+export function commandOf(pid: number): string[] {
+  return readIfThere(`/proc/${pid}/cmdline`).split('\0');
+}
+
+/** The real, effective, saved and file-system user. */
+function usersOf(pid: number): number[] {
+  if (pid === 0) return [];
+  const line = /^Uid:\s+(.*)$/m.exec(readIfThere(`/proc/${pid}/status`))?.[1];
+  return line?.split(/\s+/).map(Number) ?? [];
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // it ended meanwhile
+  }
+}
+
+const TICKS_A_SECOND = 100;
+
+/** Milliseconds since it was started. */
+export function ageMs({ startTicks }: ProcessIdentity): number {
+  const uptime = Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]);
+  return (uptime - Number(startTicks) / TICKS_A_SECOND) * 1000;
+}
+
+/** Are both the very same process, and not two that had one number after the other? */
+export function isSame(one: ProcessIdentity, other: ProcessIdentity): boolean {
+  return one.pid === other.pid && one.startTicks === other.startTicks;
 }
 
 /** Sends the signal if the very process still runs. True when it was sent. */
@@ -110,16 +177,30 @@ export function signal(identity: ProcessIdentity, name: NodeJS.Signals): boolean
   }
 }
 
-/** Asks it to end, waits, and kills it when `graceMs` are over. */
+/** A killed process ends, unless the kernel does not let it: on a disk or a share that does not answer. */
+const MOST_DYING_MS = 30_000;
+
+/**
+ * Asks it to end, waits, and kills it when `graceMs` are over. Throws `process_stuck` where it does not end of that within
+ * `dyingMs`.
+ */
 export async function terminate(
   identity: ProcessIdentity,
   graceMs = 10_000,
   first: NodeJS.Signals = 'SIGTERM',
+  dyingMs = MOST_DYING_MS,
 ): Promise<void> {
   if (!signal(identity, first)) return;
-  const deadline = Date.now() + graceMs;
+  const began = performance.now();
   while (isAlive(identity)) {
-    if (Date.now() > deadline) signal(identity, 'SIGKILL');
+    const waited = performance.now() - began;
+    if (waited > graceMs + dyingMs) {
+      throw new CupolaError(
+        'process_stuck',
+        `process ${identity.pid} was killed ${dyingMs / 1000} s ago and does not end`,
+      );
+    }
+    if (waited > graceMs) signal(identity, 'SIGKILL');
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -1,4 +1,4 @@
-import { createSecureServer, type Http2SecureServer } from 'node:http2';
+import { createSecureServer, type Http2SecureServer, type Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import type { DescService } from '@bufbuild/protobuf';
 import {
@@ -14,7 +14,9 @@ import {
   type Transport,
 } from '@connectrpc/connect';
 import { connectNodeAdapter, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import { boundHandshakes, HANDSHAKE_MS } from './handshakes.ts';
 import type { Logger } from './log.ts';
+import { MessageAccount } from './rpc-messages.ts';
 import { followIdentity, type Identity, tlsOptions } from './tls.ts';
 
 /** The common name of the peer's certificate; "local" inside one process. */
@@ -28,11 +30,15 @@ export type PeerTable = Readonly<Record<string, readonly string[]>>;
 
 export type Routes = (router: ConnectRouter) => void;
 
+function mayCall(table: PeerTable, name: string, service: string): boolean {
+  return Object.hasOwn(table, service) && (table[service] ?? []).includes(name);
+}
+
 /** Refuses calls of peers the table does not name. */
 export function authorizePeers(table: PeerTable): Interceptor {
   return (next) => async (request) => {
     const name = request.contextValues.get(peerName);
-    if (name !== 'local' && !(table[request.service.typeName] ?? []).includes(name)) {
+    if (name !== 'local' && !mayCall(table, name, request.service.typeName)) {
       throw new ConnectError(
         `${name || 'an unnamed peer'} may not call ${request.service.typeName}`,
         Code.PermissionDenied,
@@ -40,6 +46,40 @@ export function authorizePeers(table: PeerTable): Interceptor {
     }
     return next(request);
   };
+}
+
+/** The largest message that a server takes; the largest that is sent is a part of that. */
+const MESSAGE_BYTES = 16 * 1024 ** 2;
+/** The largest answer that a client takes: whoever answers may be a cell that somebody else has. */
+const ANSWER_BYTES = 4 * MESSAGE_BYTES;
+/** Calls stay on the platform's own network: packing costs more than it saves, and nothing unpacks to more than was sent. */
+const NO_COMPRESSION: { acceptCompression: [] } = { acceptCompression: [] };
+/** Calls that one connection may have open. */
+const STREAMS_PER_CONNECTION = 1_000;
+
+/** How long a call that is answered before its end may go on, unread, so that the answer is read. */
+const UNREAD_MS = 2_000;
+
+/** Ends a call's stream after its answer, whatever it still sends; the connection serves on. */
+function endUnread({ stream }: Http2ServerResponse): void {
+  stream.once('finish', () => {
+    if (stream.readableEnded) return;
+    const cut = setTimeout(() => stream.close(), UNREAD_MS);
+    stream.once('close', () => clearTimeout(cut));
+  });
+}
+
+/** Answers a call without reading what it sends. */
+function refuse(request: Http2ServerRequest, response: Http2ServerResponse, name: string): void {
+  const message = `${name || 'an unnamed peer'} may not call this`;
+  endUnread(response);
+  if (/^application\/grpc/.test(request.headers['content-type'] ?? '')) {
+    const status = { 'grpc-status': String(Code.PermissionDenied), 'grpc-message': message };
+    response.writeHead(200, { 'content-type': 'application/grpc', ...status }).end();
+  } else {
+    response.writeHead(403, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ code: 'permission_denied', message }));
+  }
 }
 
 /** Calls inside one process, over the same typed contract. */
@@ -105,7 +145,14 @@ function connection(
     { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 },
     nodeOptions,
   );
-  const transport = createGrpcTransport({ baseUrl, nodeOptions, sessionManager, defaultTimeoutMs: timeoutMs });
+  const transport = createGrpcTransport({
+    ...NO_COMPRESSION,
+    readMaxBytes: ANSWER_BYTES,
+    baseUrl,
+    nodeOptions,
+    sessionManager,
+    defaultTimeoutMs: timeoutMs,
+  });
   return { cert, ca, sessionManager, transport };
 }
 
@@ -126,8 +173,13 @@ export function lastingTransport(
     nodeOptions,
   );
   return {
-    // Without compression, which costs more than all the rest of such a call.
-    transport: createGrpcTransport({ baseUrl, nodeOptions, sessionManager, acceptCompression: [] }),
+    transport: createGrpcTransport({
+      ...NO_COMPRESSION,
+      readMaxBytes: ANSWER_BYTES,
+      baseUrl,
+      nodeOptions,
+      sessionManager,
+    }),
     close: () => sessionManager.abort(),
   };
 }
@@ -152,14 +204,20 @@ export async function serveRpc(options: {
   streamWindowBytes?: number;
   log: Logger;
 }): Promise<RpcServer> {
+  const messages = new MessageAccount(options.routes);
   const handler = connectNodeAdapter({
     routes: options.routes,
     interceptors: [authorizePeers(options.peers)],
+    readMaxBytes: MESSAGE_BYTES,
+    ...NO_COMPRESSION,
+    fallback: (_request, response) => {
+      if (response instanceof Http2ServerResponse) endUnread(response);
+      response.writeHead(404);
+      response.end();
+    },
     contextValues: (request) => {
-      const socket = request.socket as TLSSocket;
-      const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
-      const name = typeof certificate?.subject?.CN === 'string' ? certificate.subject.CN : '';
-      return createContextValues().set(peerName, name).set(peerDnsNames, dnsNamesOf(certificate?.subjectaltname));
+      const { name, dnsNames } = peerOf(request.socket as TLSSocket);
+      return createContextValues().set(peerName, name).set(peerDnsNames, dnsNames);
     },
   });
   const server = createSecureServer(
@@ -167,12 +225,24 @@ export async function serveRpc(options: {
       ...tlsOptions(options.identity),
       requestCert: true,
       rejectUnauthorized: true,
-      ...(options.streamWindowBytes ? { settings: { initialWindowSize: options.streamWindowBytes } } : {}),
+      handshakeTimeout: HANDSHAKE_MS,
+      settings: {
+        maxConcurrentStreams: STREAMS_PER_CONNECTION,
+        ...(options.streamWindowBytes ? { initialWindowSize: options.streamWindowBytes } : {}),
+      },
     },
-    handler,
+    (request, response) => {
+      // By the headers, before a byte of the message is read; the interceptor above asks the same of what was routed.
+      const service = (request.url.split('?')[0] ?? '').split('/').at(1) ?? '';
+      const { name, dnsNames } = peerOf(request.socket as TLSSocket);
+      if (!mayCall(options.peers, name, service)) return refuse(request, response, name);
+      messages.count(request, `${name} ${dnsNames.join()}`);
+      endUnread(response);
+      handler(request, response);
+    },
   );
   followIdentity(options.identity, server);
-  server.on('tlsClientError', (error) => options.log.warn('a peer failed the TLS handshake', { error: error.message }));
+  boundHandshakes(server, options.log);
   server.on('sessionError', () => {}); // the peer went away; its calls fail on their own
   const sessions = new Set<{ destroy(): void }>();
   server.on('session', (session) => {
@@ -190,6 +260,12 @@ export async function serveRpc(options: {
       return new Promise((done) => server.close(() => done()));
     },
   };
+}
+
+function peerOf(socket: TLSSocket): { name: string; dnsNames: readonly string[] } {
+  const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
+  const name = typeof certificate?.subject?.CN === 'string' ? certificate.subject.CN : '';
+  return { name, dnsNames: dnsNamesOf(certificate?.subjectaltname) };
 }
 
 /** Node's rendering of alternative names: `DNS:a, IP Address:10.0.0.1`; odd names are quoted and so never match. */

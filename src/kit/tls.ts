@@ -1,7 +1,7 @@
 import { createSecureContext, type Server } from 'node:tls';
 
 /** TLS of every platform listener and client: 1.2 or newer, few strong suites (TLS-04, TLS-05). */
-export const MINIMUM_TLS_VERSION = 'TLSv1.2' as const;
+const MINIMUM_TLS_VERSION = 'TLSv1.2' as const;
 
 export const CIPHER_SUITES_TLS12 = [
   'ECDHE-ECDSA-AES128-GCM-SHA256',

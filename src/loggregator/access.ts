@@ -1,49 +1,69 @@
 import { createHash } from 'node:crypto';
 import { type AccessTokenVerifier, InvalidTokenError } from '../contracts/access-token.ts';
 
-/** May the bearer of this token read this source? Asked of the Cloud Controller. */
-export type LogAccess = (accessToken: string, sourceId: string) => Promise<boolean>;
+/** Which of these sources may the bearer of this token read? Asked of the Cloud Controller, in one question. */
+export type LogAccess = (accessToken: string, sourceIds: readonly string[]) => Promise<readonly string[]>;
 
-const ALLOWED_FOR_MS = 10_000;
+/** Who asks: the token, which is kept nowhere, and whose it is. */
+export interface Bearer {
+  token: string;
+  name: string;
+}
+
+/** As long as a revoked token may be good: what is taken away, by whichever of the two ways, is gone within the same time. */
+const ALLOWED_FOR_MS = 5_000;
 const DENIED_FOR_MS = 1_000;
 const MOST_REMEMBERED = 20_000;
 
 /**
  * Decides who reads what, and remembers it for moments: someone who follows a log asks four times a second. A role that
- * is taken away takes effect within ten seconds, an expired token at once where a verifier is given.
+ * is taken away takes effect within five seconds; an expired or revoked token is the verifier's affair, which is asked each time.
  */
 export class ReadAccess {
   readonly #access: LogAccess;
-  readonly #tokens: AccessTokenVerifier | undefined;
+  readonly #tokens: Pick<AccessTokenVerifier, 'verify'>;
+  readonly #now: () => number;
   readonly #remembered = new Map<string, { allowed: boolean; until: number }>();
 
-  constructor(access: LogAccess, tokens?: AccessTokenVerifier) {
+  constructor(
+    access: LogAccess,
+    tokens: Pick<AccessTokenVerifier, 'verify'>,
+    now: () => number = () => performance.now(),
+  ) {
     this.#access = access;
     this.#tokens = tokens;
+    this.#now = now;
   }
 
-  /** The token of an Authorization header, checked where that can be done here; null where it is none. */
-  async tokenOf(authorization: string | undefined): Promise<string | null> {
+  /** By the token of an Authorization header, checked; null where it is none. Throws UaaUnavailableError. */
+  async bearerOf(authorization: string | undefined): Promise<Bearer | null> {
     const token = /^bearer +([\w.~+/=-]+)$/i.exec(authorization ?? '')?.[1];
     if (token === undefined) return null;
     try {
-      await this.#tokens?.verify(token);
-      return token;
+      const { userId, clientId } = await this.#tokens.verify(token);
+      return { token, name: userId === null ? `client ${clientId}` : `user ${userId}` };
     } catch (error) {
       if (error instanceof InvalidTokenError) return null;
       throw error;
     }
   }
 
-  async mayRead(token: string, sourceId: string): Promise<boolean> {
+  /** Of many sources; not remembered. */
+  async readable({ token }: Bearer, sourceIds: readonly string[]): Promise<ReadonlySet<string>> {
+    return sourceIds.length === 0 ? new Set() : new Set(await this.#access(token, sourceIds));
+  }
+
+  async mayRead({ token }: Bearer, sourceId: string): Promise<boolean> {
     const key = createHash('sha256').update(token).update('\0').update(sourceId).digest('base64');
     const known = this.#remembered.get(key);
-    if (known && known.until > performance.now()) return known.allowed;
-    const allowed = await this.#access(token, sourceId);
+    // An answer is as old as its question: it may have been under way when the role went.
+    const askedAt = this.#now();
+    if (known && known.until > askedAt) return known.allowed;
+    const allowed = (await this.#access(token, [sourceId])).includes(sourceId);
     if (this.#remembered.size >= MOST_REMEMBERED) this.#remembered.clear();
     this.#remembered.set(key, {
       allowed,
-      until: performance.now() + (allowed ? ALLOWED_FOR_MS : DENIED_FOR_MS),
+      until: askedAt + (allowed ? ALLOWED_FOR_MS : DENIED_FOR_MS),
     });
     return allowed;
   }

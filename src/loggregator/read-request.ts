@@ -11,6 +11,8 @@ export type Query = Readonly<Record<string, string | string[] | undefined>>;
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
+/** Of one answer: `limit` is a maximum, and clients go on from the last envelope that they got. */
+const MAX_BYTES = 4 * 1024 ** 2;
 /** The API's envelope types by number. The cache holds logs and gauges; the others are known and never found. */
 const TYPES = ['ANY', 'LOG', 'COUNTER', 'GAUGE', 'TIMER', 'EVENT'];
 
@@ -23,9 +25,21 @@ export function rangeOf(query: Query): Range {
     start,
     end: end === 0n ? null : end,
     limit: limitOf(query),
+    maxBytes: MAX_BYTES,
     descending: flag(query, 'descending'),
     select: selection(query),
   };
+}
+
+/**
+ * What a read says about its reader, if it follows the log: all before this timestamp was accepted. Clients that follow
+ * begin with the newest envelope, then go on from "last accepted + 1" without an end. Null for a reader that does not.
+ */
+export function followedTo(query: Query, { start, end, limit, descending }: Range): bigint | null {
+  if (descending) return limit === 1 ? 0n : null;
+  const types = values(query, 'envelope_types').map(typeOf);
+  const logs = types.length === 0 || types.includes('LOG') || types.includes('ANY');
+  return logs && end === null && (values(query, 'name_filter')[0] ?? '') === '' ? start : null;
 }
 
 function limitOf(query: Query): number {

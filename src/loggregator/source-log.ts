@@ -25,6 +25,8 @@ export interface Range {
   /** Exclusive; null: to the end. */
   end: bigint | null;
   limit: number;
+  /** Bytes at most, as `bytesOf` counts; the first that is found is given whatever it has. */
+  maxBytes: number;
   descending: boolean;
   /** What to give of an entry: itself, a part of it, or null to leave it out. */
   select: (entry: Entry) => Entry | null;
@@ -102,9 +104,13 @@ export class SourceLog {
     const from = this.#positionOf(range.start);
     const to = range.end === null ? this.#entries.length : this.#positionOf(range.end);
     const found: Entry[] = [];
+    let bytes = 0;
     for (let n = 0; n < to - from && found.length < range.limit; n += 1) {
       const entry = range.select(this.#entries[range.descending ? to - 1 - n : from + n]!);
-      if (entry) found.push(entry);
+      if (!entry) continue;
+      bytes += bytesOf(entry);
+      if (bytes > range.maxBytes && found.length > 0) break;
+      found.push(entry);
     }
     return found;
   }

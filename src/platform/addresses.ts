@@ -1,9 +1,9 @@
-import type { PlatformSettings } from './settings.ts';
+import type { PlatformSettings } from './settings/schema.ts';
 
 /*
  * The platform's own addresses on this machine: 10.X.254.0/24 of the overlay, each a /32 on `lo`. Containers cannot have
- * them (cells are numbered from 0 to 7), the machine's own processes reach them as any address, and the packet filter of the
- * cells keeps containers and other machines away from all but the router's ports.
+ * them (cells are numbered from 0 to 7), the machine's own processes reach them as any address, the packet filter of the cells
+ * keeps containers away from all but the router's ports, and that of the machine keeps other machines away from all of them.
  */
 
 type Overlay = Pick<PlatformSettings, 'overlay'>;
@@ -23,10 +23,11 @@ export function routerPorts(settings: Pick<PlatformSettings, 'httpsPort' | 'http
   return [settings.httpsPort, ...(settings.httpPort === null ? [] : [settings.httpPort])];
 }
 
-/** All of them. */
-export function ownAddresses(settings: Pick<PlatformSettings, 'overlay' | 'cells'>): string[] {
+/** All of them, and the gateway of the containers. */
+export function ownAddresses(settings: Pick<PlatformSettings, 'overlay' | 'cells' | 'gateway'>): string[] {
   return [
     ...Array.from({ length: settings.cells }, (_, index) => cellAddress(settings, index)),
     routerAddress(settings),
+    settings.gateway,
   ];
 }

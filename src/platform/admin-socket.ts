@@ -1,11 +1,47 @@
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { createServer, request, type Server } from 'node:http';
 import { dirname } from 'node:path';
-import { text } from 'node:stream/consumers';
-import { CupolaError, messageOf } from '../kit/errors.ts';
+import Type, { type Static, type TSchema } from 'typebox';
+import Value from 'typebox/value';
+import { BodyReader } from '../kit/body.ts';
+import { checked } from '../kit/checked.ts';
+import { CupolaError, codeOf, messageOf } from '../kit/errors.ts';
+import { boundUnread } from '../kit/http.ts';
+import { readJson } from '../kit/json.ts';
+import { giveSocket, withOwnSocket } from '../kit/owned-files.ts';
+import { HttpRefusal } from '../kit/refusal.ts';
+import { boundedText } from '../kit/streams.ts';
 
-/** "POST /rotate" → what is done with the body; what it gives is the answer, as JSON. */
-export type AdminOperations = Readonly<Record<string, (body: unknown) => unknown>>;
+/** What is done with a message of one kind. */
+export interface AdminOperation {
+  /** What it gives is the answer, as JSON. Throws `invalid_message`, which names the field and repeats no value. */
+  run(message: unknown): unknown;
+}
+/** By "POST /rotate". */
+export type AdminOperations = Readonly<Record<string, AdminOperation>>;
+
+/** Of an operation to which nothing is sent. */
+export const NoBody = Type.Undefined();
+
+/** An operation that is given what it was sent only where that is as declared. */
+export function adminOperation<Body extends TSchema>(
+  body: Body,
+  run: (message: Static<Body>) => unknown,
+): AdminOperation {
+  return { run: (message) => run(checked(body, message, { code: INVALID_MESSAGE, what: 'the message' })) };
+}
+
+const INVALID_MESSAGE = 'invalid_message';
+const INVALID_ANSWER = 'invalid_answer';
+/** For what a process does with new certificates: one that does not answer by then is tried again later. */
+export const RENEW_LIMIT_MS = 60_000;
+
+/** Identities and roots are the largest that is sent. */
+const BODY_BYTES = 1_048_576;
+/** Routes that are refused, or all that `status` says, of a full platform. */
+const ANSWER_BYTES = 16 * 1_048_576;
+const ANSWER_MS = 120_000;
+const BODY_LIMITS = { bodies: 16, bodiesPerCaller: 16, bytes: 8 * BODY_BYTES, bytesPerCaller: 8 * BODY_BYTES };
 
 /**
  * A Unix socket on which the operator's commands (or the supervisor) reach a process. Only root and the process's own account
@@ -14,12 +50,13 @@ export type AdminOperations = Readonly<Record<string, (body: unknown) => unknown
 export async function serveAdmin(path: string, operations: AdminOperations): Promise<Server> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   rmSync(path, { force: true }); // of a process that was killed
+  const bodies = new BodyReader(BODY_LIMITS, { textMs: 10_000 });
   const server = createServer((message, response) => {
-    const operation = operations[`${message.method} ${message.url}`];
-    const work = async (): Promise<unknown> => {
-      const body = await text(message);
-      return operation?.(body === '' ? undefined : JSON.parse(body));
-    };
+    boundUnread(message, response);
+    const name = `${message.method} ${message.url}`;
+    const operation = Object.hasOwn(operations, name) ? operations[name] : undefined;
+    const work = async (): Promise<unknown> =>
+      operation?.run(readJson(await bodies.text(message, response, 'local', BODY_BYTES)));
     const answer = (status: number, body: unknown): void => {
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body ?? {}));
     };
@@ -28,7 +65,7 @@ export async function serveAdmin(path: string, operations: AdminOperations): Pro
       (result) => answer(200, result),
       (error: unknown) => {
         const code = error instanceof CupolaError ? error.code : 'failed';
-        answer(500, { code, message: messageOf(error) });
+        answer(statusOf(error), { code, message: messageOf(error) });
       },
     );
   });
@@ -36,37 +73,89 @@ export async function serveAdmin(path: string, operations: AdminOperations): Pro
   server.once('error', reject);
   server.listen(path, resolve);
   await promise;
-  chmodSync(path, 0o600);
+  giveSocket(path, { mode: 0o600 });
   return server;
 }
 
-/** Asks a process on its socket. Throws `not_running` where none answers, and the code the process gave where it failed. */
-export async function askAdmin<Answer>(
+function statusOf(error: unknown): number {
+  if (error instanceof HttpRefusal) return error.status;
+  return error instanceof CupolaError && error.code === INVALID_MESSAGE ? 400 : 500;
+}
+
+/** What is asked, and how. */
+export interface Question {
+  body?: unknown;
+  /** What the process is to answer; without it, anything. */
+  answer?: TSchema;
+  /** For all of the answer; two minutes unless told. */
+  timeoutMs?: number;
+}
+
+/**
+ * Asks a process on its socket, and no other that its account could lead to. Throws `not_running` where none answers, the code the
+ * process gave where it failed, and `invalid_answer` for what is not as declared.
+ */
+export function askAdmin<Answer extends TSchema>(
   path: string,
   operation: string,
-  body?: unknown,
-  timeoutMs = 120_000,
-): Promise<Answer> {
-  const [method, url] = operation.split(' ');
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const call = request({ socketPath: path, method, path: url, timeout: timeoutMs, agent: false }, (response) => {
-    text(response).then((answer) => {
-      if (response.statusCode === 200) return resolve(JSON.parse(answer) as Answer);
-      const { code, message } = problemOf(answer);
-      reject(new CupolaError(code, message));
-    }, reject);
-  });
-  call.on('timeout', () => call.destroy(new Error(`no answer in ${timeoutMs} ms`)));
-  call.on('error', (cause) => reject(new CupolaError('not_running', 'the platform does not run', { cause })));
-  call.end(body === undefined ? '' : JSON.stringify(body));
-  return promise;
+  question: Question & { answer: Answer },
+): Promise<Static<Answer>>;
+export function askAdmin(path: string, operation: string, question?: Question): Promise<unknown>;
+export async function askAdmin(path: string, operation: string, question: Question = {}): Promise<unknown> {
+  let answer: unknown;
+  try {
+    answer = await withOwnSocket(path, (socketPath) => ask(socketPath, operation, question));
+  } catch (cause) {
+    throw codeOf(cause) === 'ENOENT' ? notRunning(cause) : cause;
+  }
+  const told = { code: INVALID_ANSWER, what: `the answer to ${operation}` };
+  return question.answer ? checked(question.answer, answer, told) : answer;
 }
+
+function notRunning(cause: unknown): CupolaError {
+  return new CupolaError('not_running', 'the platform does not run', { cause });
+}
+
+async function ask(socketPath: string, operation: string, { body, timeoutMs = ANSWER_MS }: Question): Promise<unknown> {
+  const [method, url] = operation.split(' ');
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  const call = request({ socketPath, method, path: url, agent: false }, (response) => {
+    boundedText(response, { mostBytes: ANSWER_BYTES, timeoutMs })
+      .then((answer) => {
+        if (response.statusCode === 200) return resolve(jsonOf(answer, operation));
+        const { code, message } = problemOf(answer);
+        throw new CupolaError(code, message);
+      })
+      .catch(reject);
+  });
+  // Of the whole answer: who says a byte now and then would keep the asker for ever.
+  const late = setTimeout(() => call.destroy(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
+  call.on('error', (cause) => reject(notRunning(cause)));
+  call.end(body === undefined ? '' : JSON.stringify(body));
+  return promise.finally(() => clearTimeout(late));
+}
+
+function jsonOf(answer: string, operation: string): unknown {
+  try {
+    return JSON.parse(answer);
+  } catch {
+    throw new CupolaError(INVALID_ANSWER, `the answer to ${operation} is no JSON`);
+  }
+}
+
+const Problem = Type.Object({ code: Type.Optional(Type.Unknown()), message: Type.Optional(Type.Unknown()) });
 
 function problemOf(answer: string): { code: string; message: string } {
   try {
-    const { code, message } = JSON.parse(answer) as { code?: unknown; message?: unknown };
-    return { code: String(code ?? 'failed'), message: String(message ?? answer) };
+    const problem: unknown = JSON.parse(answer);
+    const { code, message } = Value.Check(Problem, problem) ? problem : {};
+    return { code: shown(code ?? 'failed'), message: shown(message ?? answer) };
   } catch {
-    return { code: 'failed', message: answer };
+    return { code: 'failed', message: shown(answer) };
   }
+}
+
+/** Words of a process that may be broken into, for a log. */
+function shown(words: unknown): string {
+  return String(words).slice(0, 1_000);
 }

@@ -1,30 +1,44 @@
-import { CLOCK_STEP_MS, createIntermediate, createRoot, crossSign, type KeyAndCertificate } from '../kit/pki.ts';
+import Type, { type Static } from 'typebox';
+import { CLOCK_STEP_MS, createIntermediate, createRoot, crossSign } from '../kit/pki.ts';
+import { KeyAndCertificate } from './admin-messages.ts';
+
+export type RootName = 'platform' | 'identity' | 'router';
 
 /** The three roots that trust nothing of each other, and what issues under them. */
-export interface Authorities {
+const Authorities = Type.Object({
   /** Certificates of components. */
-  platformRoot: KeyAndCertificate;
+  platformRoot: KeyAndCertificate,
   /** Used for instance identities and nothing else (IID-07). */
-  identityRoot: KeyAndCertificate;
-  identityIntermediate: KeyAndCertificate;
+  identityRoot: KeyAndCertificate,
+  identityIntermediate: KeyAndCertificate,
   /** The public certificate. */
-  routerRoot: KeyAndCertificate;
-}
+  routerRoot: KeyAndCertificate,
+});
+export type Authorities = Static<typeof Authorities>;
 
 /**
  * Roots on their way in or out (SECURITY-TESTS 35). `announced`: the next ones are trusted everywhere and issue nothing yet.
  * `retiring`: they issue, and the former ones are trusted until `until`; clients that know the former router root alone are
- * led to the new one by `routerCross`, which is sent with the public certificate.
+ * led to the new one by `routerCross`, which is sent with the public certificate. `retired`: they are trusted no more, and
+ * components that run since before have to be told so.
  */
-export type RootRotation =
-  | { phase: 'announced'; next: Authorities; overlapMs: number }
-  | { phase: 'retiring'; former: Record<RootName, string>; routerCross: string; until: string };
+const RootRotation = Type.Union([
+  Type.Object({ phase: Type.Literal('announced'), next: Authorities, overlapMs: Type.Number() }),
+  Type.Object({
+    phase: Type.Literal('retiring'),
+    former: Type.Object({ platform: Type.String(), identity: Type.String(), router: Type.String() }),
+    routerCross: Type.String(),
+    until: Type.String(),
+  }),
+  Type.Object({ phase: Type.Literal('retired') }),
+]);
 
-export type RootName = 'platform' | 'identity' | 'router';
-
-interface WithRotation extends Authorities {
-  rotation: RootRotation | null;
-}
+/** Authorities, and what of them is on its way in or out. */
+export const WithRotation = Type.Object({
+  ...Authorities.properties,
+  rotation: Type.Union([RootRotation, Type.Null()]),
+});
+type WithRotation = Static<typeof WithRotation>;
 
 const TEN_YEARS_MS = 3650 * 86_400_000;
 
@@ -79,7 +93,12 @@ export async function promote<Secrets extends WithRotation>(secrets: Secrets, no
 
 /** Step three, when everybody shows certificates under them: the former ones count no more. */
 export function retire<Secrets extends WithRotation>(secrets: Secrets): Secrets {
-  return secrets.rotation?.phase === 'retiring' ? { ...secrets, rotation: null } : secrets;
+  return secrets.rotation?.phase === 'retiring' ? { ...secrets, rotation: { phase: 'retired' } } : secrets;
+}
+
+/** The end, when everybody has heard of it. */
+export function finish<Secrets extends WithRotation>(secrets: Secrets): Secrets {
+  return secrets.rotation?.phase === 'retired' ? { ...secrets, rotation: null } : secrets;
 }
 
 /** PEM of all roots of that kind that are trusted at present, the issuing one first. */
@@ -91,7 +110,12 @@ export function trustedRoots(secrets: WithRotation, name: RootName): string {
       router: authorities.routerRoot,
     })[name].cert;
   const { rotation } = secrets;
-  const other = rotation?.phase === 'announced' ? of(rotation.next) : rotation?.former[name];
+  const other =
+    rotation?.phase === 'announced'
+      ? of(rotation.next)
+      : rotation?.phase === 'retiring'
+        ? rotation.former[name]
+        : undefined;
   return [of(secrets), ...(other === undefined ? [] : [other])].map((pem) => `${pem.trim()}\n`).join('');
 }
 

@@ -1,55 +1,44 @@
 import { text } from 'node:stream/consumers';
-import type { KeyAndCertificate } from '../kit/pki.ts';
-import type { Identity } from '../kit/tls.ts';
-import type { Secrets } from './secrets.ts';
-import type { PlatformSettings } from './settings.ts';
-
-/** A buildpack that comes with the platform, as `up` built it. */
-export interface SystemBuildpackFile {
-  name: string;
-  position: number;
-  stack: string;
-  file: string;
-  sha256: string;
-}
+import Type, { type Static, type TSchema } from 'typebox';
+import { checkedJson } from '../kit/checked.ts';
+import { Identity, InstanceAuthority } from './admin-messages.ts';
+import { Secrets } from './secrets.ts';
+import { PlatformSettings } from './settings/schema.ts';
+import { SystemBuildpackFile } from './system-buildpacks.ts';
 
 /** What the supervisor tells control on standard input: secrets stand in no file, argument or environment. */
-export interface ControlBootstrap {
-  settings: PlatformSettings;
-  identity: Identity;
-  maxConnections: number;
+export const ControlBootstrap = Type.Object({
+  settings: PlatformSettings,
+  identity: Identity,
+  maxConnections: Type.Integer(),
   /** The listening socket for the router's access log, which control inherits. */
-  accessLogDescriptor: number;
-  buildpacks: SystemBuildpackFile[];
+  accessLogDescriptor: Type.Integer(),
+  /** The listening socket on which the router brings SSH clients; null where there is no `cf ssh`. */
+  sshDescriptor: Type.Union([Type.Integer(), Type.Null()]),
+  buildpacks: Type.Array(SystemBuildpackFile),
   /** For every staging container. */
-  stagingEnvironment: Record<string, string>;
-  secrets: Pick<Secrets, 'databaseKey' | 'blobSigningKey' | 'adminPassword' | 'clientSecrets' | 'sshHostKey'>;
-}
+  stagingEnvironment: Type.Record(Type.String(), Type.String()),
+  secrets: Type.Pick(Secrets, ['databaseKey', 'blobSigningKey', 'adminPassword', 'clientSecrets', 'sshHostKey']),
+});
+export type ControlBootstrap = Static<typeof ControlBootstrap>;
 
 /** What the supervisor tells a cell on standard input. */
-export interface CellBootstrap {
-  settings: PlatformSettings;
-  index: number;
-  identity: Identity;
-  maxConnections: number;
-  proxyAccount: { uid: number; gid: number };
+export const CellBootstrap = Type.Object({
+  settings: PlatformSettings,
+  index: Type.Integer(),
+  identity: Identity,
+  maxConnections: Type.Integer(),
+  proxyAccount: Type.Object({ uid: Type.Integer(), gid: Type.Integer() }),
   /** Vouches for public routes: apps trust it, so that they reach each other by name. Two, while one takes the place of another. */
-  routerRoot: string;
-  instanceIdentity: { intermediate: KeyAndCertificate; rootCertificate: string };
-  buildpacks: SystemBuildpackFile[];
-}
+  routerRoot: Type.String(),
+  instanceIdentity: InstanceAuthority,
+  buildpacks: Type.Array(SystemBuildpackFile),
+});
+export type CellBootstrap = Static<typeof CellBootstrap>;
 
-/** What the supervisor tells a running cell when certificates or roots changed. */
-export type CellRenewal = Pick<CellBootstrap, 'identity' | 'instanceIdentity' | 'routerRoot'>;
-
-/** Certificates of instances on a cell: how many, and when the first of them ends (milliseconds). */
-export interface CellCredentials {
-  count: number;
-  earliestEnd: number | null;
-}
-
-export async function readBootstrap<Bootstrap>(): Promise<Bootstrap> {
-  return JSON.parse(await text(process.stdin)) as Bootstrap;
+/** What the supervisor says on standard input. Throws `invalid_bootstrap`. */
+export async function readBootstrap<Shape extends TSchema>(shape: Shape): Promise<Static<Shape>> {
+  return checkedJson(shape, await text(process.stdin), { code: 'invalid_bootstrap', what: 'what the supervisor says' });
 }
 
 /** Ends the process in order when the supervisor asks; a second signal ends it at once. */

@@ -3,7 +3,9 @@ import type { CellProxySettings } from '../cell/proxy/index.ts';
 import type { Logger } from '../kit/log.ts';
 import type { RouterSettings } from '../router/index.ts';
 import { cellAddress, routerAddress, routerPorts } from './addresses.ts';
-import { type Layout, type PlatformSettings, systemHosts } from './settings.ts';
+import type { Layout } from './layout.ts';
+import { systemHosts } from './public-names.ts';
+import type { PlatformSettings } from './settings/schema.ts';
 
 /** Containers of one cell: 253 addresses, and as many ranges of user ids. */
 export const CONTAINERS_PER_CELL = 250;
@@ -13,11 +15,17 @@ export function cellName(index: number): string {
   return `cell-${index}`;
 }
 
+/** Of all cells of an installation. */
+export function cellNames({ cells }: Pick<PlatformSettings, 'cells'>): string[] {
+  return Array.from({ length: cells }, (_, index) => cellName(index));
+}
+
 export function cellZone({ zones }: Pick<PlatformSettings, 'zones'>, index: number): string {
   return `z${1 + (index % zones)}`;
 }
 
-export function gardenSettingsOf(layout: Layout, index: number, log: Logger): GardenSettings {
+/** `proxy`: the account that brings requests to the containers; nothing that only takes a garden down needs it. */
+export function gardenSettingsOf(layout: Layout, index: number, log: Logger, proxy?: { uid: number }): GardenSettings {
   const { settings } = layout;
   return {
     rootDirectory: `${settings.dataDirectory}/cells/${cellName(index)}/garden`,
@@ -32,6 +40,7 @@ export function gardenSettingsOf(layout: Layout, index: number, log: Logger): Ga
       machinePrefix: settings.id,
       router: { address: routerAddress(settings), ports: routerPorts(settings) },
       cellAddress: cellAddress(settings, index),
+      callers: proxy ? [proxy.uid] : [],
     },
     uidRangeBase: settings.uidRangeBase + index * RANGES_A_CELL * 65_536,
     maxContainers: CONTAINERS_PER_CELL,
@@ -39,6 +48,10 @@ export function gardenSettingsOf(layout: Layout, index: number, log: Logger): Ga
   };
 }
 
+/** Of one HAProxy, however many descriptors it may have. */
+const MOST_CLIENTS = 8000;
+
+/** `maxConnections`: how many the machine's limit on descriptors allows one process, here and below. */
 export function cellProxySettingsOf(
   layout: Layout,
   index: number,
@@ -53,7 +66,7 @@ export function cellProxySettingsOf(
     routerCa: `${base}/platform-ca.pem`,
     routerName: 'router',
     threads: 2,
-    maxConnections,
+    maxConnections: Math.min(MOST_CLIENTS, maxConnections),
     socket: `${base}/socket/stats.sock`,
     account: { uid: account.uid, gid: account.gid },
   };
@@ -74,12 +87,15 @@ export function routerSettingsOf(layout: Layout, maxConnections: number): Router
       instanceCa: `${base}/certificates/instance-ca.pem`,
       platformCa: `${base}/certificates/platform-ca.pem`,
     },
-    ...(settings.sshPort === null ? {} : { ssh: { address: '127.0.0.1', port: settings.ports.ssh } }),
+    ...(settings.sshPort === null ? {} : { ssh: { socket: `${base}/ssh/ssh.sock` } }),
     control: { address: '127.0.0.1', port: settings.ports.control },
     systemHosts: systemHosts(settings.domain),
     poolSize: 2000,
+    http2Apps: settings.http2Apps === true,
+    containers: `${settings.overlay}.0.0/16`,
     threads: 2,
-    maxConnections,
+    // It has a connection of its own for each request beside each client's.
+    maxConnections: Math.min(MOST_CLIENTS, Math.floor(maxConnections / 2)),
     logSocket: `${base}/log/access.sock`,
     sockets: { admin: `${base}/sockets/admin.sock`, driver: `${base}/sockets/driver.sock` },
   };

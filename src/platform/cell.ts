@@ -6,14 +6,17 @@ import { createCellProxy } from '../cell/proxy/index.ts';
 import { createBlobTransport } from '../cell/rep/blobs.ts';
 import { CellRegistry } from '../contracts/gen/diego_pb.js';
 import { Ingress } from '../contracts/gen/loggregator_pb.js';
+import { type Faults, handleFaults } from '../kit/faults.ts';
 import { Logger } from '../kit/log.ts';
 import { client, remoteTransport, STREAM_WINDOW_BYTES, serveRpc } from '../kit/rpc.ts';
 import { LiveIdentity } from '../kit/tls.ts';
 import { cellAddress } from './addresses.ts';
-import { serveAdmin } from './admin-socket.ts';
-import { type CellBootstrap, type CellRenewal, onTermination, readBootstrap } from './bootstrap.ts';
+import { CellRenewal } from './admin-messages.ts';
+import { adminOperation, NoBody, serveAdmin } from './admin-socket.ts';
+import { CellBootstrap, onTermination, readBootstrap } from './bootstrap.ts';
 import { CONTAINERS_PER_CELL, cellName, cellProxySettingsOf, cellZone, gardenSettingsOf } from './cell-settings.ts';
-import { layoutOf, type PlatformSettings } from './settings.ts';
+import { layoutOf } from './layout.ts';
+import type { PlatformSettings } from './settings/schema.ts';
 
 /** Memory and disk for apps: the machine's, less a tenth for itself, shared by its cells. */
 function capacityOf(settings: PlatformSettings): { memoryMb: number; diskMb: number; containers: number } {
@@ -23,15 +26,15 @@ function capacityOf(settings: PlatformSettings): { memoryMb: number; diskMb: num
 }
 
 /** The cell process: rep, garden, network and instance identities of one cell, as root and without a public listener. */
-async function main(): Promise<void> {
-  const bootstrap = await readBootstrap<CellBootstrap>();
+async function main(faults: Readonly<Faults>): Promise<void> {
+  const bootstrap = await readBootstrap(CellBootstrap);
   const { settings, index, proxyAccount, instanceIdentity, routerRoot, maxConnections, buildpacks } = bootstrap;
   // The supervisor replaces it while we run.
   const identity = new LiveIdentity(bootstrap.identity);
   const cellId = cellName(index);
   const log = new Logger('cell', { cell: cellId });
   const layout = layoutOf(settings);
-  const garden = await createGarden(gardenSettingsOf(layout, index, log.child('garden')));
+  const garden = await createGarden(gardenSettingsOf(layout, index, log.child('garden'), proxyAccount));
   const proxySettings = cellProxySettingsOf(layout, index, proxyAccount, maxConnections);
   const proxy = await createCellProxy({ settings: proxySettings, log: log.child('proxy') });
   proxy.start();
@@ -78,14 +81,14 @@ async function main(): Promise<void> {
   });
   await cell.start();
   const admin = await serveAdmin(layout.adminSocketOf(cellId), {
-    'POST /identity': async (body) => {
-      const next = body as CellRenewal;
+    'POST /identity': adminOperation(CellRenewal, async (next) => {
       identity.replace(next.identity);
       await cell.replaceAuthority(next.instanceIdentity, [next.routerRoot]);
-    },
-    'POST /reconcile-proxy': () => proxy.reconcile(),
-    'POST /renew-credentials': () => cell.renewCredentials(),
-    'GET /credentials': () => cell.credentials(),
+    }),
+    'POST /reconcile-proxy': adminOperation(NoBody, () => proxy.reconcile()),
+    'POST /renew-credentials': adminOperation(NoBody, () => cell.renewCredentials()),
+    'GET /faults': adminOperation(NoBody, () => faults),
+    'GET /credentials': adminOperation(NoBody, () => cell.credentials()),
   });
   log.info('the cell is ready');
   onTermination(async () => {
@@ -98,7 +101,4 @@ async function main(): Promise<void> {
   });
 }
 
-process.on('unhandledRejection', (error) => {
-  new Logger('cell').error('an unhandled rejection', { error });
-});
-await main();
+await main(handleFaults(new Logger('cell')));

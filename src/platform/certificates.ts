@@ -1,7 +1,11 @@
 import { X509Certificate } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import Type from 'typebox';
+import { readCheckedFile } from '../kit/checked.ts';
+import { replaceFile } from '../kit/owned-files.ts';
 import { CLOCK_STEP_MS, issue, type KeyAndCertificate } from '../kit/pki.ts';
 import type { Identity } from '../kit/tls.ts';
+import type { Expiry } from './admin-messages.ts';
 import { type RootName, trustedRoots } from './authorities.ts';
 import type { Secrets } from './secrets.ts';
 
@@ -12,10 +16,8 @@ const COMPONENT_LEAD_MS = VALIDITY_MS / 3;
 /** And roots a successor in their last year. */
 const ROOT_LEAD_MS = 365 * DAY_MS;
 
-export interface Expiry {
-  name: string;
-  notAfter: string;
-}
+/** PEM by component: what was issued to it last. */
+const Issued = Type.Record(Type.String(), Type.String());
 
 /**
  * Certificates the platform issues to its own components: at each start of a component, and again while it runs. What was issued
@@ -29,7 +31,7 @@ export class ComponentCertificates {
   constructor(secrets: () => Secrets, file: string) {
     this.#secrets = secrets;
     this.#file = file;
-    const noted = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>) : {};
+    const noted = existsSync(file) ? readCheckedFile(file, Issued) : {};
     this.#issued = new Map(Object.entries(noted));
   }
 
@@ -88,8 +90,7 @@ export class ComponentCertificates {
 
   #note(name: string, cert: string): void {
     this.#issued.set(name, cert);
-    writeFileSync(`${this.#file}.new`, JSON.stringify(Object.fromEntries(this.#issued)), { mode: 0o600 });
-    renameSync(`${this.#file}.new`, this.#file);
+    replaceFile(this.#file, JSON.stringify(Object.fromEntries(this.#issued)), { mode: 0o600 });
   }
 
   #issue(

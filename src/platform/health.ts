@@ -2,10 +2,15 @@ import { request } from 'node:https';
 import type { Client } from '@connectrpc/connect';
 import { CellOperations, type CellSummary } from '../contracts/gen/cell-operations_pb.js';
 import { Bbs } from '../contracts/gen/diego_pb.js';
+import { codeOf } from '../kit/errors.ts';
+import { withOwnSocket } from '../kit/owned-files.ts';
 import { client, remoteTransport } from '../kit/rpc.ts';
+import { healthSocketOf } from '../router/index.ts';
+import { type CellStatus, type DrainRequest, RouterRoutes } from './admin-messages.ts';
+import { askAdmin } from './admin-socket.ts';
+import { routerSettingsOf } from './cell-settings.ts';
 import type { ComponentCertificates } from './certificates.ts';
-import type { Layout } from './settings.ts';
-import type { CellStatus, DrainRequest } from './supervisor-client.ts';
+import type { Layout } from './layout.ts';
 
 const LIMIT_MS = 3_000;
 
@@ -18,38 +23,52 @@ interface DiegoServices {
 export class Health {
   readonly #layout: Layout;
   readonly #certificates: ComponentCertificates;
+  readonly #socket: string;
   #made: (DiegoServices & { roots: string; until: number }) | null = null;
 
   constructor(layout: Layout, certificates: ComponentCertificates) {
     this.#layout = layout;
     this.#certificates = certificates;
+    this.#socket = healthSocketOf(routerSettingsOf(layout, 0));
   }
 
-  /** Whether the API answers through the router, as a client comes. */
-  apiAnswers(): Promise<boolean> {
+  /** Whether the API answers through the router, as a client comes; but at a socket where no client's share is in the way. */
+  async apiAnswers(): Promise<boolean> {
     const { settings } = this.#layout;
+    try {
+      return await withOwnSocket(this.#socket, (socketPath) => this.#asks({ socketPath }));
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') return false;
+    }
+    // A router that an earlier version started has no such socket.
+    const host = settings.bindAddress === '0.0.0.0' ? '127.0.0.1' : settings.bindAddress;
+    return this.#asks({ host, port: settings.httpsPort });
+  }
+
+  #asks(where: { socketPath: string } | { host: string; port: number }): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const host = `api.${settings.domain}`;
-    const call = request(
-      {
-        host: settings.bindAddress === '0.0.0.0' ? '127.0.0.1' : settings.bindAddress,
-        port: settings.httpsPort,
-        path: '/v3/info',
-        servername: host,
-        headers: { host },
-        ca: this.#certificates.roots('router'),
-        timeout: LIMIT_MS,
-        agent: false,
-      },
-      (response) => {
-        response.resume();
-        resolve(response.statusCode === 200);
-      },
-    );
-    call.on('timeout', () => call.destroy());
+    const host = `api.${this.#layout.settings.domain}`;
+    const ca = this.#certificates.roots('router');
+    const target = { path: '/v3/info', servername: host, headers: { host }, ca, agent: false } as const;
+    const call = request({ ...where, ...target }, (response) => {
+      resolve(response.statusCode === 200);
+      call.destroy(); // how much it says, and how slowly, is not waited for
+    });
+    const late = setTimeout(() => call.destroy(), LIMIT_MS);
     call.on('error', () => resolve(false));
+    call.on('close', () => resolve(false));
     call.end();
-    return promise;
+    return promise.finally(() => clearTimeout(late));
+  }
+
+  /** What the router does not serve, or not as it was asked to; null where control does not say. */
+  async routes(): Promise<RouterRoutes | null> {
+    try {
+      const socket = this.#layout.adminSocketOf('control');
+      return await askAdmin(socket, 'GET /router', { answer: RouterRoutes, timeoutMs: LIMIT_MS });
+    } catch {
+      return null;
+    }
   }
 
   /** When the registry heard of each cell last (ISO 8601); nothing while it does not answer. */

@@ -1,15 +1,15 @@
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ensureStack } from '../cell/stack/stack.ts';
+import { mountsBelow } from '../cell/garden/mounts.ts';
+import { GardenPaths } from '../cell/garden/paths.ts';
+import { ensureStack, removeOldStacks } from '../cell/stack/stack.ts';
 import type { Logger } from '../kit/log.ts';
-import { run } from '../kit/process.ts';
 import { buildSystemBuildpacks } from './buildpacks/build.ts';
-import type { Layout } from './settings.ts';
+import { gardenSettingsOf } from './cell-settings.ts';
+import type { Layout } from './layout.ts';
+import { writeBuildpacks } from './system-buildpacks.ts';
 
 /** The stack every app runs on unless it names another. */
-export const DEFAULT_STACK = 'debian12';
-
-const COPY_LIMIT_MS = 10 * 60_000;
+const DEFAULT_STACK = 'debian12';
 
 export interface PrepareOptions {
   layout: Layout;
@@ -17,19 +17,23 @@ export interface PrepareOptions {
   onProgress: (text: string) => void;
 }
 
-/** Builds the stack unless it is there; CUPOLA_STACK_CACHE may name a directory that holds it built. */
+/** Builds the stack of this code unless it is there; CUPOLA_STACK_CACHE may name a directory that holds it built. */
 export async function prepareStack({ layout, log, onProgress }: PrepareOptions): Promise<void> {
   const directory = layout.stacks;
-  mkdirSync(directory, { recursive: true, mode: 0o755 });
   const cache = process.env['CUPOLA_STACK_CACHE'];
-  if (cache && isStack(join(cache, DEFAULT_STACK)) && !isStack(join(directory, DEFAULT_STACK))) {
-    onProgress(`Copying ${DEFAULT_STACK} from ${cache}`);
-    const part = join(directory, `.${DEFAULT_STACK}.building-copy`); // ensureStack sweeps up what stayed of such a name
-    rmSync(part, { recursive: true, force: true });
-    await run('cp', ['-a', '--reflink=auto', '--', join(cache, DEFAULT_STACK), part], { timeoutMs: COPY_LIMIT_MS });
-    renameSync(part, join(directory, DEFAULT_STACK));
-  }
-  await ensureStack({ directory, name: DEFAULT_STACK, log, onProgress });
+  await ensureStack({ directory, name: DEFAULT_STACK, ...(cache ? { cache } : {}), log, onProgress });
+}
+
+/** For a platform that is down. What is mounted for a container, whatever became of its cell, still stands on the stack of its time. */
+export async function removeUnusedStacks({ layout, log }: Pick<PrepareOptions, 'layout' | 'log'>): Promise<void> {
+  if (hasContainers(layout, log)) return;
+  for (const old of await removeOldStacks(layout.stacks, DEFAULT_STACK)) log.info('old stack removed', { stack: old });
+}
+
+function hasContainers(layout: Layout, log: Logger): boolean {
+  return Array.from({ length: layout.settings.cells }, (_, index) => index).some(
+    (index) => mountsBelow(new GardenPaths(gardenSettingsOf(layout, index, log)).rootfs).length > 0,
+  );
 }
 
 /**
@@ -49,11 +53,5 @@ export async function prepareBuildpacks(project: string, options: PrepareOptions
     log,
     onProgress,
   });
-  const list = join(dataDirectory, 'buildpacks.json');
-  writeFileSync(`${list}.part`, `${JSON.stringify(built, null, 2)}\n`, { mode: 0o600 });
-  renameSync(`${list}.part`, list);
-}
-
-function isStack(home: string): boolean {
-  return existsSync(join(home, 'rootfs/etc/cupola-stack'));
+  writeBuildpacks(layout, built);
 }

@@ -1,13 +1,15 @@
-import { chmodSync, chownSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import Type from 'typebox';
+import { readCheckedFile } from '../kit/checked.ts';
 import { messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
+import { giveSocket, replaceFile } from '../kit/owned-files.ts';
 import { isAlive, type ProcessIdentity } from '../kit/process.ts';
 import { descriptorOf, listenTcp, listenUnix, type SocketAddress } from '../kit/sockets.ts';
 
 /** The number the first inherited descriptor has in the process that was started with it. */
 export const FIRST_INHERITED = 3;
 
-/** A Unix socket for one account that serves it and one group that connects. Its directory must be there. */
+/** A Unix socket for one account that serves it and one group that connects. Its directory must be there, and root's. */
 export interface UnixSocket {
   path: string;
   uid: number;
@@ -15,6 +17,9 @@ export interface UnixSocket {
 }
 
 export type Listening = SocketAddress | UnixSocket;
+
+/** What a holder holds: one of each, in the order of its descriptors. */
+const Held = Type.Array(Type.String());
 
 /**
  * The listening sockets of the engines, opened by the supervisor and held by it, by the engine and by a third process that
@@ -34,17 +39,17 @@ export class Listeners {
   /** Takes the sockets over from a holder that still runs. False where it does not hold exactly what is wanted. */
   adopt(holder: ProcessIdentity | null, log: Logger): boolean {
     if (!holder || !isAlive(holder)) return false;
-    const held = this.#readList();
-    const wanted = new Set(this.#addresses.map(keyOf));
+    const wanted = this.#addresses.map(keyOf);
     try {
+      const held = readCheckedFile(this.#listFile, Held);
       held.forEach((key, index) => {
-        if (wanted.has(key)) this.#descriptors.set(key, descriptorOf(holder.pid, FIRST_INHERITED + index));
+        if (wanted.includes(key)) this.#descriptors.set(key, descriptorOf(holder.pid, FIRST_INHERITED + index));
       });
+      return held.join() === wanted.join();
     } catch (error) {
       log.warn('listening sockets could not be taken over; they are opened anew', { error: messageOf(error) });
       return false;
     }
-    return held.join() === this.#addresses.map(keyOf).join();
   }
 
   /**
@@ -64,25 +69,14 @@ export class Listeners {
   /** All sockets, for a new holder; writes down which they are. */
   forHolder(): number[] {
     const descriptors = this.descriptors(this.#addresses);
-    writeFileSync(`${this.#listFile}.new`, JSON.stringify(this.#addresses.map(keyOf)), { mode: 0o600 });
-    renameSync(`${this.#listFile}.new`, this.#listFile);
+    replaceFile(this.#listFile, JSON.stringify(this.#addresses.map(keyOf)), { mode: 0o600 });
     return descriptors;
-  }
-
-  #readList(): string[] {
-    try {
-      const list: unknown = JSON.parse(readFileSync(this.#listFile, 'utf8'));
-      return Array.isArray(list) ? list.filter((key) => typeof key === 'string') : [];
-    } catch {
-      return []; // there was no holder
-    }
   }
 }
 
 function listenAtPath({ path, uid, gid }: UnixSocket): number {
   const descriptor = listenUnix(path);
-  chownSync(path, uid, gid);
-  chmodSync(path, 0o660);
+  giveSocket(path, { mode: 0o660, owner: { uid, gid } });
   return descriptor;
 }
 

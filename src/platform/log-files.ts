@@ -12,6 +12,9 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { Logger } from '../kit/log.ts';
+import type { Owner } from '../kit/owned-files.ts';
+import type { Layout } from './layout.ts';
 
 export interface LogFile {
   path: string;
@@ -28,7 +31,7 @@ export interface LogLimits {
   keep: number;
 }
 
-export const LOG_LIMITS: LogLimits = { bytes: 20 * 1024 * 1024, keep: 5 };
+const LOG_LIMITS: LogLimits = { bytes: 20 * 1024 * 1024, keep: 5 };
 
 /**
  * Bounds the platform's own log files. The writers hold them open to append, and most cannot be told to open them anew: the content
@@ -43,6 +46,18 @@ export function logFilesIn(directory: string): LogFile[] {
   return readdirSync(directory)
     .filter((name) => name.endsWith('.log'))
     .map((name) => ({ path: join(directory, name), archive: join(directory, name), uid: 0 }));
+}
+
+/** All logs of an installation, the database's own among them. */
+export function rotatePlatformLogs(
+  { settings, logs }: Pick<Layout, 'settings' | 'logs'>,
+  postgresql: Owner,
+  log: Logger,
+): void {
+  const path = `${settings.dataDirectory}/postgresql/server.log`;
+  const database = { path, archive: `${logs}/postgresql.log`, uid: postgresql.uid };
+  const rotated = rotateLogs([...logFilesIn(logs), database]);
+  if (rotated.length > 0) log.info('log files were begun anew', { rotated });
 }
 
 function rotate({ path, archive, uid }: LogFile, { bytes, keep }: LogLimits): boolean {

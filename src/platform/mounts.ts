@@ -1,14 +1,18 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
-import { mountsBelow } from '../cell/garden/mounts.ts';
+import { mountOptions, mountsBelow } from '../cell/garden/mounts.ts';
 import { run } from '../kit/process.ts';
 
-/** Shows a directory at a place other accounts can walk to; nothing if it is shown there already. */
+/**
+ * Shows a directory at a place other accounts can walk to; nothing if it is shown there already, as it is to be. Whoever is killed
+ * between the two steps leaves a mount without its options, which the next one gives it.
+ */
 export async function bindMount(source: string, target: string, mode: 'read-only' | 'read-write'): Promise<void> {
+  const wanted = [...(mode === 'read-only' ? ['ro'] : []), 'nosuid', 'nodev'];
   mkdirSync(target, { recursive: true });
-  if (mountsBelow(target).includes(target)) return;
-  await run('mount', ['--bind', source, target]);
-  const options = mode === 'read-only' ? 'remount,bind,ro,nosuid,nodev' : 'remount,bind,nosuid,nodev';
-  await run('mount', ['-o', options, target]);
+  const before = mountOptions(target);
+  if (before !== null && wanted.every((option) => before.includes(option))) return;
+  if (before === null) await run('mount', ['--bind', source, target]);
+  await run('mount', ['-o', ['remount', 'bind', ...wanted].join(','), target]);
 }
 
 /** Takes away what is shown below `directory` but for `keep`; what a process still uses stays for the next time. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { Layout } from './settings.ts';
+import { makeDirectory, replaceFile } from '../kit/owned-files.ts';
 
 /** The directory of the code that runs here: the project, or the place under /run where the platform shows it. */
 export const PROJECT = resolve(import.meta.dirname, '../..');
@@ -17,19 +17,33 @@ export function programMountOf(run: string): string {
   return `${directory}/${digest.slice(0, 12)}`;
 }
 
+/** Below it each checkout that runs has its place. */
 export function programsOf(run: string): string {
   return `${run}/programs`;
 }
 
+/** The file that `writeSupervisorCommand` writes. */
+export function supervisorCommandOf(run: string): string {
+  return `${run}/supervisor.command`;
+}
+
+/** Held by the supervisor for as long as it lives. */
+export function supervisorLockOf(run: string): string {
+  return `${run}/supervisor.lock`;
+}
+
 /** Which supervisor is started again when one is killed: Node.js, program and data directory, a line each. */
 export function writeSupervisorCommand(
-  { run, supervisorCommand: file, settings }: Pick<Layout, 'run' | 'supervisorCommand' | 'settings'>,
+  {
+    run,
+    supervisorCommand: file,
+    settings,
+  }: Readonly<{ run: string; supervisorCommand: string; settings: { dataDirectory: string } }>,
   node: string,
   main: string,
 ): void {
-  mkdirSync(run, { recursive: true });
-  writeFileSync(`${file}.new`, `${node}\n${main}\n${settings.dataDirectory}\n`, { mode: 0o600 });
-  renameSync(`${file}.new`, file);
+  makeDirectory(run, { mode: 0o711 });
+  replaceFile(file, `${node}\n${main}\n${settings.dataDirectory}\n`, { mode: 0o600 });
 }
 
 /** What the code in a checkout is, whatever its path: two checkouts with the same digest behave the same. */

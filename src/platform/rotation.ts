@@ -1,28 +1,19 @@
 import { X509Certificate } from 'node:crypto';
 import { CupolaError, messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
-import { announce, generationOf, makeAuthorities, promote, retire } from './authorities.ts';
+import type { Rotatable, RotationStatus } from './admin-messages.ts';
+import { announce, finish, generationOf, makeAuthorities, promote, retire } from './authorities.ts';
 import type { ComponentCertificates } from './certificates.ts';
-import type { Keeper } from './component.ts';
+import type { Supervised } from './components/supervised.ts';
 import type { Secrets } from './secrets.ts';
 
-/** What `cupola rotate` takes. */
-export const ROTATABLE = ['components', 'instances', 'uaa', 'roots', 'all'] as const;
-export type Rotatable = (typeof ROTATABLE)[number];
-
 /** How long former roots stay trusted when nobody says otherwise: an app that reads its certificate at its start alone has a day. */
-export const DEFAULT_OVERLAP_MS = 24 * 3_600_000;
+const DEFAULT_OVERLAP_MS = 24 * 3_600_000;
 /** By themselves roots go long before their end, and clients have a month to fetch the next. */
 const AUTOMATIC_OVERLAP_MS = 30 * 24 * 3_600_000;
 
-export interface RotationStatus {
-  phase: 'announced' | 'retiring';
-  /** When the former roots stop being trusted; null while the next issue nothing yet. */
-  until: string | null;
-}
-
 export interface RotationOptions {
-  keepers: readonly Keeper[];
+  components: readonly Supervised[];
   certificates: ComponentCertificates;
   secrets: () => Secrets;
   /** Keeps them for good before it returns. */
@@ -43,7 +34,7 @@ export interface RotationOptions {
 /**
  * Replaces what the platform issued while everything runs (SECURITY-TESTS 35). Each step is written down before it begins and
  * may be repeated: an interrupted rotation is carried on by the next `tend`. Roots go in three steps: the next are trusted
- * everywhere; they issue, and everybody shows new certificates; the former are trusted no more.
+ * everywhere; they issue, and everybody shows new certificates; the former are trusted no more, and everybody is told.
  */
 export class Rotation {
   readonly #options: RotationOptions;
@@ -85,6 +76,7 @@ export class Rotation {
       const { rotation } = this.#options.secrets();
       if (rotation?.phase === 'announced') await this.#introduce();
       else if (rotation?.phase === 'retiring' && this.#now() >= Date.parse(rotation.until)) await this.#retire();
+      else if (rotation?.phase === 'retired') await this.#forget();
       const due = this.#options.certificates.due(this.#now());
       if (due.roots) await this.#rotateRoots(AUTOMATIC_OVERLAP_MS);
       else if (due.components) await this.#renewComponents();
@@ -102,7 +94,8 @@ export class Rotation {
         );
       return this.#retire();
     }
-    if (present.rotation === null) {
+    if (present.rotation?.phase === 'retired') await this.#forget();
+    if (secrets().rotation === null) {
       const generation = generationOf(new X509Certificate(present.platformRoot.cert).subject) + 1;
       save(announce(present, await makeAuthorities(generation), overlapMs));
     }
@@ -125,13 +118,20 @@ export class Rotation {
   }
 
   async #retire(): Promise<string[]> {
-    const { secrets, save, routerRootsChanged } = this.#options;
+    const { secrets, save } = this.#options;
     // Once more: nobody may be left behind with a certificate that nobody trusts afterwards.
     await this.#renewComponents();
     await this.#renewInstances();
     save(retire(secrets()));
+    return this.#forget();
+  }
+
+  /** Whoever runs since before forgets the former roots. */
+  async #forget(): Promise<string[]> {
+    const { secrets, save, routerRootsChanged } = this.#options;
     await this.#renewComponents();
     await routerRootsChanged();
+    save(finish(secrets()));
     this.#options.log.info('the former roots are trusted no more');
     return ['the former roots are trusted no more'];
   }
@@ -139,10 +139,10 @@ export class Rotation {
   /** Those that do not run get theirs when they start. */
   async #renewComponents(): Promise<string> {
     const names: string[] = [];
-    for (const keeper of this.#options.keepers) {
-      const { component } = keeper;
+    for (const supervised of this.#options.components) {
+      const { component } = supervised;
       try {
-        if (!(await keeper.renew())) continue;
+        if (!(await supervised.renew())) continue;
       } catch (cause) {
         throw new CupolaError('not_renewed', `${component.name} did not take its certificates: ${messageOf(cause)}`, {
           cause,

@@ -1,35 +1,56 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import Type, { type Static } from 'typebox';
+import { checkedJson, readCheckedFile } from '../kit/checked.ts';
 import { randomSecret, Sealer } from '../kit/crypto.ts';
 import { CupolaError } from '../kit/errors.ts';
+import { replaceFile } from '../kit/owned-files.ts';
 import { generateHostKey } from '../ssh-proxy/ssh-proxy.ts';
-import { type Authorities, makeAuthorities, type RootRotation, trustedRoots } from './authorities.ts';
-import { layoutOf, type PlatformSettings, publicUrl } from './settings.ts';
+import { makeAuthorities, trustedRoots, WithRotation } from './authorities.ts';
+import { layoutOf } from './layout.ts';
+import { publicUrl } from './public-names.ts';
+import type { PlatformSettings } from './settings/schema.ts';
+
+const { rotation, ...authorities } = WithRotation.properties;
 
 /** Everything an installation must keep to itself; made at the first start, sealed under the key file. */
-export interface Secrets extends Authorities {
+export const Secrets = Type.Object({
+  ...authorities,
   /** What is under way while roots are replaced. */
-  rotation: RootRotation | null;
+  rotation,
   /** 32 bytes each, base64. */
-  databaseKey: string;
-  blobSigningKey: string;
-  adminPassword: string;
+  databaseKey: Type.String(),
+  blobSigningKey: Type.String(),
+  adminPassword: Type.String(),
   /** Clients know it by its fingerprint. */
-  sshHostKey: string;
-  clientSecrets: { admin: string; cloudController: string; sshProxy: string };
-}
+  sshHostKey: Type.String(),
+  clientSecrets: Type.Object({ admin: Type.String(), cloudController: Type.String(), sshProxy: Type.String() }),
+});
+export type Secrets = Static<typeof Secrets>;
+
+/** Of an installation from before there was `cf ssh`, or from before roots were replaced. */
+const EarlierSecrets = Type.Object({
+  ...Type.Omit(Secrets, ['rotation', 'sshHostKey']).properties,
+  rotation: Type.Optional(rotation),
+  sshHostKey: Type.Optional(Type.String()),
+});
+
+/** The file: what of it can be read without the key. */
+const SealedSecrets = Type.Object({ keyLabel: Type.String(), data: Type.String() });
 
 const CONTEXT = 'platform-secrets';
 
-/** Opens the installation's secrets, or makes key file and secrets at the first start. Throws `key_file_missing`, `decryption_failed`. */
+/**
+ * Opens the installation's secrets, or makes key file and secrets at the first start. Throws
+ * `key_file_missing`, `decryption_failed`, `invalid_file`.
+ */
 export async function ensureSecrets(settings: PlatformSettings): Promise<Secrets> {
   if (existsSync(layoutOf(settings).secretsFile)) {
-    const present: Omit<Secrets, 'sshHostKey'> & Partial<Secrets> = openSecrets(settings);
-    if (present.sshHostKey !== undefined) return { ...present, sshHostKey: present.sshHostKey };
-    // An installation from before there was `cf ssh`.
-    const completed = { ...present, sshHostKey: generateHostKey() };
-    saveSecrets(settings, completed);
-    return completed;
+    const present = openSecrets(settings);
+    const { sshHostKey = generateHostKey() } = present;
+    const secrets = { ...present, sshHostKey };
+    if (present.sshHostKey === undefined) saveSecrets(settings, secrets);
+    return secrets;
   }
   if (!existsSync(settings.keyFile)) {
     writeFileSync(settings.keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o400, flag: 'wx' });
@@ -52,14 +73,15 @@ export function saveSecrets(settings: PlatformSettings, secrets: Secrets): void 
   const file = layoutOf(settings).secretsFile;
   const sealed = sealer(settings).seal(JSON.stringify(secrets), CONTEXT);
   const text = JSON.stringify({ keyLabel: sealed.keyLabel, data: sealed.data.toString('base64') });
-  writeFileSync(`${file}.new`, text, { mode: 0o600, flush: true });
-  renameSync(`${file}.new`, file);
+  replaceFile(file, text, { mode: 0o600, flush: true });
 }
 
-function openSecrets(settings: PlatformSettings): Secrets {
-  const sealed = JSON.parse(readFileSync(layoutOf(settings).secretsFile, 'utf8')) as { keyLabel: string; data: string };
-  const text = sealer(settings).open({ keyLabel: sealed.keyLabel, data: Buffer.from(sealed.data, 'base64') }, CONTEXT);
-  return { rotation: null, ...(JSON.parse(text) as Omit<Secrets, 'rotation'>) };
+/** Throws `invalid_file` with the field that is not as declared, and never a value. */
+function openSecrets(settings: PlatformSettings): Omit<Secrets, 'sshHostKey'> & Partial<Secrets> {
+  const file = layoutOf(settings).secretsFile;
+  const { keyLabel, data } = readCheckedFile(file, SealedSecrets);
+  const text = sealer(settings).open({ keyLabel, data: Buffer.from(data, 'base64') }, CONTEXT);
+  return { rotation: null, ...checkedJson(EarlierSecrets, text, { code: 'invalid_file', what: `what ${file} seals` }) };
 }
 
 function sealer(settings: PlatformSettings): Sealer {

@@ -1,7 +1,12 @@
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import Type from 'typebox';
+import { readCheckedFile } from '../kit/checked.ts';
+import { replaceFile } from '../kit/owned-files.ts';
+import type { Layout } from './layout.ts';
 import { machineRegistries } from './registries.ts';
-import type { Layout } from './settings.ts';
+
+const Environment = Type.Record(Type.String(), Type.String());
 
 const fileOf = (layout: Layout): string => join(layout.settings.dataDirectory, 'staging-environment.json');
 
@@ -9,12 +14,11 @@ const fileOf = (layout: Layout): string => join(layout.settings.dataDirectory, '
 export async function prepareStagingEnvironment(layout: Layout): Promise<void> {
   const environment = { ...(await machineRegistries()), ...layout.settings.stagingEnvironment };
   const file = fileOf(layout);
-  writeFileSync(`${file}.part`, `${JSON.stringify(environment, null, 2)}\n`, { mode: 0o600 });
-  renameSync(`${file}.part`, file);
+  replaceFile(file, `${JSON.stringify(environment, null, 2)}\n`, { mode: 0o600 });
 }
 
-/** As the last `up` wrote it. */
+/** As the last `up` wrote it. Throws `invalid_file`. */
 export function readStagingEnvironment(layout: Layout): Record<string, string> {
   const file = fileOf(layout);
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>) : {};
+  return existsSync(file) ? readCheckedFile(file, Environment) : {};
 }

@@ -1,78 +1,51 @@
+import type { Static, TSchema } from 'typebox';
+import Type from 'typebox';
+import { CupolaError } from '../kit/errors.ts';
+import type { DrainRequest, RotateRequest, UpgradeRequest } from './admin-messages.ts';
+import { CellStatus, Leaving, PlatformStatus, Rotated } from './admin-messages.ts';
 import { askAdmin } from './admin-socket.ts';
-import type { Expiry } from './certificates.ts';
-import type { Rotatable, RotationStatus } from './rotation.ts';
-import type { Layout } from './settings.ts';
-import type { UpdateStatus } from './updates.ts';
+import type { Layout } from './layout.ts';
 
-/** One process or engine as the supervisor sees it. */
-export interface ComponentStatus {
-  name: string;
-  pid: number | null;
-  state: 'running' | 'starting' | 'stopped';
-  restarts: number;
-  account: string;
+/** What is sent to the supervisor, by operation; nothing with those that are not here. */
+interface Bodies {
+  'POST /drain': Static<typeof DrainRequest>;
+  'POST /rotate': Static<typeof RotateRequest>;
+  'POST /upgrade': Static<typeof UpgradeRequest>;
 }
 
-export interface PlatformStatus {
-  /** Everything runs and the API answers. */
-  ready: boolean;
-  api: string;
-  components: ComponentStatus[];
-  certificates: Expiry[];
-  cells: { id: string; lastSeen: string | null }[];
-  /** Which code decides: where it lies, its digest, and the Node.js it runs on. */
-  supervisor: { pid: number; project: string; program: string; node: string };
-  update: UpdateStatus;
-  /** Null while no roots are on their way in or out. */
-  rotation: RotationStatus | null;
-}
+/** What it answers. */
+const ANSWERS = {
+  'GET /status': PlatformStatus,
+  'GET /cells': Type.Array(CellStatus),
+  'POST /drain': Type.Unknown(),
+  'POST /down': Leaving,
+  'POST /leave': Leaving,
+  'POST /rotate': Rotated,
+  'POST /upgrade': Leaving,
+} satisfies Record<string, TSchema>;
+type Operation = keyof typeof ANSWERS;
 
-/** One cell as Diego sees it. */
-export interface CellStatus {
-  id: string;
-  /** Heard of lately. */
-  live: boolean;
-  draining: boolean;
-  zone: string;
-  address: string;
-  placementTags: string[];
-  instances: number;
-  tasks: number;
-  /** Instances of a draining cell that are not yet replaced, by what they wait for; "" while the other one starts. */
-  waiting: { reason: string; instances: number }[];
-}
+const LIMIT_MS = 300_000;
 
-export interface RotateRequest {
-  what: Rotatable;
-  /** How long former roots stay trusted. */
-  overlapMs?: number;
-}
-
-export interface UpgradeRequest {
-  /** Node.js and the supervisor's program of the code that takes over. */
-  node: string;
-  main: string;
-}
-
-export interface DrainRequest {
-  cellId: string;
-  draining: boolean;
-}
-
-type SupervisorOperation =
-  | 'GET /status'
-  | 'GET /cells'
-  | 'POST /drain'
-  | 'POST /down'
-  | 'POST /leave'
-  | 'POST /rotate'
-  | 'POST /upgrade';
-
-/** Asks the supervisor of this installation. Throws `not_running` where none answers, and what it says where it fails. */
-export function askSupervisor<Answer>(
+/**
+ * Asks the supervisor of this installation. Throws `not_running` where none answers, `invalid_answer` where one of another version
+ * answers otherwise than this code knows, and what it says where it fails.
+ */
+export function askSupervisor<Name extends Operation>(
   layout: Layout,
-  operation: SupervisorOperation,
-  body?: RotateRequest | UpgradeRequest | DrainRequest,
-): Promise<Answer> {
-  return askAdmin<Answer>(layout.supervisorSocket, operation, body, 300_000);
+  operation: Name,
+  ...[body]: Name extends keyof Bodies ? [Bodies[Name]] : []
+): Promise<Static<(typeof ANSWERS)[Name]>> {
+  return askAdmin(layout.supervisorSocket, operation, { body, answer: ANSWERS[operation], timeoutMs: LIMIT_MS });
+}
+
+/** Whether a supervisor answers, whatever its version. */
+export async function supervisorAnswers(layout: Layout): Promise<boolean> {
+  try {
+    await askAdmin(layout.supervisorSocket, 'GET /status', { timeoutMs: LIMIT_MS });
+    return true;
+  } catch (error) {
+    if (error instanceof CupolaError && error.code === 'not_running') return false;
+    throw error;
+  }
 }

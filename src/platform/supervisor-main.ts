@@ -1,10 +1,11 @@
 import { CupolaError } from '../kit/errors.ts';
+import { handleFaults } from '../kit/faults.ts';
 import { Logger } from '../kit/log.ts';
-import { loadSettings } from './settings.ts';
-import { Supervisor } from './supervisor.ts';
+import { loadSettings } from './settings/store.ts';
+import { Supervisor } from './supervisor/supervisor.ts';
 
 const log = new Logger('supervisor');
-process.on('unhandledRejection', (error) => log.error('an unhandled rejection', { error }));
+handleFaults(log);
 const dataDirectory = process.argv[2];
 const settings = dataDirectory ? loadSettings(dataDirectory) : null;
 if (!settings) throw new CupolaError('not_installed', `nothing is installed in ${dataDirectory}`);

@@ -1,64 +1,87 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { mountsBelow, unmountBelow } from '../cell/garden/mounts.ts';
+import { readdir, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { unmount } from '../cell/garden/kernel.ts';
+import { clearDirectory, mountsBelow } from '../cell/garden/mounts.ts';
 import { teardownGarden } from '../cell/garden/teardown.ts';
 import { removeAddress } from '../cell/network/host.ts';
 import { CupolaError } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
+import { removeTree } from '../kit/owned-files.ts';
 import { type ProcessIdentity, terminate } from '../kit/process.ts';
 import { ownAddresses } from './addresses.ts';
 import { gardenSettingsOf } from './cell-settings.ts';
-import { removeAccounts } from './host/accounts.ts';
+import { endProcesses, removeAccounts } from './host/accounts.ts';
 import { removeResolver } from './host/names.ts';
 import { removeSystemTrust } from './host/system-trust.ts';
 import { uninstallUnit } from './host/systemd.ts';
-import { layoutOf, loadSettings, type PlatformSettings } from './settings.ts';
+import { type Layout, layoutOf } from './layout.ts';
+import { readProcesses, writeProcesses, writeRestarts } from './processes.ts';
+import { supervisorCommandOf, supervisorLockOf } from './program.ts';
+import type { PlatformSettings } from './settings/schema.ts';
+import { loadSettings } from './settings/store.ts';
 
 /**
  * Removes everything this installation made on the machine: processes, containers, mounts, links, packet filter tables, cgroups,
- * resolver changes, accounts, data. A key file the operator brought stays: other things may be sealed under it. The supervisor must be down. Throws `not_an_installation`, and `still_mounted` before
+ * resolver changes, accounts, data. A key file the operator brought stays: other things may be sealed under it. The supervisor must
+ * be down, and its lock held. Gives what stays and why, a sentence each. Throws `not_an_installation`, and `still_mounted` before
  * anything is deleted through a mount.
  */
-export async function teardownPlatform(settings: PlatformSettings, log: Logger): Promise<void> {
+export async function teardownPlatform(settings: PlatformSettings, log: Logger): Promise<string[]> {
   const { dataDirectory } = settings;
-  if (loadSettings(dataDirectory)?.id !== settings.id || dirname(resolve(dataDirectory)) === resolve(dataDirectory)) {
+  if (loadSettings(dataDirectory)?.id !== settings.id || dirname(dataDirectory) === dataDirectory) {
     throw new CupolaError('not_an_installation', `${dataDirectory} holds no installation`);
   }
   const layout = layoutOf(settings);
-  await Promise.all(recordedProcesses(layout.processesFile).map((identity) => terminate(identity)));
-  for (let index = 0; index < settings.cells; index++) await teardownGarden(gardenSettingsOf(layout, index, log));
-  for (const address of ownAddresses(settings)) await removeAddress(address);
-  await uninstallUnit(settings);
+  await uninstallUnit(settings); // else it starts a supervisor as soon as the lock is gone
+  await endRemains(layout, log);
   await removeSystemTrust(settings);
   removeResolver(settings);
-  await removeTree(layout.run);
-  await removeAccounts(settings);
-  await removeData(dataDirectory);
+  // What keeps a supervisor from beginning anew, and tells others that this one goes, stays until the data is gone.
+  await removeRun(layout.run, [supervisorLockOf(layout.run), supervisorCommandOf(layout.run)]);
+  const accounts = await removeAccounts(settings);
+  const disks = await removeData(dataDirectory);
+  await removeRun(layout.run);
+  return [...accounts, ...disks.map((place) => `${place} was emptied and stays mounted`)];
 }
 
-/** The settings go last: until then an interrupted destroy can be called again. */
-async function removeData(directory: string): Promise<void> {
-  await emptied(directory);
-  for (const name of await readdir(directory)) {
-    if (name !== 'settings.json') await rm(join(directory, name), { recursive: true, force: true });
-  }
-  await rm(directory, { recursive: true, force: true });
+/**
+ * Ends what runs of an installation whose supervisor is gone, and takes away what only lasts as long as it runs: containers, addresses,
+ * what guarded them. The supervisor's lock must be held. True where something ran. Throws `process_stuck`.
+ */
+export async function endRemains(layout: Layout, log: Logger): Promise<boolean> {
+  const { settings } = layout;
+  const running = Object.entries(readProcesses(layout.processesFile));
+  // The database once nothing asks it any more; at SIGTERM it would wait for its clients.
+  const isDatabase = ([name]: [string, ProcessIdentity]): boolean => name === 'postgresql';
+  const clients = running.filter((one) => !isDatabase(one));
+  await Promise.all(clients.map(([, identity]) => terminate(identity)));
+  await Promise.all(running.filter(isDatabase).map(([, identity]) => terminate(identity, STOP_MS, 'SIGINT')));
+  await endProcesses(settings, layout.run);
+  for (let index = 0; index < settings.cells; index++) await teardownGarden(gardenSettingsOf(layout, index, log));
+  for (const address of ownAddresses(settings)) await removeAddress(address);
+  writeProcesses(layout.processesFile, {});
+  writeRestarts(layout.restartsFile, {});
+  return running.length > 0;
 }
 
-async function removeTree(directory: string): Promise<void> {
-  await emptied(directory);
-  await rm(directory, { recursive: true, force: true });
+const STOP_MS = 15_000;
+
+/**
+ * The settings go last: until then an interrupted destroy can be called again. A disk that the operator mounted here, or at a directory
+ * below, is emptied and stays mounted: gives those. Throws `still_mounted`.
+ */
+export async function removeData(directory: string): Promise<string[]> {
+  const staying = await clearDirectory(directory, ['settings.json']);
+  if (staying.length === 0) await rmdir(directory);
+  return staying;
 }
 
-/** Nothing is mounted below any more: the run directory shows the project itself, which must never be deleted through it. */
-async function emptied(directory: string): Promise<void> {
-  await unmountBelow(directory);
+/** The run directory shows the project itself, which must never be deleted through it. */
+async function removeRun(directory: string, keep: readonly string[] = []): Promise<void> {
+  for (const point of mountsBelow(directory)) await unmount(point);
   const left = mountsBelow(directory);
   if (left.length > 0) throw new CupolaError('still_mounted', `could not unmount ${left.join(', ')}`);
-}
-
-function recordedProcesses(file: string): ProcessIdentity[] {
-  if (!existsSync(file)) return [];
-  return Object.values(JSON.parse(readFileSync(file, 'utf8')) as Record<string, ProcessIdentity>);
+  if (keep.length === 0) return removeTree(directory);
+  const paths = (await readdir(directory)).map((name) => join(directory, name));
+  for (const path of paths) if (!keep.includes(path)) await removeTree(path);
 }

@@ -1,7 +1,15 @@
-import { create } from '@bufbuild/protobuf';
 import type { Owner } from '../contracts/gen/diego_pb.js';
-import { type Envelope, EnvelopeSchema } from '../contracts/gen/loggregator_pb.js';
-import type { InstanceOwner } from './desired-state.ts';
+
+import {
+  type EnvelopeInit,
+  type LogInstance,
+  type LogOrigin,
+  logEnvelope,
+  originOf,
+} from '../contracts/log-envelopes.ts';
+import type { InstanceOwner } from './process-routes.ts';
+
+import { OWN_425 } from './repeats.ts';
 
 /**
  * HAProxy's log line: words separated by blanks. Numbers and names come first; what a client wrote comes last and
@@ -12,12 +20,12 @@ export const LOG_FORMAT = [
   '%[date(0,us)]', // when it was answered
   '%Ta %TR %Tw %Tc %Tr', // ms
   '%ST %U %B',
-  '%ci:%cp',
+  '%[var(txn.client)]',
   '%s %si:%sp',
   '%ID',
   '%[var(txn.routererror),url_enc]',
-  '%HM %HV',
-  '%[ssl_fc,iif(https,http)]',
+  '%HM %[var(txn.version)]',
+  '%[var(txn.proto)]',
   '%[var(txn.host),url_enc]',
   '%[var(txn.uri),url_enc]',
   '%[var(txn.referer),url_enc]',
@@ -65,18 +73,20 @@ export function parseAccessLog(line: string): AccessLogEntry | null {
   const text = (index: number): string => decodeText(word(index));
   const server = word(11);
   const remote = word(10);
+  const ownStatus = text(14) === OWN_425;
   return {
     answeredAtMs: number(1) / 1000,
     responseTimeMs: number(2),
     routerTimeMs: number(3) + number(4),
-    status: number(7),
+    // A request that nobody answered is 425 between the router's halves; the client is told 502.
+    status: ownStatus ? 425 : number(7) === 425 && text(14) === 'endpoint_failure' ? 502 : number(7),
     bytesReceived: number(8),
     bytesSent: number(9),
     remote,
     instanceGuid: server.startsWith('<') ? '' : server,
     backend: word(12),
     requestId: word(13),
-    routerError: text(14),
+    routerError: ownStatus ? '' : text(14),
     method: word(15),
     httpVersion: word(16),
     forwardedProto: text(17),
@@ -128,30 +138,13 @@ function escapeControl(value: string): string {
 }
 
 /** The envelope of a request to an app; `routerIndex` is what cf shows as RTR/0. */
-export function accessLogEnvelope(entry: AccessLogEntry, instance: InstanceOwner, routerIndex: string): Envelope {
-  return create(EnvelopeSchema, {
-    timestampNs: BigInt(Math.round(entry.answeredAtMs * 1000)) * 1000n,
-    sourceId: instance.owner.appGuid,
-    instanceId: routerIndex,
-    tags: {
-      source_type: 'RTR',
-      instance_id: String(instance.index),
-      process_instance_id: entry.instanceGuid,
-      ...ownerTags(instance.owner),
-    },
-    message: { case: 'log', value: { payload: Buffer.from(formatAccessLog(entry, instance)), stderr: false } },
-  });
+export function accessLogEnvelope(entry: AccessLogEntry, instance: InstanceOwner, routerIndex: string): EnvelopeInit {
+  const origin = routerOrigin(instance.owner, { index: instance.index, guid: entry.instanceGuid }, routerIndex);
+  const timestampNs = BigInt(Math.round(entry.answeredAtMs * 1000)) * 1000n;
+  return logEnvelope(origin, timestampNs, Buffer.from(formatAccessLog(entry, instance)));
 }
 
-function ownerTags(owner: Owner): Record<string, string> {
-  return {
-    app_id: owner.appGuid,
-    app_name: owner.appName,
-    space_id: owner.spaceGuid,
-    space_name: owner.spaceName,
-    organization_id: owner.organizationGuid,
-    organization_name: owner.organizationName,
-    process_id: owner.processGuid,
-    process_type: owner.processType,
-  };
+/** Of what a router writes about an app, or about one of its instances. */
+export function routerOrigin(owner: Owner, instance: LogInstance | null, routerIndex: string): LogOrigin {
+  return originOf(owner, { type: 'RTR', origin: 'gorouter', job: 'router', index: routerIndex }, instance, routerIndex);
 }

@@ -1,43 +1,28 @@
-import { LOG_FORMAT } from './access-log.ts';
-import { EMPTY_ROUTE_TABLE, instanceKey, type RouteServer, type RouteTable } from './route-table.ts';
+import { IDLE } from '../kit/haproxy.ts';
+import { CONTROL_REQUESTS, ENDPOINT_FAILED, ENDPOINT_SILENT, MAX_HEADER_BYTES } from './bounds.ts';
+import { HOP_HEADER, notFromClients } from './client-headers.ts';
+import { firstBytes } from './first-bytes.ts';
+import { oneRequest, systemHostAcl } from './one-request.ts';
+import { CONTROL_ANSWERS, POOL_ANSWERS, repeatEntries } from './repeats.ts';
+import { EMPTY_ROUTE_TABLE, instanceKeys, type RouteServer, type RouteTable } from './route-table.ts';
 import {
   backendName,
   DEFAULT_ROUTER_TLS,
-  instancesMapOf,
+  healthSocketOf,
   NO_ENDPOINTS,
   type RouterSettings,
   routerListeners,
-  routesMapOf,
   tlsSocketOf,
 } from './settings.ts';
+import { clientConnections, connectionShares, countSpoken, shareTables } from './shares.ts';
+import { AS_STRICT, RAW_UTF8 } from './strictness.ts';
 
-/** Labels a wildcard may stand for: `*.example.org` serves up to `a.b.c.d.example.org`. */
-const WILDCARD_LEVELS = 4;
-/** Above it a request's headers are refused with 431; HAProxy's buffer leaves room for more, so that it can answer. */
-const MAX_HEADER_BYTES = 24_576;
-const BUFFER_BYTES = 32_768;
+/** Of HAProxy, for each direction; see `MAX_HEADER_BYTES`. */
+const BUFFER_BYTES = 65_536;
+/** An access-log line. */
+const LOG_LINE_BYTES = 16_384;
 /** More headers than this are refused with 431; HAProxy's own table is larger, so that it can answer. */
 const MAX_HEADERS = 200;
-/** One address may hold this part of all connections: it cannot keep every other client out. */
-const CONNECTIONS_PER_ADDRESS = 0.6;
-/**
- * What only the router may say, and what belongs to one hop; with "_" for "-" as well, since CGI, WSGI and PHP see both as
- * one name. X-Forwarded-For is read before it goes. Content-Length and Transfer-Encoding go in their false spelling alone.
- */
-const NOT_FROM_CLIENTS = [
-  'forwarded',
-  'x[-_]forwarded[-_].*',
-  'x[-_]real[-_]ip',
-  'x[-_]vcap[-_]request[-_]id',
-  'x[-_]request[-_]start',
-  'proxy', // CGI would make HTTP_PROXY of it
-  'proxy[-_]connection',
-  'keep[-_]alive',
-  'http2[-_]settings',
-  'content_length',
-  'transfer_encoding',
-];
-
 /** Keywords that follow the address of an instance's server, in the file and at run time alike (RTR-04). */
 export function serverKeywords(settings: RouterSettings, server: RouteServer): string {
   return [
@@ -51,7 +36,7 @@ export function serverKeywords(settings: RouterSettings, server: RouteServer): s
     // Without these two a server added at run time never reuses a connection.
     'pool-purge-delay 5s',
     'pool-max-conn -1',
-    ...(server.http2 ? ['proto h2'] : []),
+    ...(server.http2 && settings.http2Apps ? ['proto h2'] : []),
   ].join(' ');
 }
 
@@ -65,7 +50,13 @@ export function renderRouterConfig(
   table: RouteTable = EMPTY_ROUTE_TABLE,
   inherited?: readonly number[],
 ): string {
-  return [globalSection(settings), frontends(settings, inherited), control(settings), pool(settings, table)].join('\n');
+  return [
+    globalSection(settings),
+    frontends(settings, inherited),
+    oneRequest(settings),
+    control(settings),
+    pool(settings, table),
+  ].join('\n');
 }
 
 /** The two maps HAProxy starts with, as text. */
@@ -75,29 +66,40 @@ export function renderRouterMaps(table: RouteTable): { routes: string; instances
   return { routes: text(routeEntries(table)), instances: text(instanceEntries(table)) };
 }
 
+/** The entries of the map that leads from `host/path/` to a backend's name. */
 export function* routeEntries(table: RouteTable): Generator<[string, string]> {
   for (const [key, slot] of table.routes) yield [key, slot === null ? NO_ENDPOINTS : backendName(slot)];
 }
 
+/** The entries of the map that leads from a backend and what a client named an instance by (`app guid:index`) to its server. */
 export function* instanceEntries(table: RouteTable): Generator<[string, string]> {
-  for (const { slot, servers } of table.pools) {
-    for (const server of servers) yield [instanceKey(backendName(slot), server), server.instanceGuid];
-  }
+  for (const { slot, servers } of table.pools) yield* poolEntries(slot, servers);
+}
+
+/** Those of one pool. Of two instances that a client names alike, as in a deployment, the first is meant. */
+export function poolEntries(slot: number, servers: readonly RouteServer[]): Map<string, string> {
+  const backend = backendName(slot);
+  const named = servers.flatMap((server) =>
+    instanceKeys(backend, server).map((key) => [key, server.instanceGuid] as const),
+  );
+  return new Map([...(servers.length > 1 ? repeatEntries(backend, servers) : []), ...named.reverse()]);
 }
 
 function globalSection(settings: RouterSettings): string {
   const tls = settings.tls ?? DEFAULT_ROUTER_TLS;
+  const idle = settings.idle ?? IDLE;
   const group = settings.sockets.driverGroup ? ` group ${settings.sockets.driverGroup}` : '';
   // For splicing HAProxy would keep descriptors for one pipe in four connections; without a free pipe it copies.
   const pipes = settings.ssh ? `\n  maxpipes ${Math.floor(settings.maxConnections / 16)}` : '';
   return `global
   nbthread ${settings.threads}
-  maxconn ${settings.maxConnections}${pipes}
+  # As many of the router's own, one for each request under way, as of clients.
+  maxconn ${2 * settings.maxConnections}${pipes}
   # The supervisor's socket can hand over listeners; control's cannot.
   stats socket ${settings.sockets.admin} mode 600 level admin expose-fd listeners
   stats socket ${settings.sockets.driver} mode 660${group} level admin
   stats timeout 60s
-  log ring@access len ${BUFFER_BYTES / 2} format raw local0
+  log ring@access len ${LOG_LINE_BYTES} format raw local0
   hard-stop-after 15m
   tune.bufsize ${BUFFER_BYTES}
   tune.http.maxhdr 1024
@@ -113,7 +115,7 @@ function globalSection(settings: RouterSettings): string {
 # Keeps the access log while control is away, and sends it when it is back.
 ring access
   format raw
-  maxlen ${BUFFER_BYTES / 2}
+  maxlen ${LOG_LINE_BYTES}
   size 8388608
   timeout connect 1s
   timeout server 10s
@@ -123,10 +125,10 @@ defaults base
   mode http
   timeout connect 5s
   timeout client 60s
-  timeout server 900s
+  timeout server ${idle.answer}s
   timeout http-request 15s
   timeout http-keep-alive 60s
-  timeout tunnel 1h
+  timeout tunnel ${idle.tunnel}s
   timeout client-fin 30s
   timeout server-fin 30s
   timeout queue 5s
@@ -148,135 +150,95 @@ function frontends(settings: RouterSettings, inherited?: readonly number[]): str
       ? [`unix@${tlsSocketOf(settings)} mode 600 accept-proxy ${tls}`]
       : secure.map((at) => `${at} ${tls}`)),
     ...plain,
+    `unix@${healthSocketOf(settings)} mode 600 ${tls}`,
   ];
   const authority = settings.httpsPort === 443 ? '' : `:${settings.httpsPort}`;
-  const wildcards = Array.from({ length: WILDCARD_LEVELS }, (_, level) =>
-    [
-      `  http-request set-var-fmt(txn.key) "*.%[var(txn.host),field(${level + 2},.,0)]%[var(txn.path)]/" if !{ var(txn.be) -m found }`,
-      `  http-request set-var(txn.be) var(txn.key),map_beg(${routesMapOf(settings)}) if !{ var(txn.be) -m found }`,
-    ].join('\n'),
-  ).join('\n');
-  return `${settings.ssh ? sshFront(settings, settings.ssh, secure) : ''}frontend public from base
+  return `${shareTables(settings)}${settings.ssh ? firstBytes(settings, settings.ssh, secure) : ''}frontend public from base
 ${binds.map((bind) => `  bind ${bind}\n`).join('')}  unique-id-format %[uuid()]
-  log global
-  log-format '${LOG_FORMAT}'
-
-  # --- one address cannot take every connection
-  stick-table type ipv6 size 50k expire 1m store conn_cur
-  tcp-request session track-sc0 src
-  tcp-request session reject if { sc0_conn_cur gt ${connectionsPerAddress(settings)} }
-
+${RAW_UTF8}
+  # --- one address cannot take every connection, nor all clients together the router's own
+  maxconn ${clientConnections(settings)}
+${connectionShares(settings)}${countSpoken('session')}
   # --- what is refused before anything is looked up
-  http-request deny deny_status 431 content-type text/plain string "431 Request Header Fields Too Large\\n" if { req.hdrs,length gt ${MAX_HEADER_BYTES} } || { req.fhdr_cnt gt ${MAX_HEADERS} }
+${AS_STRICT}  http-request deny deny_status 431 content-type text/plain string "431 Request Header Fields Too Large\\n" if { req.hdrs,length gt ${MAX_HEADER_BYTES} } || { req.fhdr_cnt gt ${MAX_HEADERS} }
+  http-request return status 414 content-type text/plain string "414 URI Too Long\\n" if { url_len gt ${MAX_HEADER_BYTES} }
   http-request deny deny_status 400 content-type text/plain string "400 Bad Request\\n" if { req.hdrs -m reg '\\x00' }
-  # Before HTTP/1.1 there was no Transfer-Encoding: one server behind would believe it and the next would not (RFC 9112, 6.1).
+  # Before HTTP/1.0 there were no headers at all, and before HTTP/1.1 no Transfer-Encoding: one server behind would believe it and the
+  # next would not (RFC 9112, 6.1).
+  http-request deny deny_status 400 content-type text/plain string "400 Bad Request\\n" if { req.ver -m beg 0. }
   http-request deny deny_status 400 content-type text/plain string "400 Bad Request\\n" if { req.ver 1.0 } { req.fhdr(transfer-encoding) -m found }
-  http-request deny deny_status 405 content-type text/plain string "405 Method Not Allowed\\n" if { method CONNECT TRACE }
+  http-request deny deny_status 405 content-type text/plain hdr Connection close string "405 Method Not Allowed\\n" if { method CONNECT TRACE }
   # A Host that is not one plain name could mean one app here and another one behind.
   http-request deny deny_status 400 content-type text/plain string "400 Bad Request: invalid Host\\n" unless { req.hdr_cnt(host) eq 1 } { req.fhdr(host) -m reg -i ^[a-z0-9_.-]+(:[0-9]{1,5})?$ }
+  # A path, the whole server, or an address of HTTP: an app makes of any other scheme what it will.
+  http-request deny deny_status 400 content-type text/plain string "400 Bad Request: invalid address\\n" unless { url_beg / } || { url -m str * } || { url_beg -i http:// https:// }
   # The absolute form names the host a second time, and perhaps a user.
   http-request set-uri %[pathq] if { url_beg -i http:// https:// } { fc_http_major 1 }
 
   # --- request identity and forwarding headers; none of them is believed from a client
   http-request set-var(txn.host) req.fhdr(host),field(1,:),lower
-  http-request set-var(txn.uri) pathq,bytes(0,2048)
-  http-request set-var(txn.ua) req.fhdr(user-agent),bytes(0,512)
-  http-request set-var(txn.referer) req.fhdr(referer),bytes(0,512)
   http-request set-var(txn.xff) req.fhdr(x-forwarded-for),bytes(0,1024)
-  http-request del-header ^(${NOT_FROM_CLIENTS.join('|')})$ -m reg
+  http-request del-header ${notFromClients()} -m reg
   http-request set-header X-Vcap-Request-Id %[unique-id]
   http-request set-header X-Forwarded-Proto https if { ssl_fc }
   http-request set-header X-Forwarded-Proto http unless { ssl_fc }
   http-request set-header X-Forwarded-For "%[var(txn.xff)], %[src]" if { var(txn.xff) -m found }
   http-request set-header X-Forwarded-For %[src] unless { var(txn.xff) -m found }
+  # The supervisor, at its socket, is no client, and shares no client's count behind the router either.
+  http-request set-header X-Forwarded-For supervisor unless { src -m found }
   http-request set-header X-Request-Start %[date(0,ms)]
   # A hop-by-hop list that names other headers would have the app's server strip them (SECURITY-TESTS 2).
   # An upgrade to HTTP/2 in the clear would open a tunnel in which nothing is looked at.
   http-request set-var(txn.upgrade) bool(true) if { req.hdr(connection) -i -m str upgrade } !{ req.hdr(upgrade) -i -m str h2c }
   http-request del-header Connection
+  http-request set-var(txn.trailers) bool(true) if { req.hdr(te) -i -m str trailers }
+  http-request del-header TE
+  http-request set-header TE trailers if { var(txn.trailers) -m bool }
   http-request del-header Upgrade unless { var(txn.upgrade) -m bool }
-  # "close": where the app refuses, its connection serves nobody else, since it may take what follows for the tunnel.
-  http-request set-header Connection "upgrade, close" if { var(txn.upgrade) -m bool }
+  http-request set-header Connection upgrade if { var(txn.upgrade) -m bool }
 
   # --- the platform's own hosts: fixed, ahead of every route, and never in the clear (ARCH-06)
-  acl system_host var(txn.host) -m str ${settings.systemHosts.join(' ')}
-  http-request set-log-level silent if system_host
+  ${systemHostAcl(settings)}
   http-request redirect location https://%[var(txn.host)]${authority}%[pathq] code 308 if system_host !{ ssl_fc } { method GET HEAD }
   http-request deny deny_status 403 content-type text/plain string "403 Forbidden: HTTPS is required\\n" if system_host !{ ssl_fc }
 
-  # --- route: the host with its longest path, then wildcards from the nearest parent
-  http-request set-var(txn.path) path,lower
-  http-request set-var-fmt(txn.key) "%[var(txn.host)]%[var(txn.path)]/"
-  http-request set-var(txn.be) var(txn.key),map_beg(${routesMapOf(settings)}) unless system_host
-${wildcards}
-  http-request return status 404 content-type text/plain hdr X-Cf-Routererror unknown_route hdr Cache-Control "no-cache, no-store" lf-string "404 Not Found: Requested route ('%[var(txn.host)]') does not exist.\\n" if !system_host !{ var(txn.be) -m found }
-  http-request return status 503 content-type text/plain hdr X-Cf-Routererror no_endpoints hdr Cache-Control "no-cache, no-store" lf-string "503 Service Unavailable: Requested route ('%[var(txn.host)]') has no available endpoints.\\n" if { var(txn.be) -m str ${NO_ENDPOINTS} }
+  http-request set-header ${HOP_HEADER} "%ci:%cp %HV %[src] %[var(txn.xff),url_enc]"
+  default_backend one-request
 
-  # --- one instance: X-CF-App-Instance by "app guid:index", or the one a session is bound to
-  acl instance_wanted req.hdr(X-CF-App-Instance) -m found
-  http-request return status 400 content-type text/plain hdr X-Cf-Routererror invalid_cf_app_instance_header string "400 Bad Request: Invalid X-CF-App-Instance header\\n" if !system_host instance_wanted !{ req.fhdr(X-CF-App-Instance) -m reg ^[0-9a-zA-Z-]{1,100}:[0-9]{1,9}$ }
-  http-request set-var-fmt(txn.key) "%[var(txn.be)]/%[req.fhdr(X-CF-App-Instance)]" if !system_host instance_wanted
-  http-request set-var(txn.srv) var(txn.key),map_str(${instancesMapOf(settings)}) if !system_host instance_wanted
-  http-request return status 400 content-type text/plain hdr X-Cf-Routererror unknown_route lf-string "400 Bad Request: Requested instance ('%[req.fhdr(X-CF-App-Instance)]') does not exist for route ('%[var(txn.host)]')\\n" if !system_host instance_wanted !{ var(txn.srv) -m found }
-  http-request set-var(txn.srv) req.cook(__VCAP_ID__) if !instance_wanted { req.cook(JSESSIONID) -m found } { req.cook(__VCAP_ID__) -m found }
-  use_backend control if system_host
-  use_backend %[var(txn.be)]
-
+  # --- the answer: what is one hop's ends here, and what the platform's own hosts tell browsers
+  http-response del-header ^(keep-alive|proxy-connection|proxy-authenticate|te)$ -m reg
   http-after-response set-header X-Vcap-Request-Id %[unique-id]
-  http-after-response set-var(txn.routererror) res.hdr(X-Cf-Routererror) if !{ var(txn.answered) -m found }
-`;
+  http-after-response set-header Strict-Transport-Security max-age=31536000 if system_host { ssl_fc }
+${PLATFORM_HEADERS.map(([name, value]) => `  http-after-response set-header ${name} ${value} if system_host !{ res.hdr(${name}) -m found }\n`).join('')}`;
 }
 
-/** Of one client; where a front stands before, each of them is two. */
-function connectionsPerAddress({ maxConnections, ssh }: RouterSettings): number {
-  return Math.max(10, Math.floor((maxConnections * CONNECTIONS_PER_ADDRESS) / (ssh ? 2 : 1)));
-}
+/** Of the platform's own hosts, where the API or UAA does not say otherwise. */
+const PLATFORM_HEADERS = [
+  ['X-Content-Type-Options', 'nosniff'],
+  ['X-Frame-Options', 'DENY'],
+  ['X-Permitted-Cross-Domain-Policies', 'none'],
+  ['Referrer-Policy', 'strict-origin-when-cross-origin'],
+  ['X-XSS-Protection', '0'], // the filters it switched on were holes themselves
+] as const;
 
 /**
- * The front of the HTTPS port where SSH is to come in there too: the first bytes of a connection tell which it is
- * (RFC 4253 section 4.2: "SSH-"; RFC 8446 section 5.1: a handshake record). Both sides of SSH speak at once, so that silence
- * is neither; it ends with the delay.
+ * The system hosts' way to control. A restart of control shows as a wait: refused connections are tried again for 15 s. A request
+ * that control may have seen when it ended is repeated once alone, by the first half: one that ends it would end it 15 times.
  */
-function sshFront(settings: RouterSettings, ssh: { address: string; port: number }, listeners: string[]): string {
-  return `defaults first-bytes
-  mode tcp
-  timeout connect 5s
-  timeout client 900s
-  timeout server 900s
-  timeout client-fin 30s
-  timeout server-fin 30s
-  option splice-auto
-
-frontend first-bytes from first-bytes
-${listeners.map((at) => `  bind ${at}\n`).join('')}  tcp-request inspect-delay 10s
-  tcp-request connection track-sc1 src table public
-  tcp-request connection reject if { sc1_conn_cur(public) gt ${2 * connectionsPerAddress(settings)} }
-  tcp-request content accept if { req.payload(0,1) -m bin 16 }
-  tcp-request content accept if { req.payload(0,4) -m str SSH- }
-  tcp-request content reject if { req.len ge 4 } || WAIT_END
-  use_backend ssh if { req.payload(0,4) -m str SSH- }
-  default_backend tls
-
-backend tls from first-bytes
-  server tls unix@${tlsSocketOf(settings)} send-proxy-v2
-
-backend ssh from first-bytes
-  server ssh ${haproxyAddress(ssh)} send-proxy-v2
-
-`;
-}
-
-/** The system hosts' way to control. A restart of control shows as a wait: refused connections are tried again for 15 s. */
 function control(settings: RouterSettings): string {
   const { client, platformCa } = settings.certificates;
   return `backend control from base
-  timeout connect 2s
+  # Longer than a handshake takes where many come at once: what is late is not begun again, which would make it later.
+  timeout connect 10s
+  timeout queue 15s
   retries 15
-  retry-on conn-failure empty-response
-  http-request disable-l7-retry if !{ method GET HEAD OPTIONS }
+  retry-on conn-failure
+  option abortonclose
   http-reuse safe
+  http-request return status 503 content-type text/plain hdr Retry-After 5 string "503 Service Unavailable: The platform's API has no room at the moment.\\n" if { queue(control) ge ${2 * CONTROL_REQUESTS} }
+${CONTROL_ANSWERS}  http-error status 502 content-type text/plain string "502 Bad Gateway: The platform's API ended without an answer.\\n"
   http-error status 503 content-type text/plain hdr Retry-After 5 string "503 Service Unavailable: The platform's API does not answer at the moment.\\n"
-  server control ${settings.control.address}:${settings.control.port} ssl crt ${client} ca-file ${platformCa} verify required verifyhost control sni str(control) pool-purge-delay 5s
+  server control ${settings.control.address}:${settings.control.port} ssl crt ${client} ca-file ${platformCa} verify required verifyhost control sni str(control) pool-purge-delay 5s maxconn ${CONTROL_REQUESTS}
 `;
 }
 
@@ -298,18 +260,15 @@ function pool(settings: RouterSettings, table: RouteTable): string {
   http-reuse always
   retries 1
   option redispatch 1
-  retry-on conn-failure empty-response
+  # A client that goes away ends the first half's connection: the app learns of it.
+  option abortonclose
   fullconn 10000
-  http-request disable-l7-retry if !{ method GET HEAD OPTIONS }
-  http-error status 502 content-type text/plain string "502 Bad Gateway: Registered endpoint failed to handle the request.\\n"
-  http-error status 503 content-type text/plain string "502 Bad Gateway: Registered endpoint failed to handle the request.\\n"
-  http-error status 504 content-type text/plain string "504 Gateway Timeout: Registered endpoint did not answer in time.\\n"
-  http-response set-var(txn.answered) bool(true)
-  # An app that opens a session gets it bound to its instance.
+  http-error status 502 content-type text/plain string ${ENDPOINT_FAILED}
+  http-error status 503 content-type text/plain string ${ENDPOINT_FAILED}
+  http-error status 504 content-type text/plain string ${ENDPOINT_SILENT}
+${POOL_ANSWERS}  # An app that opens a session gets it bound to its instance.
   http-response add-header Set-Cookie "__VCAP_ID__=%s; Path=/; HttpOnly; Secure; SameSite=Lax" if { res.cook(JSESSIONID) -m found } { res.hdr(Set-Cookie) -m reg -i JSESSIONID=.*;.*Secure }
   http-response add-header Set-Cookie "__VCAP_ID__=%s; Path=/; HttpOnly" if { res.cook(JSESSIONID) -m found } !{ res.hdr(Set-Cookie) -m reg -i JSESSIONID=.*;.*Secure }
-  http-after-response set-status 502 reason "Bad Gateway" if { status 503 } !{ var(txn.answered) -m found }
-  http-after-response set-header X-Cf-Routererror endpoint_failure if { status 502 504 } !{ var(txn.answered) -m found }
 
 # Holds the client certificate and the instances' root in memory for the servers added later.
 backend certificates from pool

@@ -1,126 +1,317 @@
 import type { Owner, RouteEntry } from '../contracts/gen/diego_pb.js';
-import { isRouteServer, type RoutePool, type RouteServer, type RouteTable, routeKey } from './route-table.ts';
-
-/** Whose an instance is; for the access log. */
-export interface InstanceOwner {
-  owner: Owner;
-  index: number;
-}
-
-export interface DesiredState {
-  table: RouteTable;
-  instances: Map<string, InstanceOwner>;
-  /** Entries that are not served, with the reason; stable text, so that it can be logged once. */
-  refused: string[];
-}
+import { inTurns } from '../kit/turns.ts';
+import {
+  type Destination,
+  type InstanceOwner,
+  mergedRefusals,
+  type ProcessRoutes,
+  processRoutes,
+  type Refusal,
+  type RouteRules,
+} from './process-routes.ts';
+import {
+  arranged,
+  noChange,
+  type RouteChange,
+  type RoutePool,
+  type RouteServer,
+  type RouteTable,
+  sameServers,
+} from './route-table.ts';
 
 export interface DesiredStateOptions {
   systemHosts: readonly string[];
+  http2Apps: boolean;
   poolSize: number;
-  /** The pools of the last table; a key keeps its slot. */
+  /** The pools of the table before; a key keeps its slot, and its instances their order. */
   previous: readonly RoutePool[];
-  /** Slots in which HAProxy still has servers: nobody else may have them until they are empty. */
-  occupied: ReadonlySet<number>;
 }
 
-interface Destinations {
-  /** The processes and ports behind the route. */
-  key: string;
-  servers: Map<string, RouteServer>;
+/** Slots in which HAProxy still has servers: nobody else may have them until they are empty. */
+export type Occupied = { has(slot: number): boolean };
+
+/** LRPs with their entries, in one piece or as they come. */
+export type Processes =
+  | Iterable<readonly [string, readonly RouteEntry[]]>
+  | AsyncIterable<readonly [string, readonly RouteEntry[]]>;
+
+/** What an update did. */
+export interface Update {
+  change: RouteChange;
+  /** Instances of the LRPs that were updated. */
+  came: Map<string, InstanceOwner>;
+  went: string[];
+  refusalsChanged: boolean;
 }
+
+/** A route as all that have it make it. */
+interface Route {
+  /** The processes and ports behind it: what may share a pool. */
+  group: string;
+  /** By guid. */
+  servers: RouteServer[];
+  owners: Owner[];
+}
+
+interface Pool {
+  key: string;
+  /** Null where the pool of backends is used up. */
+  slot: number | null;
+  servers: RouteServer[];
+  /** In order. None: of the table before, and not wanted yet. */
+  routes: string[];
+}
+
+const NOTHING: ProcessRoutes = { routes: new Map(), instances: new Map(), refused: [], servedAsHttp1: [] };
 
 /**
- * What the router is to serve, from the BBS's routing table (RTR-03). A route is one entry of the map, whoever maps to
- * it; several apps on one route share its pool, and routes with the same destinations share one pool.
- * Pure: the same input gives the same state.
+ * What the router is to serve, kept by LRP: an update costs what the LRPs in it have, not what all have, and a long one lets others have
+ * their turns. A route is one entry of the map, whoever maps to it; several apps on one route share its pool, and routes with the same destinations share one pool.
+ * A state that was brought here by updates is the one that a new state with the same `previous` makes of all entries at once.
  */
-export function desiredState(entries: readonly RouteEntry[], options: DesiredStateOptions): DesiredState {
-  const refused = new Set<string>();
-  const instances = new Map<string, InstanceOwner>();
-  const routes = new Map<string, Destinations>();
-  const reserved = new Set(options.systemHosts.map((host) => host.toLowerCase()));
+export class DesiredState {
+  readonly #poolSize: number;
+  readonly #rules: RouteRules;
+  readonly #processes = new Map<string, ProcessRoutes>();
+  /** Of each route, the LRPs that have it. */
+  readonly #mappers = new Map<string, Set<string>>();
+  readonly #routes = new Map<string, Route>();
+  /** Of each group, its routes with instances, and its pools. */
+  readonly #groups = new Map<string, { routes: Set<string>; pools: Set<string> }>();
+  readonly #pools = new Map<string, Pool>();
+  readonly #bySlot = new Map<number, Pool>();
+  readonly #waiting = new Set<Pool>();
+  readonly #served = new Map<string, number | null>();
+  readonly #refusing = new Map<string, readonly Refusal[]>();
+  readonly #servedAsHttp1 = new Map<string, readonly string[]>();
+  /** Pools of the table before, until the first update has said which of them are wanted. */
+  #inherited: readonly string[];
 
-  for (const { route, owner, endpoints } of entries) {
-    if (!route || !owner) continue;
-    const key = routeKey(route.host, route.path);
-    if (key === null) {
-      refused.add(`route ${route.guid} has a host or path that cannot be served`);
-      continue;
+  constructor(options: DesiredStateOptions) {
+    this.#poolSize = options.poolSize;
+    this.#rules = {
+      reserved: new Set(options.systemHosts.map((host) => host.toLowerCase())),
+      http2Apps: options.http2Apps,
+    };
+    for (const { key, slot, servers } of options.previous) {
+      const pool = { key, slot, servers, routes: [] };
+      this.#pools.set(key, pool);
+      this.#bySlot.set(slot, pool);
     }
-    if (reserved.has(route.host.toLowerCase())) {
-      // The Cloud Controller refuses such routes; the router does not depend on it (SECURITY-TESTS 10).
-      refused.add(`route ${route.guid} claims the system host ${route.host.toLowerCase()}`);
-      continue;
+    this.#inherited = [...this.#pools.keys()];
+  }
+
+  /**
+   * Takes over what the BBS has of these LRPs: all their entries, none for one that has no routes or is gone. Not to be called again
+   * before it ends; where it throws, what `processes` threw too, the state is of no use any more.
+   */
+  async update(processes: Processes, occupied: Occupied): Promise<Update> {
+    const step = new Step();
+    for await (const [guid, entries] of processes) this.#take(guid, processRoutes(entries, this.#rules), step);
+    for await (const route of inTurns(step.routes)) this.#merge(route, step);
+    for await (const group of inTurns(step.groups)) this.#share(group, step);
+    for await (const key of inTurns(this.#inherited)) {
+      const pool = this.#pools.get(key);
+      if (pool?.routes.length === 0) this.#drop(pool, step);
     }
-    const destinations = routes.get(key) ?? { key: '', servers: new Map<string, RouteServer>() };
-    routes.set(key, destinations);
-    destinations.key = mergeKey(
-      destinations.key,
-      `${owner.processGuid || owner.appGuid}:${route.port}:${route.protocol}`,
+    this.#inherited = [];
+    this.#assign(occupied, step);
+    for await (const pool of inTurns(step.pools)) {
+      if (pool.slot === null) step.update.refusalsChanged = true;
+      for (const route of pool.routes) this.#serve(route, pool.slot, step);
+    }
+    return step.update;
+  }
+
+  get counts(): { routes: number; instances: number } {
+    let instances = 0;
+    for (const { servers } of this.#bySlot.values()) instances += servers.length;
+    return { routes: this.#served.size, instances };
+  }
+
+  /** All of it, in no order; the next update changes the routes in it. */
+  get table(): RouteTable {
+    return {
+      pools: [...this.#bySlot].map(([slot, { key, servers }]) => ({ slot, key, servers })),
+      routes: this.#served,
+    };
+  }
+
+  get refused(): Refusal[] {
+    const withoutSlot = [...this.#waiting].flatMap(({ routes }) =>
+      routes.map((route) => ({
+        text: `${route} has no backend: the pool of ${this.#poolSize} is used up`,
+        owners: this.#routes.get(route)?.owners ?? [],
+      })),
     );
-    for (const endpoint of endpoints) {
-      const server: RouteServer = {
-        instanceGuid: endpoint.instanceGuid,
-        address: endpoint.address,
-        port: endpoint.port,
-        http2: route.protocol === 'http2',
-        appGuid: owner.appGuid,
-        index: endpoint.index,
-      };
-      if (!isRouteServer(server)) {
-        refused.add(`instance ${JSON.stringify(endpoint.instanceGuid)} has a name or address that cannot be served`);
-        continue;
-      }
-      destinations.servers.set(server.instanceGuid, server);
-      instances.set(server.instanceGuid, { owner, index: endpoint.index });
+    return mergedRefusals([...[...this.#refusing.values()].flat(), ...withoutSlot]);
+  }
+
+  /** Routes that ask for HTTP/2 where it is off, with their apps. */
+  get servedAsHttp1(): string[] {
+    return [...new Set([...this.#servedAsHttp1.values()].flat())].sort();
+  }
+
+  #take(guid: string, next: ProcessRoutes, step: Step): void {
+    const last = this.#processes.get(guid) ?? NOTHING;
+    for (const [route, destinations] of next.routes) {
+      if (!sameDestinations(last.routes.get(route), destinations)) step.routes.add(route);
+      const mappers = this.#mappers.get(route);
+      if (mappers) mappers.add(guid);
+      else this.#mappers.set(route, new Set([guid]));
+    }
+    for (const route of last.routes.keys()) {
+      if (next.routes.has(route)) continue;
+      step.routes.add(route);
+      const mappers = this.#mappers.get(route);
+      mappers?.delete(guid);
+      if (mappers?.size === 0) this.#mappers.delete(route);
+    }
+    for (const [instance, owner] of next.instances) step.update.came.set(instance, owner);
+    for (const instance of last.instances.keys()) if (!next.instances.has(instance)) step.update.went.push(instance);
+    if (last.refused.length + next.refused.length > 0) step.update.refusalsChanged = true;
+    keep(this.#processes, guid, next, next.routes.size + next.refused.length > 0);
+    keep(this.#refusing, guid, next.refused, next.refused.length > 0);
+    keep(this.#servedAsHttp1, guid, next.servedAsHttp1, next.servedAsHttp1.length > 0);
+  }
+
+  /** Makes a route of what its LRPs have of it. */
+  #merge(route: string, step: Step): void {
+    const last = this.#routes.get(route);
+    if (last && last.servers.length > 0) {
+      this.#groups.get(last.group)?.routes.delete(route);
+      step.groups.add(last.group);
+    }
+    const mappers = [...(this.#mappers.get(route) ?? [])].sort();
+    const destinations = mappers.flatMap((guid) => this.#processes.get(guid)?.routes.get(route) ?? []);
+    if (destinations.length === 0) {
+      this.#routes.delete(route);
+      this.#serve(route, undefined, step);
+      return;
+    }
+    const next = mergedRoute(destinations);
+    this.#routes.set(route, next);
+    if (next.servers.length === 0) {
+      this.#serve(route, null, step);
+      return;
+    }
+    const group = this.#groups.get(next.group) ?? { routes: new Set(), pools: new Set() };
+    this.#groups.set(next.group, group);
+    group.routes.add(route);
+    step.groups.add(next.group);
+  }
+
+  /** Gives the routes of a group their pools. */
+  #share(key: string, step: Step): void {
+    const group = this.#groups.get(key);
+    if (!group) return;
+    const wanted = new Map<string, { servers: RouteServer[]; routes: string[] }>();
+    for (const route of [...group.routes].sort()) {
+      const { servers } = this.#routes.get(route)!;
+      const shared = wanted.get(key);
+      // During a deployment two routes of a process may have different instances for a moment: then they do not share.
+      if (!shared) wanted.set(key, { servers, routes: [route] });
+      else if (sameServers(shared.servers, servers)) shared.routes.push(route);
+      else wanted.set(`${key}@${route}`, { servers, routes: [route] });
+    }
+    for (const last of group.pools) if (!wanted.has(last)) this.#drop(this.#pools.get(last)!, step);
+    group.pools = new Set(wanted.keys());
+    if (wanted.size === 0) this.#groups.delete(key);
+    for (const [poolKey, { servers, routes }] of wanted) {
+      const pool: Pool = this.#pools.get(poolKey) ?? { key: poolKey, slot: null, servers: [], routes: [] };
+      this.#pools.set(poolKey, pool);
+      step.pools.add(pool);
+      pool.routes = routes;
+      const next = pool.slot === null ? servers : arranged(pool.servers, servers);
+      if (pool.slot === null) this.#waiting.add(pool);
+      else if (!sameServers(next, pool.servers)) step.filled(pool.slot, poolKey, next);
+      pool.servers = next;
     }
   }
-  return { table: assign(routes, options, refused), instances, refused: [...refused] };
+
+  #drop(pool: Pool, step: Step): void {
+    this.#pools.delete(pool.key);
+    if (this.#waiting.delete(pool)) step.update.refusalsChanged = true;
+    if (pool.slot === null) return;
+    this.#bySlot.delete(pool.slot);
+    step.emptied(pool.slot);
+  }
+
+  /** Free slots go to those that have none, in the order of their routes. A slot that was left just now is not free yet. */
+  #assign(occupied: Occupied, step: Step): void {
+    if (this.#waiting.size === 0) return;
+    const free: number[] = [];
+    for (let slot = 0; slot < this.#poolSize && free.length < this.#waiting.size; slot += 1) {
+      if (!this.#bySlot.has(slot) && !step.left.has(slot) && !occupied.has(slot)) free.push(slot);
+    }
+    if (free.length === 0) return;
+    const waiting = [...this.#waiting].sort((a, b) => (a.routes[0]! < b.routes[0]! ? -1 : 1));
+    for (const [at, slot] of free.entries()) {
+      const pool = waiting[at]!;
+      this.#waiting.delete(pool);
+      this.#bySlot.set(slot, pool);
+      pool.slot = slot;
+      step.filled(slot, pool.key, pool.servers);
+      // Whoever waited since before was refused until now.
+      if (!step.pools.has(pool)) step.update.refusalsChanged = true;
+      step.pools.add(pool);
+    }
+  }
+
+  #serve(route: string, value: number | null | undefined, step: Step): void {
+    if (this.#served.get(route) === value) return;
+    if (value === undefined) this.#served.delete(route);
+    else this.#served.set(route, value);
+    step.update.change.routes.set(route, value);
+  }
 }
 
-function mergeKey(key: string, part: string): string {
-  return [...new Set([...key.split(',').filter(Boolean), part])].sort().join(',');
+/** What one update touches, from LRPs to routes to groups to pools. */
+class Step {
+  readonly routes = new Set<string>();
+  readonly groups = new Set<string>();
+  readonly pools = new Set<Pool>();
+  readonly left = new Set<number>();
+  readonly update: Update = { change: noChange(), came: new Map(), went: [], refusalsChanged: false };
+
+  filled(slot: number, key: string, servers: RouteServer[]): void {
+    this.update.change.pools.set(slot, { slot, key, servers });
+  }
+
+  emptied(slot: number): void {
+    this.left.add(slot);
+    this.update.change.pools.set(slot, null);
+  }
 }
 
-/** Gives each set of destinations a slot: its own of before, or a free one. */
-function assign(
-  routes: ReadonlyMap<string, Destinations>,
-  options: DesiredStateOptions,
-  refused: Set<string>,
-): RouteTable {
-  const wanted = new Map<string, { servers: RouteServer[]; fingerprint: string }>();
-  const poolOf = new Map<string, string | null>();
-  for (const [route, { key, servers }] of [...routes].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    if (servers.size === 0) {
-      poolOf.set(route, null);
-      continue;
-    }
-    const list = [...servers.values()].sort((a, b) => (a.instanceGuid < b.instanceGuid ? -1 : 1));
-    const fingerprint = JSON.stringify(list);
-    // During a deployment two routes of a process may have different instances for a moment: then they do not share.
-    const shared = wanted.get(key);
-    const own = shared === undefined || shared.fingerprint === fingerprint ? key : `${key}@${route}`;
-    wanted.set(own, { servers: list, fingerprint });
-    poolOf.set(route, own);
-  }
+function keep<Value>(map: Map<string, Value>, key: string, value: Value, isWorth: boolean): void {
+  if (isWorth) map.set(key, value);
+  else map.delete(key);
+}
 
-  const slots = new Map(options.previous.filter(({ key }) => wanted.has(key)).map(({ key, slot }) => [key, slot]));
-  const taken = new Set([...slots.values(), ...options.previous.map(({ slot }) => slot), ...options.occupied]);
-  let next = 0;
-  for (const key of wanted.keys()) {
-    if (slots.has(key)) continue;
-    while (taken.has(next)) next += 1;
-    if (next >= options.poolSize) {
-      refused.add(`the pool of ${options.poolSize} backends is used up; some routes are without one`);
-      break;
-    }
-    taken.add(next);
-    slots.set(key, next);
-  }
+function mergedRoute(destinations: readonly Destination[]): Route {
+  const [first] = destinations;
+  // Most routes, and all of them where everything is compared.
+  if (first && destinations.length === 1 && first.servers.length < 2)
+    return { group: first.key, servers: first.servers, owners: [first.owner] };
+  const servers = new Map(destinations.flatMap((each) => each.servers.map((server) => [server.instanceGuid, server])));
   return {
-    pools: [...slots]
-      .map(([key, slot]) => ({ key, slot, servers: wanted.get(key)!.servers }))
-      .sort((a, b) => a.slot - b.slot),
-    routes: new Map([...poolOf].map(([route, key]) => [route, key === null ? null : (slots.get(key) ?? null)])),
+    group: [...new Set(destinations.map(({ key }) => key))].sort().join(','),
+    servers: [...servers.values()].sort((a, b) => (a.instanceGuid < b.instanceGuid ? -1 : 1)),
+    owners: destinations.map(({ owner }) => owner),
   };
+}
+
+function sameDestinations(some: readonly Destination[] | undefined, others: readonly Destination[]): boolean {
+  return (
+    some?.length === others.length &&
+    some.every(({ key, owner, servers }, at) => {
+      const other = others[at]!;
+      return key === other.key && sameOwner(owner, other.owner) && sameServers(servers, other.servers);
+    })
+  );
+}
+
+function sameOwner(one: Owner, other: Owner): boolean {
+  return (['appGuid', 'appName', 'spaceName', 'organizationName'] as const).every((name) => one[name] === other[name]);
 }

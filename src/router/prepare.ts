@@ -1,7 +1,11 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
+import { replaceFile } from '../kit/owned-files.ts';
 import { renderRouterConfig, renderRouterMaps } from './config.ts';
 import { readPersistedRoutes } from './persisted-routes.ts';
 import { instancesMapOf, type RouterSettings, routesMapOf } from './settings.ts';
+
+/** By all: neither holds a secret. The directory's mode keeps others out. */
+const READABLE = { mode: 0o644 };
 
 /**
  * Writes what HAProxy starts from: configuration and maps with the routes control wanted last. To be called by the
@@ -17,14 +21,8 @@ export async function prepareRouter(
   const { table, problem } = await readPersistedRoutes(settings.stateDirectory, settings.poolSize);
   const maps = renderRouterMaps(table);
   const configFile = `${settings.runDirectory}/haproxy.cfg`;
-  await replaceFile(routesMapOf(settings), maps.routes);
-  await replaceFile(instancesMapOf(settings), maps.instances);
-  await replaceFile(configFile, renderRouterConfig(settings, table, inherited));
+  replaceFile(routesMapOf(settings), maps.routes, READABLE);
+  replaceFile(instancesMapOf(settings), maps.instances, READABLE);
+  replaceFile(configFile, renderRouterConfig(settings, table, inherited), READABLE);
   return problem === undefined ? { configFile } : { configFile, problem };
-}
-
-/** Readable by all: neither holds a secret. The directory's mode keeps others out. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  await writeFile(`${path}.new`, text, { mode: 0o644 });
-  await rename(`${path}.new`, path);
 }

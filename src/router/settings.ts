@@ -1,3 +1,4 @@
+import type { IdleTimes } from '../kit/haproxy.ts';
 import { CIPHER_SUITES_TLS12, CIPHER_SUITES_TLS13 } from '../kit/tls.ts';
 
 /** The accepted protocol and suites of the public listener; exactly these are offered (TLS-06, RTR-07). */
@@ -38,18 +39,27 @@ export interface RouterSettings {
     platformCa: string;
   };
   /**
-   * Where SSH clients that come to the HTTPS port are led: the ssh-proxy's listener for a PROXY protocol header (version 2).
-   * Without it the port takes TLS alone.
+   * Where SSH clients that come to the HTTPS port are led: the ssh-proxy's Unix socket, where each connection begins with a PROXY
+   * protocol header (version 2). It is believed, so that only HAProxy's account may connect. Without it the port takes TLS alone.
    */
-  ssh?: { address: string; port: number };
+  ssh?: { socket: string };
   /** Control's listener for the system hosts; its certificate must carry the name `control`. */
   control: { address: string; port: number };
   /** `api.<domain>` and so on: they lead to control and no app can have them. */
   systemHosts: readonly string[];
   /** How many different sets of apps can have routes at a time. 2,000 cost 32 MB. */
   poolSize: number;
+  /** Where containers come from, as an IPv4 range (`10.1.0.0/16`): they have shares of their own of the connections. */
+  containers?: string;
+  /**
+   * Apps may ask for HTTP/2. Off, no byte of an app is read as HTTP/2: HAProxy 2.6.12 ends when one sends DATA before its HEADERS,
+   * and it is every app's and the API's.
+   */
+  http2Apps: boolean;
   threads: number;
   maxConnections: number;
+  /** `IDLE` unless told. */
+  idle?: IdleTimes;
   tls?: RouterTls;
   /** The Unix socket on which control takes the access log. */
   logSocket: string;
@@ -63,10 +73,12 @@ export interface RouterSettings {
   };
 }
 
+/** The map of `routeEntries`. */
 export function routesMapOf(settings: Pick<RouterSettings, 'runDirectory'>): string {
   return `${settings.runDirectory}/routes.map`;
 }
 
+/** The map of `instanceEntries`. */
 export function instancesMapOf(settings: Pick<RouterSettings, 'runDirectory'>): string {
   return `${settings.runDirectory}/instances.map`;
 }
@@ -74,6 +86,19 @@ export function instancesMapOf(settings: Pick<RouterSettings, 'runDirectory'>): 
 /** Where the front that tells SSH from TLS hands TLS on; HAProxy's account alone may connect. */
 export function tlsSocketOf(settings: Pick<RouterSettings, 'sockets'>): string {
   return settings.sockets.driver.replace(/[^/]*$/, 'tls.sock');
+}
+
+/**
+ * Where the supervisor asks as clients do, and is counted with none of them; HAProxy's account alone (and root) may connect. It speaks
+ * TLS, as the public listeners do.
+ */
+export function healthSocketOf(settings: Pick<RouterSettings, 'sockets'>): string {
+  return settings.sockets.driver.replace(/[^/]*$/, 'health.sock');
+}
+
+/** Between the router's halves; HAProxy's account alone may connect. */
+export function oneRequestSocketOf(settings: Pick<RouterSettings, 'sockets'>): string {
+  return settings.sockets.driver.replace(/[^/]*$/, 'one-request.sock');
 }
 
 /** The value of a route that has no running instance. */

@@ -2,10 +2,13 @@ import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AuthContext, Connection } from 'ssh2';
+import type { EnvelopeSender } from '../contracts/envelope-sender.ts';
 import { messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
+import { AccessLines } from './access-lines.ts';
 import { serveForwarding } from './forwarding.ts';
 import { type Grant, logIn } from './login.ts';
+import type { Remote } from './proxy-protocol.ts';
 import type { Reach } from './reach.ts';
 import { serveSession } from './session.ts';
 import type { CellLink, Limits, SshProxyOptions } from './settings.ts';
@@ -13,14 +16,16 @@ import type { CellLink, Limits, SshProxyOptions } from './settings.ts';
 /** A window is 2 MiB; what lies unread beyond that was never granted. */
 const UNREAD_BYTES = 4 * 1024 ** 2;
 /** Between the end of an instance and the end of its connections, so that exit codes still get through. */
-const FAREWELL_MS = 1000;
+const GRACE_MS = 1000;
 const ATTACH_MS = 10_000;
 
 export interface ConnectionOptions {
   client: Connection;
   socket: Socket;
-  address: string;
+  remote: Remote;
   proxy: SshProxyOptions;
+  /** To the logs of apps. */
+  envelopes: Pick<EnvelopeSender, 'offer'>;
   limits: Limits;
   /** Whether there is room for one more user. */
   admit: () => boolean;
@@ -43,18 +48,22 @@ export class ClientConnection {
     client.on('authentication', (context) => void this.#authenticate(context));
     client.on('error', () => socket.destroy()); // the client broke the protocol or went away
     client.once('close', () => this.#gone.abort());
-    socket.on('data', () => this.#checkUnread());
+    socket.on('data', () => {
+      if (!client.authenticated && socket.bytesRead > options.limits.loginBytes) socket.destroy();
+      this.#checkUnread();
+    });
   }
 
   async #authenticate(context: AuthContext): Promise<void> {
-    const { client, limits, log, address } = this.#options;
+    const { client, limits, log, remote } = this.#options;
+    const { address } = remote;
     // The first question of every client is which methods there are.
     if (context.method === 'none') return context.reject(['password']);
     this.#attempts += 1;
     if (this.#attempts > limits.attempts) return void client.end();
     if (context.method !== 'password') return context.reject(['password']);
     try {
-      const grant = await logIn(this.#options.proxy, context.username, context.password);
+      const grant = await logIn(this.#options.proxy, context.username, context.password, address);
       if (grant && (await this.#open(grant))) {
         log.info('a user opened a connection to an instance', { ...whoAndWhere(grant), address });
         return context.accept();
@@ -80,7 +89,7 @@ export class ClientConnection {
       .then(async () => {
         attached.resolve(false);
         if (!client.authenticated) return link.close();
-        await delay(FAREWELL_MS);
+        await delay(GRACE_MS);
         client.end();
         link.close();
       });
@@ -95,7 +104,12 @@ export class ClientConnection {
   }
 
   #serve(link: CellLink, grant: Grant): void {
-    const { client, socket, limits, log } = this.#options;
+    const { client, socket, remote, limits, log } = this.#options;
+    const lines = new AccessLines(this.#options.envelopes, grant, remote);
+    client.once('ready', () => {
+      lines.opened();
+      client.once('close', () => lines.ended());
+    });
     const reach: Reach = {
       instanceGuid: grant.instanceGuid,
       ssh: link.ssh,
@@ -133,6 +147,6 @@ export class ClientConnection {
   }
 }
 
-function whoAndWhere({ userGuid, appGuid, index }: Grant) {
+function whoAndWhere({ userGuid, owner: { appGuid }, index }: Grant) {
   return { userGuid, appGuid, index };
 }

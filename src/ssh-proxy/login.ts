@@ -1,11 +1,12 @@
-import type { CellPresence } from '../contracts/gen/diego_pb.js';
+import type { CellPresence, Owner } from '../contracts/gen/diego_pb.js';
 import type { SshProxyOptions } from './settings.ts';
 
 /** Which instance a user may reach. */
 export interface Grant {
   instanceGuid: string;
   cell: CellPresence;
-  appGuid: string;
+  /** Whose it is. */
+  owner: Owner;
   userGuid: string;
   index: number;
 }
@@ -24,20 +25,23 @@ export async function logIn(
   options: Pick<SshProxyOptions, 'exchangeCode' | 'cloudController' | 'bbs'>,
   userName: string,
   code: string,
+  address: string,
 ): Promise<Grant | null> {
   const wanted = parseUserName(userName);
   if (!wanted || !/^[\w-]{8,200}$/.test(code)) return null;
-  const accessToken = await options.exchangeCode(code);
+  const accessToken = await options.exchangeCode(code, address);
   if (accessToken === null) return null;
-  const access = await options.cloudController.sshAccess({ accessToken, ...wanted });
-  if (!access.allowed) return null;
+  const { allowed, owner, userGuid, lrpProcessGuid } = await options.cloudController.sshAccess({
+    accessToken,
+    ...wanted,
+  });
+  if (!allowed || !owner) return null;
   const [{ actualLrps }, { cells }] = await Promise.all([
-    options.bbs.actualLrps({ processGuids: [access.lrpProcessGuid] }),
+    options.bbs.actualLrps({ processGuids: [lrpProcessGuid] }),
     options.bbs.cells({}),
   ]);
   const instance = actualLrps.find(({ index, state }) => index === wanted.index && state === 'RUNNING');
   const cell = cells.find(({ cellId }) => cellId === instance?.cellId);
   if (!instance || !cell) return null;
-  const { appGuid, userGuid } = access;
-  return { instanceGuid: instance.instanceGuid, cell, appGuid, userGuid, index: wanted.index };
+  return { instanceGuid: instance.instanceGuid, cell, owner, userGuid, index: wanted.index };
 }

@@ -2,6 +2,12 @@ import type { Socket } from 'node:net';
 import { CupolaError } from '../kit/errors.ts';
 
 /* PROXY protocol version 2, as HAProxy's documentation "The PROXY protocol", section 2.2. */
+/** The client behind a connection. */
+export interface Remote {
+  address: string;
+  port: number;
+}
+
 const SIGNATURE = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
 const FIXED_BYTES = 16;
 const LONGEST_BYTES = 1024;
@@ -9,12 +15,12 @@ const COMMAND = { version2Local: 0x20, version2Proxy: 0x21 } as const;
 const FAMILY = { tcp4: 0x11, tcp6: 0x21 } as const;
 
 /**
- * Takes the header off the beginning of a connection and gives the client's address; null where the sender speaks for
+ * Takes the header off the beginning of a connection and gives its client; null where the sender speaks for
  * itself (a health check). What follows stays to be read. Throws `bad_proxy_header`, also when it does not come in time.
  */
-export async function readProxyHeader(socket: Socket, timeoutMs = 5000): Promise<string | null> {
+export async function readProxyHeader(socket: Socket, timeoutMs = 5000): Promise<Remote | null> {
   const header = await take(socket, timeoutMs);
-  return addressOf(header.readUInt8(12), header.readUInt8(13), header.subarray(FIXED_BYTES));
+  return remoteOf(header.readUInt8(12), header.readUInt8(13), header.subarray(FIXED_BYTES));
 }
 
 /** The header's bytes; those behind them are put back. */
@@ -45,12 +51,15 @@ function take(socket: Socket, timeoutMs: number): Promise<Buffer> {
   return promise;
 }
 
-function addressOf(command: number, family: number, addresses: Buffer): string | null {
+function remoteOf(command: number, family: number, addresses: Buffer): Remote | null {
   if (command === COMMAND.version2Local) return null;
   if (command !== COMMAND.version2Proxy) throw refused();
-  if (family === FAMILY.tcp4 && addresses.length >= 12) return [...addresses.subarray(0, 4)].join('.');
+  if (family === FAMILY.tcp4 && addresses.length >= 12) {
+    return { address: [...addresses.subarray(0, 4)].join('.'), port: addresses.readUInt16BE(8) };
+  }
   if (family === FAMILY.tcp6 && addresses.length >= 36) {
-    return Array.from({ length: 8 }, (_, index) => addresses.readUInt16BE(index * 2).toString(16)).join(':');
+    const groups = Array.from({ length: 8 }, (_, index) => addresses.readUInt16BE(index * 2).toString(16));
+    return { address: groups.join(':'), port: addresses.readUInt16BE(32) };
   }
   throw refused();
 }

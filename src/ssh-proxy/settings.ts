@@ -1,6 +1,7 @@
 import type { Client } from '@connectrpc/connect';
 import type { CloudControllerInternal } from '../contracts/gen/cloud-controller_pb.js';
 import type { Bbs, CellPresence } from '../contracts/gen/diego_pb.js';
+import type { Ingress } from '../contracts/gen/loggregator_pb.js';
 import type { CellSsh } from '../contracts/gen/ssh_pb.js';
 import type { Logger } from '../kit/log.ts';
 
@@ -15,13 +16,18 @@ export interface SshProxyOptions {
   hostKey: string;
   /** Where clients come; null where they only come through the router. */
   public: { host: string; port: number } | null;
-  /** Loopback: connections from the router, each beginning with a PROXY protocol v2 header that names its client. */
-  behindRouter: { host: string; port: number } | null;
-  /** A one-time code for its user's access token, null for one that is no good. Each code is tried once. */
-  exchangeCode: (code: string) => Promise<string | null>;
+  /**
+   * A listening Unix socket, inherited: connections from the router, each beginning with a PROXY protocol v2 header that names its
+   * client. Whoever may connect can name any client, so that the router's account alone may.
+   */
+  behindRouter: { descriptor: number } | null;
+  /** A one-time code, and the address that showed it, for its user's access token; null for one that is no good. Each code is tried once. */
+  exchangeCode: (code: string, address: string) => Promise<string | null>;
   cloudController: Pick<Client<typeof CloudControllerInternal>, 'sshAccess'>;
   bbs: Pick<Client<typeof Bbs>, 'actualLrps' | 'cells'>;
   cell: (presence: CellPresence) => CellLink;
+  /** The log of the app: who came, and when they went. */
+  ingress: Pick<Client<typeof Ingress>, 'send'>;
   log: Logger;
   limits?: Partial<Limits>;
 }
@@ -32,6 +38,8 @@ export interface Limits {
   unauthenticatedPerAddress: number;
   /** How long they may take. A person may be typing. */
   loginMs: number;
+  /** What each may send; keys and a code take some kilobytes. */
+  loginBytes: number;
   /** Passwords tried on one connection. */
   attempts: number;
   /** Connections that have. */
@@ -45,13 +53,14 @@ export const LIMITS: Limits = {
   unauthenticated: 200,
   unauthenticatedPerAddress: 60,
   loginMs: 60_000,
+  loginBytes: 64 * 1024,
   attempts: 3,
   connections: 500,
   sessions: 10,
   channels: 100,
 };
 
-/** What both sides must have today; nothing with SHA-1, CBC, small groups or message authentication before encryption. */
+/** What both sides must have: nothing with SHA-1, CBC, small groups or message authentication before encryption. */
 export const ALGORITHMS = {
   kex: ['curve25519-sha256', 'curve25519-sha256@libssh.org', 'ecdh-sha2-nistp256', 'ecdh-sha2-nistp384'],
   serverHostKey: ['ssh-ed25519'],

@@ -1,17 +1,17 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import ssh2 from 'ssh2';
+import { EnvelopeSender } from '../contracts/envelope-sender.ts';
 import { Admission, PROGRESS, type Visitor } from './admission.ts';
 import { ClientConnection } from './connection.ts';
-import { readProxyHeader } from './proxy-protocol.ts';
+import { type Remote, readProxyHeader } from './proxy-protocol.ts';
 import { ALGORITHMS, LIMITS, type Limits, type SshProxyOptions } from './settings.ts';
 
 export { fingerprintOf, generateHostKey } from './host-key.ts';
-export type { CellLink, Limits, SshProxyOptions } from './settings.ts';
 
 /** The room of `cf ssh`. */
 export interface SshProxy {
   start(): Promise<void>;
-  /** Ends every connection. */
+  /** Ends every connection, and says so in the logs of their apps as far as that is soon done. */
   close(): Promise<void>;
 }
 
@@ -23,8 +23,9 @@ export function createSshProxy(options: SshProxyOptions): SshProxy {
   const limits: Limits = { ...LIMITS, ...options.limits };
   const { log } = options;
   const admission = new Admission(limits);
+  const envelopes = new EnvelopeSender(options.ingress, log);
   const sockets = new Set<Socket>();
-  const visitors = new Map<string, { visitor: Visitor; socket: Socket }>();
+  const visitors = new Map<string, { visitor: Visitor; socket: Socket; remote: Remote }>();
   let users = 0;
 
   const ssh = new ssh2.Server({
@@ -43,7 +44,7 @@ export function createSshProxy(options: SshProxyOptions): SshProxy {
   ssh.on('connection', (client, info) => {
     const found = visitors.get(`${info.ip} ${info.port}`);
     if (!found) return void client.end();
-    const { visitor, socket } = found;
+    const { visitor, socket, remote } = found;
     visitor.progress = PROGRESS.greeted;
     client.once('handshake', () => {
       visitor.progress = PROGRESS.keysExchanged;
@@ -55,23 +56,27 @@ export function createSshProxy(options: SshProxyOptions): SshProxy {
         users -= 1;
       });
     });
-    const { address } = visitor;
     new ClientConnection({
       client,
       socket,
-      address,
+      remote,
       proxy: options,
+      envelopes,
       limits,
       admit: () => users < limits.connections,
       log,
     });
   });
 
-  const take = (socket: Socket, address: string): void => {
+  let taken = 0;
+  const take = (socket: Socket, remote: Remote): void => {
     if (socket.destroyed) return;
-    const visitor = admission.enter(socket, address);
+    // ssh2 tells of a connection by its address and port; a Unix socket has neither, and several clients may share theirs.
+    taken += 1;
+    Object.defineProperties(socket, { remoteAddress: { value: remote.address }, remotePort: { value: taken } });
+    const visitor = admission.enter(socket, remote.address);
     const key = `${socket.remoteAddress} ${socket.remotePort}`;
-    visitors.set(key, { visitor, socket });
+    visitors.set(key, { visitor, socket, remote });
     socket.once('close', () => {
       admission.leave(visitor);
       visitors.delete(key);
@@ -84,41 +89,44 @@ export function createSshProxy(options: SshProxyOptions): SshProxy {
     socket.on('error', () => {}); // its close tells
     socket.once('close', () => sockets.delete(socket));
   };
-  const listeners: { server: Server; host: string; port: number }[] = [];
+  const listeners: { server: Server; at: ListenOptions | { fd: number } }[] = [];
   if (options.public) {
     const server = createServer((socket) => {
       keep(socket);
-      take(socket, socket.remoteAddress ?? 'unknown');
+      take(socket, { address: socket.remoteAddress ?? 'unknown', port: socket.remotePort ?? 0 });
     });
-    listeners.push({ server, ...options.public });
+    listeners.push({ server, at: options.public });
   }
   if (options.behindRouter) {
     const server = createServer((socket) => {
       keep(socket);
       readProxyHeader(socket).then(
-        (address) => (address === null ? socket.destroy() : take(socket, address)),
+        (remote) => (remote === null ? socket.destroy() : take(socket, remote)),
         () => socket.destroy(),
       );
     });
-    listeners.push({ server, ...options.behindRouter });
+    listeners.push({ server, at: { fd: options.behindRouter.descriptor } });
   }
 
   return {
     async start() {
       await Promise.all(listeners.map(listen));
-      log.info('the SSH proxy listens', { on: listeners.map(({ host, port }) => `${host}:${port}`) });
+      log.info('the SSH proxy listens', { public: options.public, behindRouter: options.behindRouter !== null });
     },
     async close() {
       const closed = listeners.map(({ server }) => new Promise((resolve) => server.close(resolve)));
+      // A server is closed before its connections have said that they are.
+      const ended = [...sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)));
       for (const socket of sockets) socket.destroy();
-      await Promise.all(closed);
+      await Promise.all([...closed, ...ended]);
+      await envelopes.close();
     },
   };
 }
 
-async function listen({ server, host, port }: { server: Server; host: string; port: number }): Promise<void> {
+async function listen({ server, at }: { server: Server; at: ListenOptions | { fd: number } }): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
-  server.listen(port, host, resolve);
+  server.listen(at, resolve);
   await promise;
 }

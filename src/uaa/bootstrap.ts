@@ -4,6 +4,7 @@ import { ADMIN_GROUPS, PLATFORM_GROUPS } from './groups/names.ts';
 import { INTERNAL_ORIGIN } from './oauth/password-grant.ts';
 import type { Services } from './services.ts';
 import type { ClientDefinition, UaaOptions } from './settings.ts';
+import { KNOWN_CALLER } from './users/passwords.ts';
 
 /** Brings about what must exist: the platform's groups, its clients and the first administrator (UAA-08, UAA-09). */
 export async function bootstrap(services: Services, wanted: UaaOptions['bootstrap'] = {}): Promise<void> {
@@ -37,12 +38,12 @@ async function ensureClient(services: Services, definition: ClientDefinition): P
   const current = await clients.byId(definition.id);
   const secret = definition.secret ?? '';
   // An unchanged secret keeps its hash: with a new one all tokens of the client would end.
-  if (current && (await secrets.matches(current, secret))) {
-    await clients.update(definition.id, values);
+  if (current && (await secrets.matches(current, secret, KNOWN_CALLER))) {
+    await clients.change(definition.id, () => values);
     return;
   }
   const hashes = secret === '' ? [] : [await passwords.hash(secret)];
-  if (current) await clients.update(definition.id, { ...values, secret_hashes: hashes });
+  if (current) await clients.change(definition.id, () => ({ ...values, secret_hashes: hashes }));
   else await clients.create({ ...values, client_id: definition.id, secret_hashes: hashes });
 }
 

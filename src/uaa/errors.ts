@@ -1,5 +1,5 @@
 /** Every error a client of UAA can see: the code in the body, and the status. */
-const KINDS = {
+export const UAA_ERRORS = {
   invalid_request: { status: 400, error: 'invalid_request' },
   invalid_scope: { status: 400, error: 'invalid_scope' },
   invalid_grant: { status: 400, error: 'invalid_grant' },
@@ -8,6 +8,10 @@ const KINDS = {
   invalid_client_definition: { status: 400, error: 'invalid_client' },
   invalid_scim_resource: { status: 400, error: 'invalid_scim_resource' },
   invalid_filter: { status: 400, error: 'scim' },
+  invalid_version: { status: 400, error: 'scim' },
+  unsupported_change: { status: 400, error: 'scim' },
+  /** What a resource server shows, which has proved itself: it is not the one to authenticate again. */
+  invalid_checked_token: { status: 400, error: 'invalid_token' },
   weak_password: { status: 400, error: 'invalid_password' },
   unauthorized: { status: 401, error: 'unauthorized' },
   invalid_client: { status: 401, error: 'invalid_client' },
@@ -17,17 +21,22 @@ const KINDS = {
   not_found: { status: 404, error: 'not_found' },
   scim_resource_not_found: { status: 404, error: 'scim_resource_not_found' },
   method_not_allowed: { status: 405, error: 'method_not_allowed' },
+  query_string_not_allowed: { status: 406, error: 'query_string_not_allowed' },
   client_already_exists: { status: 409, error: 'invalid_client' },
   scim_resource_already_exists: { status: 409, error: 'scim_resource_already_exists' },
-  scim_resource_version_mismatch: { status: 412, error: 'optimistic_locking_failure' },
+  scim_resource_conflict: { status: 409, error: 'scim_resource_conflict' },
+  request_timeout: { status: 408, error: 'invalid_request' },
   payload_too_large: { status: 413, error: 'invalid_request' },
   unsupported_media_type: { status: 415, error: 'invalid_request' },
   refused_password: { status: 422, error: 'invalid_password' },
   too_many_requests: { status: 429, error: 'too_many_requests' },
   server_error: { status: 500, error: 'server_error' },
+  temporarily_unavailable: { status: 503, error: 'temporarily_unavailable' },
 } as const;
 
-export type UaaErrorKind = keyof typeof KINDS;
+const RETRY_AFTER_SECONDS = 5;
+
+export type UaaErrorKind = keyof typeof UAA_ERRORS;
 
 /** A refusal as the client sees it. `reason` is for the log alone. */
 export class UaaError extends Error {
@@ -36,30 +45,35 @@ export class UaaError extends Error {
   readonly description: string;
   readonly reason: string | null;
   readonly extra: Readonly<Record<string, unknown>>;
+  /** When to come back, in seconds; null where that does not help. */
+  readonly retryAfter: number | null;
 
   constructor(
     kind: UaaErrorKind,
     description: string,
-    options: { reason?: string; extra?: Record<string, unknown>; cause?: unknown } = {},
+    options: { reason?: string; extra?: Record<string, unknown>; cause?: unknown; retryAfter?: number } = {},
   ) {
     super(description, { cause: options.cause });
     this.kind = kind;
     this.description = description;
     this.reason = options.reason ?? null;
     this.extra = options.extra ?? {};
+    this.retryAfter = options.retryAfter ?? (kind === 'temporarily_unavailable' ? RETRY_AFTER_SECONDS : null);
   }
 
   get status(): number {
-    return KINDS[this.kind].status;
+    return UAA_ERRORS[this.kind].status;
   }
 
   get body(): Record<string, unknown> {
-    return { error: KINDS[this.kind].error, error_description: this.description, ...this.extra };
+    const { error } = UAA_ERRORS[this.kind];
+    const scim = error.includes('scim') ? { message: this.description } : {};
+    return { error, error_description: this.description, ...scim, ...this.extra };
   }
 
   /** RFC 6750 section 3: what a refused bearer or client is told to bring. */
   get challenge(): string | null {
-    const detail = `error="${KINDS[this.kind].error}", error_description="${this.description.replace(/["\\\r\n]/g, "'")}"`;
+    const detail = `error="${UAA_ERRORS[this.kind].error}", error_description="${this.description.replace(/["\\\r\n]/g, "'")}"`;
     if (this.kind === 'invalid_client') return 'Basic realm="UAA/client"';
     return this.status === 401 || this.kind === 'insufficient_scope' ? `Bearer realm="oauth", ${detail}` : null;
   }

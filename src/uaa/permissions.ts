@@ -31,12 +31,15 @@ export const PERMISSIONS: Readonly<Record<string, Requirement>> = {
   'GET /token_key': anyone,
   'GET /token_keys': anyone,
   'GET /.well-known/openid-configuration': anyone,
+  'GET /oauth/token/.well-known/openid-configuration': anyone,
 
   'POST /oauth/token': client,
   'GET /oauth/authorize': { rule: 'token' },
   'POST /check_token': clientWith('uaa.resource'),
   'POST /introspect': clientWith('uaa.resource'),
   'GET /userinfo': scopes('openid'),
+  'GET /oauth/token/revoke/user/:id': selfOr('tokens.revoke', 'uaa.admin'),
+  'GET /oauth/token/revoke/client/:clientId': scopes('tokens.revoke', 'uaa.admin'),
   'DELETE /oauth/token/revoke/:tokenId': ownTokenOr('tokens.revoke', 'uaa.admin'),
 
   'GET /Users': scopes('scim.read', 'uaa.admin'),
@@ -46,12 +49,17 @@ export const PERMISSIONS: Readonly<Record<string, Requirement>> = {
   'PATCH /Users/:id': scopes('scim.write', 'uaa.admin'),
   'DELETE /Users/:id': scopes('scim.write', 'uaa.admin'),
   'PUT /Users/:id/password': selfOr('uaa.admin'),
+  'PATCH /Users/:id/status': scopes('scim.write', 'uaa.account_status.write', 'uaa.admin'),
   'GET /ids/Users': scopes('scim.userids', 'scim.read', 'uaa.admin'),
 
   'GET /Groups': scopes('scim.read', 'uaa.admin'),
   'POST /Groups': scopes('scim.write', 'uaa.admin'),
   'GET /Groups/:id': scopes('scim.read', 'uaa.admin'),
   'DELETE /Groups/:id': scopes('scim.write', 'uaa.admin'),
+  'GET /Groups/External': scopes('scim.read', 'uaa.admin'),
+  'GET /Groups/External/list': scopes('scim.read', 'uaa.admin'),
+  'POST /Groups/External': scopes('scim.write', 'uaa.admin'),
+  'DELETE /Groups/External/*': scopes('scim.write', 'uaa.admin'),
   'GET /Groups/:id/members': scopes('scim.read', 'uaa.admin'),
   'POST /Groups/:id/members': scopes('scim.write', 'uaa.admin'),
   'GET /Groups/:id/members/:memberId': scopes('scim.read', 'uaa.admin'),
@@ -64,6 +72,14 @@ export const PERMISSIONS: Readonly<Record<string, Requirement>> = {
   'DELETE /oauth/clients/:clientId': scopes('clients.write', 'clients.admin', 'uaa.admin'),
   'PUT /oauth/clients/:clientId/secret': scopes('clients.secret', 'clients.admin', 'uaa.admin'),
 };
+
+/** The methods an address without parameters is served with; none where there is no such address. */
+export function methodsOf(path: string): string[] {
+  return Object.keys(PERMISSIONS)
+    .map((operation) => operation.split(' '))
+    .filter(([, known]) => known === path)
+    .flatMap(([method = '']) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+}
 
 /** The row of an operation; HEAD is allowed where GET is. Undefined: there is no such operation. */
 export function requirementOf(method: string, path: string): Requirement | undefined {

@@ -1,6 +1,17 @@
 import type { JWK } from 'jose';
 import type { ColumnType, Generated, JSONColumnType } from 'kysely';
 
+/** What of a token says whether it is still in force. */
+export interface TokenOrigin {
+  jti: string;
+  clientId: string;
+  userId: string | null;
+  /** What of its client and user it was made under. */
+  signature: string;
+  clientGeneration: number;
+  userGeneration: number;
+}
+
 /** The tables of the schema `uaa`, as Kysely sees them. */
 export interface UaaSchema {
   signing_keys: {
@@ -25,6 +36,10 @@ export interface UaaSchema {
     active: Generated<boolean>;
     verified: Generated<boolean>;
     version: Generated<number>;
+    /** Access tokens of an earlier one are refused. Set by a trigger, like the clients' (see the migration). */
+    token_generation: ColumnType<number, never, never>;
+    /** Changes when every token of the user ends, refresh tokens too. */
+    token_salt: ColumnType<string | null, never, string>;
     last_logon_at: ColumnType<Date | null, never, Date>;
     previous_logon_at: ColumnType<Date | null, never, Date | null>;
     created_at: ColumnType<Date, Date, never>;
@@ -57,10 +72,15 @@ export interface UaaSchema {
     auto_approve: string[];
     access_token_seconds: number | null;
     refresh_token_seconds: number | null;
+    token_generation: ColumnType<number, never, never>;
+    least_token_generation: ColumnType<number, never, never>;
+    token_salt: ColumnType<string | null, never, string>;
     created_at: ColumnType<Date, Date, never>;
     updated_at: Date;
   };
   revoked_tokens: { jti: string; expires_at: Date };
+  /** Written by triggers alone. */
+  token_revocations: { kind: 'USER' | 'CLIENT'; subject: string; least_generation: number; revoked_at: Date };
   authorization_codes: {
     code_hash: Buffer;
     client_id: string;
@@ -68,14 +88,19 @@ export interface UaaSchema {
     scope: string[];
     redirect_uri: string | null;
     code_challenge: string | null;
+    /** The access token that it was asked for with. */
+    token: JSONColumnType<TokenOrigin> | null;
     expires_at: Date;
   };
   login_failures: {
+    /** Of the name, or of the name and an address its password was shown from. */
     name_hash: Buffer;
     failures: number;
     counted_since: Date;
     locked_until: Date | null;
   };
+  /** Where the password of a name was shown. */
+  login_places: { place_hash: Buffer; name_hash: Buffer; last_login_at: Date };
 }
 
 export type MemberType = 'USER' | 'GROUP';

@@ -14,6 +14,7 @@ import {
   DEFAULT_ACCESS_TOKEN_SECONDS,
   DEFAULT_LOCKOUT,
   DEFAULT_REFRESH_TOKEN_SECONDS,
+  MAX_REFRESH_TOKEN_SECONDS,
   minimumLengthPolicy,
   type PasswordPolicy,
   type UaaOptions,
@@ -88,7 +89,7 @@ export function createServices(options: UaaOptions): Services {
         ])
         .executeTakeFirst();
       const own = [lifetimes.accessTokenSeconds, lifetimes.refreshTokenSeconds];
-      return 1000 * Math.max(...own, row?.access ?? 0, row?.refresh ?? 0);
+      return 1000 * Math.min(MAX_REFRESH_TOKEN_SECONDS, Math.max(...own, row?.access ?? 0, row?.refresh ?? 0));
     },
   };
 }

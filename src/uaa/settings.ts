@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { Sealer } from '../kit/crypto.ts';
 import type { Logger } from '../kit/log.ts';
+import type { RateLimit } from '../kit/rate.ts';
 import type { UaaSchema } from './schema.ts';
 
 export type Clock = () => Date;
@@ -60,13 +61,22 @@ export interface UaaOptions {
   bcryptCost?: number;
   accessTokenSeconds?: number;
   refreshTokenSeconds?: number;
+  /** Called after each change that may have revoked tokens, so that verifiers need not wait for their next look. */
+  revoked?: () => void;
   clock?: Clock;
+  /** How many requests one address may send; DEFAULT_REQUEST_RATE unless told, null for no limit. */
+  requestRate?: RateLimit | null;
 }
+
+/** Far above what a build farm behind one address asks for. */
+export const DEFAULT_REQUEST_RATE: RateLimit = { limit: 60_000, intervalMs: 60_000 };
 
 export const DEFAULT_LOCKOUT: LockoutPolicy = { failures: 5, withinSeconds: 3600, lockSeconds: 300 };
 export const DEFAULT_ACCESS_TOKEN_SECONDS = 1200;
 export const DEFAULT_REFRESH_TOKEN_SECONDS = 2_592_000;
-export const MINIMUM_PASSWORD_LENGTH = 8;
+/** No refresh token lives longer, whatever its client asks for: so long the id of a revoked token is kept. */
+export const MAX_REFRESH_TOKEN_SECONDS = 90 * 86_400;
+const MINIMUM_PASSWORD_LENGTH = 8;
 
 /** At least `minimum` characters. */
 export function minimumLengthPolicy(minimum: number = MINIMUM_PASSWORD_LENGTH): PasswordPolicy {

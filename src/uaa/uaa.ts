@@ -4,33 +4,31 @@ import type { UserDirectory } from '../contracts/user-directory.ts';
 import { migrate } from '../kit/database.ts';
 import { CupolaError } from '../kit/errors.ts';
 import type { RequestHandler } from '../kit/http.ts';
-import { Reconciler } from '../kit/reconcile.ts';
+import { attemptEach, Reconciler } from '../kit/reconcile.ts';
+import type { Routes } from '../kit/rpc.ts';
 import { bootstrap } from './bootstrap.ts';
-import { registerClients } from './clients/operations.ts';
-import { registerGroups } from './groups/operations.ts';
 import { createUaaApp } from './http/app.ts';
 import { Callers, createGate } from './http/gate.ts';
+import { registerOperations } from './http/operations.ts';
 import { MIGRATIONS } from './migrations.ts';
-import { registerDiscovery } from './oauth/discovery.ts';
-import { registerIntrospection } from './oauth/introspection.ts';
-import { registerTokenEndpoint } from './oauth/token-endpoint.ts';
+import { revocationRoutes } from './oauth/revocation-service.ts';
 import { createServices } from './services.ts';
-import type { UaaOptions } from './settings.ts';
+import { DEFAULT_REQUEST_RATE, type UaaOptions } from './settings.ts';
 import { Directory } from './users/directory.ts';
-import { registerUsers } from './users/operations.ts';
-import { registerPasswordOperation } from './users/password-operation.ts';
 
-export { adminClient, CF_CLIENT, cloudControllerClient, sshProxyClient } from './clients/standard.ts';
-export { type ClientDefinition, minimumLengthPolicy, type UaaOptions } from './settings.ts';
+export { adminClient, cloudControllerClient, sshProxyClient } from './clients/standard.ts';
+export type { UaaOptions } from './settings.ts';
 
 export interface Uaa {
   /** Serves `uaa.<domain>` and `login.<domain>` alike; answers from the end of `start` on. */
   handler: RequestHandler;
   directory: UserDirectory;
+  /** RFC 6749 section 4.1.3 for a client of this very platform: the code's access token, null for a code that is no good. It counts for `address`, where it was shown. */
+  redeemCode(client: { id: string; secret: string }, code: string, address: string): Promise<string | null>;
   /** All public keys, for AccessTokenVerifier. */
-  /** RFC 6749 section 4.1.3 for a client of this very platform: the code's access token, null for a code that is no good. */
-  redeemCode(client: { id: string; secret: string }, code: string): Promise<string | null>;
   tokenKeys(): Promise<JSONWebKeySet>;
+  /** Registers the service TokenRevocations. */
+  routes: Routes;
   /** A new signing key: published at once, signing 15 s later. Gives its id. */
   rotateSigningKey(): Promise<string>;
   /** Ends a former signing key: every token it signed is refused. Throws `signing_key_in_use`. */
@@ -48,23 +46,28 @@ const SIGNING_KEY_AGE_MS = 90 * 86_400_000;
 export function createUaa(options: UaaOptions): Uaa {
   const services = createServices(options);
   const callers = new Callers();
-  const app = createUaaApp(createGate(services, callers), options.log);
-  registerDiscovery(app, services);
-  registerTokenEndpoint(app, services, callers);
-  registerIntrospection(app, services, callers);
-  registerUsers(app, services, callers);
-  registerPasswordOperation(app, services, callers);
-  registerGroups(app, services, callers);
-  registerClients(app, services, callers);
+  const app = createUaaApp(
+    createGate(services, callers),
+    options.log,
+    options.requestRate === undefined ? DEFAULT_REQUEST_RATE : options.requestRate,
+  );
+  app.addHook('onResponse', async (request, reply) => {
+    if (reply.statusCode < 300 && mayRevoke(request.method, request.routeOptions.url ?? '')) options.revoked?.();
+  });
+  registerOperations(app, services, callers);
 
   const pruner = new Reconciler(
     'uaa-prune',
     PRUNE_EVERY_MS,
     async () => {
-      await services.revocations.prune();
-      await services.codes.prune();
-      await services.guard.prune();
-      await services.keys.tend({ maxAgeMs: SIGNING_KEY_AGE_MS, longestTokenMs: await services.longestTokenMs() });
+      const steps = {
+        revocations: () => services.revocations.prune(),
+        codes: () => services.codes.prune(),
+        guard: () => services.guard.prune(),
+        keys: async () =>
+          services.keys.tend({ maxAgeMs: SIGNING_KEY_AGE_MS, longestTokenMs: await services.longestTokenMs() }),
+      };
+      await attemptEach(steps, options.log);
     },
     options.log,
   );
@@ -75,7 +78,7 @@ export function createUaa(options: UaaOptions): Uaa {
       else response.writeHead(503, { 'content-type': 'text/plain', 'retry-after': '1' }).end('UAA is starting\n');
     },
     directory: new Directory(options.db),
-    redeemCode: async ({ id, secret }, code) => {
+    redeemCode: async ({ id, secret }, code, address) => {
       if (!ready) return null;
       // The way every client takes, so that every check of it is passed.
       const response = await app.inject({
@@ -84,6 +87,7 @@ export function createUaa(options: UaaOptions): Uaa {
         headers: {
           authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
           'content-type': 'application/x-www-form-urlencoded',
+          'x-forwarded-for': address,
         },
         payload: new URLSearchParams({ grant_type: 'authorization_code', code }).toString(),
       });
@@ -91,6 +95,7 @@ export function createUaa(options: UaaOptions): Uaa {
       return response.statusCode === 200 && typeof token === 'string' ? token : null;
     },
     tokenKeys: () => services.keys.publicKeys(),
+    routes: revocationRoutes(services.revocations),
     rotateSigningKey: () => services.keys.rotate(),
     dropSigningKey: (kid) => services.keys.drop(kid),
     start: async () => {
@@ -108,4 +113,10 @@ export function createUaa(options: UaaOptions): Uaa {
       await app.close();
     },
   };
+}
+
+/** By what it is called: an operation of a later day that changes users, groups or clients is among them. */
+function mayRevoke(method: string, path: string): boolean {
+  if (path.startsWith('/oauth/token/revoke/')) return true;
+  return method !== 'GET' && /^\/(Users|Groups|oauth\/clients)\b/.test(path);
 }

@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { run } from '../../src/kit/process.ts';
 import { cellAddress, routerAddress } from '../../src/platform/addresses.ts';
-import type { CellStatus } from '../../src/platform/supervisor-client.ts';
+import type { CellStatus } from '../../src/platform/admin-messages.ts';
 import { startLoad } from '../support/load.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
 import { eventually, TestPlatform } from '../support/platform.ts';
@@ -51,7 +51,7 @@ interface Instance {
 
 describe('several cells on one machine, used with the official cf', { skip: SKIP }, () => {
   const platform = new TestPlatform({
-    httpsPort: 42_507,
+    httpsPort: 22_507,
     domain: 'cells.cupola.localhost',
     options: ['--cells', '4', '--zones', '2', '--cell-tags', `cell-${SECURE}=secure`],
   });
@@ -65,19 +65,11 @@ describe('several cells on one machine, used with the official cf', { skip: SKIP
       join(directory, 'package.json'),
       '{"name":"where","version":"1.0.0","scripts":{"start":"node server.js"}}',
     );
-    await platform.up();
-    await cf('api', platform.credentials.api);
-    await platform.cf(CF, ['auth', platform.credentials.username], { password: platform.credentials.password });
-    await cf('create-org', 'acme');
-    await cf('create-space', 'dev', '-o', 'acme');
-    await cf('target', '-o', 'acme', '-s', 'dev');
+    await platform.upWithOrg(CF);
     await push('where', 3);
     await push('caller', 1);
   });
-  after(async () => {
-    await platform.destroy().catch((cause: unknown) => console.error(cause));
-    platform.removeFiles();
-  });
+  after(() => platform.remove());
 
   test('each cell has an address, a zone, tags, and a proxy under an account of its own', async () => {
     const { settings } = platform.layout;
@@ -97,7 +89,7 @@ describe('several cells on one machine, used with the official cf', { skip: SKIP
     const keys = `${platform.layout.run}/cell-0-proxy/state/certificates`;
     const key = join(keys, readdirSync(keys)[0]!);
     const readBy = (account: string) =>
-      run('setpriv', [`--reuid=${account}`, `--regid=${account}`, '--clear-groups', 'cat', key]);
+      run('setpriv', [`--reuid=${account}`, `--regid=${account}`, '--clear-groups', 'cat', key], { showWords: true });
     assert.match(await readBy(accounts[0]!), /PRIVATE KEY/);
     await assert.rejects(readBy(accounts[1]!), /ermission denied/);
   });

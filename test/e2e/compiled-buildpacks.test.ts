@@ -17,17 +17,11 @@ describe('Go and Java apps on a whole platform', { skip: SKIP }, () => {
   const cf = (...args: string[]) => platform.cf(CF, args, { timeoutMs: 10 * 60_000 });
 
   before(async () => {
-    await platform.up();
-    await cf('api', platform.credentials.api);
-    await platform.cf(CF, ['auth', platform.credentials.username], { password: platform.credentials.password });
-    await cf('create-org', 'acme');
-    await cf('create-space', 'dev', '-o', 'acme');
-    await cf('target', '-o', 'acme', '-s', 'dev');
+    await platform.upWithOrg(CF);
   });
   after(async () => {
-    await platform.destroy().catch((cause: unknown) => console.error(cause));
-    platform.removeFiles();
     rmSync(work, { recursive: true, force: true });
+    await platform.remove();
   });
 
   /** The answer of an app once it has one; Java apps need a moment to start. */

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { tar } from '../support/archives.ts';
+import { cellListener } from '../support/cell-listener.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
 import { eventually, TestPlatform } from '../support/platform.ts';
 import { allProcesses } from '../support/processes.ts';
@@ -10,8 +11,8 @@ import { busyboxLayer, READER, REGISTRY_SKIP, startRegistry, type TestRegistry }
 
 const CF = officialCf() ?? '';
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : REGISTRY_SKIP;
-const OPEN_PORT = 42_210;
-const PRIVATE_PORT = 42_211;
+const OPEN_PORT = 22_210;
+const PRIVATE_PORT = 22_211;
 
 /** Answers with what the shell makes of the query's command. */
 const PROBE = '#!/bin/sh\necho "content-type: text/plain"\necho\nexec 2>&1\ncat | /bin/sh\n';
@@ -43,18 +44,12 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
   before(async () => {
     registry = await startRegistry(OPEN_PORT);
     locked = await startRegistry(PRIVATE_PORT, 'basic');
-    await platform.up();
-    await cf('api', platform.credentials.api);
-    await platform.cf(CF, ['auth', platform.credentials.username], { password: platform.credentials.password });
-    await cf('create-org', 'acme');
-    await cf('create-space', 'dev', '-o', 'acme');
-    await cf('target', '-o', 'acme', '-s', 'dev');
+    await platform.upWithOrg(CF);
   });
   after(async () => {
-    await platform.destroy().catch((cause: unknown) => console.error(cause));
-    platform.removeFiles();
     await registry.stop();
     await locked.stop();
+    await platform.remove();
   });
 
   const answers = (name: string, path = '/') =>
@@ -110,6 +105,7 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
       assert.match(status, /^NoNewPrivs:\s+1$/m);
       const base = Number(/^\s+0\s+(\d+)\s+65536$/m.exec(status)?.[1]);
       assert.ok(base >= platform.layout.settings.uidRangeBase, `${name} at ${base}`);
+      const cell = await cellListener(platform);
       const attempts = [
         'mount -t tmpfs x /tmp',
         'unshare -U true',
@@ -117,7 +113,7 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
         'cat /proc/kcore',
         'wget -T 2 -O- http://169.254.169.254/',
         `wget -T 2 -O- http://127.0.0.1:${OPEN_PORT}/v2/`,
-        `nc -w 2 169.254.1.1 ${platform.layout.settings.ports.control}`,
+        `nc -w 2 ${cell.replace(':', ' ')}`,
         'touch /sys/x /proc/sys/kernel/x',
       ];
       const done = await inside(name, attempts.map((one) => `${one} >/dev/null 2>&1 && echo "did: ${one}"`).join('\n'));
@@ -210,13 +206,15 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
     await eventually('two instances', async () => /instances:\s+2\/2/.test(await cf('app', 'rooted')));
   });
 
-  test('SEC-28: a registry at an internal address that the operator did not name is not asked', async () => {
-    const other = await startRegistry(42_212);
+  test('SECURITY 28: a registry at an internal address that the operator did not name is not asked', async () => {
+    const other = await startRegistry(22_212);
+    await cf('enable-feature-flag', 'diego_docker');
     try {
       const { reference } = await other.push('team/web', '1', { layers, config });
       const asked = other.asked().length;
       const refused = await platform.tryCf(CF, ['push', 'inner', '-o', reference]);
-      assert.match(refused.stdout + refused.stderr, /internal address/);
+      assert.notEqual(refused.exitCode, 0, 'nothing is pushed');
+      assert.match(refused.stdout + refused.stderr, /the registry 127\.0\.0\.1 is at an internal address/);
       assert.equal(other.asked().length, asked);
     } finally {
       await other.stop();

@@ -15,17 +15,6 @@ const SKIP = process.getuid?.() !== 0 ? 'needs root' : officialCf() === null ? N
 const RECOVERY_MS = 10_000;
 const GIGABYTE = 1024 ** 3;
 
-/** Sets the machine's clock; `undo` sets it to what it would be without, by the clock that never steps. */
-async function stepClock(seconds: number): Promise<{ undo(): Promise<void> }> {
-  const before = Date.now();
-  const began = performance.now();
-  const set = async (milliseconds: number): Promise<void> => {
-    await run('date', ['--utc', '--set', new Date(milliseconds).toISOString()]);
-  };
-  await set(before + seconds * 1000);
-  return { undo: () => set(before + (performance.now() - began)) };
-}
-
 describe('a platform whose machine fails while it is used', { skip: SKIP }, () => {
   const disk = new SmallDisk(32 * GIGABYTE);
   const platform = new UsedPlatform({
@@ -40,9 +29,11 @@ describe('a platform whose machine fails while it is used', { skip: SKIP }, () =
     await platform.prepare();
   });
   after(async () => {
-    await platform.destroy().catch((cause: unknown) => console.error(cause));
-    platform.removeFiles();
-    await disk.remove();
+    try {
+      await platform.remove();
+    } finally {
+      await disk.remove();
+    }
   });
 
   test('SECURITY 38: PostgreSQL is frozen for 30 s: apps are served, nothing is moved, then all is as it was', async (context) => {
@@ -66,14 +57,20 @@ describe('a platform whose machine fails while it is used', { skip: SKIP }, () =
 
   test('SECURITY 38: the data disk is full: apps are served, writes fail and say so, and go on once there is room', async (context) => {
     const before = instanceGuids();
+    let tries = 0;
     const seen = await platform.whileUsed(async () => {
       await disk.fill();
       try {
-        await pause(8000);
-        const refused = await platform.tryCf(officialCf()!, ['create-org', 'no-room'], { timeoutMs: 60_000 });
-        context.diagnostic(
-          `create-org on a full disk: ${refused.exitCode}, ${refused.stdout.trim().split('\n').at(-1)}`,
-        );
+        const said = await eventually('a write is refused', async () => {
+          await disk.fill(); // a log that was replaced, or a checkpoint, makes room again
+          const tried = await platform.tryCf(officialCf()!, ['create-org', `no-room-${++tries}`], {
+            timeoutMs: 60_000,
+          });
+          return tried.exitCode !== 0 && tried.stderr;
+        });
+        context.diagnostic(`create-org on a full disk: ${said.trim()}`);
+        assert.match(said, /^The platform cannot do this at the moment/);
+        await pause(5000);
       } finally {
         disk.free();
       }
@@ -84,36 +81,6 @@ describe('a platform whose machine fails while it is used', { skip: SKIP }, () =
     judge(seen, 0);
     assert.deepEqual(instanceGuids(), before, 'no instance was started anew');
   });
-
-  const noSteps =
-    process.env['CUPOLA_TEST_CLOCK'] === '1' ? false : 'steps the clock of the whole machine: CUPOLA_TEST_CLOCK=1';
-  for (const [direction, seconds] of [
-    ['forward', 3600],
-    ['back', -3600],
-  ] as const) {
-    test(`SECURITY 38: the clock is set ${direction} by an hour: nothing is moved or refused`, {
-      skip: noSteps,
-    }, async (context) => {
-      const before = instanceGuids();
-      const seen = await platform.whileUsed(async () => {
-        const stepped = await stepClock(seconds);
-        try {
-          await pause(15_000);
-          await platform.signIn(); // tokens of the time before may have ended
-          await platform.recovered([], RECOVERY_MS);
-          await platform.run('create-org', `the-clock-went-${direction}`);
-        } finally {
-          await stepped.undo();
-        }
-        await pause(15_000);
-        await platform.signIn();
-        await platform.recovered([], RECOVERY_MS);
-      });
-      context.diagnostic(figures(seen));
-      judge(seen, 0);
-      assert.deepEqual(instanceGuids(), before, 'no instance was started anew');
-    });
-  }
 
   test('HAV-01: the machine stops at once and starts again: `up` brings every app back', async (context) => {
     const { written } = await platform.whileUsed(() => pause(2000));

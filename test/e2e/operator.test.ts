@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import {
   appendFileSync,
   cpSync,
@@ -10,18 +11,25 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { get } from 'node:https';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect } from 'node:tls';
+import { stackHome } from '../../src/cell/stack/stack.ts';
 import { lockFile } from '../../src/kit/lock.ts';
 import { run } from '../../src/kit/process.ts';
 import { cellAddress } from '../../src/platform/addresses.ts';
-import { lockFileOf } from '../../src/platform/settings.ts';
+import { removeAccounts } from '../../src/platform/host/accounts.ts';
+import { installations } from '../../src/platform/host/installations.ts';
+import { lockFileOf } from '../../src/platform/settings/store.ts';
+import { startLoad } from '../support/load.ts';
 import { eventually, ROOT, TestPlatform } from '../support/platform.ts';
-import { startLoad } from '../support/url-load.ts';
+import { allProcesses } from '../support/processes.ts';
+import { makeTestData } from '../support/test-data.ts';
 
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : false;
 /** Beside the project, so that node_modules can be hard links. */
@@ -31,15 +39,16 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
   const httpsPort = Number(process.env['CUPOLA_E2E_PORT'] ?? 8447);
   const brought = mkdtempSync('/tmp/cupola-e2e-key-');
   const keyFile = join(brought, 'key');
-  const data = process.env['CUPOLA_E2E_DATA'];
+  // Where the data is to lie may be a link of root's.
+  const disk = process.env['CUPOLA_E2E_DATA'] ?? makeTestData();
+  const data = join(brought, 'data');
+  symlinkSync(disk, data);
   const platform = new TestPlatform({
     httpsPort,
     domain: 'operator.cupola.localhost',
     options: ['--key-file', keyFile],
-    ...(data === undefined ? {} : { data }),
+    data,
   });
-  const url = `https://hello-node.${platform.domain}:${httpsPort}/`;
-  let destroyed = false;
 
   before(async () => {
     await platform.up();
@@ -47,13 +56,14 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     await eventually('the app answers', async () => (await platform.ask('hello-node')).status === 200);
   });
   after(async () => {
-    if (!destroyed) await platform.destroy().catch((cause: unknown) => console.error(cause));
-    platform.removeFiles();
-    rmSync(COPIES, { recursive: true, force: true });
-    rmSync(brought, { recursive: true, force: true });
+    try {
+      await platform.remove();
+    } finally {
+      for (const directory of [COPIES, brought, disk]) rmSync(directory, { recursive: true, force: true });
+    }
   });
 
-  const load = () => startLoad({ url, ca: readFileSync(platform.caFile, 'utf8') });
+  const load = () => startLoad(platform, 'hello-node', { kinds: ['new', 'new', 'kept', 'kept'], again: true });
   const pids = async () =>
     Object.fromEntries((await platform.status()).components.map(({ name, pid }) => [name, pid] as const));
 
@@ -68,6 +78,25 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
       /platform's own \(.*haproxy/,
     );
     assert.match(findings.find(({ what }) => what === 'installation')?.found ?? '', /^ready/);
+  });
+
+  test('a port that somebody holds is named by `up` before it installs anything', async () => {
+    const holder = createServer().listen(0, '127.0.0.1');
+    await once(holder, 'listening');
+    const { port } = holder.address() as AddressInfo;
+    const other = new TestPlatform({ httpsPort: port, domain: 'held.cupola.localhost' });
+    try {
+      const { exitCode, stderr } = await other.tryCupola('up', ['--https-port', String(port)]);
+      assert.equal(exitCode, 1);
+      assert.match(
+        stderr,
+        new RegExp(`port ${port} \\(HTTPS\\) is held by \\S+, process ${process.pid}: end that process, or`),
+      );
+      assert.deepEqual(readdirSync(other.data), []);
+    } finally {
+      holder.close();
+      other.removeFiles();
+    }
   });
 
   test('one command at a time changes an installation', async () => {
@@ -94,7 +123,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     await assert.rejects(ask('api'), /certificate/i);
   });
 
-  test('SEC-35, IID-10: components, instances and UAA’s key rotate while clients ask; no request fails', async () => {
+  test('SECURITY 35, IID-10: components, instances and UAA’s key rotate while clients ask; no request fails', async () => {
     const before = { pids: await pids(), front: await shown(), instance: instanceCertificate() };
     const token = await tokenKeys();
     const clients = load();
@@ -102,13 +131,13 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     await platform.cupola('rotate', ['instances']);
     await platform.cupola('rotate', ['uaa']);
     await pause(1_000);
-    const { asked, failures } = await clients.stop();
+    const { requests: asked, failures } = await clients.stop();
     assert.deepEqual(failures, []);
     assert.ok(asked > 20, `only ${asked} requests`);
     assert.deepEqual(await pids(), before.pids, 'every process is the same');
     assert.notEqual((await shown()).serialNumber, before.front.serialNumber);
     const instance = instanceCertificate();
-    assert.notEqual(instance.serialNumber, before.instance.serialNumber);
+    assert.notEqual(instance.serialNumber, before.instance.serialNumber, 'the app has another certificate');
     const hours = (instance.validToDate.getTime() - Date.now()) / 3_600_000;
     assert.ok(hours > 23.9 && hours <= 24, `IID-05: ends in ${hours} hours`);
     const keys = await tokenKeys();
@@ -119,7 +148,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     );
   });
 
-  test('SEC-35, SEC-22: roots rotate with overlap; no request fails, and what the former roots issued is refused afterwards', async () => {
+  test('SECURITY 35, 22: roots rotate with overlap; no request fails, and what the former roots issued is refused afterwards', async () => {
     const { layout } = platform;
     const oldRouter = readFileSync(`${layout.run}/router/certificates/router.pem`, 'utf8');
     const oldPlatformCa = readFileSync(`${layout.run}/router/certificates/platform-ca.pem`, 'utf8');
@@ -135,8 +164,8 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     let clients = load();
     await platform.cupola('rotate', ['roots', '--overlap', '0.002'], 3 * 60_000);
     const during = await clients.stop();
-    assert.deepEqual(during.failures, []);
-    assert.ok(during.asked > 20, `only ${during.asked} requests`);
+    assert.deepEqual(during.failures, [], 'requests that failed');
+    assert.ok(during.requests > 20, `only ${during.requests} requests`);
 
     // What clients are given now holds both or the new one; through the end of the overlap no request fails with it.
     const next = JSON.parse(await platform.cupola('credentials', ['--json'])) as { ca_cert: string };
@@ -173,32 +202,34 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
       // HAProxy's configuration changes too: its listeners are handed over.
       const config = join(directory, 'src/router/config.ts');
       writeFileSync(config, readFileSync(config, 'utf8').replace('stats timeout 60s', 'stats timeout 61s'));
+      appendFileSync(join(directory, 'src/cell/stack/packages.ts'), '// another recipe\n');
     });
+    // Another recipe is another stack; it is not built for the test.
+    const next: { stackHome: typeof stackHome } = await import(join(copy, 'src/cell/stack/stack.ts'));
+    const stacks = [stackHome, next.stackHome].map((home) => home(platform.layout.stacks, 'debian12'));
+    await run('cp', ['-al', ...stacks]);
     const clients = load();
-    const api = startLoad({
-      url: `${platform.credentials.api}/v3/info`,
-      ca: platform.credentials.ca_cert,
-      newConnections: 1,
-      keptAlive: 0,
-    });
+    const api = startLoad(platform, 'api', { path: '/v3/info', kinds: ['new'] });
     const { replaced } = JSON.parse(await platform.cupola('upgrade', ['--json'], 5 * 60_000, copy)) as {
       replaced: string[];
     };
     await pause(1_000);
     const [apps, calls] = [await clients.stop(), await api.stop()];
     assert.deepEqual(apps.failures, []);
-    assert.ok(apps.asked > 20, `only ${apps.asked} requests`);
+    assert.ok(apps.requests > 20, `only ${apps.requests} requests`);
     assert.deepEqual(calls.failures, [], 'calls of the API wait');
     console.log(
-      `upgrade: ${apps.asked} requests, slowest ${Math.round(apps.slowestMs)} ms; slowest API call ${Math.round(calls.slowestMs)} ms`,
+      `upgrade: ${apps.requests} requests, slowest ${Math.round(apps.slowestMs)} ms; slowest API call ${Math.round(calls.slowestMs)} ms`,
     );
     for (const name of ['control', 'cell-0', 'router']) assert.ok(replaced.includes(name), `${name} runs the new code`);
     const now = await pids();
     for (const name of ['postgresql', 'nats', 'cell-0-proxy'])
       assert.equal(now[name], before[name], `${name} is the same`);
-    const { supervisor: next } = await platform.status();
-    assert.equal(next.pid, supervisor.pid, 'the supervisor keeps its number');
-    assert.equal(next.project, copy);
+    const { supervisor: changed } = await platform.status();
+    assert.equal(changed.pid, supervisor.pid, 'the supervisor keeps its number');
+    assert.equal(changed.project, copy);
+    const kept = readdirSync(platform.layout.stacks).map((name) => join(platform.layout.stacks, name));
+    assert.deepEqual(kept.sort(), stacks.sort(), 'apps stand on the stack of before, which is not copied anew');
     assert.deepEqual(appPids(), app);
     assert.match(readFileSync(`${platform.layout.run}/router/state/haproxy.cfg`, 'utf8'), /stats timeout 61s/);
   });
@@ -234,10 +265,51 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     assert.deepEqual(await pids(), before);
   });
 
-  test('destroy keeps a key file that the operator brought', async () => {
-    await platform.destroy();
-    destroyed = true;
-    assert.equal(existsSync(platform.data), false);
+  test('destroy keeps a key file that the operator brought, and ends and unlinks what a component left, no more', async () => {
+    const aside = mkdtempSync('/tmp/cupola-e2e-aside-');
+    writeFileSync(join(aside, 'file'), 'as it was');
+    const owner = statSync(`${platform.layout.run}/control`);
+    symlinkSync(aside, `${platform.layout.run}/control/link`);
+    const { uid, gid } = owner;
+    const argv0 = `${platform.layout.run}/left`; // where a platform runs beside this one, it is told by that
+    const left = spawn('sleep', ['600'], { argv0, uid, gid, detached: true, stdio: 'ignore' });
+    const ended = once(left, 'exit');
+    // A container of somebody's whose user has the same number: no process of the platform's.
+    const inside = [
+      '--pid',
+      '--mount',
+      '--fork',
+      '--kill-child',
+      'setpriv',
+      `--reuid=${uid}`,
+      `--regid=${gid}`,
+      '--clear-groups',
+      '--pdeathsig=KILL', // or it would outlive `unshare`
+    ];
+    const container = spawn('unshare', [...inside, 'sleep', '601'], { stdio: 'ignore' });
+    // One that is killed is started again, and does not answer in between.
+    const { supervisor } = await platform.status();
+    process.kill(supervisor.pid, 'SIGKILL');
+    const said = await platform.cupola('destroy', ['--yes'], 5 * 60_000);
+    await ended;
+    await pause(3_000);
+    const kept = allProcesses().filter((one) => one.uid === uid && one.arguments === 'sleep 601');
+    container.kill('SIGKILL');
+    assert.equal(kept.length, 1, 'a container of somebody’s');
+    if (installations().size === 0) {
+      assert.match(said, /the account cupola-control stays: .*\bused by process\b/, 'its number is in use');
+      assert.deepEqual(await removeAccounts(platform.layout.settings), []);
+    }
+    const { run: place } = platform.layout;
+    assert.deepEqual(
+      allProcesses().filter((one) => one.arguments.includes(place)),
+      [],
+    );
+    assert.equal(existsSync(place), false);
+    assert.equal(readFileSync(join(aside, 'file'), 'utf8'), 'as it was');
+    rmSync(aside, { recursive: true });
+    assert.equal(existsSync(disk), false);
+    assert.equal(readFileSync('/proc/self/mountinfo', 'utf8').includes(disk), false);
     assert.equal(existsSync(keyFile), true);
   });
 
@@ -275,15 +347,9 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     return readdirSync(directory).map((name) => readFileSync(join(directory, name), 'utf8'));
   }
 
-  function tokenKeys(): Promise<string[]> {
-    const { promise, resolve, reject } = Promise.withResolvers<string[]>();
-    const address = `https://uaa.${platform.domain}:${httpsPort}/token_keys`;
-    const call = get(address, { ca: platform.credentials.ca_cert, agent: false }, async (response) => {
-      const { keys } = JSON.parse(Buffer.concat(await response.toArray()).toString()) as { keys: { kid: string }[] };
-      resolve(keys.map(({ kid }) => kid));
-    });
-    call.on('error', reject);
-    return promise;
+  async function tokenKeys(): Promise<string[]> {
+    const { body } = await platform.request('uaa', { path: '/token_keys' });
+    return (JSON.parse(body) as { keys: { kid: string }[] }).keys.map(({ kid }) => kid);
   }
 
   function appPids(): number[] {

@@ -1,32 +1,25 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { askedThroughout, type Load } from '../support/load.ts';
 import { type Answer, writeManyApp } from '../support/many-app.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
 import { eventually, TestPlatform } from '../support/platform.ts';
-import { askedThroughout, type Seen } from '../support/steady-client.ts';
 
 const CF = officialCf() ?? '';
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : false;
 
 describe('processes, sidecars, tasks and restarts, with the official cf', { skip: SKIP }, () => {
-  const platform = new TestPlatform({ httpsPort: 8447, domain: 'processes.cupola.localhost' });
+  // A task may ask for more disk than there is: it waits.
+  const options = ['--max-app-disk', '1000000'];
+  const platform = new TestPlatform({ httpsPort: 8447, domain: 'processes.cupola.localhost', options });
   const cf = (...args: string[]) => platform.cf(CF, args);
   const directory = join(platform.home, 'app');
-  const host = `many.${platform.domain}`;
 
   before(async () => {
-    await platform.up();
-    await cf('api', platform.credentials.api);
-    await platform.cf(CF, ['auth', platform.credentials.username], { password: platform.credentials.password });
-    await cf('create-org', 'acme');
-    await cf('create-space', 'dev', '-o', 'acme');
-    await cf('target', '-o', 'acme', '-s', 'dev');
+    await platform.upWithOrg(CF);
   });
-  after(async () => {
-    await platform.destroy().catch((cause: unknown) => console.error(cause));
-    platform.removeFiles();
-  });
+  after(() => platform.remove());
 
   const push = () => cf('push', '-f', join(directory, 'manifest.yml'), '-p', directory);
   const recent = () => cf('logs', 'many', '--recent');
@@ -37,10 +30,15 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
   };
   const guid = async () => (await cf('app', 'many', '--guid')).trim();
   const curl = async (...args: string[]) => JSON.parse(await cf('curl', ...args));
-  const versions = (seen: Seen) => [
+  const versions = (seen: Load) => [
     ...new Set([...seen.bodies.keys()].map((body) => (JSON.parse(body) as Answer).version)),
   ];
-  const instances = (seen: Seen) => new Set([...seen.bodies.keys()].map((body) => (JSON.parse(body) as Answer).guid));
+  const answersOf = (version: string, seen: Readonly<Load>) =>
+    [...seen.bodies].reduce(
+      (sum, [body, times]) => ((JSON.parse(body) as Answer).version === version ? sum + times : sum),
+      0,
+    );
+  const instances = (seen: Load) => new Set([...seen.bodies.keys()].map((body) => (JSON.parse(body) as Answer).guid));
 
   test('a push with processes and a sidecar in the manifest runs them all; each is scaled for itself', async () => {
     writeManyApp(directory, 'one');
@@ -79,6 +77,50 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
     await cf('curl', '-X', 'DELETE', `/v3/sidecars/${sidecar.guid}`);
     await cf('restart', 'many');
     assert.match(await shown('web'), /sidecars:\s*\n/);
+  });
+
+  test('LOG-01: after `cf rename`, `rename-space` and `rename-org` lines, access logs and metrics of the same instances carry the new names', async () => {
+    const app = await guid();
+    const token = (await cf('oauth-token')).trim().replace(/^bearer /i, '');
+    const instance = async () => (JSON.parse((await platform.ask('many')).body) as Answer).guid;
+    const before = await instance();
+    const since = (time: number) => envelopesOf(platform, { app, token, since: time });
+    for (const [command, tag, from, to] of [
+      ['rename', 'app_name', 'many', 'renamed'],
+      ['rename-space', 'space_name', 'dev', 'prod'],
+      ['rename-org', 'organization_name', 'acme', 'umbrella'],
+    ] as const) {
+      const began = Date.now();
+      await cf(command, from, to);
+      await eventually(
+        `lines with the ${tag} ${to}`,
+        async () => {
+          await platform.ask('many');
+          const types = (await since(began))
+            .filter(({ tags }) => tags[tag] === to)
+            .map(({ tags }) => tags['source_type']);
+          return types.includes('APP/PROC/WORKER') && types.includes('RTR');
+        },
+        20_000,
+      );
+    }
+    const renamed = Date.now();
+    await platform.ask('many');
+    const seen = await eventually('lines and metrics from then on', async () => {
+      const found = await since(renamed);
+      const kinds = found.map(({ tags, gauge }) => (gauge ? 'metrics' : tags['source_type']));
+      return ['APP/PROC/WORKER', 'RTR', 'metrics'].every((kind) => kinds.includes(kind)) && found;
+    });
+    const names = seen.map(({ tags }) => [tags['app_name'], tags['space_name'], tags['organization_name']].join(' '));
+    assert.deepEqual([...new Set(names)], ['renamed prod umbrella']);
+    const ofWeb = seen
+      .filter(({ tags }) => tags['process_type'] === 'web')
+      .map(({ tags }) => tags['process_instance_id']);
+    assert.deepEqual([...new Set(ofWeb)], [before]);
+    assert.equal(await instance(), before);
+    await cf('rename-org', 'umbrella', 'acme');
+    await cf('rename-space', 'prod', 'dev');
+    await cf('rename', 'renamed', 'many');
   });
 
   test('`cf run-task --wait` ends as its task does; limits, template, results and log lines are there', async () => {
@@ -192,13 +234,13 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
   });
 
   test('HAV-01: `cf restart` of one instance and of three fails no request', async () => {
-    const one = await askedThroughout(platform, host, () => replaced(1));
+    const one = await askedThroughout(platform, 'many', () => replaced(1));
     assert.deepEqual(one.failures, []);
     assert.equal(instances(one).size, 2, 'the old and the new');
     await cf('scale', 'many', '-i', '3');
     await eventually('three instances', async () => /instances:\s+3\/3/.test(await shown('web')));
     await eventually('all serve', async () => ((await shown('web')).match(/running.*true/g) ?? []).length === 3);
-    const three = await askedThroughout(platform, host, () => replaced(3));
+    const three = await askedThroughout(platform, 'many', () => replaced(3));
     assert.deepEqual(three.failures, []);
     assert.equal(instances(three).size, 6);
 
@@ -210,7 +252,7 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
 
   test('CC-07: a push of a new version fails no request, and none of the old version is left', async () => {
     writeManyApp(directory, 'two');
-    const seen = await askedThroughout(platform, host, async () => {
+    const seen = await askedThroughout(platform, 'many', async () => {
       await cf('push', 'many', '-p', directory, '-i', '3');
       await oldOnesGone(3);
     });
@@ -221,16 +263,20 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
 
   test('a new version that does not start leaves the old one serving, and is reported as crashed', async () => {
     writeManyApp(directory, 'broken');
-    const seen = await askedThroughout(platform, host, async () => {
+    const seen = await askedThroughout(platform, 'many', async () => {
       const broken = await platform.tryCf(CF, ['push', 'many', '-p', directory]);
       assert.notEqual(broken.exitCode, 0);
       assert.match(broken.stdout + broken.stderr, /Start unsuccessful/);
     });
     assert.deepEqual(seen.failures, []);
     assert.deepEqual(versions(seen), ['two']);
-    assert.match(await shown('web'), /crashed/);
+    const both = await eventually('what serves is shown beside what crashed', async () => {
+      const text = await cf('app', 'many');
+      return (text.match(/type:\s+web\n/g) ?? []).length === 2 && text;
+    });
+    assert.match(both, /type:\s+web\n[\s\S]*crashed[\s\S]*type:\s+web\n[\s\S]*instances:\s+3\/3[\s\S]*running/);
     writeManyApp(directory, 'three');
-    const mended = await askedThroughout(platform, host, async () => {
+    const mended = await askedThroughout(platform, 'many', async () => {
       await cf('push', 'many', '-p', directory);
       await oldOnesGone(3);
     });
@@ -240,7 +286,7 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
 
   test('a canary waits for its promotion step by step, and a cancelled one goes without a failed request', async () => {
     writeManyApp(directory, 'four');
-    const cancelled = await askedThroughout(platform, host, async () => {
+    const cancelled = await askedThroughout(platform, 'many', async (soFar) => {
       const said = await cf('push', 'many', '-p', directory, '--strategy', 'canary');
       assert.match(said, /Active deployment with status PAUSED/);
       assert.match(said, /canary-steps:\s+1\/1/);
@@ -249,11 +295,19 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
         return new Set(answers.map(({ body }) => (JSON.parse(body) as Answer).version)).size === 2;
       });
       await cf('cancel-deployment', 'many');
+      const path = `/v3/deployments?app_guids=${await guid()}&order_by=-created_at`;
+      await eventually('it is over', async () => (await curl(path)).resources[0].status.reason === 'CANCELED');
+      const ofNew = answersOf('four', soFar);
+      assert.ok(ofNew > 0);
+      // By new connections and by those that were kept from before.
+      const asked = soFar.requests;
+      await eventually('many more requests', async () => soFar.requests > asked + 300);
+      assert.equal(answersOf('four', soFar), ofNew, 'once it is over, the new version answers no more');
       await oldOnesGone(3);
     });
     assert.deepEqual(cancelled.failures, []);
     assert.equal((JSON.parse((await platform.ask('many')).body) as Answer).version, 'three');
-    const stepped = await askedThroughout(platform, host, async () => {
+    const stepped = await askedThroughout(platform, 'many', async () => {
       // The CLI knows steps, but asks for a newer API than is advertised.
       const [droplet] = (await curl(`/v3/apps/${await guid()}/droplets?order_by=-created_at&states=STAGED`)).resources;
       const order = {
@@ -306,3 +360,19 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
     });
   }
 });
+
+interface CachedEnvelope {
+  tags: Record<string, string>;
+  gauge?: object;
+}
+
+/** What the log cache has of an app since a time (milliseconds). */
+async function envelopesOf(
+  platform: TestPlatform,
+  { app, token, since }: { app: string; token: string; since: number },
+): Promise<CachedEnvelope[]> {
+  const path = `/api/v1/read/${app}?start_time=${BigInt(since) * 1_000_000n}&limit=1000`;
+  const { status, body } = await platform.request('log-cache', { path, token });
+  assert.equal(status, 200, body);
+  return JSON.parse(body).envelopes.batch;
+}

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -11,22 +11,20 @@ import { zipOf } from '../support/zips.ts';
 const CF = officialCf() ?? '';
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : false;
 
+/** As a pattern: what the buildpack of the project says of itself. */
+function versionOf(buildpack: string): string {
+  const file = join(ROOT, 'buildpacks', buildpack.replace('_buildpack', ''), 'VERSION');
+  return readFileSync(file, 'utf8').trim().replaceAll('.', '\\.');
+}
+
 describe('runtimes and buildpacks, used with the official cf', { skip: SKIP }, () => {
   const platform = new TestPlatform({ httpsPort: 8502, domain: 'pye2e.cupola.localhost' });
   const cf = (...args: string[]) => platform.cf(CF, args);
 
   before(async () => {
-    await platform.up();
-    await cf('api', platform.credentials.api);
-    await platform.cf(CF, ['auth', platform.credentials.username], { password: platform.credentials.password });
-    await cf('create-org', 'acme');
-    await cf('create-space', 'dev', '-o', 'acme');
-    await cf('target', '-o', 'acme', '-s', 'dev');
+    await platform.upWithOrg(CF);
   });
-  after(async () => {
-    await platform.destroy().catch((cause: unknown) => console.error(cause));
-    platform.removeFiles();
-  });
+  after(() => platform.remove());
 
   /** A directory below the test's own, with these files. */
   function directoryOf(name: string, files: Record<string, string>): string {
@@ -65,7 +63,7 @@ describe('runtimes and buildpacks, used with the official cf', { skip: SKIP }, (
       const directory = join(ROOT, 'examples', name);
       const said = await cf('push', '-f', join(directory, 'manifest.yml'), '-p', directory);
       assert.match(said, /#0\s+running/);
-      assert.match(said, new RegExp(`^\\s+${buildpack}\\s+0\\.1\\.0`, 'm'));
+      assert.match(said, new RegExp(`^\\s+${buildpack}\\s+${versionOf(buildpack)}\\s`, 'm'));
       assert.ok((await answerOf(name, path)).includes(expected));
     });
   }
@@ -80,6 +78,16 @@ describe('runtimes and buildpacks, used with the official cf', { skip: SKIP }, (
       assert.equal(report.memory_limit, '128m');
     });
   }
+
+  test('what a Python app reads, sorts and prints is in the locale of Cloud Foundry, in a task too', async () => {
+    const program =
+      'import locale, sys; locale.setlocale(locale.LC_ALL, ""); print("it is", locale.getlocale(), sys.stdout.encoding)';
+    const command = `python3 -c '${program}'`;
+    const expected = "it is ('en_US', 'UTF-8') utf-8";
+    assert.equal((await cf('ssh', 'hello-python', '-c', command)).trim(), expected);
+    await cf('run-task', 'hello-python', '--command', command, '--name', 'locale', '--wait');
+    await eventually('the line', async () => (await cf('logs', 'hello-python', '--recent')).includes(expected));
+  });
 
   test('BPK-03: with its build cache, a Python app is staged at least twice as fast', async (t) => {
     const name = 'hello-python';
@@ -139,7 +147,8 @@ http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
       '-b',
       'python_buildpack',
     );
-    assert.match(said, /nodejs_buildpack\s+0\.1\.0[\s\S]*python_buildpack\s+0\.1\.0/);
+    const [node, python] = ['nodejs_buildpack', 'python_buildpack'].map((name) => `${name}\\s+${versionOf(name)}\\s`);
+    assert.match(said, new RegExp(`${node}[\\s\\S]*${python}`));
     const report = JSON.parse(await answerOf('multi'));
     assert.match(report.node, /^v26/);
     assert.deepEqual(
@@ -197,7 +206,8 @@ http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
       '-b',
       'greeting_buildpack',
     ]);
-    assert.notEqual(named.exitCode, 0, 'a disabled buildpack stages nothing');
+    assert.equal(named.exitCode, 1, 'a disabled buildpack stages nothing');
+    assert.match(named.stdout + named.stderr, /Buildpack "greeting_buildpack" is not available for stack/);
     await cf('update-buildpack', 'greeting_buildpack', '--enable', '--lock');
     const locked = await platform.tryCf(CF, [
       'update-buildpack',
@@ -205,23 +215,51 @@ http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
       '-p',
       join(platform.home, 'greeting'),
     ]);
-    assert.notEqual(locked.exitCode, 0);
+    assert.equal(locked.exitCode, 1);
     assert.match(locked.stdout + locked.stderr, /locked/i);
     await cf('update-buildpack', 'greeting_buildpack', '--unlock', '--rename', 'hello_buildpack');
     assert.match(await cf('buildpacks'), /^3\s+hello_buildpack\s+debian12\s+true\s+false\s+READY/m);
     await cf('create-buildpack', 'free_buildpack', join(platform.home, 'greeting'), '9', '--disable');
     const other = await platform.tryCf(CF, ['update-buildpack', 'free_buildpack', '--assign-stack', 'cflinuxfs4']);
-    assert.notEqual(other.exitCode, 0, 'a buildpack stays with its stack');
+    assert.equal(other.exitCode, 1, 'a buildpack stays with its stack');
+    assert.match(other.stdout + other.stderr, /Buildpack stack cannot be changed/);
     for (const name of ['hello_buildpack', 'free_buildpack']) await cf('delete-buildpack', name, '-f');
     assert.doesNotMatch(await cf('buildpacks'), /hello_buildpack|free_buildpack/);
   });
 
-  test('SEC-24: a hostile zip is refused at the upload', async () => {
+  test('LOG-01: cf push prints the last lines of each staging, the reason of one that fails too', async (t) => {
+    const files = buildpackFiles('3.0');
+    files['bin/finalize'] =
+      '#!/bin/bash\n[ -f "$1/reason.txt" ] || { echo "the last word"; exit 0; }\necho "because of $(cat "$1/reason.txt")" >&2\nexit 1\n';
+    await cf('create-buildpack', 'greeting_buildpack', directoryOf('reasons', files), '1');
+    const push = async (reason: string) => {
+      const app = directoryOf('reasoner', { 'greeting.txt': 'hello\n', ...(reason ? { 'reason.txt': reason } : {}) });
+      const began = performance.now();
+      const args = ['push', 'reasoner', '-p', app, '-m', '32M', '-u', 'process', '--no-route'];
+      const ended = await platform.tryCf(CF, args);
+      t.diagnostic(`${reason || 'a good one'}: ${Math.round(performance.now() - began)} ms`);
+      return ended;
+    };
+    const good = await push('');
+    assert.equal(good.exitCode, 0, good.stderr);
+    for (const line of [/the last word/, /Uploading complete/, /successfully destroyed container/])
+      assert.match(good.stdout, line);
+    for (let n = 1; n <= 6; n += 1) {
+      const failed = await push(`reason ${n}`);
+      assert.notEqual(failed.exitCode, 0);
+      assert.ok(failed.stdout.includes(`because of reason ${n}`), failed.stdout + failed.stderr);
+      assert.match(failed.stdout, /successfully destroyed container/);
+    }
+    await cf('delete', 'reasoner', '-f');
+    await cf('delete-buildpack', 'greeting_buildpack', '-f');
+  });
+
+  test('SECURITY 24: a hostile zip is refused at the upload', async () => {
     const file = join(platform.home, 'evil_buildpack.zip');
     writeFileSync(file, await zipOf([{ path: '../../../etc/cron.d/evil', body: '* * * * * root id' }]));
     const made = await platform.tryCf(CF, ['create-buildpack', 'evil_buildpack', file, '1']);
-    assert.notEqual(made.exitCode, 0);
-    assert.match(made.stdout + made.stderr, /invalid/i);
+    assert.notEqual(made.exitCode, 0, 'it is not taken');
+    assert.match(made.stdout + made.stderr, /'\.\.\/\.\.\/\.\.\/etc\/cron\.d\/evil' leaves the archive/);
     assert.doesNotMatch(await cf('buildpacks'), /^\d+\s+evil_buildpack.*READY/m);
     await platform.tryCf(CF, ['delete-buildpack', 'evil_buildpack', '-f']);
   });

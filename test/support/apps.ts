@@ -1,13 +1,24 @@
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import type { Client } from '@connectrpc/connect';
+import type { StorageSettings } from '../../src/cloud-controller/context.ts';
+import type { Guid } from '../../src/cloud-controller/guid.ts';
 import { CloudControllerInternal } from '../../src/contracts/gen/cloud-controller_pb.js';
+import type { Bbs } from '../../src/contracts/gen/diego_pb.js';
 import { type Envelope, Ingress } from '../../src/contracts/gen/loggregator_pb.js';
 import type { Logger } from '../../src/kit/log.ts';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
 import { TestBbs } from './bbs.ts';
 import { TestBlobs } from './blobs.ts';
-import { type Person, type Reply, startTestCloudController, type TestCloudController } from './cloud-controller.ts';
+import {
+  type Person,
+  type Reply,
+  startTestCloudController,
+  type TestCloudController,
+  type TokenSource,
+} from './cloud-controller.ts';
 import { zipOf } from './zips.ts';
 
 /** The Cloud Controller with a Diego, blobs, a log and one buildpack, all of the test's own, and a developer in a space. */
@@ -18,8 +29,8 @@ export interface TestFoundation {
   /** What went to the log. */
   lines: Envelope[];
   internal: ReturnType<typeof internalClient>;
-  organization: string;
-  space: string;
+  organization: Guid<'organization'>;
+  space: Guid<'space'>;
   developer: Person;
   close(): Promise<void>;
 }
@@ -27,7 +38,19 @@ export interface TestFoundation {
 const internalClient = (cc: TestCloudController) =>
   client(CloudControllerInternal, inMemoryTransport(cc.room.internal));
 
-export async function startTestFoundation(log?: Logger, elsewhere?: string, ssh?: boolean): Promise<TestFoundation> {
+export interface TestFoundationOptions {
+  log?: Logger;
+  elsewhere?: string;
+  ssh?: boolean;
+  uaa?: TokenSource;
+  storage?: Partial<StorageSettings>;
+  http2Apps?: boolean;
+  /** Diego as the Cloud Controller has it, where it is not the test's own alone. */
+  diego?: (bbs: TestBbs) => Client<typeof Bbs>;
+}
+
+export async function startTestFoundation(options: TestFoundationOptions = {}): Promise<TestFoundation> {
+  const { log, elsewhere, ssh, uaa, storage, http2Apps, diego } = options;
   const bbs = new TestBbs();
   const blobs = new TestBlobs();
   const lines: Envelope[] = [];
@@ -48,17 +71,20 @@ export async function startTestFoundation(log?: Logger, elsewhere?: string, ssh?
   writeFileSync(file, zip);
   const sha256 = createHash('sha256').update(zip).digest('hex');
   const systemBuildpacks = [{ name: 'nodejs_buildpack', position: 1, stack: 'debian12', file, sha256 }];
-  const options = {
-    bbs: bbs.client,
+  const parts = {
+    bbs: diego?.(bbs) ?? bbs.client,
     blobs,
     ingress,
     systemBuildpacks,
     ...(log ? { log } : {}),
     ...(elsewhere ? { elsewhere } : {}),
     ...(ssh === undefined ? {} : { ssh }),
+    ...(uaa ? { uaa } : {}),
+    ...(storage ? { storage } : {}),
+    ...(http2Apps === undefined ? {} : { http2Apps }),
   };
-  const cc = await startTestCloudController(options);
-  const organization: string = (await cc.admin.post('/v3/organizations', { name: 'acme' })).body.guid;
+  const cc = await startTestCloudController(parts);
+  const organization: Guid<'organization'> = (await cc.admin.post('/v3/organizations', { name: 'acme' })).body.guid;
   const space = await newSpace(cc, organization, 'dev');
   const developer = await cc.person('dev');
   await grant(cc, developer, 'space_developer', organization, space);
@@ -78,7 +104,7 @@ export async function startTestFoundation(log?: Logger, elsewhere?: string, ssh?
   };
 }
 
-export async function newSpace(cc: TestCloudController, organization: string, name: string): Promise<string> {
+export async function newSpace(cc: TestCloudController, organization: string, name: string): Promise<Guid<'space'>> {
   const relationships = { organization: { data: { guid: organization } } };
   return (await cc.admin.post('/v3/spaces', { name, relationships })).body.guid;
 }
@@ -86,7 +112,7 @@ export async function newSpace(cc: TestCloudController, organization: string, na
 /** Gives a person a role in a space (and in the organization, which comes first). */
 export async function grant(
   cc: TestCloudController,
-  person: Person,
+  person: Pick<Person, 'guid'>,
   type: string,
   organization: string,
   space?: string,
@@ -131,7 +157,7 @@ export async function eventually<T>(condition: () => T | Promise<T>): Promise<No
   throw new Error('it did not come about');
 }
 
-export async function newApp(foundation: TestFoundation, name: string, more: object = {}): Promise<string> {
+export async function newApp(foundation: TestFoundation, name: string, more: object = {}): Promise<Guid<'app'>> {
   const relationships = { space: { data: { guid: foundation.space } } };
   const reply = await foundation.developer.post('/v3/apps', { name, relationships, ...more });
   if (reply.status !== 201) throw new Error(JSON.stringify(reply.body));
@@ -155,14 +181,14 @@ export async function stage(
   app: string,
   sidecars: readonly object[] = [],
 ): Promise<string> {
-  const { developer, bbs, blobs, internal } = foundation;
+  const { developer, bbs, cc, internal } = foundation;
   const packageGuid = await newPackage(foundation, app);
   const build = (await developer.post('/v3/builds', { package: { guid: packageGuid } })).body;
   const task = await eventually(() => bbs.tasks.get(build.guid));
   if (task.work.case !== 'staging') throw new Error('not a staging task');
   const key = /droplets\/([\w-]+)/.exec(task.work.value.uploadDroplet?.url ?? '')?.[1] ?? '';
   const bytes = Buffer.from(`droplet of ${build.guid}`);
-  blobs.held.set(`droplets/${key}`, bytes);
+  await cc.room.takeUpload('droplets', key, Readable.from([bytes]), { maxBytes: 1e9, announced: bytes.length });
   const result = stagingResult(createHash('sha256').update(bytes).digest('hex'), bytes.length, sidecars);
   await internal.taskCompleted({ taskGuid: build.guid, domain: task.domain, failed: false, result });
   bbs.tasks.delete(build.guid);
@@ -174,7 +200,7 @@ export function stagingResult(sha256: string, bytes: number, sidecars: readonly 
     lifecycle_type: 'buildpack',
     lifecycle_metadata: {
       detected_buildpack: 'node',
-      buildpacks: [{ key: 'k', name: 'nodejs_buildpack', version: '1.0' }],
+      buildpacks: [{ key: 'k', name: 'nodejs_buildpack', own_name: 'nodejs', version: '1.0' }],
     },
     process_types: { web: 'npm start', worker: 'node worker.js' },
     execution_metadata: '',
@@ -185,7 +211,7 @@ export function stagingResult(sha256: string, bytes: number, sidecars: readonly 
 }
 
 /** An app with a droplet, started. */
-export async function runningApp(foundation: TestFoundation, name: string): Promise<string> {
+export async function runningApp(foundation: TestFoundation, name: string): Promise<Guid<'app'>> {
   const { developer } = foundation;
   const app = await newApp(foundation, name);
   const droplet = await stage(foundation, app);

@@ -6,8 +6,10 @@ import {
   type DesiredLrp,
   DesiredLrpSchema,
   type InstanceStats,
+  type OwnerNames,
   type Task,
   TaskSchema,
+  type UpdateDesiredLrpRequest,
 } from '../../src/contracts/gen/diego_pb.js';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
 
@@ -18,9 +20,14 @@ export class TestBbs {
   readonly cancelled: string[] = [];
   readonly retired: string[] = [];
   readonly calls: string[] = [];
+  readonly updates: UpdateDesiredLrpRequest[] = [];
   actual: ActualLrp[] = [];
   stats: InstanceStats[] = [];
   away = false;
+  /** What happens while it is asked for instances. */
+  meanwhile: (processGuids: readonly string[]) => Promise<void> = async () => {};
+  /** Cells give no figures. */
+  cellsAway = false;
 
   readonly client = client(
     Bbs,
@@ -37,12 +44,14 @@ export class TestBbs {
         },
         updateDesiredLrp: (change) => {
           note('updateDesiredLrp');
+          this.updates.push(change);
           const lrp = this.lrps.get(change.processGuid);
           if (!lrp) throw new ConnectError('unknown', Code.NotFound);
           if (change.instances !== undefined) lrp.instances = change.instances;
           if (change.annotation !== undefined) lrp.annotation = change.annotation;
           if (change.setRoutes) lrp.routes = change.routes;
           if (change.setEgressRules) lrp.egressRules = change.egressRules;
+          if (lrp.owner && change.names) lrp.owner = { ...lrp.owner, ...plain(change.names) };
           return {};
         },
         removeDesiredLrp: ({ processGuid }) => {
@@ -50,20 +59,34 @@ export class TestBbs {
           if (!this.lrps.delete(processGuid)) throw new ConnectError('unknown', Code.NotFound);
           return {};
         },
-        desiredLrps: () => {
+        desiredLrps: ({ appGuids, group }) => {
           note('desiredLrps');
-          const shown = [...this.lrps.values()].map(({ processGuid, instances, annotation, routes, owner }) =>
-            create(DesiredLrpSchema, { processGuid, instances, annotation, routes, ...(owner ? { owner } : {}) }),
-          );
+          const isAsked = ({ owner }: DesiredLrp): boolean =>
+            (appGuids.length === 0 || appGuids.includes(owner?.appGuid ?? '')) &&
+            (group === undefined || (owner?.appGuid ?? '').slice(0, 3) === group);
+          const shown = [...this.lrps.values()]
+            .filter(isAsked)
+            .map(({ processGuid, instances, annotation, routes, owner }) =>
+              create(DesiredLrpSchema, { processGuid, instances, annotation, routes, ...(owner ? { owner } : {}) }),
+            );
           return { desiredLrps: shown };
         },
-        actualLrps: ({ processGuids }) => {
+        // It does not know, so that each group is read.
+        desiredLrpFingerprints: ({ from, before }) => {
+          note('desiredLrpFingerprints');
+          const apps = [...this.lrps.values()].map(({ owner }) => owner?.appGuid ?? '');
+          const asked = apps.filter((app) => app >= from && (before === undefined || app < before));
+          return { byGroup: Object.fromEntries(asked.map((app) => [app.slice(0, 3), 'unknown'])) };
+        },
+        actualLrps: async ({ processGuids }) => {
           note('actualLrps');
+          await this.meanwhile(processGuids);
           const all = processGuids.length === 0;
           return { actualLrps: this.actual.filter((lrp) => all || processGuids.includes(lrp.processGuid)) };
         },
         instanceStats: () => {
           note('instanceStats');
+          if (this.cellsAway) throw new ConnectError('no cell answers', Code.Unavailable);
           return { stats: this.stats };
         },
         retireActualLrp: ({ processGuid, index }) => {
@@ -93,4 +116,8 @@ export class TestBbs {
       });
     }),
   );
+}
+
+function plain({ appName, spaceName, organizationName }: OwnerNames) {
+  return { appName, spaceName, organizationName };
 }

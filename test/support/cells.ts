@@ -41,7 +41,10 @@ export class FakeCell {
   readonly performed: LrpStart[] = [];
   readonly stopped: string[] = [];
   readonly cancelled: string[] = [];
+  readonly renamed: string[][] = [];
   answers = true;
+  /** Of a version that knows no renames. */
+  older = false;
   refuses = false;
   claims = true;
   starts = true;
@@ -81,6 +84,12 @@ export class FakeCell {
               return {};
             }),
           updateEgressRules: () => this.#answer(() => ({})),
+          updateNames: ({ processGuid, names }) =>
+            this.#answer(() => {
+              if (this.older) throw new ConnectError('unknown call', Code.Unimplemented);
+              this.renamed.push([processGuid, names!.appName, names!.spaceName, names!.organizationName]);
+              return {};
+            }),
           instanceStats: ({ instanceGuids }) =>
             this.#answer(() => ({
               stats: instanceGuids

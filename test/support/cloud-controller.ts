@@ -1,22 +1,31 @@
 import { createServer, type Server } from 'node:http';
 import { type Client, createClient, createRouterTransport } from '@connectrpc/connect';
-import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT } from 'jose';
 import type { Kysely } from 'kysely';
-import type { SystemBuildpack } from '../../src/cloud-controller/buildpacks/seed.ts';
+import type { StorageSettings, SystemBuildpack } from '../../src/cloud-controller/context.ts';
 import type { Database } from '../../src/cloud-controller/database.ts';
-import { type CloudController, createCloudController } from '../../src/cloud-controller/index.ts';
+import { type CloudController, createCloudController, DEFAULT_STORAGE } from '../../src/cloud-controller/index.ts';
+import type { RequestLimits } from '../../src/cloud-controller/limits.ts';
 import { AccessTokenVerifier } from '../../src/contracts/access-token.ts';
 import type { Blobs } from '../../src/contracts/blobs.ts';
 import type { Bbs } from '../../src/contracts/gen/diego_pb.js';
 import { Ingress } from '../../src/contracts/gen/loggregator_pb.js';
+import type { RevocationList } from '../../src/contracts/revocation-list.ts';
 import type { DirectoryUser, UserDirectory } from '../../src/contracts/user-directory.ts';
 import { Sealer } from '../../src/kit/crypto.ts';
 import type { Logger } from '../../src/kit/log.ts';
 import { TestBbs } from './bbs.ts';
 import { TestBlobs } from './blobs.ts';
 import { silentLog, startTestPostgresql } from './postgresql.ts';
+import { nothingRevoked } from './revocations.ts';
 
-const ISSUER = 'https://uaa.test/oauth/token';
+export const ISSUER = 'https://uaa.test/oauth/token';
+
+/** A UAA whose tokens the test's Cloud Controller takes. */
+export interface TokenSource {
+  tokenKeys(): Promise<JSONWebKeySet>;
+  revocations: RevocationList;
+}
 
 export interface Reply {
   status: number;
@@ -66,8 +75,16 @@ export async function startTestCloudController(
     systemBuildpacks?: readonly SystemBuildpack[];
     /** Off for the whole platform. */
     ssh?: boolean;
+    /** Whose tokens are taken besides the test's own. Its issuer must be ISSUER. */
+    uaa?: TokenSource;
     /** Stands in for UAA and Log Cache. */
     elsewhere?: string;
+    storage?: Partial<StorageSettings>;
+    /** Off at a platform whose operator does not say otherwise. */
+    http2Apps?: boolean;
+    requestLimits?: Partial<RequestLimits>;
+    /** Called for each question to UAA's directory. */
+    looksUp?: (kind: keyof UserDirectory) => void;
   } = {},
 ): Promise<TestCloudController> {
   const postgresql = await startTestPostgresql(['cc']);
@@ -76,7 +93,8 @@ export async function startTestCloudController(
   const jwk = { ...(await exportJWK(publicKey)), kid: 'test', alg: 'RS256' };
   const users = new Map<string, DirectoryUser>();
   let handle: CloudController['handler'] = () => {};
-  const server = createServer((request, response) => handle(request, response));
+  // As long as where the platform serves it: what ends a connection before is the API's.
+  const server = createServer({ keepAliveTimeout: 75_000 }, (request, response) => handle(request, response));
   const url = await listen(server);
   const room = await createCloudController({
     db,
@@ -85,9 +103,10 @@ export async function startTestCloudController(
     tokens: new AccessTokenVerifier({
       issuer: ISSUER,
       audience: 'cloud_controller',
-      keys: async () => ({ keys: [jwk] }),
+      keys: async () => ({ keys: [jwk, ...((await options.uaa?.tokenKeys())?.keys ?? [])] }),
+      revocations: options.uaa?.revocations ?? nothingRevoked(),
     }),
-    users: directory(users),
+    users: directory(users, options.looksUp),
     bbs: options.bbs ?? new TestBbs().client,
     ingress: options.ingress ?? silentIngress,
     blobs: options.blobs ?? new TestBlobs(),
@@ -104,7 +123,12 @@ export async function startTestCloudController(
       reservedHosts: options.reservedHosts ?? ['api', 'uaa', 'login', 'log-cache'],
       sshHostKeyFingerprint: options.ssh === false ? null : 'TestTestTestTestTestTestTestTestTestTestTes',
       build: 'test',
+      http2Apps: options.http2Apps ?? true,
+      strict: true,
       defaults: { memoryMb: 256, diskMb: 512, healthCheckTimeoutSeconds: 60 },
+      maximumAppDiskMb: 2048,
+      storage: { ...DEFAULT_STORAGE, ...options.storage },
+      ...(options.requestLimits ? { requestLimits: options.requestLimits } : {}),
       staging: { memoryMb: 512, diskMb: 1024, timeoutSeconds: 60, environment: {}, egress: [] },
     },
   });
@@ -116,6 +140,7 @@ export async function startTestCloudController(
       .setProtectedHeader({ alg: 'RS256', kid: 'test' })
       .setIssuer(ISSUER)
       .setAudience(['cloud_controller', 'openid'])
+      .setIssuedAt()
       .setExpirationTime('10m')
       .sign(privateKey);
   const caller = (guid: string, token: string): Person => {
@@ -184,17 +209,26 @@ async function listen(server: Server): Promise<string> {
   return `http://127.0.0.1:${address.port}`;
 }
 
-function directory(users: ReadonlyMap<string, DirectoryUser>): UserDirectory {
-  const all = (): DirectoryUser[] => [...users.values()];
+function directory(
+  users: ReadonlyMap<string, DirectoryUser>,
+  looksUp: (kind: keyof UserDirectory) => void = () => {},
+): UserDirectory {
+  const all = (kind: keyof UserDirectory): DirectoryUser[] => {
+    looksUp(kind);
+    return [...users.values()];
+  };
   return {
-    byIds: async (ids) => all().filter((user) => ids.includes(user.id)),
-    byName: async (name, origin) =>
-      all().filter(
-        (user) =>
-          user.userName.toLowerCase() === name.toLowerCase() && (origin === undefined || user.origin === origin),
-      ),
+    byIds: async (ids) => all('byIds').filter((user) => ids.includes(user.id)),
+    byNames: async (names, origin) => {
+      const wanted = new Set(names.map((name) => name.toLowerCase()));
+      return all('byNames').filter(
+        (user) => wanted.has(user.userName.toLowerCase()) && (origin === undefined || user.origin === origin),
+      );
+    },
     byPartialNames: async (parts) =>
-      all().filter((user) => parts.some((part) => user.userName.toLowerCase().includes(part.toLowerCase()))),
+      all('byPartialNames').filter((user) =>
+        parts.some((part) => user.userName.toLowerCase().includes(part.toLowerCase())),
+      ),
   };
 }
 

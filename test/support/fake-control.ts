@@ -1,7 +1,8 @@
-import { create } from '@bufbuild/protobuf';
+import { clone, create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import {
   type ActualLrp,
+  ActualLrpSchema,
   CellRegistry,
   type CompleteTaskRequest,
   type Task,
@@ -22,6 +23,15 @@ export function fakeControl() {
     /** Answers FAILED_PRECONDITION to these calls. */
     refuses: new Set<string>(),
     heartbeats: 0,
+    /** How often a cell asked what it has. */
+    compared: 0,
+    /** What the answer to that waits for. */
+    beforeAnswer: async (): Promise<void> => {},
+    /** What the log cache waits for before it takes a batch. */
+    beforeTaken: async (): Promise<void> => {},
+    /** Of a log's end; undefined: a control that has no such call. */
+    followersBehind: 0 as number | undefined,
+    followersAsked: [] as string[],
     /** What the next heartbeat is told: the cell had been taken for lost. */
     returned: false,
     calls,
@@ -64,9 +74,12 @@ export function fakeControl() {
       startActualLrp: (lrp) => report('start', lrp),
       crashActualLrp: (lrp) => report('crash', lrp),
       removeActualLrp: (lrp) => report('remove', lrp),
-      actualLrpsOfCell: () => {
+      actualLrpsOfCell: async () => {
         reachable();
-        return { actualLrps: [...lrps.values()] };
+        control.compared += 1;
+        const answer = [...lrps.values()].map((lrp) => clone(ActualLrpSchema, lrp));
+        await control.beforeAnswer();
+        return { actualLrps: answer };
       },
       tasksOfCell: () => {
         reachable();
@@ -88,10 +101,17 @@ export function fakeControl() {
       },
     });
     router.service(Ingress, {
-      send: ({ batch }) => {
+      send: async ({ batch }) => {
         reachable();
+        await control.beforeTaken();
         envelopes.push(...batch);
         return {};
+      },
+      followers: ({ sourceId, sourceType }) => {
+        reachable();
+        control.followersAsked.push(`${sourceId} ${sourceType}`);
+        if (control.followersBehind === undefined) throw new ConnectError('no such call', Code.Unimplemented);
+        return { behind: control.followersBehind };
       },
     });
   });

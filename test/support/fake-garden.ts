@@ -13,6 +13,7 @@ export interface FakeProcess extends ContainerProcess {
 }
 
 export interface FakeContainer extends Container {
+  properties: Readonly<Record<string, string>>;
   spec: ContainerSpec;
   started: Map<string, FakeProcess>;
 }
@@ -21,12 +22,16 @@ export interface FakeContainer extends Container {
 export function fakeGarden(directory: string, address = '127.0.0.1') {
   const containers = new Map<string, FakeContainer>();
   const destroyed: string[] = [];
+  const propertyChanges: Readonly<Record<string, string>>[] = [];
   const layers = new Map<string, Buffer>();
   const pretend = {
     containers,
     destroyed,
+    propertyChanges,
     layers,
     failCreate: false,
+    /** What the making of a container waits for. */
+    beforeCreate: async (_handle: string): Promise<void> => {},
     /** What a process does with SIGTERM: its exit code, or null to ignore it. */
     onTerm: 143 as number | null,
     app: (handle: string, process = 'app') => containers.get(handle)!.started.get(process)!,
@@ -57,6 +62,7 @@ export function fakeGarden(directory: string, address = '127.0.0.1') {
   const garden: Garden = {
     async create(spec) {
       if (pretend.failCreate) throw new Error('no container today');
+      await pretend.beforeCreate(spec.handle);
       const started = new Map<string, FakeProcess>();
       const container: FakeContainer = {
         spec,
@@ -82,6 +88,10 @@ export function fakeGarden(directory: string, address = '127.0.0.1') {
           return Readable.from([await run('tar', ['-c', '-C', directory, 'certs'])]);
         },
         setEgressRules: async () => {},
+        async setProperties(changes) {
+          propertyChanges.push(changes);
+          container.properties = { ...container.properties, ...changes };
+        },
         metrics: async () => ({ cpuNanoseconds: 5_000_000n, memoryBytes: 1_000, diskBytes: 2_000 }),
       };
       containers.set(spec.handle, container);

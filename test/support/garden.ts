@@ -6,7 +6,9 @@ import { createGarden, type OpenGarden } from '../../src/cell/garden/create-gard
 import type { Container, ContainerSpec, ProcessSpec } from '../../src/cell/garden/garden.ts';
 import type { GardenSettings } from '../../src/cell/garden/settings.ts';
 import { teardownGarden } from '../../src/cell/garden/teardown.ts';
+import { stackRoot } from '../../src/cell/stack/stack.ts';
 import { Logger } from '../../src/kit/log.ts';
+import { haproxyAccount } from './haproxy.ts';
 
 export const STACKS = process.env['CUPOLA_STACK_CACHE'] ?? '/var/cache/cupola-test-stacks';
 
@@ -14,9 +16,9 @@ export const STACKS = process.env['CUPOLA_STACK_CACHE'] ?? '/var/cache/cupola-te
 export const GARDEN_SKIP =
   process.getuid?.() !== 0
     ? 'needs root'
-    : existsSync(`${STACKS}/debian12/rootfs`)
+    : existsSync(stackRoot(STACKS, 'debian12'))
       ? false
-      : `needs a stack in ${STACKS}`;
+      : `needs a stack: node test/tools/prepare-stack.ts ${STACKS}`;
 
 export interface TestGarden {
   garden: OpenGarden;
@@ -32,6 +34,8 @@ export async function startTestGarden(
   range: string,
   changes: Partial<GardenSettings> = {},
 ): Promise<TestGarden> {
+  // Where a test has a cell proxy, it runs under this account.
+  const proxy = await haproxyAccount();
   const root = await mkdtemp(join(tmpdir(), `garden-${prefix}-`));
   const run = await mkdtemp(`/run/garden-${prefix}-`);
   const settings: GardenSettings = {
@@ -39,13 +43,22 @@ export async function startTestGarden(
     runDirectory: run,
     stacksDirectory: STACKS,
     prefix,
-    network: { range, gateway: '169.254.1.1', mtu: 1450 },
+    network: { range, gateway: '169.254.1.1', mtu: 1450, callers: proxy ? [proxy.uid] : [] },
     uidRangeBase: 100_000_000 + 65_536 * 256 * (prefix.charCodeAt(prefix.length - 1) - 97),
     log: new Logger('garden', {}, (line) => process.env['VERBOSE'] && process.stderr.write(line)),
     ...changes,
   };
+  const remove = async () => {
+    await teardownGarden(settings);
+    await rm(root, { recursive: true, force: true });
+    await rm(run, { recursive: true, force: true });
+  };
+  const garden = await createGarden(settings).catch(async (error: unknown) => {
+    await remove(); // nobody else knows of it
+    throw error;
+  });
   const test: TestGarden = {
-    garden: await createGarden(settings),
+    garden,
     settings,
     async reopen() {
       await test.garden.close();
@@ -54,9 +67,7 @@ export async function startTestGarden(
     },
     async stop() {
       await test.garden.close();
-      await teardownGarden(settings);
-      await rm(root, { recursive: true });
-      await rm(run, { recursive: true, force: true });
+      await remove();
     },
   };
   return test;

@@ -46,11 +46,11 @@ export function ask({ host, port, path = '/', method = 'GET', headers = {}, body
   return promise;
 }
 
-/** Sends bytes over TLS and gives everything that comes back until the peer closes or is silent for `quietMs`. */
+/** Sends bytes (each a character up to U+00FF) over TLS and gives everything that comes back until the peer closes or is silent for `quietMs`. */
 export function sendRaw(options: ConnectionOptions, text: string, quietMs = 400): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   let received = '';
-  const socket = connect(options, () => socket.write(text));
+  const socket = connect(options, () => socket.write(text, 'latin1'));
   socket.setTimeout(quietMs, () => socket.destroy());
   socket.on('data', (chunk) => {
     received += chunk.toString('latin1');

@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { run } from '../../src/kit/process.ts';
 
@@ -7,9 +8,18 @@ export interface Outside {
   address: string;
   /** TCP connections it accepted so far. */
   accepted(): number;
+  /** "open", "refused" or "silent": a TCP port as this machine sees it. */
+  dial(address: string, port: number): Promise<string>;
   /** Texts of the datagrams that came to port 8003. */
   received(): string[];
   stop(): Promise<void>;
+}
+
+/** "open", "refused" or "silent": a TCP port as seen by a process that is started with these words before it. */
+export async function dialFrom(before: readonly string[], address: string, port: number): Promise<string> {
+  const script = `timeout 1 bash -c 'exec 3<>/dev/tcp/${address}/${port}' 2>/dev/null; case $? in 0) echo open;; 124) echo silent;; *) echo refused;; esac`;
+  const [command = 'bash', ...args] = [...before, 'bash', '-c', script];
+  return (await run(command, args)).trim();
 }
 
 const SERVER = `
@@ -26,7 +36,14 @@ export async function startOutside(
 ): Promise<Outside> {
   await run('ip', ['netns', 'add', name]);
   let server: ChildProcess | undefined;
+  // Where a test's preparation fails nobody stops it.
+  const abandon = () => {
+    server?.kill('SIGKILL');
+    spawnSync('ip', ['netns', 'delete', name]);
+  };
+  process.once('exit', abandon);
   const stop = async () => {
+    process.off('exit', abandon);
     if (server?.exitCode === null) {
       const gone = new Promise((resolve) => server?.once('exit', resolve));
       server.kill('SIGKILL'); // its sockets keep the namespace, and the link, alive
@@ -45,7 +62,11 @@ export async function startOutside(
     server = spawn('ip', ['netns', 'exec', name, process.execPath, '-e', SERVER, JSON.stringify(ports)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
+    // A test whose preparation failed waits for nobody.
+    server.unref();
+    if (server.stdout instanceof Socket) server.stdout.unref();
     const ready = Promise.withResolvers<void>();
+    server.once('exit', (code) => ready.reject(new Error(`the server in ${name} ended with ${code}`)));
     createInterface({ input: server.stdout! }).on('line', (line) => {
       lines.push(line);
       if (line === 'ready') ready.resolve();
@@ -53,6 +74,7 @@ export async function startOutside(
     await ready.promise;
     return {
       address,
+      dial: (to, port) => dialFrom(['ip', 'netns', 'exec', name], to, port),
       accepted: () => lines.filter((line) => line === 'tcp').length,
       received: () => lines.filter((line) => line.startsWith('udp ')).map((line) => line.slice(4)),
       stop,

@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { Agent, request } from 'node:https';
+import { type Agent, request } from 'node:https';
 import { join, resolve } from 'node:path';
 import { PLAIN_ENVIRONMENT } from '../../src/kit/process.ts';
-import { type Layout, layoutOf, loadSettings } from '../../src/platform/settings.ts';
-import type { PlatformStatus } from '../../src/platform/supervisor-client.ts';
+import type { PlatformStatus } from '../../src/platform/admin-messages.ts';
+import { type Layout, layoutOf } from '../../src/platform/layout.ts';
+import { loadSettings } from '../../src/platform/settings/store.ts';
 import { STACKS } from './garden.ts';
+import { makeTestData } from './test-data.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -16,6 +18,25 @@ export interface Credentials {
   password: string;
   domain: string;
   ca_cert: string;
+}
+
+export interface Answer {
+  status: number;
+  body: string;
+}
+
+export interface RequestOptions {
+  path?: string;
+  /** Makes it a POST. */
+  body?: string;
+  /** A bearer token. */
+  token?: string;
+  /** By default every request has a connection of its own. */
+  agent?: Agent | false;
+  byName?: boolean;
+  /** Asks once more where a kept connection was closed between two requests, as clients do (RFC 9112, 9.3.1). */
+  again?: boolean;
+  timeoutMs?: number;
 }
 
 /** What a program said until it ended; its output and errors go through files, so that no daemon keeps a pipe open. */
@@ -71,7 +92,7 @@ export class TestPlatform {
   constructor(options: { httpsPort: number; domain: string; data?: string; options?: readonly string[] }) {
     this.httpsPort = options.httpsPort;
     this.domain = options.domain;
-    this.data = options.data ?? mkdtempSync('/tmp/cupola-e2e-');
+    this.data = options.data ?? makeTestData();
     this.#options = options.options ?? [];
   }
 
@@ -119,8 +140,19 @@ export class TestPlatform {
     return JSON.parse(await this.cupola('status', ['--json'])) as PlatformStatus;
   }
 
+  /** Throws where an account stays that no installation beside needs: something of this one runs still. */
   async destroy(): Promise<void> {
-    await this.cupola('destroy', ['--yes'], 5 * 60_000);
+    const said = await this.cupola('destroy', ['--yes'], 5 * 60_000);
+    if (/the account \S+ stays/.test(said)) throw new Error(said);
+  }
+
+  /** Whatever is left of it, at the end of a file. */
+  async remove(): Promise<void> {
+    try {
+      if (loadSettings(this.data)) await this.destroy();
+    } finally {
+      this.removeFiles();
+    }
   }
 
   removeFiles(): void {
@@ -148,21 +180,67 @@ export class TestPlatform {
     return runProgram(file, args, { env, timeoutMs: more.timeoutMs ?? 5 * 60_000 });
   }
 
+  /** Up, with the official cf signed in as the administrator and pointed at a new org and its space `dev`. */
+  async upWithOrg(cf: string, org = 'acme'): Promise<void> {
+    await this.up();
+    await this.signIn(cf);
+    await this.makeOrg(cf, org);
+  }
+
+  async signIn(cf: string): Promise<void> {
+    await this.cf(cf, ['api', this.credentials.api]);
+    await this.cf(cf, ['auth', this.credentials.username], { password: this.credentials.password });
+  }
+
+  /** Makes an org with the space `dev`, and targets them. */
+  async makeOrg(cf: string, org: string): Promise<void> {
+    await this.cf(cf, ['create-org', org]);
+    await this.cf(cf, ['create-space', 'dev', '-o', org]);
+    await this.cf(cf, ['target', '-o', org, '-s', 'dev']);
+  }
+
   /** One HTTPS request, a POST where there is a body, to `<name>.<domain>`: the machine's resolver finds it, the installation's CA vouches for it. */
-  ask(name: string, path = '/', options: { body?: string } = {}): Promise<{ status: number; body: string }> {
-    const { promise, resolve: done, reject } = Promise.withResolvers<{ status: number; body: string }>();
-    const url = `https://${name}.${this.domain}:${this.httpsPort}${path}`;
-    const agent = new Agent({ keepAlive: false });
-    const method = options.body === undefined ? 'GET' : 'POST';
-    const call = request(url, { method, ca: this.credentials.ca_cert, agent, timeout: 60_000 }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('error', reject);
-      response.on('end', () => done({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
+  ask(name: string, path = '/', options: { body?: string } = {}): Promise<Answer> {
+    return this.request(name, { path, ...options, byName: true, timeoutMs: 60_000 });
+  }
+
+  /**
+   * One HTTPS request to `<name>.<domain>`, verified with the installation's CA. It goes straight to the router's address, so that the
+   * machine's resolver is no part of what is tried, unless `byName`. Rejects where no whole answer comes.
+   */
+  request(name: string, options: RequestOptions = {}): Promise<Answer> {
+    const { promise, resolve: done, reject } = Promise.withResolvers<Answer>();
+    const { path = '/', body, token, agent = false, byName = false, again = false, timeoutMs = 20_000 } = options;
+    const host = `${name}.${this.domain}`;
+    const call = request(
+      {
+        host: byName ? host : '127.0.0.1',
+        servername: host,
+        port: this.httpsPort,
+        path,
+        method: body === undefined ? 'GET' : 'POST',
+        headers: {
+          host: `${host}:${this.httpsPort}`,
+          ...(token === undefined ? {} : { authorization: `bearer ${token}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ca: this.credentials.ca_cert,
+        agent,
+        timeout: timeoutMs,
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('error', reject);
+        response.on('end', () => done({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
+      },
+    );
+    call.on('timeout', () => call.destroy(new Error(`${host} did not answer in ${timeoutMs} ms`)));
+    call.on('error', (error: NodeJS.ErrnoException) => {
+      if (!again || !call.reusedSocket || error.code !== 'ECONNRESET') return reject(error);
+      this.request(name, { ...options, agent: false, again: false }).then(done, reject);
     });
-    call.on('timeout', () => call.destroy(new Error(`${url} did not answer in a minute`)));
-    call.on('error', reject);
-    call.end(options.body);
+    call.end(body);
     return promise;
   }
 }

@@ -16,6 +16,10 @@ import {
 export interface TestPostgresql {
   /** A connection as the room's own role. */
   open<Schema>(room: string): Kysely<Schema>;
+  /** Where its socket lies. */
+  socketDirectory: string;
+  /** Ends the server under its clients. */
+  halt(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -27,11 +31,13 @@ export async function startTestPostgresql(rooms: readonly string[]): Promise<Tes
   await run('chmod', ['755', directory]);
   const uid = Number(await run('id', ['-u', 'postgres']));
   const gid = Number(await run('id', ['-g', 'postgres']));
+  const self = userInfo();
   const settings: PostgresqlSettings = {
     dataDirectory: join(directory, 'data'),
+    configDirectory: join(directory, 'config'),
     socketDirectory: join(directory, 's'),
     account: { name: 'postgres', uid, gid },
-    clientAccount: userInfo().username,
+    client: { name: self.username, uid: self.uid, gid: self.gid },
     database: 'cupola',
     rooms,
   };
@@ -54,6 +60,8 @@ export async function startTestPostgresql(rooms: readonly string[]): Promise<Tes
       open.push(db as unknown as Kysely<unknown>);
       return db;
     },
+    socketDirectory: settings.socketDirectory,
+    halt: () => terminate(identity, 10_000, 'SIGINT'),
     stop: async () => {
       await Promise.all(open.map((db) => db.destroy()));
       await terminate(identity, 10_000, 'SIGINT');

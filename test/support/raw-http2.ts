@@ -1,4 +1,4 @@
-import { type ConnectionOptions, connect } from 'node:tls';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 
 /** A header field as its bytes are to stand, nothing checked. */
 export type Field = readonly [name: string, value: string];
@@ -65,60 +65,113 @@ export function requestFrames(stream: number, fields: readonly Field[], body?: s
   return Buffer.concat(pieces);
 }
 
+/** An HTTP/2 connection that sends what it is told to, when it is told to. */
+export class RawHttp2 {
+  readonly #socket: TLSSocket;
+  readonly #results = new Map<number, StreamResult>();
+  readonly #ended = new Set<number>();
+  readonly #watchers = new Set<() => void>();
+  #waiting = Buffer.alloc(0);
+  #closed = false;
+  #lastByteAt = Date.now();
+
+  constructor(options: ConnectionOptions, first: Buffer = Buffer.alloc(0)) {
+    this.#socket = connect({ ...options, ALPNProtocols: ['h2'] });
+    // At once, so that it comes before whatever is written while the handshake goes on.
+    this.write(Buffer.concat([Buffer.from(PREFACE), frame(FRAME.settings, 0, 0, Buffer.alloc(0)), first]));
+    this.#socket.on('error', () => {}); // its close tells
+    this.#socket.on('close', () => {
+      this.#closed = true;
+      for (const result of this.#results.values()) result.closed = true;
+      this.#changed();
+    });
+    this.#socket.on('data', (chunk) => {
+      this.#lastByteAt = Date.now();
+      this.#waiting = Buffer.concat([this.#waiting, Buffer.from(chunk)]);
+      this.#read();
+      this.#changed();
+    });
+  }
+
+  write(frames: Buffer): void {
+    this.#socket.write(frames);
+  }
+
+  stream(id: number): StreamResult {
+    const known = this.#results.get(id);
+    if (known) return known;
+    const result = { status: null, body: '', reset: null, goaway: null, closed: this.#closed };
+    this.#results.set(id, result);
+    return result;
+  }
+
+  ended(id: number): boolean {
+    return this.#ended.has(id);
+  }
+
+  /** Whether the condition came true before the connection was closed and before nothing had come for so long. */
+  async until(condition: () => boolean, quietMs: number): Promise<boolean> {
+    this.#lastByteAt = Date.now();
+    while (!condition()) {
+      const left = this.#lastByteAt + quietMs - Date.now();
+      if (this.#closed || left <= 0) return false;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#watchers.add(resolve);
+      const timer = setTimeout(resolve, left);
+      await promise;
+      clearTimeout(timer);
+      this.#watchers.delete(resolve);
+    }
+    return true;
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #changed(): void {
+    for (const watcher of this.#watchers) watcher();
+  }
+
+  #read(): void {
+    while (this.#waiting.length >= 9) {
+      const length = this.#waiting.readUIntBE(0, 3);
+      if (this.#waiting.length < 9 + length) return;
+      const [type = 0, flags = 0] = this.#waiting.subarray(3, 5);
+      this.#take(type, flags, this.#waiting.readUInt32BE(5) & 0x7fffffff, this.#waiting.subarray(9, 9 + length));
+      this.#waiting = this.#waiting.subarray(9 + length);
+    }
+  }
+
+  #take(type: number, flags: number, id: number, payload: Buffer): void {
+    if (type === FRAME.settings && (flags & 1) === 0) this.write(frame(FRAME.settings, 1, 0, Buffer.alloc(0)));
+    if (type === FRAME.goaway) for (const each of this.#results.values()) each.goaway = payload.readUInt32BE(4);
+    if (id === 0) return;
+    const result = this.stream(id);
+    const status = type === FRAME.headers ? statusOf(payload) : null;
+    if (status !== null && (result.status ?? 0) < 200) result.status = status;
+    if (type === FRAME.data) result.body += payload.toString('latin1');
+    if (type === FRAME.reset) result.reset = payload.readUInt32BE(0);
+    const last = (type === FRAME.data || type === FRAME.headers) && (flags & END_STREAM) !== 0;
+    if (type === FRAME.reset || last) this.#ended.add(id);
+  }
+}
+
 /**
  * Sends frames on a new HTTP/2 connection and tells what became of each stream, until all of `streams` ended, the peer
  * closed, or nothing came for `quietMs`.
  */
-export function sendHttp2(
+export async function sendHttp2(
   options: ConnectionOptions,
   frames: Buffer,
   streams: readonly number[] = [1],
   quietMs = 600,
 ): Promise<StreamResult[]> {
-  const { promise, resolve, reject } = Promise.withResolvers<StreamResult[]>();
-  const results = new Map<number, StreamResult>(
-    streams.map((stream) => [stream, { status: null, body: '', reset: null, goaway: null, closed: false }]),
-  );
-  const ended = new Set<number>();
-  let waiting = Buffer.alloc(0);
-  let done = false;
-  const finish = () => {
-    done = true;
-    socket.destroy();
-    resolve([...results.values()]);
-  };
-  const take = (type: number, flags: number, stream: number, payload: Buffer) => {
-    const result = results.get(stream);
-    if (type === FRAME.settings && (flags & 1) === 0) socket.write(frame(FRAME.settings, 1, 0, Buffer.alloc(0)));
-    if (type === FRAME.goaway) for (const each of results.values()) each.goaway = payload.readUInt32BE(4);
-    if (!result) return;
-    if (type === FRAME.headers && result.status === null) result.status = statusOf(payload);
-    if (type === FRAME.data) result.body += payload.toString('latin1');
-    if (type === FRAME.reset) result.reset = payload.readUInt32BE(0);
-    if (type === FRAME.reset || ((type === FRAME.data || type === FRAME.headers) && flags & END_STREAM)) {
-      ended.add(stream);
-    }
-  };
-  const socket = connect({ ...options, ALPNProtocols: ['h2'] }, () => {
-    socket.write(Buffer.concat([Buffer.from(PREFACE), frame(FRAME.settings, 0, 0, Buffer.alloc(0)), frames]));
-  });
-  socket.setTimeout(quietMs, finish);
-  socket.on('error', (error) => (results.size === 0 ? reject(error) : undefined));
-  socket.on('close', () => {
-    if (!done) for (const result of results.values()) result.closed = true;
-    finish();
-  });
-  socket.on('data', (chunk) => {
-    waiting = Buffer.concat([waiting, Buffer.from(chunk)]);
-    while (waiting.length >= 9) {
-      const length = waiting.readUIntBE(0, 3);
-      if (waiting.length < 9 + length) break;
-      take(waiting[3]!, waiting[4]!, waiting.readUInt32BE(5) & 0x7fffffff, waiting.subarray(9, 9 + length));
-      waiting = waiting.subarray(9 + length);
-    }
-    if (streams.length > 0 && ended.size === streams.length) finish();
-  });
-  return promise;
+  const connection = new RawHttp2(options, frames);
+  const results = streams.map((stream) => connection.stream(stream));
+  await connection.until(() => streams.length > 0 && streams.every((stream) => connection.ended(stream)), quietMs);
+  connection.close();
+  return results.map((result) => ({ ...result }));
 }
 
 /** `:status` comes first: by its entry of the static table, or as a literal of its name's entry. */

@@ -27,7 +27,7 @@ export const READER = {
 };
 
 export interface TestRegistry {
-  /** "127.0.0.1:42200" */
+  /** "127.0.0.1:22200" */
   host: string;
   /** Of the service that gives its tokens, where it has one. */
   tokenHosts: string[];
@@ -49,7 +49,7 @@ export interface TestImage {
 }
 
 export interface PushedImage {
-  /** "127.0.0.1:42200/team/app:1" */
+  /** "127.0.0.1:22200/team/app:1" */
   reference: string;
   digest: string;
   layers: { digest: string; size: number }[];

@@ -18,12 +18,19 @@ import {
 } from '../../src/contracts/gen/diego_pb.js';
 import { type Envelope, Ingress } from '../../src/contracts/gen/loggregator_pb.js';
 import { LocalBus, SUBJECTS } from '../../src/kit/bus.ts';
+import type { IdleTimes } from '../../src/kit/haproxy.ts';
 import { type RequestHandler, serveHosts } from '../../src/kit/http.ts';
 import { Logger } from '../../src/kit/log.ts';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
 import { descriptorOf, listenTcp, listenUnix } from '../../src/kit/sockets.ts';
 import { FIRST_INHERITED } from '../../src/platform/listeners.ts';
-import { createRouter, prepareRouter, type RouterSettings, routerListeners } from '../../src/router/index.ts';
+import {
+  createRouter,
+  prepareRouter,
+  type Router,
+  type RouterSettings,
+  routerListeners,
+} from '../../src/router/index.ts';
 import {
   createTestPki,
   haproxyAccount,
@@ -33,6 +40,7 @@ import {
   temporaryDirectory,
   writePem,
 } from './haproxy.ts';
+import { routingFingerprintsOf, routingTableOf } from './routing-table.ts';
 
 export interface AppEntry {
   host: string;
@@ -53,12 +61,13 @@ export function routeEntry({ host, path = '', app = 'app', protocol = 'http1', i
       spaceName: 'space',
       organizationGuid: 'org-guid',
       organizationName: 'org',
-      processGuid: `${app}-guid`,
+      processGuid: `${app}-process`,
       processType: 'web',
     }),
     endpoints: instances.map(({ guid, index, port: own }) =>
       create(RouteEndpointSchema, { instanceGuid: guid, index, address: '127.0.0.1', port: own ?? port }),
     ),
+    processGuid: `${app}-lrp`,
   });
 }
 
@@ -67,14 +76,21 @@ export interface RequestPathOptions {
   firstPort: number;
   prefix: string;
   changeSettings?: (settings: RouterSettings) => RouterSettings;
+  /** Of router and cell proxy. */
+  idle?: IdleTimes;
   /** How often the router looks without an event. */
   intervalMs?: number;
+  /** The BBS knows of names, and neither of pages nor of fingerprints. */
+  olderDiego?: boolean;
+  /** How long the router may take to follow a table; 8 s unless told. */
+  patienceMs?: number;
 }
 
 export type RequestPath = Awaited<ReturnType<typeof startRequestPath>>;
 
 /** Router, cell proxy and everything between, real but for the BBS and loggregator, which are tables in memory. */
-export async function startRequestPath({ firstPort, prefix, changeSettings, intervalMs }: RequestPathOptions) {
+export async function startRequestPath(options: RequestPathOptions) {
+  const { firstPort, prefix, changeSettings, intervalMs, olderDiego = false, patienceMs = 8_000 } = options;
   const domain = 'cupola.test';
   const directory = temporaryDirectory(prefix);
   const account = (await haproxyAccount()) ?? { uid: process.getuid!(), gid: process.getgid!() };
@@ -106,12 +122,14 @@ export async function startRequestPath({ firstPort, prefix, changeSettings, inte
     control: { address: '127.0.0.1', port: controlPort },
     systemHosts: [`api.${domain}`, `uaa.${domain}`],
     poolSize: 50,
+    http2Apps: false,
     threads: 1,
     maxConnections: 1000,
     logSocket: at('log/access.sock'),
     sockets: { admin: at('sockets/admin.sock'), driver: at('sockets/driver.sock') },
   };
-  const settings = changeSettings?.(standard) ?? standard;
+  const idle = options.idle === undefined ? {} : { idle: options.idle };
+  const settings = { ...(changeSettings?.(standard) ?? standard), ...idle };
   const cellSettings: CellProxySettings = {
     runDirectory: at('cell'),
     bindAddress: '127.0.0.1',
@@ -121,18 +139,40 @@ export async function startRequestPath({ firstPort, prefix, changeSettings, inte
     maxConnections: settings.maxConnections,
     socket: at('sockets/cell.sock'),
     account,
+    ...idle,
   };
 
   const lines: string[] = [];
   const log = new Logger('test', {}, (line) => lines.push(line));
   const envelopes: Envelope[] = [];
   const state = { entries: [] as RouteEntry[], bbsAnswers: true, ingressAnswers: true };
+  let router!: Router;
+  /**
+   * How often the router asked for the table or its fingerprints, the end of the round before the last time, and the LRPs it asked for
+   * the last time.
+   */
+  const asked = { times: 0, after: null as Date | null, for: [] as string[] };
+  const note = () => {
+    asked.times += 1;
+    asked.after = router.status().convergedAt;
+    if (!state.bbsAnswers) throw new Error('the BBS is away');
+  };
   const transport = inMemoryTransport((routes) => {
     routes.service(Bbs, {
-      routingTable: () => {
-        if (!state.bbsAnswers) throw new Error('the BBS is away');
-        return create(RoutingTableResponseSchema, { entries: state.entries });
+      routingTable: (request) => {
+        note();
+        asked.for = request.processGuids;
+        if (!olderDiego) return routingTableOf(state.entries, request);
+        const isAsked = ({ processGuid }: RouteEntry) =>
+          request.processGuids.length === 0 || request.processGuids.includes(processGuid);
+        return create(RoutingTableResponseSchema, { entries: state.entries.filter(isAsked) });
       },
+      ...(!olderDiego && {
+        routingFingerprints: (request) => {
+          note();
+          return routingFingerprintsOf(state.entries, request);
+        },
+      }),
     });
     routes.service(Ingress, {
       send: ({ batch }) => {
@@ -143,6 +183,7 @@ export async function startRequestPath({ firstPort, prefix, changeSettings, inte
     });
   });
   const bus = new LocalBus();
+  const everyLrp = new Set<string>();
   const servers: Server[] = [];
 
   // As the supervisor does: the listening sockets outlive the engines.
@@ -165,7 +206,7 @@ export async function startRequestPath({ firstPort, prefix, changeSettings, inte
   };
   const replaced: TestHaproxy[] = [];
   const startDriver = async () => {
-    const router = createRouter({
+    router = createRouter({
       settings,
       bbs: client(Bbs, transport),
       ingress: client(Ingress, transport),
@@ -176,13 +217,12 @@ export async function startRequestPath({ firstPort, prefix, changeSettings, inte
       accessLogDescriptor: descriptorOf(process.pid, logSocket), // the router closes what it gets
     });
     await router.start();
-    return router;
   };
-  let router = await startDriver();
+  await startDriver();
   let cell = await createCellProxy({ settings: cellSettings, log });
   cell.start();
 
-  const until = async (what: string, condition: () => boolean | Promise<boolean>, ms = 8_000) => {
+  const until = async (what: string, condition: () => boolean | Promise<boolean>, ms = patienceMs) => {
     const deadline = Date.now() + ms;
     while (!(await condition())) {
       if (Date.now() > deadline) {
@@ -201,6 +241,7 @@ export async function startRequestPath({ firstPort, prefix, changeSettings, inte
     envelopes,
     lines,
     state,
+    asked,
     log,
     until,
     httpsPort,
@@ -232,12 +273,28 @@ export async function startRequestPath({ firstPort, prefix, changeSettings, inte
       state.entries = entries.map((entry) => routeEntry(entry, cellPort));
       await this.converged();
     },
-    async converged() {
-      const before = Date.now();
-      bus.publish(SUBJECTS.diego);
+    publish: (event: { processGuids?: string[] }) => bus.publish(SUBJECTS.diego, event),
+    /** Changes the entries of these apps alone, names them as Diego does, and waits until the router has them. Gives what it asked for. */
+    async changeApps(apps: readonly string[], ...entries: AppEntry[]) {
+      const processGuids = apps.map((app) => `${app}-lrp`);
+      state.entries = [
+        ...state.entries.filter(({ processGuid }) => !processGuids.includes(processGuid)),
+        ...entries.map((entry) => routeEntry(entry, cellPort)),
+      ];
+      await this.converged({ processGuids });
+      return asked.for;
+    },
+    /**
+     * A round that asked for these LRPs from now on has ended, for all that there ever were unless told; one under way may have asked
+     * before.
+     */
+    async converged(event?: { processGuids: string[] }) {
+      const { times } = asked;
+      for (const { processGuid } of state.entries) everyLrp.add(processGuid);
+      bus.publish(SUBJECTS.diego, event ?? (everyLrp.size > 0 ? { processGuids: [...everyLrp] } : {}));
       await until('the router', () => {
         const { convergedAt, problem } = router.status();
-        return problem === null && convergedAt !== null && convergedAt.getTime() >= before;
+        return problem === null && asked.times > times && convergedAt !== asked.after;
       });
     },
     async startControl(handlers: ReadonlyMap<string, RequestHandler>) {
@@ -266,9 +323,7 @@ export async function startRequestPath({ firstPort, prefix, changeSettings, inte
     async stopDriver() {
       await router.close();
     },
-    async startDriver() {
-      router = await startDriver();
-    },
+    startDriver,
     async restartCell() {
       await cell.close();
       cell = await createCellProxy({ settings: cellSettings, log });

@@ -1,4 +1,4 @@
-import type { PlatformSettings } from '../../src/platform/settings.ts';
+import type { PlatformSettings } from '../../src/platform/settings/schema.ts';
 
 /** Settings as a first `up` makes them, of an installation that does not exist. */
 export function testSettings(changes: Partial<PlatformSettings> = {}): PlatformSettings {

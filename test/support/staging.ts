@@ -18,7 +18,7 @@ import { entries } from '../../src/platform/buildpacks/archive.ts';
 import type { TestBlobs } from './buildpacks.ts';
 import { containerSpec, type TestGarden } from './garden.ts';
 
-export const LIFECYCLE = new URL('../../src/cell/staging/lifecycle', import.meta.url).pathname;
+const LIFECYCLE = new URL('../../src/cell/staging/lifecycle', import.meta.url).pathname;
 export const EXAMPLES = new URL('../../examples', import.meta.url).pathname;
 
 /** The security group "public_networks". */
@@ -181,11 +181,9 @@ export interface NameServer {
   stop(): Promise<void>;
 }
 
-/** A name server at the containers' gateway that forwards to the machine's own. Fine where another one serves there already. */
+/** A name server at the containers' gateway that forwards to all of the machine's own: one of them may be dead. Fine where another one serves there already. */
 export async function startNameServer(gateway: string): Promise<NameServer> {
-  const [upstream] = [...(await readFile('/etc/resolv.conf', 'utf8')).matchAll(/^nameserver (\S+)/gm)].map(
-    ([, a]) => a,
-  );
+  const upstreams = [...(await readFile('/etc/resolv.conf', 'utf8')).matchAll(/^nameserver (\S+)/gm)].map(([, a]) => a);
   const server = spawn(
     'dnsmasq',
     [
@@ -194,7 +192,8 @@ export async function startNameServer(gateway: string): Promise<NameServer> {
       '--no-hosts',
       '--bind-interfaces',
       `--listen-address=${gateway}`,
-      `--server=${upstream}`,
+      ...upstreams.map((upstream) => `--server=${upstream}`),
+      '--all-servers',
       '--conf-file=/dev/null',
       '--except-interface=lo-none',
       '--user=nobody',

@@ -6,9 +6,10 @@ import { officialCf } from './official-cf.ts';
 import { eventually, ROOT, TestPlatform } from './platform.ts';
 import { type Seen, Watch } from './watch.ts';
 
+const CF = officialCf() ?? '';
 /** The steady app's processes among those of all apps. */
 export const STEADY = /^\S*node\s.*server\.js/;
-export const INSTANCES = 4;
+const INSTANCES = 4;
 
 /** A platform of two cells with one app of four instances, used without a break while something happens to it. */
 export class UsedPlatform extends TestPlatform {
@@ -18,11 +19,7 @@ export class UsedPlatform extends TestPlatform {
 
   /** Up, signed in as its administrator, the app serving. */
   async prepare(): Promise<void> {
-    await this.up();
-    await this.signIn();
-    await this.run('create-org', 'faults');
-    await this.run('create-space', 'dev', '-o', 'faults');
-    await this.run('target', '-o', 'faults', '-s', 'dev');
+    await this.upWithOrg(CF, 'faults');
     const directory = join(ROOT, 'test/fixtures/steady');
     await this.run('push', 'steady', '-p', directory, '-m', '64M', '-k', '256M', '-i', String(INSTANCES));
     this.#appGuid = (await this.run('app', 'steady', '--guid')).trim();
@@ -45,15 +42,15 @@ export class UsedPlatform extends TestPlatform {
     await eventually('the old instances are gone', async () => this.everyIndexOnce());
   }
 
-  async signIn(): Promise<void> {
-    await this.run('api', this.credentials.api);
-    await this.cf(officialCf() ?? '', ['auth', this.credentials.username], { password: this.credentials.password });
+  /** Signs in anew, as after tokens ended. */
+  async signInAgain(): Promise<void> {
+    await this.signIn(CF);
     this.#token = { text: '', until: 0 };
   }
 
   /** The official cf with these arguments. */
   run(...args: string[]): Promise<string> {
-    return this.cf(officialCf() ?? '', args);
+    return this.cf(CF, args);
   }
 
   /** Whether each index of the app runs exactly once on this machine. */

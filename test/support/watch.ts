@@ -1,4 +1,4 @@
-import { Agent, request } from 'node:https';
+import { Agent } from 'node:https';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TestPlatform } from './platform.ts';
 
@@ -75,7 +75,9 @@ export class Watch {
       const started = performance.now();
       this.#seen.requests++;
       try {
-        const { status, body } = await this.#send(this.#host, '/', { agent: kind === 'kept' ? this.#kept : false });
+        const { status, body } = await this.#platform.request(this.#host, {
+          agent: kind === 'kept' ? this.#kept : false,
+        });
         if (status !== 200) throw new Error(`status ${status}: ${body.slice(0, 100)}`);
       } catch (error) {
         this.#seen.failures.push({ at: this.now, kind, error: error instanceof Error ? error.message : String(error) });
@@ -91,7 +93,7 @@ export class Watch {
       try {
         const token = await this.#token();
         const body = JSON.stringify({ name });
-        const { status } = await this.#send('api', '/v3/organizations', { agent: false, token, body });
+        const { status } = await this.#platform.request('api', { path: '/v3/organizations', token, body });
         if (status === 201) this.#seen.written.push(name);
         else this.#seen.refused++;
       } catch {
@@ -107,7 +109,7 @@ export class Watch {
       try {
         const token = await this.#token();
         const path = `/api/v1/read/${this.#appGuid}?start_time=${since}&limit=1000&envelope_types=LOG`;
-        const { status, body } = await this.#send('log-cache', path, { agent: false, token });
+        const { status, body } = await this.#platform.request('log-cache', { path, token });
         if (status === 200) since = this.#remember(body, since);
       } catch {
         // the cache is away for a moment; the next read begins where this one did
@@ -131,41 +133,5 @@ export class Watch {
     // Lines of different instances arrive out of order, and late after a fault: look back a little.
     const margin = 10_000_000_000n;
     return latest - margin > since ? latest - margin : since;
-  }
-
-  #send(
-    name: string,
-    path: string,
-    options: { agent: Agent | false; token?: string; body?: string },
-  ): Promise<{ status: number; body: string }> {
-    const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
-    const host = `${name}.${this.#platform.domain}`;
-    const call = request(
-      {
-        host: '127.0.0.1',
-        servername: host,
-        port: this.#platform.httpsPort,
-        path,
-        method: options.body === undefined ? 'GET' : 'POST',
-        headers: {
-          host,
-          ...(options.token === undefined ? {} : { authorization: `bearer ${options.token}` }),
-          ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ca: this.#platform.credentials.ca_cert,
-        agent: options.agent,
-        timeout: 20_000,
-      },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('error', reject);
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
-      },
-    );
-    call.on('timeout', () => call.destroy(new Error('no answer in 20 s')));
-    call.on('error', reject);
-    call.end(options.body);
-    return promise;
   }
 }

@@ -1,13 +1,12 @@
-/** Builds the stack the container tests run on, in the directory given, unless it is there with every package it must have. */
-import { readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { releaseOf } from '../../src/cell/stack/packages.ts';
-import { ensureStack } from '../../src/cell/stack/stack.ts';
+/** Builds the stack the container tests run on, in the directory given, unless it is there by this checkout's recipe. */
+import { ensureStack, removeOldStacks } from '../../src/cell/stack/stack.ts';
 import { Logger } from '../../src/kit/log.ts';
 
 const NAME = 'debian12';
+/** Checkouts of other versions use the directory too. */
+const KEPT_UNUSED_MS = 14 * 24 * 60 * 60_000;
+
 const directory = process.argv[2]!;
-if (isStale()) rmSync(join(directory, NAME), { recursive: true });
 const said = new Set<string>();
 const stack = await ensureStack({
   directory,
@@ -19,16 +18,6 @@ const stack = await ensureStack({
     said.add(verb);
   },
 });
-console.log(`${stack.name} ${stack.version} in ${directory}`);
-
-/** Whether a stack that was kept lacks a package which was added to the list since. */
-function isStale(): boolean {
-  let status: string;
-  try {
-    status = readFileSync(join(directory, NAME, 'rootfs/var/lib/dpkg/status'), 'utf8');
-  } catch {
-    return false; // there is none yet
-  }
-  const installed = new Set([...status.matchAll(/^Package: (\S+)$/gm)].map(([, name]) => name));
-  return releaseOf(NAME)!.packages.some((name) => !installed.has(name));
-}
+for (const old of await removeOldStacks(directory, NAME, KEPT_UNUSED_MS))
+  console.log(`removed ${old}, which nobody used`);
+console.log(`${stack.name} ${stack.version} in ${stack.rootfs}`);

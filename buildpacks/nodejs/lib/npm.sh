@@ -13,7 +13,7 @@ vendored_node() {
   env -u NODE_OPTIONS LD_LIBRARY_PATH="$vendored/lib" PATH="$vendored/bin:$PATH" "$vendored/bin/node" "$@"
 }
 
-# Sets PLAN_RANGE, PLAN_VENDORED, PLAN_DEPENDENCIES, PLAN_PREBUILD, PLAN_POSTBUILD, PLAN_CACHEABLE and PLAN_START.
+# Sets PLAN_RANGE, PLAN_MANAGER, PLAN_VENDORED, PLAN_DEPENDENCIES, PLAN_PREBUILD, PLAN_POSTBUILD, PLAN_CACHEABLE and PLAN_START.
 read_plan() { # PACKAGE.JSON
   local name value output
   output=$(NODE_EXTRA_CA_CERTS='' vendored_node "$here/lib/plan.js" "$1" "$vendored_version") || exit 1
@@ -62,9 +62,90 @@ fetch_package() { # NAME@VERSION DIRECTORY
   rm -rf "$2/.npm"
 }
 
+# Which package manager a lock file is for, as the package that holds it: "npm", "yarn@1", "pnpm@9"; one that package.json names by
+# "packageManager" in that version. Fails where there is none, and prints why.
+manager_of() { # LOCK FILE
+  local format
+  case $1 in
+    yarn.lock)
+      if grep -q '^__metadata:' "$1"; then
+        echo 'it is of Yarn 2 or later, which this buildpack does not have'
+        return 1
+      fi
+      [[ ${PLAN_MANAGER:-} =~ ^yarn@1\. ]] && echo "$PLAN_MANAGER" || echo yarn@1
+      ;;
+    pnpm-lock.yaml)
+      format=$(sed -n "s/^lockfileVersion: *['\"]\{0,1\}\([0-9]*\).*/\1/p" "$1" | head -n 1)
+      case ${PLAN_MANAGER:-}:$format in
+        pnpm@*) echo "$PLAN_MANAGER" ;;
+        *:9) echo pnpm@10 ;;
+        *:6) echo pnpm@8 ;;
+        *)
+          echo "it has the format ${format:-?}, and there are 6 and 9"
+          return 1
+          ;;
+      esac
+      ;;
+    *) echo npm ;;
+  esac
+}
+
+# The first lock file that can be honoured decides: sets LOCK, MANAGER and PROGRAM, which are empty where there is none. Each other is
+# named with the reason.
+choose_lock() { # CACHE
+  local file said
+  LOCK='' MANAGER='' PROGRAM=''
+  for file in yarn.lock pnpm-lock.yaml npm-shrinkwrap.json package-lock.json; do
+    [ -f "$file" ] || continue
+    if [ -n "$LOCK" ]; then
+      said="$LOCK goes before it"
+    elif said=$(manager_of "$file"); then
+      if [ "$said" = npm ] || PROGRAM=$(fetch_manager "$said" "$1"); then
+        LOCK=$file MANAGER=$said
+        continue
+      fi
+      PROGRAM='' said="$said could not be had"
+    fi
+    echo "       $file is ignored: $said"
+  done
+}
+
+# Puts a package manager into the cache and prints its program; fails where the registry does not give it.
+fetch_manager() { # PACKAGE@VERSION CACHE
+  local target=$2/manager
+  if [ "$(cat "$target/wanted" 2>/dev/null)" != "$1" ]; then
+    rm -rf "$target" && mkdir -p "$target"
+    (fetch_package "$1" "$target") || return 1
+    tar -xzf "$target"/*.tgz -C "$target" || return 1
+    rm -f "$target"/*.tgz
+    echo "$1" >"$target/wanted"
+  fi
+  case $1 in
+    yarn@*) echo "$target"/*/bin/yarn.js ;;
+    *) ls "$target"/*/bin/pnpm.[cm]js | head -n 1 ;;
+  esac
+}
+
+# The packages of a lock file that is not npm's, exactly.
+install_locked() { # PACKAGE@VERSION PROGRAM CACHE
+  case $1 in
+    yarn@*)
+      node "$2" install --frozen-lockfile --non-interactive --no-progress --ignore-engines --cache-folder "$3/yarn" ||
+        { echo '       yarn install --frozen-lockfile failed' >&2; exit 1; }
+      if [ "$(du -sm "$3/yarn" | cut -f1)" -gt 300 ]; then rm -rf "$3/yarn"; fi
+      ;;
+    *)
+      # Node.js is the version that the app asks for, whatever pnpm thinks of it.
+      CI=true npm_config_manage_package_manager_versions=false node "$2" install --frozen-lockfile --reporter=append-only \
+        --store-dir "$3/pnpm" --package-import-method=copy || { echo '       pnpm install --frozen-lockfile failed' >&2; exit 1; }
+      if [ "$(du -sm "$3/pnpm" | cut -f1)" -gt 300 ]; then rm -rf "$3/pnpm"; fi
+      ;;
+  esac
+}
+
 # What decides which packages are installed and how.
 modules_key() { # BUILD
-  (cd "$1" && cat package.json package-lock.json npm-shrinkwrap.json .npmrc 2>/dev/null; node --version; echo "$NODE_ENV") | sha256sum
+  (cd "$1" && cat package.json package-lock.json npm-shrinkwrap.json yarn.lock pnpm-lock.yaml .npmrc 2>/dev/null; node --version; echo "$NODE_ENV") | sha256sum
 }
 
 # Puts the packages of the last staging back where nothing that decides them changed.

@@ -23,7 +23,7 @@ function isObject(value) {
 
 const [, , file, vendored] = process.argv;
 const build = dirname(file);
-const description = readJson(file);
+const description = existsSync(file) ? readJson(file) : {}; // beside another buildpack only Node.js may be wanted
 if (!isObject(description)) refuse('package.json is not an object');
 const scripts = isObject(description.scripts) ? description.scripts : {};
 
@@ -45,8 +45,12 @@ function hasDependencies() {
   );
 }
 
-/** Whether the same lock file always gives the same node_modules: no scripts of the app take part, and nothing outside the lock. */
+/**
+ * Whether the same lock file always gives the same node_modules: no scripts of the app take part, nothing outside the lock, and no
+ * other lock file, whose manager may be there the next time.
+ */
 function isCacheable() {
+  if (['yarn.lock', 'pnpm-lock.yaml'].some((name) => existsSync(join(build, name)))) return false;
   const lock = ['npm-shrinkwrap.json', 'package-lock.json'].map((name) => join(build, name)).find(existsSync);
   if (lock === undefined || description.workspaces !== undefined) return false;
   const ownScripts = /^(pre|post)?(install|prepare|prepublish|rebuild)$|^heroku-/;
@@ -56,6 +60,13 @@ function isCacheable() {
   return !Object.values(packages).some(
     (entry) => isObject(entry) && (entry.link === true || /^file:/.test(entry.resolved ?? '')),
   );
+}
+
+/** packageManager: "yarn@1.22.22" or "pnpm@9.15.0", without its digest; "" where it says nothing plain. */
+function manager() {
+  const named = description.packageManager;
+  const match = typeof named === 'string' ? /^((?:yarn|pnpm)@\d{1,4}\.\d{1,4}\.\d{1,4})(?:\+|$)/.exec(named) : null;
+  return match === null ? '' : match[1];
 }
 
 /** The start command: the program itself where `npm start` would start one plain node program. */
@@ -71,6 +82,7 @@ const answer = (yes) => (yes ? 'yes' : 'no');
 process.stdout.write(
   `${[
     `PLAN_RANGE=${wanted}`,
+    `PLAN_MANAGER=${manager()}`,
     `PLAN_VENDORED=${answer(wanted === '' || semver.satisfies(vendored, wanted))}`,
     `PLAN_DEPENDENCIES=${answer(hasDependencies())}`,
     `PLAN_PREBUILD=${answer(typeof scripts['heroku-prebuild'] === 'string')}`,

@@ -11,13 +11,41 @@ own_php() {
   env -u PHPRC -u PHP_INI_SCAN_DIR LD_LIBRARY_PATH="$(echo "$runtime"/lib/*-linux-gnu)" "$runtime/bin/php$php_minor" -n "$@"
 }
 
-# Sets OPTION_WEBDIR, OPTION_LIBDIR, OPTION_VENDORDIR, OPTION_HTTPD and OPTION_APP_START_CMD.
+# Sets OPTION_UNKNOWN, OPTION_EXTENSIONS, OPTION_WEBDIR, OPTION_LIBDIR, OPTION_VENDORDIR, OPTION_HTTPD and OPTION_APP_START_CMD.
 read_options() {
   local name value output
   output=$(own_php "$here/lib/options.php" "$build" "$php_version") || exit 1
   while IFS='=' read -r name value; do
     [[ $name =~ ^OPTION_[A-Z_]+$ ]] && printf -v "$name" '%s' "$value"
   done <<<"$output"
+}
+
+# What the app asks for in vain is named, so that nobody looks for its effect.
+name_without_effect() {
+  local name
+  for name in $OPTION_UNKNOWN; do echo "       $name in .bp-config/options.json has no effect"; done
+  for name in $OPTION_EXTENSIONS; do
+    php -r 'exit(extension_loaded($argv[1]) || ($argv[1] === "opcache" && extension_loaded("Zend OPcache")) ? 0 : 1);' "$name" ||
+      echo "       The PHP extension $name is not there"
+  done
+  for name in "$build"/.bp-config/* "$build"/.bp-config/php/*; do
+    case ${name#"$build/.bp-config/"} in
+      '*' | 'php/*' | options.json | php | php/php.ini.d | php/fpm.d) ;;
+      *) if [ -e "$name" ]; then echo "       .bp-config/${name#"$build/.bp-config/"} has no effect"; fi ;;
+    esac
+  done
+}
+
+# Fills in what a configuration of the app may hold: @{HOME}, @{TMPDIR}, #{LIBDIR} and #{WEBDIR}; anything else is refused.
+fill_in() { # TARGET FILE…
+  local target=$1 file left
+  shift
+  for file in "$@"; do
+    sed -e 's|@{HOME}|/home/vcap|g' -e 's|@{TMPDIR}|/home/vcap/tmp|g' -e "s|[#@]{LIBDIR}|$OPTION_LIBDIR|g" \
+      -e "s|[#@]{WEBDIR}|$OPTION_WEBDIR|g" "$file" >"$target/$(basename "$file")"
+    left=$(grep -oE '^[^;]*[@#]\{[A-Z_]+\}' "$target/$(basename "$file")" | grep -oE '[@#]\{[A-Z_]+\}$' | head -n 1 || true)
+    [ -z "$left" ] || { echo "       ${file#"$build/"}: $left is not known; there are @{HOME}, @{TMPDIR}, #{LIBDIR} and #{WEBDIR}" >&2; exit 1; }
+  done
 }
 
 export_php() {
@@ -83,7 +111,9 @@ write_ini() {
     echo 'openssl.cafile = /etc/ssl/certs/ca-certificates.crt'
     echo 'curl.cainfo = /etc/ssl/certs/ca-certificates.crt'
   } >"$etc/php.ini.d/00-buildpack.ini"
-  if compgen -G "$build/.bp-config/php/php.ini.d/*.ini" >/dev/null; then cp "$build"/.bp-config/php/php.ini.d/*.ini "$etc/php.ini.d/"; fi
+  if compgen -G "$build/.bp-config/php/php.ini.d/*.ini" >/dev/null; then
+    fill_in "$etc/php.ini.d" "$build"/.bp-config/php/php.ini.d/*.ini
+  fi
 }
 
 # Composer with the app's lock file; its cache spares the next staging the downloads.
@@ -107,7 +137,7 @@ write_servers() {
   cp "$runtime/etc/nginx/mime.types" "$runtime/etc/nginx/fastcgi_params" "$etc/"
   sed -e "s|@WEBDIR@|/home/vcap/app${OPTION_WEBDIR:+/$OPTION_WEBDIR}|" "$here/lib/nginx.conf.template" >"$etc/nginx.conf.template"
   if compgen -G "$build/.bp-config/php/fpm.d/*.conf" >/dev/null; then
-    cp "$build"/.bp-config/php/fpm.d/*.conf "$etc/fpm.d/"
+    fill_in "$etc/fpm.d" "$build"/.bp-config/php/fpm.d/*.conf
     echo 'include = @ETC@/fpm.d/*.conf' >>"$etc/php-fpm.conf.template"
   fi
 }

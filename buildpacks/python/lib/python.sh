@@ -21,6 +21,38 @@ check_runtime() { # RUNTIME.TXT
   exit 1
 }
 
+# The file of pyenv and the like names a release to the last digit, which is seldom meant: the same series will do, and is named.
+check_python_version() { # .PYTHON-VERSION
+  local wanted
+  [ -f "$1" ] || return 0
+  wanted=$(head -c 1000 "$1" | sed -e 's/#.*//' -e 's/^[[:space:]]*\(python-\)\{0,1\}//' -e 's/[[:space:]].*//' -e '/^$/d' | head -n 1)
+  case $wanted in
+    '' | 3 | system | "$python_minor" | "$python_minor.x" | "$python_version") return 0 ;;
+    "$python_minor".*)
+      echo "       .python-version asks for $wanted; this buildpack has Python $python_version, which is of the same series"
+      return 0
+      ;;
+  esac
+  echo "       .python-version asks for $wanted, but this buildpack has Python $python_version: $python_minor takes it" >&2
+  exit 1
+}
+
+# What builds a package that is a directory of the app: pip would fetch it anew for each.
+supply_build_tools() { # DIRECTORY
+  local wheels=$deps/.prepacked/$runtime_name/share/python-wheels
+  pip install --quiet --no-index --no-cache-dir --no-warn-script-location --target "$1" "$wheels"/setuptools-*.whl "$wheels"/wheel-*.whl ||
+    { echo '       setuptools could not be supplied' >&2; exit 1; }
+}
+
+# A package that is a directory of the app is found where the app runs, which is not where it was staged.
+move_editable() {
+  local file
+  { grep -rlIF --include='*.pth' --include='*.egg-link' --include='__editable__*' --include=direct_url.json "$build" \
+    "$environment/lib/python$python_minor/site-packages" || true; } | while IFS= read -r file; do
+    sed -i "s|$build|/home/vcap/app|g" "$file"
+  done
+}
+
 # DEPS/INDEX is a virtual environment that refers to the tree in the buildpack, whose ready-made archive goes into the droplet
 # (see the builder).
 install_python() {
@@ -52,7 +84,7 @@ PROFILE
 # Installs what a requirements file names. Where every requirement has one exact version, the packages of a staging with the same
 # file are used again as they are; else pip asks the index, and the cache spares it the downloads.
 install_packages() { # REQUIREMENTS
-  local key options=()
+  local key tools options=()
   if [ ! -s "$1" ]; then
     echo '       No dependencies'
     return
@@ -66,8 +98,15 @@ install_packages() { # REQUIREMENTS
     echo '       Installing packages from vendor, without the package index'
     options=(--no-index "--find-links=$build/vendor")
   fi
+  if [ "$(cat "$1")" = '-e .' ]; then
+    tools=$(mktemp -d)
+    supply_build_tools "$tools"
+    export PYTHONPATH=$tools${PYTHONPATH:+:$PYTHONPATH}
+    options+=(--no-build-isolation)
+  fi
   (cd "$build" && pip install --requirement "$1" --cache-dir "$cache/pip" --progress-bar off --no-warn-script-location "${options[@]}") |
     sed -u 's/^/       /' || { echo '       pip install failed' >&2; exit 1; }
+  [ -z "${tools:-}" ] || rm -rf "$tools"
   keep_packages "$1" "$key"
 }
 

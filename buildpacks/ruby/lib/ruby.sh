@@ -30,6 +30,8 @@ install_ruby() {
   mkdir -p "$deps/.prepacked" "$deps/$index/bin" "$deps/$index/profile.d" "$deps/$index/gems" "$deps/$index/env"
   [ -e "$tree" ] || ln -s "$runtime" "$tree"
   ln -s "../../.prepacked/$runtime_name/bin/ruby${ruby_version%.*}" "$deps/$index/bin/ruby"
+  # The name that RubyGems writes into the first line of programs it installs.
+  ln -s ruby "$deps/$index/bin/ruby${ruby_version%.*}"
   ln -s "../.prepacked/$runtime_name/lib/$triplet" "$deps/$index/lib"
   for program in bundle bundler gem rake irb erb; do
     # Their first line names the distribution's Ruby.
@@ -62,7 +64,7 @@ check_ruby() {
 # Bundler with the app's lock file. Gems that came with Ruby count as installed; where the lock is that of the last staging, its
 # gems are used again as they are, and else the files that were fetched for them.
 install_gems() {
-  local key options=()
+  local key options=() locked
   export BUNDLE_GEMFILE=$build/Gemfile BUNDLE_WITHOUT=${BUNDLE_WITHOUT:-development:test} BUNDLE_PATH__SYSTEM=true
   export BUNDLE_SILENCE_ROOT_WARNING=1 BUNDLE_JOBS=4 BUNDLE_RETRY=2 BUNDLE_DISABLE_VERSION_CHECK=true
   export BUNDLE_GLOBAL_GEM_CACHE=true BUNDLE_USER_CACHE=$cache/bundler
@@ -71,6 +73,13 @@ install_gems() {
     export BUNDLE_FROZEN=true
   else
     echo '       There is no Gemfile.lock: the versions are those of today. bundle lock makes one'
+  fi
+  # This Bundler reads what a newer one wrote; left alone it would first try to fetch that one.
+  BUNDLER_VERSION=$(ruby -e 'require "bundler/version"; puts Bundler::VERSION')
+  export BUNDLER_VERSION
+  locked=$(sed -n '/^BUNDLED WITH$/{n;s/[^0-9A-Za-z.]//g;p;q}' "$build/Gemfile.lock" 2>/dev/null || true)
+  if [ -n "$locked" ] && [ "$locked" != "$BUNDLER_VERSION" ]; then
+    echo "       Gemfile.lock was written by Bundler $locked; this buildpack installs it with Bundler $BUNDLER_VERSION"
   fi
   key=$({ cat "$build/Gemfile.lock" 2>/dev/null || echo none; echo "$runtime_name $GEM_HOME $BUNDLE_WITHOUT"; } | sha256sum)
   if [ -d "$cache/gems" ] && [ "$(cat "$cache/gems.key" 2>/dev/null)" = "$key" ] && [ -n "${BUNDLE_FROZEN:-}" ]; then

@@ -1,7 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import type { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { CupolaError } from '../../kit/errors.ts';
+import { classOf } from '../../kit/engine-words.ts';
+import { CupolaError, codeOf } from '../../kit/errors.ts';
 
 const MAX_ERROR_TEXT = 2000;
 
@@ -59,13 +60,13 @@ function endOf(child: ChildProcess): Promise<void> {
   child.on('close', (exitCode) => {
     if (exitCode === 0) resolve();
     else {
-      reject(new CupolaError('archive_refused', `ended with ${exitCode}: ${errors.trim().slice(0, MAX_ERROR_TEXT)}`));
+      reject(new CupolaError('archive_refused', `ended with ${exitCode}: ${classOf(errors)}`));
     }
   });
   return promise;
 }
 
 function isBrokenPipe(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = codeOf(error);
   return code === 'EPIPE' || code === 'ERR_STREAM_PREMATURE_CLOSE';
 }

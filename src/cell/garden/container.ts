@@ -34,6 +34,7 @@ export class RunningContainer implements Container {
   readonly #sessions = new Set<ContainerSession>();
   readonly #sockets = new Set<Socket>();
   readonly #processes = new Map<string, Promise<WatchedProcess>>();
+  #saving = Promise.resolve();
   #gone = false;
 
   constructor(parts: ContainerParts, record: ContainerRecord) {
@@ -126,7 +127,13 @@ export class RunningContainer implements Container {
     const egressRules = rules.map(plainRule);
     await this.#parts.network.setRules({ number: this.#record.number, rules: egressRules });
     this.#record.egressRules = egressRules;
-    await saveRecord(this.#parts.paths, this.#record);
+    await this.#save();
+  }
+
+  async setProperties(changes: Readonly<Record<string, string>>): Promise<void> {
+    this.#refuseIfGone();
+    Object.assign(this.#record.properties, changes);
+    await this.#save();
   }
 
   async metrics(): Promise<ContainerMetrics> {
@@ -158,13 +165,21 @@ export class RunningContainer implements Container {
     }
   }
 
-  /** Refuses new processes while the container is being destroyed. */
-  markGone(): void {
+  /** Refuses new processes while the container is being destroyed; resolves when its record is written no more. */
+  async markGone(): Promise<void> {
     this.#gone = true;
+    await this.#saving;
   }
 
   readonly #countKills = (): Promise<number> =>
     this.#parts.cgroups.outOfMemoryKills(cgroupPath(this.#parts.prefix, this.#record.number));
+
+  /** One at a time; none once the container is being destroyed, whose record says so. */
+  async #save(): Promise<void> {
+    const saved = this.#saving.then(() => (this.#gone ? undefined : saveRecord(this.#parts.paths, this.#record)));
+    this.#saving = saved.catch(() => {});
+    await saved;
+  }
 
   #files() {
     return this.#parts.paths.container(this.#record.number);

@@ -228,7 +228,7 @@ class CellGarden implements OpenGarden {
   }
 
   async #remove(record: ContainerRecord, container: RunningContainer | null): Promise<void> {
-    container?.markGone();
+    await container?.markGone();
     await saveRecord(this.#parts.paths, { ...record, state: 'destroying' });
     await removeContainer(this.#parts, String(record.number), () => container?.finish());
   }

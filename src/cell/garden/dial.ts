@@ -1,11 +1,13 @@
 import { isIPv4, Socket } from 'node:net';
-import { text } from 'node:stream/consumers';
 import { CupolaError } from '../../kit/errors.ts';
 import { isAlive, type ProcessIdentity } from '../../kit/process.ts';
+import { boundedText } from '../../kit/streams.ts';
 import { socketInNetworkOf } from './kernel.ts';
 import type { Runtime } from './runtime.ts';
 
 const CONNECT_MS = 10_000;
+/** Of an answer the first word is read; the program that gives it is the container's own. */
+const MOST_ANSWER_BYTES = 65_536;
 
 /** A connection that begins inside of the container's network. Throws `connection_refused`. */
 export async function dial(options: {
@@ -45,8 +47,12 @@ async function addressOf(options: { runtime: Runtime; containerId: string; host:
   const child = options.runtime.execPiped(options.containerId, ['getent', 'ahostsv4', host]);
   child.on('error', () => {});
   child.stdin?.end();
-  const timer = setTimeout(() => child.kill('SIGKILL'), CONNECT_MS);
-  const answer = await text(child.stdout).finally(() => clearTimeout(timer));
+  child.stderr?.destroy(); // nobody reads it, and a full pipe would keep it from its end
+  const bounds = { mostBytes: MOST_ANSWER_BYTES, timeoutMs: CONNECT_MS };
+  const answer = await boundedText(child.stdout, bounds).catch((cause: unknown) => {
+    child.kill('SIGKILL');
+    throw refused('no such host', cause);
+  });
   const address = answer.split(/\s/)[0] ?? '';
   if (!isIPv4(address)) throw refused('no such host');
   return address;

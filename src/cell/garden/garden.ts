@@ -126,6 +126,8 @@ export interface Container {
   /** A gzip-less tar of one path, made as vcap inside the container. */
   streamOut(path: string): Promise<Readable>;
   setEgressRules(rules: readonly EgressRule[]): Promise<void>;
+  /** Over those it was made with; what is not named stays. */
+  setProperties(changes: Readonly<Record<string, string>>): Promise<void>;
   metrics(): Promise<ContainerMetrics>;
 }
 

@@ -1,7 +1,7 @@
-import { constants } from 'node:fs';
-import { chown, lstat, mkdir, open } from 'node:fs/promises';
+import { chown, lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
+import { readPlainFile } from '../../kit/owned-files.ts';
 import { isOpaque, makeWhiteout, setOpaque } from './kernel.ts';
 
 /** Trees that a user's archive made are walked step by step here: no link in them is ever followed on the host. */
@@ -27,6 +27,23 @@ export async function applyWhiteouts(
     // What the layer itself brings stays; of a directory only what lies below goes.
     if (found?.isDirectory()) setOpaque(target, true);
     else if (!found) makeWhiteout(target);
+  }
+}
+
+/**
+ * Removes what the unpacking left outside of the destination. Nobody else changes the tree by now. Throws
+ * `archive_refused` where a link or a file took the destination's place.
+ */
+export async function keepOnly(root: string, parts: readonly string[]): Promise<void> {
+  let path = root;
+  for (const part of parts) {
+    for (const name of await readdir(path)) {
+      if (name !== part) await rm(join(path, name), { recursive: true, force: true });
+    }
+    path = join(path, part);
+    const found = await lstat(path).catch(() => null);
+    if (!found) return; // an empty archive
+    if (!found.isDirectory()) throw new CupolaError('archive_refused', 'the archive replaced its own destination');
   }
 }
 
@@ -56,14 +73,11 @@ async function look(tree: string, names: readonly string[]): Promise<{ path: str
   return none;
 }
 
-async function readText(path: string): Promise<string> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+function readText(path: string): string | null {
   try {
-    if ((await file.stat()).size > MOST_TEXT)
-      throw new CupolaError('image_invalid', 'a file of the image is too large');
-    return await file.readFile('utf8');
-  } finally {
-    await file.close();
+    return readPlainFile(path, MOST_TEXT);
+  } catch (cause) {
+    throw new CupolaError('image_invalid', 'a file of the image is too large', { cause });
   }
 }
 

@@ -2,11 +2,12 @@ import { createHash, randomUUID } from 'node:crypto';
 import { chown, lstat, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import Type, { type Static } from 'typebox';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { receive } from './archives.ts';
 import type { ContainerLimits, Layer, LayerSource } from './garden.ts';
-import { applyWhiteouts } from './layer-files.ts';
+import { applyWhiteouts, keepOnly } from './layer-files.ts';
 import { mountsBelow, unmountBelow } from './mounts.ts';
 import { runtimeSpec } from './oci-spec.ts';
 import { type ContainerParts, cgroupPath, runtimeId } from './parts.ts';
@@ -19,11 +20,11 @@ import { together } from './together.ts';
 import { openIdMap } from './user-namespaces.ts';
 import { createVolume, formatImage } from './volume.ts';
 
-interface LayerRecord {
-  key: string;
+const LayerRecord = Type.Object({
+  key: Type.String(),
   /** Layers are a cache on file systems without journal: after a reboot they are made anew. */
-  bootId: string;
-}
+  bootId: Type.String(),
+});
 
 const GIB = 1024 ** 3;
 /** Where the tree of an image's layer is made. */
@@ -54,7 +55,7 @@ export class LayerCache {
     this.#bootId = bootId;
     for (const name of await readdir(this.#parts.paths.layers)) {
       const directory = join(this.#parts.paths.layers, name);
-      const record = await readJson<LayerRecord>(join(directory, 'layer.json'));
+      const record = await readJson(join(directory, 'layer.json'), LayerRecord);
       const whole = record?.bootId === bootId && mountsBelow(join(directory, 'volume')).length > 0;
       if (record && whole) this.#ready.add(record.key);
       else await removeDirectory(directory);
@@ -113,7 +114,7 @@ export class LayerCache {
         await removeContainer(this.#parts, name);
         await this.#becomeTree(join(directory, 'volume'), source.whiteouts());
       }
-      const record: LayerRecord = { key, bootId: this.#bootId };
+      const record: Static<typeof LayerRecord> = { key, bootId: this.#bootId };
       await writeJson(join(directory, 'layer.json'), record);
     } catch (error) {
       await removeContainer(this.#parts, name);
@@ -138,9 +139,9 @@ export class LayerCache {
     const files = paths.container(name);
     const volume = join(directory, 'volume');
     await mkdir(files.directory, { mode: 0o700 });
-    using maps = new DisposableStack();
+    using opened = new DisposableStack();
     const disk = join(directory, 'volume.img');
-    const idMap = async () => maps.use(await openIdMap(0, uidRangeBase)).descriptor;
+    const idMap = async () => opened.use(await openIdMap(0, uidRangeBase)).descriptor;
     const [userNamespace] = await together([
       idMap(),
       createVolume(disk, volume, () => formatImage(disk, this.#limits.diskBytes)),
@@ -156,6 +157,7 @@ export class LayerCache {
     const image = source.format === 'image';
     await makeDestination(files.rootfs, pathParts(destination), uidRangeBase + (image ? 0 : VCAP));
     const input = await source.open();
+    opened.defer(() => void input.destroy());
     const { compressed, stream } = image ? { compressed: false, stream: input } : await detectGzip(input);
     const config = runtimeSpec({
       handle: 'unpack',
@@ -212,20 +214,6 @@ async function makeDestination(root: string, parts: readonly string[], owner: nu
     if (found) throw new CupolaError('invalid_destination', `${part} is not a directory of the stack`);
     await mkdir(path, { mode: 0o755 });
     await chown(path, owner, owner);
-  }
-}
-
-/** Removes what the unpacking left outside of the destination. Nobody else changes the tree by now. */
-async function keepOnly(root: string, parts: readonly string[]): Promise<void> {
-  let path = root;
-  for (const part of parts) {
-    for (const name of await readdir(path)) {
-      if (name !== part) await rm(join(path, name), { recursive: true, force: true });
-    }
-    path = join(path, part);
-    const found = await lstat(path).catch(() => null);
-    if (!found) return; // an empty archive
-    if (!found.isDirectory()) throw new CupolaError('archive_refused', 'the archive replaced its own destination');
   }
 }
 

@@ -28,7 +28,7 @@ export function assembleParts(settings: GardenSettings): ContainerParts {
     uidRangeBase: settings.uidRangeBase,
     runtime: new Runtime(paths.runcState, settings.logLimitBytes ?? DEFAULT_LOG_BYTES),
     cgroups: new Cgroups(),
-    network: new CellNetwork(settings.prefix, settings.network),
+    network: new CellNetwork(settings.prefix, settings.network, settings.log),
   };
 }
 

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { stackRoot } from '../stack/stack.ts';
 import type { GardenSettings } from './settings.ts';
 
 /** Where a garden keeps what. */
@@ -35,7 +36,7 @@ export class GardenPaths {
     return join(this.run, 'rootfs');
   }
   stack(name: string): string {
-    return join(this.stacks, name, 'rootfs');
+    return stackRoot(this.stacks, name);
   }
   container(name: string | number): ContainerPaths {
     return new ContainerPaths(join(this.containers, String(name)), join(this.rootfs, String(name)));

@@ -1,23 +1,26 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import Type, { type Static } from 'typebox';
 import { identify, isAlive, type ProcessIdentity, signal } from '../../kit/process.ts';
 import type { ContainerProcess, ProcessSpec } from './garden.ts';
 import { processSpec } from './oci-spec.ts';
-import { readJson, writeJson } from './records.ts';
-import { processFiles, type Runtime, type StartedProcess } from './runtime.ts';
+import { Identity, readJson, writeJson } from './records.ts';
+import { processFiles, type Runtime } from './runtime.ts';
 import { together } from './together.ts';
 
-export interface ExitResult {
-  exitCode: number;
-  outOfMemory: boolean;
-}
+const ExitResult = Type.Object({ exitCode: Type.Integer(), outOfMemory: Type.Boolean() });
+export type ExitResult = Static<typeof ExitResult>;
 
-interface ProcessRecord extends StartedProcess {
-  id: string;
+/** As StartedProcess, with what is known of the process besides. */
+const ProcessRecord = Type.Object({
+  id: Type.String(),
+  process: Type.Union([Identity, Type.Null()]),
+  conmon: Type.Union([Identity, Type.Null()]),
   /** Kills of the container's cgroup for the memory limit when it started. */
-  outOfMemoryKills: number;
-}
+  outOfMemoryKills: Type.Number(),
+});
+type ProcessRecord = Static<typeof ProcessRecord>;
 
 /** Exit code where nobody was left to see the real one, as after SIGKILL. */
 const KILLED = 137;
@@ -70,7 +73,7 @@ export class WatchedProcess implements ContainerProcess {
   }
 
   async #watch(): Promise<void> {
-    const result = await readJson<ExitResult>(join(this.#directory, 'result.json'));
+    const result = await readJson(join(this.#directory, 'result.json'), ExitResult);
     if (result) return this.#end(result);
     try {
       this.#watcher = watch(processFiles(this.#directory).exitDirectory, () => void this.#look());
@@ -144,7 +147,7 @@ export async function adoptProcess(
   const files = processFiles(directory);
   await rm(files.spec, { force: true });
   const [record, process, conmon] = await Promise.all([
-    readJson<ProcessRecord>(join(directory, 'record.json')),
+    readJson(join(directory, 'record.json'), ProcessRecord),
     readIdentity(files.pid),
     readIdentity(files.conmonPid),
   ]);

@@ -1,28 +1,45 @@
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
-import type { ProcessIdentity } from '../../kit/process.ts';
-import type { PlainEgressRule } from '../network/egress.ts';
-import type { ContainerLimits, ContainerUser } from './garden.ts';
+import Type, { type Static, type TSchema } from 'typebox';
+import { checkedJson } from '../../kit/checked.ts';
 import type { GardenPaths } from './paths.ts';
 
-/** What the garden remembers of a container beyond its own life. */
-export interface ContainerRecord {
-  handle: string;
+/** As kit/process.ts has it. */
+export const Identity = Type.Object({ pid: Type.Integer(), startTicks: Type.String() });
+
+/** What the garden remembers of a container beyond its own life. A cell of the version before may have written it. */
+export const ContainerRecord = Type.Object({
+  handle: Type.String(),
   /** Gives address, uid range and names; not given to another while the record stands. */
-  number: number;
+  number: Type.Integer(),
   /** Only what is `ready` is adopted; the rest is removed. */
-  state: 'creating' | 'ready' | 'destroying';
+  state: Type.Enum(['creating', 'ready', 'destroying']),
   /** Boot of the machine it runs in. */
-  bootId: string;
-  init: ProcessIdentity | null;
+  bootId: Type.String(),
+  init: Type.Union([Identity, Type.Null()]),
   /** Null: the layers are an image's. */
-  stack: string | null;
-  layers: string[];
+  stack: Type.Union([Type.String(), Type.Null()]),
+  layers: Type.Array(Type.String()),
   /** The container's user where it is not vcap. */
-  user?: ContainerUser;
-  limits: ContainerLimits;
-  egressRules: PlainEgressRule[];
-  properties: Record<string, string>;
-}
+  user: Type.Optional(Type.Object({ uid: Type.Integer(), gid: Type.Integer(), groups: Type.Array(Type.Integer()) })),
+  limits: Type.Object({
+    memoryBytes: Type.Number(),
+    diskBytes: Type.Number(),
+    pids: Type.Number(),
+    cpuShares: Type.Number(),
+  }),
+  egressRules: Type.Array(
+    Type.Object({
+      protocol: Type.String(),
+      destination: Type.String(),
+      ports: Type.String(),
+      type: Type.Integer(),
+      code: Type.Integer(),
+      log: Type.Boolean(),
+    }),
+  ),
+  properties: Type.Record(Type.String(), Type.String()),
+});
+export type ContainerRecord = Static<typeof ContainerRecord>;
 
 export async function saveRecord(paths: GardenPaths, record: ContainerRecord): Promise<void> {
   await writeJson(paths.container(record.number).record, record);
@@ -32,7 +49,7 @@ export async function saveRecord(paths: GardenPaths, record: ContainerRecord): P
 export async function loadRecords(paths: GardenPaths): Promise<{ name: string; record: ContainerRecord | null }[]> {
   const names = await readdir(paths.containers).catch(() => []);
   return Promise.all(
-    names.map(async (name) => ({ name, record: await readJson<ContainerRecord>(paths.container(name).record) })),
+    names.map(async (name) => ({ name, record: await readJson(paths.container(name).record, ContainerRecord) })),
   );
 }
 
@@ -46,10 +63,10 @@ export async function writeJson(path: string, value: unknown): Promise<void> {
   await rename(`${path}.new`, path);
 }
 
-/** Reads what `writeJson` wrote; null where there is none. */
-export async function readJson<T>(path: string): Promise<T | null> {
+/** Reads what `writeJson` wrote; null where there is none, and where it is not of that shape. */
+export async function readJson<Shape extends TSchema>(path: string, shape: Shape): Promise<Static<Shape> | null> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as T;
+    return checkedJson(shape, await readFile(path, 'utf8'), { code: 'invalid_file', what: path });
   } catch {
     return null;
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { identify, isAlive, signal, terminate } from '../../kit/process.ts';
 import { unmountBelow } from './mounts.ts';
 import { type ContainerParts, cgroupParent, cgroupPath, runtimeId } from './parts.ts';
-import { type ContainerRecord, readJson } from './records.ts';
+import { ContainerRecord, readJson } from './records.ts';
 import { processFiles } from './runtime.ts';
 import { together } from './together.ts';
 
@@ -20,7 +20,7 @@ export async function removeContainer(
   whenKilled: () => Promise<void> | undefined = async () => {},
 ): Promise<void> {
   const files = parts.paths.container(name);
-  const record = await readJson<ContainerRecord>(files.record);
+  const record = await readJson(files.record, ContainerRecord);
   if (!record?.init) await stopCreation(parts, name);
   const killed = await kill(record);
   await whenKilled();

@@ -4,6 +4,9 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import Type from 'typebox';
+import { checkedJson } from '../../kit/checked.ts';
+import { classOf } from '../../kit/engine-words.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import { identify, PLAIN_ENVIRONMENT, type ProcessIdentity, run } from '../../kit/process.ts';
 
@@ -104,6 +107,8 @@ export class Runtime {
         ...args,
       ],
       {
+        // conmon puts its flag `oom` where it was started.
+        cwd: directory,
         env: { ...PLAIN_ENVIRONMENT, _OCI_SYNCPIPE: '3' },
         stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
         detached: true,
@@ -112,11 +117,21 @@ export class Runtime {
     const answer = await firstLine(child, child.stdio[3] as Readable);
     const { data, message } = parseAnswer(answer);
     if (data <= 0) {
-      throw new CupolaError('container_runtime_failed', `the container runtime refused: ${message}`);
+      throw new CupolaError(
+        'container_runtime_failed',
+        `the container runtime refused: ${programFault(message) ?? classOf(message)}`,
+      );
     }
     const conmonPid = Number(await readFile(files.conmonPid, 'utf8').catch(() => '0'));
     return { process: identify(data), conmon: identify(conmonPid) };
   }
+}
+
+/** Which program could not be started and why, where that is what the runtime says and it has a plain name; its arguments are not in it. */
+function programFault(message: string): string | null {
+  const fault =
+    /exec: \\?"[\w./+-]{1,200}\\?": (?:stat [\w./+-]{1,200}: )?(?:executable file not found|no such file|permission denied)/;
+  return fault.exec(message)?.[0] ?? null;
 }
 
 /** conmon answers with one line of JSON when the process runs or could not be started. */
@@ -133,9 +148,15 @@ function firstLine(child: ChildProcess, pipe: Readable): Promise<string> {
   return promise;
 }
 
+const Answer = Type.Object({
+  data: Type.Optional(Type.Integer()),
+  pid: Type.Optional(Type.Integer()),
+  message: Type.Optional(Type.String()),
+});
+
 function parseAnswer(line: string): { data: number; message: string } {
   try {
-    const answer = JSON.parse(line) as { data?: number; pid?: number; message?: string };
+    const answer = checkedJson(Answer, line, { code: 'container_runtime_failed', what: 'what conmon says' });
     return { data: answer.data ?? answer.pid ?? -1, message: answer.message ?? 'no reason given' };
   } catch {
     return { data: -1, message: 'no answer' };

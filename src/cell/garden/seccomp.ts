@@ -1,14 +1,23 @@
-import { readFile } from 'node:fs/promises';
 import { arch, release } from 'node:os';
+import Type, { type Static } from 'typebox';
+import { readCheckedFile } from '../../kit/checked.ts';
 import { CupolaError } from '../../kit/errors.ts';
 
+const Argument = Type.Object({
+  index: Type.Integer(),
+  value: Type.Integer(),
+  valueTwo: Type.Optional(Type.Integer()),
+  op: Type.String(),
+});
 /** Syscall rule of the OCI runtime specification, section "Seccomp". */
-interface SyscallRule {
-  names: string[];
-  action: string;
-  errnoRet?: number;
-  args?: { index: number; value: number; valueTwo?: number; op: string }[];
-}
+const SyscallRule = Type.Object({
+  names: Type.Array(Type.String()),
+  action: Type.String(),
+  errnoRet: Type.Optional(Type.Integer()),
+  args: Type.Optional(Type.Array(Argument)),
+});
+type SyscallRule = Static<typeof SyscallRule>;
+
 export interface SeccompProfile {
   defaultAction: string;
   defaultErrnoRet?: number;
@@ -16,23 +25,24 @@ export interface SeccompProfile {
   syscalls: SyscallRule[];
 }
 
-interface Conditions {
-  caps?: string[];
-  arches?: string[];
-  minKernel?: string;
-}
-/** The file format of containers-common. */
-interface CommonProfile {
-  defaultAction: string;
-  defaultErrnoRet?: number;
-  syscalls: (Omit<SyscallRule, 'args'> & {
-    args?: SyscallRule['args'] | null;
-    includes?: Conditions;
-    excludes?: Conditions;
-  })[];
-}
+const Names = Type.Optional(Type.Array(Type.String()));
+const Conditions = Type.Object({ caps: Names, arches: Names, minKernel: Type.Optional(Type.String()) });
+/** The file format of containers-common, where an empty list of arguments may be null. */
+const CommonProfile = Type.Object({
+  defaultAction: Type.String(),
+  defaultErrnoRet: Type.Optional(Type.Integer()),
+  syscalls: Type.Array(
+    Type.Object({
+      ...Type.Omit(SyscallRule, ['args']).properties,
+      args: Type.Optional(Type.Union([Type.Array(Argument), Type.Null()])),
+      includes: Type.Optional(Conditions),
+      excludes: Type.Optional(Conditions),
+    }),
+  ),
+});
+type CommonProfile = Static<typeof CommonProfile>;
 
-export const COMMON_PROFILE_PATH = '/usr/share/containers/seccomp.json';
+const COMMON_PROFILE_PATH = '/usr/share/containers/seccomp.json';
 
 /** Calls that no app needs and that attacks on the kernel start with; each is refused with EPERM unless allowed again below. */
 const REFUSED = [
@@ -61,8 +71,7 @@ export async function loadSeccompProfile(path = COMMON_PROFILE_PATH): Promise<Se
   const architecture = ARCHITECTURES[arch()];
   if (!architecture) throw new CupolaError('architecture_unsupported', `no seccomp profile for ${arch()}`);
   const [major = 0, minor = 0] = release().split('.').map(Number);
-  const common = JSON.parse(await readFile(path, 'utf8')) as CommonProfile;
-  return harden(common, architecture, [major, minor]);
+  return harden(readCheckedFile(path, CommonProfile), architecture, [major, minor]);
 }
 
 function harden(

@@ -7,7 +7,7 @@ export interface GardenSettings {
   rootDirectory: string;
   /** Mount points, runc's state, exit files; may be lost in a reboot. Made 0711, because container roots must walk through it. */
   runDirectory: string;
-  /** Holds `<stack>/rootfs` as `ensureStack` builds it. */
+  /** Where `ensureStack` puts stacks. */
   stacksDirectory: string;
   /** 1 to 4 lower-case letters, and not the beginning of another garden's: names links (`<prefix><n>`), the cgroup parent, the nft table. */
   prefix: string;

@@ -90,8 +90,10 @@ export class Spares {
     }
     const known = this.#images.get(bytes);
     if (known === undefined) {
-      const path = join(this.#directory, `${randomUUID()}.img`);
-      await formatImage(path, bytes);
+      const making = join(this.#directory, randomUUID());
+      const path = `${making}.img`;
+      await formatImage(making, bytes);
+      await rename(making, path);
       this.#images.set(bytes, path);
     }
     for (const [size, path] of [...this.#images].slice(0, -SIZES)) {

@@ -13,14 +13,8 @@ export async function createVolume(image: string, mountPoint: string, format: ()
 
 /** A sparse ext4 image. Without journal, because nothing in it outlives a crash of the machine. */
 export async function formatImage(image: string, bytes: number): Promise<void> {
-  const file = await open(image, 'wx', 0o600);
-  try {
-    // Inode tables and bitmaps take some; the user shall have what was asked for.
-    const size = Math.ceil((bytes * 1.02) / MIB) * MIB + 4 * MIB;
-    await file.truncate(size);
-  } finally {
-    await file.close();
-  }
+  // Inode tables and bitmaps take some; the user shall have what was asked for.
+  await makeSparse(image, Math.ceil((bytes * 1.02) / MIB) * MIB + 4 * MIB);
   await run('mkfs.ext4', [
     '-q',
     '-F',
@@ -34,6 +28,12 @@ export async function formatImage(image: string, bytes: number): Promise<void> {
     'nodiscard,root_owner=0:0',
     image,
   ]);
+}
+
+/** Closed when this resolves: what formats it is another program. */
+async function makeSparse(path: string, bytes: number): Promise<void> {
+  await using file = await open(path, 'wx', 0o600);
+  await file.truncate(bytes);
 }
 
 /** Bytes in use on the volume. */

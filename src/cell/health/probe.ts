@@ -1,4 +1,4 @@
-import { get } from 'node:http';
+import { get, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import type { HealthCheck } from '../../contracts/gen/diego_pb.js';
 
@@ -39,6 +39,9 @@ function probePort(address: string, port: number, timeoutMs: number, signal: Abo
   });
 }
 
+/** As many as Go's HTTP client follows, with which Diego asks. */
+const MOST_REDIRECTS = 10;
+
 function probeHttp(
   address: string,
   port: number,
@@ -49,21 +52,54 @@ function probeHttp(
   const { promise, resolve } = Promise.withResolvers<string | null>();
   const failed = (why: string) => resolve(`Failed to make HTTP request to '${path}' on port ${port}: ${why}`);
   const started = performance.now();
-  const request = get(
-    { host: address, port, path, agent: false, signal, headers: { 'user-agent': 'diego-healthcheck' } },
-    (response) => {
+  const over = new AbortController();
+  const ask = (target: string, redirects: number): void => {
+    const url = urlOf({ address, port, path: target });
+    if (url === null) {
+      failed('it is not a path');
+      return;
+    }
+    const request = get({
+      host: address,
+      port,
+      path: `${url.pathname}${url.search}`,
+      agent: false,
+      signal: AbortSignal.any([signal, over.signal]),
+      // As Diego asks: an app that sends plain HTTP away to HTTPS must not take this for such a request.
+      headers: { 'user-agent': 'diego-healthcheck', 'x-forwarded-proto': 'https' },
+    });
+    request.on('response', (response) => {
       response.resume();
-      const elapsed = Math.round(performance.now() - started);
+      const next = redirects < MOST_REDIRECTS ? redirectOf(response, { address, port, path: target }) : null;
       if (response.statusCode === 200) resolve(null);
-      else failed(`received status code ${response.statusCode} in ${elapsed}ms`);
-    },
-  );
+      else if (next !== null) ask(next, redirects + 1);
+      else failed(`received status code ${response.statusCode} in ${Math.round(performance.now() - started)}ms`);
+    });
+    request.on('error', (error) => failed(reasonOf(error)));
+  };
   const timer = setTimeout(() => failed(timedOut(timeoutMs)), timeoutMs);
-  request.on('error', (error) => failed(reasonOf(error)));
+  ask(path, 0);
   return promise.finally(() => {
     clearTimeout(timer);
-    request.destroy();
+    over.abort();
   });
+}
+
+/**
+ * The path a redirect leads to; null for an answer that is none. It must stay with the instance: the probe is made from the
+ * host, which reaches more than a container does.
+ */
+function redirectOf(response: IncomingMessage, asked: { address: string; port: number; path: string }): string | null {
+  const { location } = response.headers;
+  if (location === undefined || ![301, 302, 303, 307, 308].includes(response.statusCode ?? 0)) return null;
+  const base = urlOf(asked);
+  const target = base && URL.parse(location, base);
+  return target && target.origin === base.origin ? `${target.pathname}${target.search}` : null;
+}
+
+/** With all percent-encoded that HTTP cannot say as it is. */
+function urlOf({ address, port, path }: { address: string; port: number; path: string }): URL | null {
+  return path.startsWith('/') ? URL.parse(`http://${address}:${port}${path}`) : null;
 }
 
 function timedOut(timeoutMs: number): string {

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
-import { chmod, chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDirectory, replaceFile } from '../../kit/owned-files.ts';
 import type { KeyAndCertificate } from '../../kit/pki.ts';
 
 /** Where an app finds its certificate and key (IID-01, IID-09). */
@@ -33,20 +34,10 @@ export class CredentialDirectories {
   /** Puts both files in place, each by rename: a reader sees an old or a new file, never half of one (IID-10). */
   async write(handle: string, identity: KeyAndCertificate, uid: number): Promise<void> {
     const path = this.pathOf(handle);
-    const files = [
-      [KEY, identity.key],
-      [CERTIFICATE, identity.cert],
-    ] as const;
-    await Promise.all(
-      files.map(async ([name, content]) => {
-        const temporary = join(path, `.${name}`);
-        await writeFile(temporary, content, { mode: 0o400 });
-        await chown(temporary, uid, uid);
-      }),
-    );
-    for (const [name] of files) await rename(join(path, `.${name}`), join(path, name));
-    await chown(path, uid, uid);
-    await chmod(path, 0o500);
+    const owner = { uid, gid: uid };
+    replaceFile(join(path, KEY), identity.key, { mode: 0o400, owner });
+    replaceFile(join(path, CERTIFICATE), identity.cert, { mode: 0o400, owner });
+    makeDirectory(path, { mode: 0o500, owner });
   }
 
   /** What lies there and until when it is valid (milliseconds); null where nothing does. */

@@ -1,11 +1,13 @@
 import { type LookupAddress, lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { METADATA_RANGES } from '../../contracts/metadata-addresses.ts';
 import { CupolaError } from '../../kit/errors.ts';
 
 /**
- * Addresses a tenant's registry name may not lead to (SEC-28): this machine, its neighbours, the metadata service and
- * everything else that is no public host. RFC 6890 and the IANA special-purpose registries.
+ * Addresses a tenant's registry name may not lead to (SECURITY 28): this machine, its neighbours, the metadata service and
+ * everything else that is no public host. RFC 6890 and the IANA special-purpose registries; metadata services at public
+ * addresses come on top.
  */
 const INTERNAL: readonly (readonly [string, number])[] = [
   ['0.0.0.0', 8],
@@ -27,8 +29,13 @@ const TUNNELS: readonly (readonly [string, number])[] = [
   ['2002::', 16],
 ];
 
+interface OwnAddress {
+  address: string;
+  family: string;
+}
+
 /** True for addresses that only an operator may allow. The machine's own count, whatever they are. */
-export function isInternalAddress(address: string): boolean {
+export function isInternalAddress(address: string, own: readonly OwnAddress[] = ownAddresses()): boolean {
   const family = isIP(address);
   if (family === 0) return true;
   const type = family === 4 ? 'ipv4' : 'ipv6';
@@ -36,11 +43,19 @@ export function isInternalAddress(address: string): boolean {
   const open = new BlockList();
   for (const [network, prefix] of INTERNAL) shut.addSubnet(network, prefix, 'ipv4');
   for (const [network, prefix] of TUNNELS) shut.addSubnet(network, prefix, 'ipv6');
-  for (const own of Object.values(networkInterfaces()).flat()) {
-    if (own) shut.addAddress(own.address.replace(/%.*$/, ''), own.family === 'IPv4' ? 'ipv4' : 'ipv6');
+  for (const { network, family: of } of METADATA_RANGES) {
+    const [start = '', bits] = network.split('/');
+    shut.addSubnet(start, Number(bits), of === 4 ? 'ipv4' : 'ipv6');
+  }
+  for (const { address: one, family: of } of own) {
+    shut.addAddress(one.replace(/%.*$/, ''), of === 'IPv4' ? 'ipv4' : 'ipv6');
   }
   open.addSubnet(...PUBLIC_IPV6, 'ipv6');
   return shut.check(address, type) || (type === 'ipv6' && !open.check(address, 'ipv6'));
+}
+
+function ownAddresses(): OwnAddress[] {
+  return Object.values(networkInterfaces()).flatMap((all) => all ?? []);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { CupolaError } from '../../kit/errors.ts';
-import { BLOCK, broken, checksum, type LayerMember, LayerMembers } from './layer-members.ts';
+import { TAR_BLOCK, TAR_END, type TarMember, TarReader, tarHeader, tarPadding } from '../../kit/tar.ts';
 
 /** What a layer takes away from those below it; paths without a leading slash. */
 export interface Whiteouts {
@@ -22,7 +22,7 @@ const OPAQUE = '.wh..wh..opq';
 
 /**
  * Reads a layer's tar, which anybody may have made, and writes it anew: only paths inside, only files, directories, links
- * and pipes, no set-user-id bits, no extended attributes, not more than `limits` allow (SEC-24). Whiteouts are taken out
+ * and pipes, no set-user-id bits, no extended attributes, not more than `limits` allow (SECURITY 24). Whiteouts are taken out
  * and known when the stream has ended. The stream fails with `image_invalid`, `image_unsupported` or what the source
  * failed with.
  */
@@ -39,23 +39,27 @@ async function* clean(
   limits: LayerLimits,
   whiteouts: Whiteouts,
 ): AsyncGenerator<Buffer> {
-  const members = new LayerMembers(source);
+  const members = new TarReader(source, broken);
   let entries = 0;
   let bytes = 0;
-  for (let member = await members.next(); member; member = await members.next()) {
+  for await (const member of members) {
     entries += 1;
     // An entry takes room even where it has no content.
-    bytes += member.size + BLOCK;
-    if (entries > limits.entries || bytes > limits.unpackedBytes) {
+    bytes += member.size + TAR_BLOCK;
+    if (entries > limits.entries || bytes + members.extendedBytes > limits.unpackedBytes) {
       throw new CupolaError('image_unsupported', 'a layer of the image is larger than is allowed');
     }
     const path = insidePath(member.name);
     if (takeWhiteout(path, whiteouts) || isLeftOut(member, path)) continue;
-    yield* headerOf(member, path);
+    yield tarHeader(cleaned(member, path));
     yield* members.content();
-    yield Buffer.alloc((BLOCK - (member.size % BLOCK)) % BLOCK);
+    yield tarPadding(member.size);
   }
-  yield Buffer.alloc(2 * BLOCK);
+  yield TAR_END;
+}
+
+function broken(why: string): CupolaError {
+  return new CupolaError('image_invalid', `a layer of the image is not valid: ${why}`);
 }
 
 /** "./usr//bin/" → "usr/bin". Throws for what would lead out. */
@@ -85,13 +89,13 @@ function takeWhiteout(path: string, whiteouts: Whiteouts): boolean {
 }
 
 /** Every container has a /dev of its own; a device anywhere else is refused. */
-function isLeftOut(member: LayerMember, path: string): boolean {
+function isLeftOut(member: TarMember, path: string): boolean {
   if (member.type !== 'device') return false;
   if (path.startsWith('dev/')) return true;
   throw broken('it holds a device');
 }
 
-function* headerOf(member: LayerMember, path: string): Generator<Buffer> {
+function cleaned(member: TarMember, path: string): TarMember {
   const { type } = member;
   if (path === '' && type !== 'directory') throw broken('the root is not a directory');
   if (member.uid > MOST_ID || member.gid > MOST_ID) {
@@ -100,71 +104,14 @@ function* headerOf(member: LayerMember, path: string): Generator<Buffer> {
   const name = type === 'directory' ? `./${path}${path === '' ? '' : '/'}` : `./${path}`;
   const linkName =
     type === 'hardlink' ? `./${insidePath(member.linkName)}` : type === 'symlink' ? symlinkTarget(member) : '';
-  const long = [
-    ...(name.length > 100 ? [record('path', name)] : []),
-    ...(linkName.length > 100 ? [record('linkpath', linkName)] : []),
-    ...(member.size >= 8 ** 11 ? [record('size', String(member.size))] : []),
-  ];
-  if (long.length > 0) {
-    const body = Buffer.concat(long);
-    yield block({
-      name: 'extended',
-      linkName: '',
-      kind: 'x',
-      mode: 0o644,
-      uid: 0,
-      gid: 0,
-      modified: 0,
-      size: body.length,
-    });
-    yield body;
-    yield Buffer.alloc((BLOCK - (body.length % BLOCK)) % BLOCK);
-  }
-  const kind = { file: '0', hardlink: '1', symlink: '2', directory: '5', fifo: '6', device: '' }[type];
   const mode = type === 'directory' ? member.mode & 0o3777 : member.mode & 0o1777;
-  yield block({ ...member, name, linkName, kind, mode });
+  return { ...member, name, linkName, mode };
 }
 
 /** Followed only inside of a container, so it may point anywhere. */
-function symlinkTarget({ linkName }: LayerMember): string {
+function symlinkTarget({ linkName }: TarMember): string {
   if (linkName === '' || linkName.length > MOST_NAME || linkName.includes('\0')) throw broken('a link leads nowhere');
   return linkName;
-}
-
-/** A pax record, which states its own length. */
-function record(name: string, value: string): Buffer {
-  const rest = ` ${name}=${value}\n`;
-  let length = rest.length + 1;
-  while (length !== rest.length + String(length).length) length = rest.length + String(length).length;
-  return Buffer.from(`${length}${rest}`, 'latin1');
-}
-
-function block(fields: {
-  name: string;
-  linkName: string;
-  kind: string;
-  mode: number;
-  uid: number;
-  gid: number;
-  modified: number;
-  size: number;
-}): Buffer {
-  const header = Buffer.alloc(BLOCK);
-  const octal = (value: number, at: number, digits: number): void => {
-    header.write(`${value.toString(8).padStart(digits, '0').slice(-digits)}\0`, at, 'latin1');
-  };
-  header.write(fields.name.slice(0, 100), 0, 'latin1');
-  octal(fields.mode, 100, 7);
-  octal(fields.uid, 108, 7);
-  octal(fields.gid, 116, 7);
-  octal(fields.size, 124, 11);
-  octal(Math.min(fields.modified, 8 ** 11 - 1), 136, 11);
-  header.write('        ', 148, 'latin1');
-  header.write(fields.kind, 156, 'latin1');
-  header.write(fields.linkName.slice(0, 100), 157, 'latin1');
-  header.write('ustar\x0000', 257, 'latin1');
-  header.write(`${checksum(header).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-  return header;
 }
 
 function asText(path: string): string {

@@ -1,4 +1,5 @@
 import { CupolaError } from '../../kit/errors.ts';
+import { isRecord } from '../../kit/json.ts';
 import { isDigest } from './reference.ts';
 
 /** A blob of a registry: OCI image specification, "Descriptor". */
@@ -30,8 +31,6 @@ const MOST_PLATFORMS = 200;
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 type Fields = Record<string, unknown>;
-const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** A manifest, or which one to fetch for this machine's platform. Throws `image_unsupported`. */
 export function readManifest(json: string, architecture: string = process.arch): Manifest | PlatformManifest {
@@ -50,17 +49,17 @@ export function readManifest(json: string, architecture: string = process.arch):
 function choose(entries: readonly unknown[], architecture: string): PlatformManifest {
   const wanted = ARCHITECTURES[architecture] ?? architecture;
   const fitting = entries.slice(0, MOST_PLATFORMS).filter((entry): entry is Fields => {
-    const platform = isFields(entry) && isFields(entry['platform']) ? entry['platform'] : {};
+    const platform = isRecord(entry) && isRecord(entry['platform']) ? entry['platform'] : {};
     return platform['os'] === 'linux' && platform['architecture'] === wanted;
   });
-  const plain = fitting.find(({ platform }) => isFields(platform) && !platform['variant']);
+  const plain = fitting.find(({ platform }) => isRecord(platform) && !platform['variant']);
   const found = plain ?? fitting[0];
   if (!found) throw new CupolaError('image_unsupported', `the image is not made for linux/${wanted}`);
   return { descriptor: descriptor(found) };
 }
 
 function descriptor(value: unknown): Descriptor {
-  const { digest, size, mediaType } = isFields(value) ? value : {};
+  const { digest, size, mediaType } = isRecord(value) ? value : {};
   if (!isDigest(digest) || typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
     throw new CupolaError('image_invalid', 'the manifest of the image is not valid');
   }
@@ -70,7 +69,7 @@ function descriptor(value: unknown): Descriptor {
 function parse(json: string): Fields {
   try {
     const value: unknown = JSON.parse(json);
-    if (isFields(value)) return value;
+    if (isRecord(value)) return value;
   } catch {
     // said below
   }
@@ -97,8 +96,8 @@ const MOST_ENVIRONMENT = 128 * 1024;
 /** Throws `image_invalid`. */
 export function readConfig(json: string): ImageConfig {
   const fields = parse(json);
-  const config = isFields(fields['config']) ? fields['config'] : {};
-  const rootfs = isFields(fields['rootfs']) ? fields['rootfs'] : {};
+  const config = isRecord(fields['config']) ? fields['config'] : {};
+  const rootfs = isRecord(fields['rootfs']) ? fields['rootfs'] : {};
   const environment = texts(config['Env']).flatMap((line): [string, string][] => {
     const at = line.indexOf('=');
     return at > 0 ? [[line.slice(0, at), line.slice(at + 1)]] : [];
@@ -113,7 +112,7 @@ export function readConfig(json: string): ImageConfig {
     environment: Object.fromEntries(environment),
     workingDirectory: workingDirectory.startsWith('/') ? workingDirectory : `/${workingDirectory}`,
     user: typeof config['User'] === 'string' ? config['User'].slice(0, 255) : '',
-    ports: Object.keys(isFields(config['ExposedPorts']) ? config['ExposedPorts'] : {})
+    ports: Object.keys(isRecord(config['ExposedPorts']) ? config['ExposedPorts'] : {})
       .flatMap(tcpPort)
       .sort((one, other) => one - other)
       .slice(0, 10),

@@ -15,7 +15,7 @@ export interface RegistrySettings {
 const MOST_REDIRECTS = 5;
 const IDLE_MS = 60_000;
 
-/** The only way out of the image room: every connection, those of redirects and token services too, is judged here (SEC-28). */
+/** The only way out of the image room: every connection, those of redirects and token services too, is judged here (SECURITY 28). */
 export class RegistryAccess {
   readonly #settings: RegistrySettings;
   readonly #trusted = [...new Set([...getCACertificates('default'), ...getCACertificates('system')])];

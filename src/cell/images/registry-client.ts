@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { CupolaError } from '../../kit/errors.ts';
+import { isRecord } from '../../kit/json.ts';
 import { digesting } from '../staging/digest.ts';
 import { type Descriptor, type Manifest, MEDIA_TYPES, readManifest } from './manifest.ts';
 import { type ImageReference, manifestName } from './reference.ts';
@@ -139,8 +140,8 @@ function basic({ username, password }: RegistryCredentials): string {
 function tokenOf(json: string): string {
   try {
     const answer: unknown = JSON.parse(json);
-    if (typeof answer === 'object' && answer !== null) {
-      const { token, access_token: access } = answer as { token?: unknown; access_token?: unknown };
+    if (isRecord(answer)) {
+      const { token, access_token: access } = answer;
       const found = token ?? access;
       if (typeof found === 'string' && /^[\x21-\x7e]+$/.test(found)) return found;
     }

@@ -2,13 +2,14 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@connectrpc/connect';
+import { EnvelopeSender } from '../../contracts/envelope-sender.ts';
 import type { Ingress } from '../../contracts/gen/loggregator_pb.js';
+import { gaugeEnvelope, type LogOrigin, logEnvelope, nanosecondsOf } from '../../contracts/log-envelopes.ts';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
+import { LineLog } from './line-log.ts';
 import type { LogRateLimit } from './rate-limit.ts';
 import { LineAssembler, type LogLine, parseRecord } from './records.ts';
-import { EnvelopeSender } from './sender.ts';
-import type { LogOrigin } from './tags.ts';
 import { FileTail, type Position } from './tail.ts';
 
 export interface FollowOptions {
@@ -31,6 +32,7 @@ export interface Following {
  * acknowledged is kept on disk, so that a restart of the cell neither loses nor repeats lines.
  */
 export class LogAgent {
+  readonly #ingress: Client<typeof Ingress>;
   readonly #sender: EnvelopeSender;
   readonly #directory: string;
   readonly #log: Logger;
@@ -45,7 +47,8 @@ export class LogAgent {
     now?: () => number;
     maximumBufferBytes?: number;
   }) {
-    this.#sender = new EnvelopeSender(options.ingress, options.log, options.maximumBufferBytes);
+    this.#ingress = options.ingress;
+    this.#sender = new EnvelopeSender(options.ingress, options.log, { mostBytes: options.maximumBufferBytes });
     this.#directory = options.directory;
     this.#log = options.log;
     this.#now = options.now ?? Date.now;
@@ -96,19 +99,24 @@ export class LogAgent {
     rmSync(join(this.#directory, `${handle}.${processId}`), { force: true });
   }
 
-  /** A line of the platform's own about an app, or of a task that is not followed by file. */
+  /** A line of the platform's own about an app. */
   line(origin: LogOrigin, text: string, stderr = false): void {
-    const payload = Buffer.from(text);
-    const timestampNs = BigInt(this.#now()) * 1_000_000n;
-    this.#sender.offer(
-      { ...envelopeOf(origin), timestampNs, message: { case: 'log', value: { payload, stderr } } },
-      payload.length,
-    );
+    this.#sender.offer(logEnvelope(origin, this.#nowNs(), Buffer.from(text), stderr));
+  }
+
+  /** The log of work that is not followed by file, and whose last lines say how it ended. */
+  lines(origin: LogOrigin): LineLog {
+    return new LineLog({
+      ingress: this.#ingress,
+      sender: this.#sender,
+      origin,
+      nowNs: () => this.#nowNs(),
+      log: this.#log,
+    });
   }
 
   gauge(origin: LogOrigin, metrics: Record<string, { unit: string; value: number }>): void {
-    const timestampNs = BigInt(this.#now()) * 1_000_000n;
-    this.#sender.offer({ ...envelopeOf(origin), timestampNs, message: { case: 'gauge', value: { metrics } } }, 200);
+    this.#sender.offer(gaugeEnvelope(origin, this.#nowNs(), metrics));
   }
 
   /** Sends what it can; files are read on from there by the next cell process. */
@@ -130,18 +138,14 @@ export class LogAgent {
     }
   }
 
+  #nowNs(): bigint {
+    return nanosecondsOf(this.#now());
+  }
+
   #push(origin: LogOrigin, line: LogLine, acknowledged?: () => void): void {
     const { timestampNs, stderr, payload } = line;
-    this.#sender.push(
-      { ...envelopeOf(origin), timestampNs, message: { case: 'log', value: { payload, stderr } } },
-      payload.length,
-      acknowledged,
-    );
+    this.#sender.push(logEnvelope(origin, timestampNs, payload, stderr), acknowledged);
   }
-}
-
-function envelopeOf(origin: LogOrigin): { sourceId: string; instanceId: string; tags: { [name: string]: string } } {
-  return { sourceId: origin.sourceId, instanceId: origin.instanceId, tags: origin.tags };
 }
 
 function readPosition(file: string): Position | null {

@@ -77,11 +77,21 @@ export class LineAssembler {
     const line = pending ?? { timestampNs, parts: [], bytes: 0 };
     line.parts.push(content);
     line.bytes += content.length;
-    const complete = !partial || line.bytes >= MAXIMUM_LINE_BYTES;
+    const full = partial && line.bytes >= MAXIMUM_LINE_BYTES;
+    const complete = !partial || full;
     if (stderr) this.#stderr = complete ? null : line;
     else this.#stdout = complete ? null : line;
     if (!complete || line.bytes === 0) return null;
-    return { timestampNs: line.timestampNs, stderr, payload: Buffer.concat(line.parts) };
+    const payload = Buffer.concat(line.parts);
+    if (!full) return { timestampNs: line.timestampNs, stderr, payload };
+    // Half a character would be none in either piece: it goes on with what follows.
+    const cut = characterEnd(payload);
+    if (cut < payload.length) {
+      const rest = { timestampNs, parts: [payload.subarray(cut)], bytes: payload.length - cut };
+      if (stderr) this.#stderr = rest;
+      else this.#stdout = rest;
+    }
+    return { timestampNs: line.timestampNs, stderr, payload: payload.subarray(0, cut) };
   }
 
   /** What an app left without a line end when it ended. */
@@ -99,4 +109,18 @@ export class LineAssembler {
     this.#stderr = null;
     return lines;
   }
+}
+
+/**
+ * Where the last whole UTF-8 character of the bytes ends. Bytes that are no UTF-8 pass as they are: only the beginning of a
+ * character that could still be completed is cut off.
+ */
+function characterEnd(bytes: Uint8Array): number {
+  for (let back = 1; back <= Math.min(3, bytes.length); back++) {
+    const byte = bytes[bytes.length - back]!;
+    if ((byte & 0xc0) === 0x80) continue; // goes on from the one before
+    const length = byte >= 0xf0 && byte <= 0xf4 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc2 ? 2 : 1;
+    return byte <= 0xf4 && length > back ? bytes.length - back : bytes.length;
+  }
+  return bytes.length;
 }

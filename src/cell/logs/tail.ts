@@ -1,6 +1,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { codeOf } from '../../kit/errors.ts';
 
 /** Where reading goes on: a file by inode, so that a rotated log is not mistaken for the one before. */
 export interface Position {
@@ -96,7 +97,7 @@ export class FileTail {
 
   /** True when there was something to read. */
   async #readOn(): Promise<boolean> {
-    this.#file ??= await this.#open();
+    if (!this.#file && !(await this.#open())) return false;
     if (!this.#file || !this.#position) return false;
     const from = this.#position.offset + this.#rest.length;
     const available = (await this.#file.stat()).size - from;
@@ -122,17 +123,18 @@ export class FileTail {
     return true;
   }
 
-  async #open(): Promise<FileHandle | null> {
+  /** False where there is no file. */
+  async #open(): Promise<boolean> {
     try {
-      const file = await open(this.#path, 'r');
-      const { ino } = await file.stat();
-      this.#rest = Buffer.alloc(0);
-      if (this.#position?.inode !== ino) this.#position = { inode: ino, offset: 0 };
-      return file;
+      this.#file = await open(this.#path, 'r');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      if (codeOf(error) === 'ENOENT') return false;
       throw error;
     }
+    const { ino } = await this.#file.stat();
+    this.#rest = Buffer.alloc(0);
+    if (this.#position?.inode !== ino) this.#position = { inode: ino, offset: 0 };
+    return true;
   }
 
   /** At the end of the open file: goes over to the file that took its place, if one did. */

@@ -1,52 +1,15 @@
+import { type Interval, parseAddress, parseAddresses } from '../../contracts/egress-rule.ts';
 import { CupolaError } from '../../kit/errors.ts';
 
-/** A closed interval of IPv4 addresses (or ports) as numbers. */
-export interface Interval {
-  first: number;
-  last: number;
-}
-
-/** Throws `invalid_address`. */
-export function parseAddress(text: string): number {
-  const parts = text.trim().split('.');
-  const valid = parts.length === 4 && parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255);
-  if (!valid) throw new CupolaError('invalid_address', `"${text.slice(0, 50)}" is not an IPv4 address`);
-  return parts.reduce((sum, part) => sum * 256 + Number(part), 0);
+/** An IPv4 address of the cell's own settings as a number. Throws `invalid_address`. */
+export function numberOf(address: string): number {
+  const value = parseAddress(address);
+  if (value === null) throw new CupolaError('invalid_address', `"${address.slice(0, 50)}" is not an IPv4 address`);
+  return value;
 }
 
 export function formatAddress(value: number): string {
   return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.');
-}
-
-/** "10.0.0.0/8", "10.0.0.1" or "10.0.0.1-10.0.0.9". Throws `invalid_address`. */
-export function parseAddresses(text: string): Interval {
-  const [from = '', to, more] = text.split('-');
-  if (more !== undefined) throw new CupolaError('invalid_address', `"${text.slice(0, 50)}" is not an address range`);
-  if (to !== undefined) return interval(parseAddress(from), parseAddress(to), text);
-  const [address = '', bits, rest] = text.trim().split('/');
-  if (bits === undefined) return interval(parseAddress(address), parseAddress(address), text);
-  if (!/^([0-9]|[12][0-9]|3[0-2])$/.test(bits) || rest !== undefined) {
-    throw new CupolaError('invalid_address', `"${text.slice(0, 50)}" is not a CIDR`);
-  }
-  const size = 2 ** (32 - Number(bits));
-  const first = Math.floor(parseAddress(address) / size) * size;
-  return { first, last: first + size - 1 };
-}
-
-/** "80" or "1000-2000". Throws `invalid_port`. */
-export function parsePorts(text: string): Interval {
-  const match = /^\s*(\d{1,5})\s*(?:-\s*(\d{1,5})\s*)?$/.exec(text);
-  const first = Number(match?.[1]);
-  const last = Number(match?.[2] ?? match?.[1]);
-  if (!match || first > last || last > 65_535) {
-    throw new CupolaError('invalid_port', `"${text.slice(0, 50)}" is not a port or a range of ports`);
-  }
-  return { first, last };
-}
-
-function interval(first: number, last: number, text: string): Interval {
-  if (first > last) throw new CupolaError('invalid_address', `"${text.slice(0, 50)}" ends before it begins`);
-  return { first, last };
 }
 
 /** Sorted, without overlaps or neighbours: nft refuses sets whose intervals overlap. */
@@ -64,8 +27,11 @@ export function mergeIntervals(intervals: readonly Interval[]): Interval[] {
 export class AddressRange {
   readonly #interval: Interval;
 
+  /** Throws `invalid_address`. */
   constructor(cidr: string) {
-    this.#interval = parseAddresses(cidr);
+    const interval = parseAddresses(cidr);
+    if (interval === null) throw new CupolaError('invalid_address', `"${cidr.slice(0, 50)}" is not a CIDR`);
+    this.#interval = interval;
   }
 
   get capacity(): number {

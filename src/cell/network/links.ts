@@ -1,5 +1,5 @@
 import { run } from '../../kit/process.ts';
-import { parseAddress } from './addresses.ts';
+import { numberOf } from './addresses.ts';
 import type { NetworkSettings } from './settings.ts';
 
 /** A routed link: no bridge, one /32 on each side, neighbours fixed so that no ARP can redirect anything. */
@@ -52,6 +52,6 @@ export async function linksOf(prefix: string): Promise<string[]> {
 
 /** Locally administered, and different for every address. */
 function hardwareAddress(start: string, address: string): string {
-  const hex = parseAddress(address).toString(16).padStart(8, '0');
+  const hex = numberOf(address).toString(16).padStart(8, '0');
   return `${start}:${hex.match(/../g)!.join(':')}`;
 }

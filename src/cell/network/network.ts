@@ -1,4 +1,5 @@
 import { CupolaError } from '../../kit/errors.ts';
+import type { Logger } from '../../kit/log.ts';
 import { AddressRange } from './addresses.ts';
 import { compileEgress, type EgressChain, type PlainEgressRule } from './egress.ts';
 import { prepareHost, restoreHost } from './host.ts';
@@ -6,6 +7,7 @@ import { addLink, linksOf, removeLink } from './links.ts';
 import { cupolaTables, Nft } from './nft.ts';
 import { addChain, addVerdict, admit, expel, removeChain, removeVerdict, renderTable, tableName } from './ruleset.ts';
 import type { NetworkSettings } from './settings.ts';
+import { TrackedConnections } from './tracked.ts';
 
 export interface Attachment {
   number: number;
@@ -17,14 +19,18 @@ export class CellNetwork {
   readonly addresses: AddressRange;
   readonly #prefix: string;
   readonly #settings: NetworkSettings;
+  readonly #log: Logger;
   readonly #nft = new Nft();
+  readonly #tracked: TrackedConnections;
   /** The egress chain in force, by container number. */
   readonly #chains = new Map<number, EgressChain>();
 
   /** Throws `invalid_address`. */
-  constructor(prefix: string, settings: NetworkSettings) {
+  constructor(prefix: string, settings: NetworkSettings, log: Logger) {
     this.#prefix = prefix;
     this.#settings = settings;
+    this.#log = log;
+    this.#tracked = new TrackedConnections(log);
     this.addresses = new AddressRange(settings.range);
   }
 
@@ -35,11 +41,11 @@ export class CellNetwork {
 
   /**
    * Prepares the host, puts the packet filter in force for the containers that run, and removes links of others.
-   * Connections that are established stay. Throws `prefix_in_use`, `invalid_egress_rule`, `command_failed`.
+   * Connections that are established stay. Throws `prefix_in_use`, `command_failed`.
    */
   async start(running: readonly Attachment[]): Promise<void> {
     for (const table of await cupolaTables()) refuseOverlap(tableName(this.#prefix), table);
-    for (const { number, rules } of running) this.#chains.set(number, compileEgress(rules));
+    for (const { number, rules } of running) this.#chains.set(number, this.#compile({ number, rules }));
     await this.#enforce();
     const wanted = new Set([...this.#chains.keys()].map((number) => this.#place(number).link));
     for (const link of await linksOf(this.#prefix)) if (!wanted.has(link)) await removeLink(link);
@@ -52,21 +58,18 @@ export class CellNetwork {
   async restore(): Promise<boolean> {
     const gone = !(await cupolaTables()).includes(tableName(this.#prefix));
     if (gone) await this.#enforce();
-    else await prepareHost(this.#settings);
+    else await prepareHost(this.#settings, this.#prefix);
     return gone;
   }
 
-  /** Judges the container's packets by its rules, before it has a link. Throws `invalid_egress_rule`. */
-  async admit({ number, rules }: Attachment): Promise<void> {
-    const chain = compileEgress(rules);
-    const text = this.#needChain(chain) + admit(this.#prefix, { ...this.#place(number), chain });
-    this.#chains.set(number, chain);
-    try {
-      await this.#nft.apply(text);
-    } catch (error) {
-      this.#chains.delete(number);
-      throw error;
-    }
+  /** Judges the container's packets by its rules, before it has a link. A rule that cannot be read allows nothing. */
+  async admit(attachment: Attachment): Promise<void> {
+    const { number } = attachment;
+    const chain = this.#compile(attachment);
+    await this.#nft.apply(() => ({
+      text: this.#needChain(chain) + admit(this.#prefix, { ...this.#place(number), chain }),
+      undo: this.#record(number, chain),
+    }));
   }
 
   /** Gives the network namespace of process `pid` its link. */
@@ -75,47 +78,74 @@ export class CellNetwork {
   }
 
   /** Replaces the container's rules in one step. Connections that are established stay, as in Cloud Foundry. */
-  async setRules({ number, rules }: Attachment): Promise<void> {
-    const before = this.#chains.get(number);
-    if (!before) throw new CupolaError('container_not_found', `container ${number} has no network`);
-    const chain = compileEgress(rules);
-    if (chain.name === before.name) return;
+  async setRules(attachment: Attachment): Promise<void> {
+    const { number } = attachment;
+    const chain = this.#compile(attachment);
     const { address } = this.#place(number);
-    let text = this.#needChain(chain);
-    this.#chains.set(number, chain);
-    text += removeVerdict(this.#prefix, address) + addVerdict(this.#prefix, address, chain.name);
-    await this.#nft.apply(text + this.#dropUnused(before));
+    await this.#nft.apply(() => {
+      const before = this.#chains.get(number);
+      if (!before) throw new CupolaError('container_not_found', `container ${number} has no network`);
+      if (chain.name === before.name) return { text: '' };
+      const needed = this.#needChain(chain);
+      const undo = this.#record(number, chain);
+      const verdict = removeVerdict(this.#prefix, address) + addVerdict(this.#prefix, address, chain.name);
+      return { text: needed + verdict + this.#dropUnused(before), undo };
+    });
   }
 
-  /** Fine if the container had none. */
+  /** Fine if the container had none. Its address may be given to another when it resolves. */
   async remove(number: number): Promise<void> {
-    const chain = this.#chains.get(number);
-    const { link } = this.#place(number);
-    const rules = async () => {
-      if (!chain) return;
-      this.#chains.delete(number);
-      await this.#nft.apply(expel(this.#prefix, this.#place(number)) + this.#dropUnused(chain));
-    };
-    await Promise.all([rules(), removeLink(link)]);
+    const place = this.#place(number);
+    const rules = this.#nft.apply(() => {
+      const chain = this.#chains.get(number);
+      if (!chain) return { text: '' };
+      const undo = this.#record(number, null);
+      return { text: expel(this.#prefix, place) + this.#dropUnused(chain), undo };
+    });
+    await Promise.all([rules, removeLink(place.link)]);
+    await this.#tracked.forget(place.address);
   }
 
   /** Removes everything of this cell; what it changed on the host too, unless another cell is left. */
   async tearDown(): Promise<void> {
     for (const link of await linksOf(this.#prefix)) await removeLink(link);
     const table = tableName(this.#prefix);
-    if ((await cupolaTables()).includes(table)) await this.#nft.apply(`delete table inet ${table}\n`);
+    if ((await cupolaTables()).includes(table)) await this.#nft.apply(() => ({ text: `delete table inet ${table}\n` }));
     this.#chains.clear();
     await restoreHost(this.#settings);
   }
 
   async #enforce(): Promise<void> {
-    const members = [...this.#chains].map(([number, chain]) => ({ ...this.#place(number), chain }));
-    await this.#nft.apply(renderTable(this.#prefix, this.#settings, members));
-    await prepareHost(this.#settings);
+    await this.#nft.apply(() => {
+      const members = [...this.#chains].map(([number, chain]) => ({ ...this.#place(number), chain }));
+      return { text: renderTable(this.#prefix, this.#settings, members) };
+    });
+    await prepareHost(this.#settings, this.#prefix);
+  }
+
+  #compile({ number, rules }: Attachment): EgressChain {
+    const { ignored, ...chain } = compileEgress(rules);
+    if (ignored.length > 0) {
+      this.#log.error('security group rules that cannot be read allow nothing', {
+        container: number,
+        of: rules.length,
+        ignored: ignored.slice(0, 20),
+      });
+    }
+    return chain;
   }
 
   #place(number: number): { link: string; address: string } {
     return { link: `${this.#prefix}${number}`, address: this.addresses.address(number) };
+  }
+
+  /** Of what is about to be in force; gives what takes it back. */
+  #record(number: number, chain: EgressChain | null): () => void {
+    const before = this.#chains.get(number) ?? null;
+    const put = (value: EgressChain | null) =>
+      value === null ? this.#chains.delete(number) : this.#chains.set(number, value);
+    put(chain);
+    return () => void put(before);
   }
 
   #needChain(chain: EgressChain): string {

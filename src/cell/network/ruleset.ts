@@ -1,5 +1,7 @@
+import { metadataNetworks } from '../../contracts/metadata-addresses.ts';
 import type { EgressChain } from './egress.ts';
 import type { NetworkSettings } from './settings.ts';
+import { CONNECTIONS, NAME_CONNECTIONS, NAME_QUERIES } from './shares.ts';
 
 /** A container as the packet filter knows it. */
 export interface Member {
@@ -21,8 +23,9 @@ export function tableName(prefix: string): string {
 export function renderTable(prefix: string, settings: NetworkSettings, members: readonly Member[]): string {
   const table = `inet ${tableName(prefix)}`;
   const links = `"${prefix}*"`;
-  const { range, gateway, overlay = range, router, cellAddress } = settings;
+  const { range, gateway, overlay = range, router } = settings;
   const machine = `"${settings.machinePrefix ?? prefix}*"`;
+  const callers = [0, ...(settings.callers ?? [])].join(', ');
   const services = (settings.hostServices ?? []).map(({ address, port }) => `${address} . ${port}`);
   return `
 add table ${table}
@@ -34,6 +37,11 @@ table ${table} {
   # Source and destination address, protocol and port of container-to-container policies.
   set c2c { type ipv4_addr . ipv4_addr . inet_proto . inet_service; }
   set host_services { type ipv4_addr . inet_service; ${services.length ? `elements = { ${services.join(', ')} };` : ''} }
+
+  # Shares by container of what all have together.
+  set connections { type ipv4_addr; size 4096; flags dynamic; }
+  set name_connections { type ipv4_addr; size 4096; flags dynamic; }
+  set name_queries { type ipv4_addr; size 4096; flags dynamic,timeout; timeout 2m; }
 
   chain denied {
     # Over a link without delay an ICMP answer comes while connect(2) holds the socket, and is lost for a second.
@@ -48,7 +56,8 @@ table ${table} {
     meta nfproto ipv6 drop
     iifname . ip saddr != @bind drop
     ct state vmap { established : accept, related : accept, invalid : drop }
-    ip daddr 169.254.0.0/16 goto denied
+    ip daddr { ${metadataNetworks(4).join(', ')} } goto denied
+    add @connections { ip saddr ct count over ${CONNECTIONS} } goto denied
     ip daddr ${overlay} goto between
     ip saddr vmap @egress
     goto denied
@@ -59,16 +68,24 @@ table ${table} {
     iifname ${machine} ip saddr . ip daddr . meta l4proto . th dport @c2c accept
     drop
   }
-  chain forward {
-    type filter hook forward priority filter; policy accept;
+  # What leaves is judged in the tables of all cells before what arrives in any: a refusal is told, a drop is not.
+  chain leave {
+    type filter hook forward priority filter - 1; policy accept;
     iifname ${links} goto from_container
+  }
+  chain arrive {
+    type filter hook forward priority filter; policy accept;
     oifname ${links} goto to_container
   }
   chain to_host {
     meta nfproto ipv6 drop
     iifname . ip saddr != @bind drop
+    # Before what is established: many queries may share one socket.
+    ip daddr ${gateway} udp dport 53 goto name_query
     ct state vmap { established : accept, related : accept, invalid : drop }
-    ip daddr ${gateway} meta l4proto { tcp, udp } th dport 53 accept
+    ip daddr ${gateway} tcp dport 53 add @name_connections { ip saddr ct count over ${NAME_CONNECTIONS} } goto denied
+    ip daddr ${gateway} tcp dport 53 accept
+    add @connections { ip saddr ct count over ${CONNECTIONS} } goto denied
     meta l4proto tcp ip daddr . tcp dport @host_services accept
 ${
   router
@@ -77,15 +94,27 @@ ${
     : ''
 }    goto denied
   }
+  chain name_query {
+    update @name_queries { ip saddr limit rate over ${NAME_QUERIES.perSecond}/second burst ${NAME_QUERIES.burst} packets } drop
+    accept
+  }
   chain input {
     type filter hook input priority filter; policy accept;
     iifname ${links} goto to_host
-${
-  cellAddress
-    ? `    iifname != "lo" ip daddr ${cellAddress} goto denied
-`
-    : ''
-}  }
+  }
+  # What this machine's own processes begin. To other accounts an app is where its routes lead.
+  chain from_host {
+    meta nfproto ipv6 drop
+    ct state vmap { established : accept, related : accept }
+    meta skuid { ${callers} } accept
+    goto denied
+  }
+  chain output {
+    type filter hook output priority filter; policy accept;
+    oifname ${links} goto from_host
+    # The containers' name server is nobody else's: who asks it has a share of it.
+    oifname "lo" ip daddr ${gateway} ct state new meta skuid != 0 goto denied
+  }
   chain masquerade_out {
     type nat hook postrouting priority srcnat;
     ip saddr ${range} ip daddr != ${overlay} oifname != ${machine} masquerade
@@ -96,6 +125,7 @@ ${uniqueChains(members)
   .join('')}${members.map((member) => admit(prefix, member)).join('')}`;
 }
 
+/** A chain of egress rules, in place of what it held; what no rule lets through is denied. */
 export function addChain(prefix: string, chain: EgressChain): string {
   const place = `inet ${tableName(prefix)} ${chain.name}`;
   const lines = [
@@ -106,6 +136,7 @@ export function addChain(prefix: string, chain: EgressChain): string {
   return `${lines.join('\n')}\nadd rule ${place} goto denied\n`;
 }
 
+/** Takes a chain away that no container is judged by any more. */
 export function removeChain(prefix: string, name: string): string {
   const place = `inet ${tableName(prefix)} ${name}`;
   return `flush chain ${place}\ndelete chain ${place}\n`;
@@ -117,15 +148,18 @@ export function admit(prefix: string, { link, address, chain }: Member): string 
   return `add element ${table} bind { "${link}" . ${address} }\n${addVerdict(prefix, address, chain.name)}`;
 }
 
+/** The contrary of `admit`. */
 export function expel(prefix: string, { link, address }: Pick<Member, 'link' | 'address'>): string {
   const table = `inet ${tableName(prefix)}`;
   return `delete element ${table} bind { "${link}" . ${address} }\n${removeVerdict(prefix, address)}`;
 }
 
+/** Has packets of this address judged by the chain. */
 export function addVerdict(prefix: string, address: string, chain: string): string {
   return `add element inet ${tableName(prefix)} egress { ${address} : goto ${chain} }\n`;
 }
 
+/** The contrary of `addVerdict`. */
 export function removeVerdict(prefix: string, address: string): string {
   return `delete element inet ${tableName(prefix)} egress { ${address} }\n`;
 }

@@ -17,6 +17,11 @@ export interface NetworkSettings {
   cellAddress?: string;
   /** Addresses and TCP ports of the host that containers may reach besides the name server. None by default. */
   hostServices?: readonly { address: string; port: number }[];
+  /**
+   * Accounts of this machine that may connect to containers besides root, which probes their health: the proxy's. To all others
+   * an app is where its routes lead.
+   */
+  callers?: readonly number[];
   /** Where changes to the host's network are noted for all cells of the machine. Default /run/cupola-network. */
   hostStateDirectory?: string;
 }

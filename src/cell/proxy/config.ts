@@ -1,5 +1,6 @@
+import { transitSeconds } from '../../kit/haproxy.ts';
 import { CIPHER_SUITES_TLS12, CIPHER_SUITES_TLS13 } from '../../kit/tls.ts';
-import { type CellProxySettings, certificateListOf, targetsMapOf } from './settings.ts';
+import { type CellProxySettings, certificateListOf, targetsMapOf, unreachableSocketOf } from './settings.ts';
 
 /**
  * HAProxy's configuration as the cell's TLS terminator, in TCP mode: the certificate by SNI (the instance's GUID), the router's
@@ -9,6 +10,7 @@ import { type CellProxySettings, certificateListOf, targetsMapOf } from './setti
  */
 export function renderCellProxyConfig(settings: CellProxySettings, inherited?: number): string {
   const listener = inherited === undefined ? `${settings.bindAddress}:${settings.port}` : `fd@${inherited}`;
+  const transit = transitSeconds(settings.idle);
   return `global
   nbthread ${settings.threads}
   maxconn ${settings.maxConnections}
@@ -23,8 +25,10 @@ export function renderCellProxyConfig(settings: CellProxySettings, inherited?: n
 defaults tcp
   mode tcp
   timeout connect 5s
-  timeout client 900s
-  timeout server 900s
+  # The router judges who is silent: this only passes on.
+  timeout client ${transit}s
+  timeout server ${transit}s
+  timeout tunnel ${transit}s
   # A websocket that one side closed must not stay.
   timeout client-fin 30s
   timeout server-fin 30s
@@ -39,8 +43,24 @@ frontend cell from tcp
   tcp-request content set-dst-port var(sess.target),field(2,|)
   default_backend container
 
+# Where nobody listens at the container, the request has not been sent to anybody: the connection goes on to "unreachable",
+# which answers in its place. A connection that just ended would leave HTTP/2 clients of the router without any answer.
 backend container from tcp
-  retries 0
-  server container 0.0.0.0:0
+  retries 1
+  option redispatch 1
+  use-server container if TRUE
+  server container 0.0.0.0:0 weight 0
+  # Twice, since before it goes on to the only other server, HAProxy waits a second.
+  server unreachable-1 unix@${unreachableSocketOf(settings)}
+  server unreachable-2 unix@${unreachableSocketOf(settings)}
+
+# 425 is the status that says "not begun, try again", which the router does where another instance is there.
+frontend unreachable
+  mode http
+  bind unix@${unreachableSocketOf(settings)} mode 600
+  timeout client 30s
+  timeout http-request 5s
+  option httpclose
+  http-request return status 425 content-type text/plain hdr X-Cf-Routererror endpoint_failure string "502 Bad Gateway: Registered endpoint failed to handle the request.\\n"
 `;
 }

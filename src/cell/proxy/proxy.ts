@@ -1,8 +1,9 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { messageOf } from '../../kit/errors.ts';
 import { HaproxySocket } from '../../kit/haproxy.ts';
 import type { Logger } from '../../kit/log.ts';
+import { replaceFile } from '../../kit/owned-files.ts';
 import { Reconciler } from '../../kit/reconcile.ts';
 import { renderCellProxyConfig } from './config.ts';
 import { type CellProxySettings, certificateFileOf, certificateListOf, targetsMapOf } from './settings.ts';
@@ -56,7 +57,7 @@ export async function prepareCellProxy(
   await mkdir(settings.runDirectory, { recursive: true, mode: 0o755 });
   await new ProxyStore(settings).create();
   const configFile = `${settings.runDirectory}/haproxy.cfg`;
-  await writeFile(configFile, renderCellProxyConfig(settings, inherited), { mode: 0o644 });
+  replaceFile(configFile, renderCellProxyConfig(settings, inherited), { mode: 0o644 });
   return { configFile };
 }
 
@@ -89,16 +90,8 @@ export async function createCellProxy(options: CellProxyOptions): Promise<CellPr
   }
 
   /** The certificate into HAProxy's memory: new under its name, or in the place of the one there. */
-  async function load(instanceGuid: string, pem: string): Promise<void> {
-    const file = certificateFileOf(settings, instanceGuid);
-    await socket.tell(`new ssl cert ${file}`, /^New empty certificate store/, /already exists/);
-    await socket.tell(`set ssl cert ${file} <<\n${pem}`, /^Transaction (created|updated) for certificate/);
-    try {
-      await socket.tell(`commit ssl cert ${file}`, /Success!$/);
-    } catch (error) {
-      await socket.ask(`abort ssl cert ${file}`);
-      throw error;
-    }
+  function load(instanceGuid: string, pem: string): Promise<void> {
+    return socket.loadCertificate(certificateFileOf(settings, instanceGuid), pem);
   }
 
   async function enlist(instanceGuid: string): Promise<void> {

@@ -1,7 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { chown, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { CupolaError } from '../../kit/errors.ts';
+import { type Access, ensureFile, makeDirectory, replaceFile } from '../../kit/owned-files.ts';
 import {
   type CellProxySettings,
   certificateDirectoryOf,
@@ -37,11 +38,9 @@ export class ProxyStore {
 
   /** Makes what is missing for an empty start. */
   async create(): Promise<void> {
-    await mkdir(certificateDirectoryOf(this.#settings), { recursive: true, mode: 0o750 });
-    await this.#share(certificateDirectoryOf(this.#settings));
+    makeDirectory(certificateDirectoryOf(this.#settings), this.#shared(0o750));
     for (const path of [targetsMapOf(this.#settings), certificateListOf(this.#settings)]) {
-      await writeFile(path, '', { mode: 0o640, flag: 'a' });
-      await this.#share(path);
+      ensureFile(path, this.#shared(0o640));
     }
   }
 
@@ -74,7 +73,7 @@ export class ProxyStore {
   }
 
   async putCertificate(instanceGuid: string, pem: string): Promise<void> {
-    await this.#replace(certificateFileOf(this.#settings, instanceGuid), pem, 'own');
+    replaceFile(certificateFileOf(this.#settings, instanceGuid), pem, this.#shared(0o640));
   }
 
   async remove(instanceGuid: string): Promise<void> {
@@ -87,25 +86,14 @@ export class ProxyStore {
     const guids = [...this.#targets.keys()];
     const list = guids.map((guid) => `${certificateListLine(this.#settings, guid)}\n`).join('');
     const map = targetEntries(this.#targets).map(([name, target]) => `${name} ${target}\n`);
-    await this.#replace(targetsMapOf(this.#settings), map.join(''), 'share');
-    await this.#replace(certificateListOf(this.#settings), list, 'share');
+    replaceFile(targetsMapOf(this.#settings), map.join(''), this.#shared(0o640));
+    replaceFile(certificateListOf(this.#settings), list, this.#shared(0o640));
   }
 
-  /** Keys are HAProxy's own, lists it may read. */
-  async #replace(path: string, text: string, access: 'own' | 'share'): Promise<void> {
-    await rm(`${path}.new`, { force: true });
-    await writeFile(`${path}.new`, text, { mode: access === 'own' ? 0o600 : 0o640, flag: 'wx' });
-    if (access === 'own') await this.#own(`${path}.new`);
-    else await this.#share(`${path}.new`);
-    await rename(`${path}.new`, path);
-  }
-
-  async #own(path: string): Promise<void> {
-    if (this.#settings.account) await chown(path, this.#settings.account.uid, this.#settings.account.gid);
-  }
-
-  async #share(path: string): Promise<void> {
-    if (this.#settings.account) await chown(path, -1, this.#settings.account.gid);
+  /** The cell's, and HAProxy's account may read it. */
+  #shared(mode: number): Access {
+    const { account } = this.#settings;
+    return { mode, owner: account && { uid: process.geteuid?.() ?? 0, gid: account.gid } };
   }
 }
 

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CupolaError } from '../../kit/errors.ts';
 import { type Identity, onIdentityReplaced, tlsOptions } from '../../kit/tls.ts';
-import type { BlobTransport } from './collaborators.ts';
+import type { BlobTransport } from './blob-transport.ts';
 
 /** The blobstore over mutual TLS; whatever host the URL names, its certificate must be `serverName`'s. Follows a live identity. */
 export function createBlobTransport(identity: Identity, serverName: string): BlobTransport & { close(): void } {
@@ -21,7 +21,7 @@ export function createBlobTransport(identity: Identity, serverName: string): Blo
         if (response.statusCode === 200) {
           resolve(response);
         } else {
-          response.resume();
+          response.destroy(); // what it says is not waited for
           reject(new CupolaError('blob_unavailable', `the blobstore answered ${response.statusCode}`));
         }
       });
@@ -39,7 +39,7 @@ export function createBlobTransport(identity: Identity, serverName: string): Blo
         ...(bytes === undefined ? {} : { 'content-length': bytes }),
       };
       const call = request(blob.url, { agent, method: 'PUT', headers, signal }, (response) => {
-        response.resume();
+        response.destroy();
         const status = response.statusCode ?? 0;
         if (status >= 200 && status < 300) resolve();
         else reject(new CupolaError('blob_not_stored', `the blobstore answered ${status}`));

@@ -1,6 +1,5 @@
-import type { Readable } from 'node:stream';
 import type { Client } from '@connectrpc/connect';
-import type { Blob, CellRegistry, Task } from '../../contracts/gen/diego_pb.js';
+import type { CellRegistry, Task } from '../../contracts/gen/diego_pb.js';
 import type { Logger } from '../../kit/log.ts';
 import type { CredentialDirectories } from '../identity/credentials.ts';
 import type { InstanceAuthority } from '../identity/instance-identity.ts';
@@ -23,14 +22,6 @@ export interface CellProxy {
   }): Promise<void>;
   rotate(instanceGuid: string, certificate: string, key: string): Promise<void>;
   unregister(instanceGuid: string): Promise<void>;
-}
-
-/** The blobstore, by signed URL. */
-export interface BlobTransport {
-  /** The content as it comes; the digest is the reader's to check. Throws CupolaError `blob_unavailable`. */
-  fetch(blob: Blob, signal?: AbortSignal): Promise<Readable>;
-  /** Streams `body` to the URL. Throws CupolaError `blob_not_stored`. */
-  upload(blob: Blob, body: Readable, bytes: number | undefined, signal?: AbortSignal): Promise<void>;
 }
 
 export interface StageResult {

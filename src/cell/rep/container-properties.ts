@@ -6,6 +6,7 @@ import {
   type Task,
   TaskSchema,
 } from '../../contracts/gen/diego_pb.js';
+import { BASIC_LOCALE, localeOf } from '../stack/packages.ts';
 
 /** What a container of the rep is for, as it is found again after a restart of the cell. */
 export type ContainerPurpose =
@@ -17,12 +18,24 @@ export type ContainerPurpose =
   | { kind: 'trust' };
 
 const KIND = 'cupola.kind';
+const LOCALE = 'cupola.locale';
 
 /**
  * The properties kept beside an instance's container: what watching it takes (owner, ports, health check, limits), and
  * neither environment nor start command nor signed URLs.
  */
 export function lrpProperties(desired: DesiredLrp, index: number, instanceGuid: string): Record<string, string> {
+  return {
+    [KIND]: 'lrp',
+    ...(desired.dockerImage ? {} : { [LOCALE]: localeOf(desired.stack) }),
+    ...desiredProperties(desired),
+    'cupola.index': String(index),
+    'cupola.instance': instanceGuid,
+  };
+}
+
+/** Those of them that may change while it runs. What it stands on stays as it was made, by whatever version. */
+export function desiredProperties(desired: DesiredLrp): Record<string, string> {
   const kept = clone(DesiredLrpSchema, desired);
   kept.environment = [];
   kept.startCommand = '';
@@ -32,12 +45,12 @@ export function lrpProperties(desired: DesiredLrp, index: number, instanceGuid: 
   kept.egressRules = []; // garden keeps those in force
   if (kept.droplet) kept.droplet.url = '';
   if (kept.dockerImage) kept.dockerImage = create(DockerImageSchema, { reference: kept.dockerImage.reference });
-  return {
-    [KIND]: 'lrp',
-    'cupola.lrp': toJsonString(DesiredLrpSchema, kept),
-    'cupola.index': String(index),
-    'cupola.instance': instanceGuid,
-  };
+  return { 'cupola.lrp': toJsonString(DesiredLrpSchema, kept) };
+}
+
+/** Which locale the stack has that a container stands on. */
+export function localeIn({ properties }: { properties: Readonly<Record<string, string>> }): string {
+  return properties[LOCALE] ?? BASIC_LOCALE;
 }
 
 export function taskProperties(task: Task): Record<string, string> {

@@ -3,7 +3,7 @@ import { pipeline, type Readable, Transform } from 'node:stream';
 import type { Blob } from '../../contracts/gen/diego_pb.js';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Garden, Layer } from '../garden/garden.ts';
-import type { BlobTransport } from './collaborators.ts';
+import type { BlobTransport } from './blob-transport.ts';
 
 /** Where droplets are unpacked: their ./app becomes /home/vcap/app. */
 const DESTINATION = '/home/vcap';
@@ -39,7 +39,7 @@ export function dropletLayerKey(sha256: string): string {
 }
 
 /** Passes the content on and fails at its end if the digest is another. */
-export function verified(body: Readable, sha256: string, done?: (bytes: number) => void): Readable {
+function verified(body: Readable, sha256: string, done?: (bytes: number) => void): Readable {
   const hash = createHash('sha256');
   let bytes = 0;
   const check = new Transform({

@@ -10,6 +10,8 @@ export interface EnvironmentFacts {
   instanceGuid: string;
   /** Of this process: beside sidecars less than the container's. */
   memoryMb: number;
+  /** What the container's stack has (LANG); an image is asked for none. */
+  locale?: string;
   /** For a container image: what it sets itself, and who runs. */
   image?: { config: { environment: Readonly<Record<string, string>> }; user: { name: string; home: string } };
   /** Only instances of an LRP have these. */
@@ -23,34 +25,38 @@ export const IDENTITY_ENVIRONMENT = {
   CF_SYSTEM_CERT_PATH: SYSTEM_CERTIFICATES_DESTINATION,
 } as const;
 
-/**
- * The environment a Cloud Foundry app sees: what the platform says about the instance, over what it was desired with.
- * The host offers no port but the TLS proxy's, so CF_INSTANCE_PORT and CF_INSTANCE_ADDR are empty.
- */
+/** Where a container is. The host offers no port but the TLS proxy's, so CF_INSTANCE_PORT and CF_INSTANCE_ADDR are empty. */
+export function networkEnvironment({ hostAddress, address }: Pick<EnvironmentFacts, 'hostAddress' | 'address'>) {
+  return {
+    CF_INSTANCE_IP: hostAddress,
+    CF_INSTANCE_INTERNAL_IP: address,
+    CF_INSTANCE_PORT: '',
+    CF_INSTANCE_ADDR: '',
+    CF_INSTANCE_PORTS: '[]',
+  };
+}
+
+/** The environment a Cloud Foundry app sees: what the platform says about the instance, over what it was desired with. */
 export function containerEnvironment(
   desired: readonly EnvironmentVariable[],
   facts: EnvironmentFacts,
 ): Record<string, string> {
   const given = Object.fromEntries(desired.map(({ name, value }) => [name, value]));
   const environment: Record<string, string> = {
-    ...(facts.image ? imageEnvironment(facts.image, given) : stackEnvironment(given)),
+    ...(facts.image ? imageEnvironment(facts.image, given) : stackEnvironment(given, facts.locale)),
     MEMORY_LIMIT: `${facts.memoryMb}m`,
     CF_INSTANCE_GUID: facts.instanceGuid,
     INSTANCE_GUID: facts.instanceGuid,
-    CF_INSTANCE_IP: facts.hostAddress,
-    CF_INSTANCE_INTERNAL_IP: facts.address,
-    CF_INSTANCE_PORT: '',
-    CF_INSTANCE_ADDR: '',
-    CF_INSTANCE_PORTS: '[]',
+    ...networkEnvironment(facts),
     ...IDENTITY_ENVIRONMENT,
   };
   if (facts.lrp) addLrp(environment, facts, facts.lrp);
   return environment;
 }
 
-function stackEnvironment(given: Readonly<Record<string, string>>): Record<string, string> {
+function stackEnvironment(given: Readonly<Record<string, string>>, locale: string | undefined): Record<string, string> {
   return {
-    LANG: 'C.UTF-8', // the locale every stack has
+    ...(locale === undefined ? {} : { LANG: locale }),
     PATH: '/usr/local/bin:/usr/bin:/bin',
     ...given,
     USER: 'vcap',

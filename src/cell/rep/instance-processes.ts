@@ -1,15 +1,17 @@
 import type { DesiredLrp } from '../../contracts/gen/diego_pb.js';
+import { type LogNames, type LogOrigin, renameOrigin } from '../../contracts/log-envelopes.ts';
 import type { Container, ContainerProcess } from '../garden/garden.ts';
 import type { Following } from '../logs/agent.ts';
+import { cellOrigin, processSourceType, sidecarSourceType } from '../logs/origins.ts';
 import type { LogRateLimit } from '../logs/rate-limit.ts';
-import { type LogOrigin, originOf, processSourceType, sidecarSourceType } from '../logs/tags.ts';
 import type { RepContext } from './collaborators.ts';
+import { localeIn } from './container-properties.ts';
 import { type Ending, exitReason } from './endings.ts';
 import { containerEnvironment, type EnvironmentFacts } from './environment.ts';
 import { endProcess } from './graceful-stop.ts';
 import type { Runnable } from './runnable.ts';
 
-export const APP_PROCESS = 'app';
+const APP_PROCESS = 'app';
 
 interface Member {
   /** Of the process in the container. */
@@ -46,7 +48,7 @@ export class InstanceProcesses {
     this.#facts = facts;
     const member = (id: string, sourceType: string, command: string, memoryMb: number): Member => ({
       id,
-      origin: originOf(desired.owner, index, instanceGuid, sourceType, context.cellId),
+      origin: cellOrigin(desired.owner, { index, guid: instanceGuid }, sourceType, context.cellId),
       command,
       memoryMb,
       process: null,
@@ -67,6 +69,11 @@ export class InstanceProcesses {
     return this.#members[0].origin;
   }
 
+  /** Their lines carry these names from now on. */
+  rename(names: LogNames): void {
+    for (const { origin } of this.#members) renameOrigin(origin, names);
+  }
+
   get started(): boolean {
     return this.#members[0].process !== null;
   }
@@ -75,7 +82,7 @@ export class InstanceProcesses {
   environment(container: Container): Record<string, string> {
     const facts = this.#environmentFacts(container, this.#members[0]);
     // What an image sets itself is known while the cell process that prepared it lives.
-    return this.#runnable?.process(this.#members[0].command, facts).environment ?? this.#environment(facts);
+    return this.#runnable?.process(this.#members[0].command, facts).environment ?? this.#adopted(container, facts);
   }
 
   async start(container: Container, runnable: Runnable): Promise<void> {
@@ -128,8 +135,10 @@ export class InstanceProcesses {
     return { kind: 'crashed', reason: exitReason(origin.tags['source_type']!, exit) };
   }
 
-  #environment(facts: EnvironmentFacts): Record<string, string> {
-    return containerEnvironment(this.#facts.desired.environment, facts);
+  /** Its container may stand on the stack of an earlier version. */
+  #adopted(container: Container, facts: EnvironmentFacts): Record<string, string> {
+    const { environment, dockerImage } = this.#facts.desired;
+    return containerEnvironment(environment, dockerImage ? facts : { ...facts, locale: localeIn(container) });
   }
 
   #environmentFacts(container: Container, member: Member): EnvironmentFacts {

@@ -1,21 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DesiredLrp, InstanceStats } from '../../contracts/gen/diego_pb.js';
+import { type LogNames, type LogOrigin, renameOrigin } from '../../contracts/log-envelopes.ts';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { Container } from '../garden/garden.ts';
-import { untilHealthy, untilUnhealthy } from '../health/monitor.ts';
-import { createProbe, createReadinessProbe, type Probe } from '../health/probe.ts';
-import { watchReadiness } from '../health/readiness.ts';
 import { VALIDITY_MS } from '../identity/instance-identity.ts';
 import { keepRenewed, type Renewal } from '../identity/renewal.ts';
+import { cellOrigin } from '../logs/origins.ts';
 import { LogRateLimit } from '../logs/rate-limit.ts';
-import { type LogOrigin, originOf } from '../logs/tags.ts';
 import type { SshTarget } from '../ssh/service.ts';
 import { linkSignals, onAbort } from './abort.ts';
 import type { RepContext } from './collaborators.ts';
 import { containerLimits, giveIdentity } from './container-files.ts';
-import { lrpProperties } from './container-properties.ts';
-import { duration, type Ending, startFailure } from './endings.ts';
+import { desiredProperties, lrpProperties } from './container-properties.ts';
+import { type Ending, startFailure } from './endings.ts';
+import { InstanceHealth } from './instance-health.ts';
 import { InstanceProcesses } from './instance-processes.ts';
 import { LrpReports } from './lrp-reports.ts';
 import { containerOf, prepareRunnable } from './runnable.ts';
@@ -38,7 +37,8 @@ export class LrpInstance {
   readonly #lost = new AbortController();
   readonly #detached = new AbortController();
   readonly #over = new AbortController();
-  readonly #cellOrigin: LogOrigin;
+  /** Under which names the cell speaks in the app's log. */
+  readonly #origins: Readonly<Record<'CELL' | 'HEALTH', LogOrigin>>;
   readonly #rateLimit: LogRateLimit;
   readonly #processes: InstanceProcesses;
   readonly #reports: LrpReports;
@@ -56,7 +56,9 @@ export class LrpInstance {
     this.#desired = desired;
     this.#startedAt = context.now();
     this.#log = context.log.child('lrp', { processGuid: desired.processGuid, index, instanceGuid });
-    this.#cellOrigin = originOf(desired.owner, index, instanceGuid, 'CELL', context.cellId);
+    const origin = (source: 'CELL' | 'HEALTH') =>
+      cellOrigin(desired.owner, { index, guid: instanceGuid }, source, context.cellId);
+    this.#origins = { CELL: origin('CELL'), HEALTH: origin('HEALTH') };
     this.#rateLimit = new LogRateLimit(desired.logRateLimitBytesPerSecond);
     this.#processes = new InstanceProcesses(context, { desired, index, instanceGuid, rateLimit: this.#rateLimit });
     this.#reports = new LrpReports(context, {
@@ -137,6 +139,23 @@ export class LrpInstance {
     await this.#container?.setEgressRules(rules);
   }
 
+  /** What its owner is called; another object after each change. */
+  get names(): LogNames | undefined {
+    return this.#desired.owner;
+  }
+
+  /** Its lines and metrics carry these names from now on, also for the next cell process; the environment stays. */
+  async rename({ appName, spaceName, organizationName }: LogNames): Promise<void> {
+    const { owner } = this.#desired;
+    if (!owner) return;
+    const same = owner.appName === appName && owner.spaceName === spaceName;
+    if (same && owner.organizationName === organizationName) return;
+    this.#desired.owner = { ...owner, appName, spaceName, organizationName };
+    for (const origin of Object.values(this.#origins)) renameOrigin(origin, this.#desired.owner);
+    this.#processes.rename(this.#desired.owner);
+    if (this.#container) await this.#keepProperties(this.#container);
+  }
+
   /** For a session of `cf ssh`; null while the app is not in its container. */
   sshTarget(): SshTarget | null {
     if (!this.#container || (this.#state !== 'starting' && this.#state !== 'running')) return null;
@@ -207,7 +226,7 @@ export class LrpInstance {
     ]);
     this.#checkpoint();
     this.#cellLine(`Cell ${cellId} creating container for instance ${this.instanceGuid}`);
-    const rules = desired.egressRules;
+    const { egressRules: rules, owner } = desired;
     const container = await this.#context.creating(() =>
       garden.create({
         handle: this.instanceGuid,
@@ -221,6 +240,7 @@ export class LrpInstance {
     this.#cellLine(`Cell ${cellId} successfully created container for instance ${this.instanceGuid}`);
     // Changed while the container was being made.
     if (desired.egressRules !== rules) await container.setEgressRules(desired.egressRules);
+    if (desired.owner !== owner) await this.#keepProperties(container);
     await giveIdentity(this.#context, container, desired.owner);
     this.#checkpoint();
     this.#keepRenewed(container, this.#context.now() + VALIDITY_MS);
@@ -232,6 +252,15 @@ export class LrpInstance {
     this.#container = container;
     this.#meter = new UsageMeter(container, this.#context.now);
     this.#reports.address = container.address;
+  }
+
+  async #keepProperties(container: Container): Promise<void> {
+    try {
+      await container.setProperties(desiredProperties(this.#desired));
+    } catch (error) {
+      // It is being taken away, or the disk is full: the next cell process is told the names by the registry.
+      this.#log.warn('an instance keeps its old names beside its container', { error: messageOf(error) });
+    }
   }
 
   /** Between the steps of coming up: goes no further when it was stopped or the cell process ends. */
@@ -266,34 +295,18 @@ export class LrpInstance {
 
   /** Resolves when the instance is unwell; never, while it is well or when `signal` aborts. */
   async #watchHealth(signal: AbortSignal, adopted: boolean): Promise<Ending> {
-    const check = this.#desired.healthCheck;
     const container = this.#container!;
-    const probe = createProbe(check, container.address, this.#port);
+    const health = new InstanceHealth(this.#desired, container.address, this.#port, (...said) => this.#line(...said));
     try {
-      if (probe) {
-        if (!adopted) this.#cellLine('Starting health monitoring of container');
-        const began = performance.now();
-        const trouble = await untilHealthy(probe, (check?.timeoutSeconds || 60) * 1000, signal);
-        if (trouble !== null) {
-          const waited = duration(performance.now() - began);
-          this.#cellLine(`Failed after ${waited}: startup health check never passed.`, true);
-          return { kind: 'crashed', reason: `Instance never healthy after ${waited}: ${trouble}` };
-        }
-        if (!adopted) this.#cellLine('Container became healthy');
-      }
+      const neverWell = await health.untilWell(signal, adopted);
+      if (neverWell) return neverWell;
       await this.#register(container);
-      const readiness = createReadinessProbe(this.#desired.readinessHealthCheck, container.address, this.#port);
-      const notReady = readiness ? await readiness(signal) : null;
-      this.#reports.routable = notReady === null;
-      if (notReady !== null) this.#readinessLine(notReady);
+      this.#reports.routable = await health.isReady(signal);
       if ((await this.#reports.start(signal)) === 'refused') return { kind: 'lost' };
       signal.throwIfAborted();
       this.#state = 'running';
-      if (readiness) void this.#watchReadiness(readiness, signal);
-      if (!probe) return await never(signal);
-      const trouble = await untilUnhealthy(probe, (check?.intervalSeconds || 30) * 1000, signal);
-      this.#cellLine('Container became unhealthy', true);
-      return { kind: 'crashed', reason: `Instance became unhealthy: Liveness check unsuccessful: ${trouble}` };
+      void this.#watchReadiness(health, signal);
+      return await health.untilUnwell(signal);
     } catch (error) {
       if (signal.aborted) return new Promise(() => {}); // the race is decided
       throw error;
@@ -301,28 +314,14 @@ export class LrpInstance {
   }
 
   /** Takes it out of the routes while it is not ready, and puts it back; ends with `signal`. */
-  async #watchReadiness(probe: Probe, signal: AbortSignal): Promise<void> {
-    const { intervalSeconds = 0 } = this.#desired.readinessHealthCheck ?? {};
-    const watching = watchReadiness({
-      probe,
-      ready: this.#reports.routable,
-      intervalMs: (intervalSeconds || 30) * 1000,
-      signal,
-      changed: async (ready, trouble) => {
-        this.#readinessLine(trouble);
-        this.#reports.routable = ready;
-        if ((await this.#reports.start(signal)) === 'refused') this.#lost.abort();
-      },
+  async #watchReadiness(health: InstanceHealth, signal: AbortSignal): Promise<void> {
+    const watching = health.watchReadiness(this.#reports.routable, signal, async (ready) => {
+      this.#reports.routable = ready;
+      if ((await this.#reports.start(signal)) === 'refused') this.#lost.abort();
     });
     await watching.catch((error: unknown) => {
       if (!signal.aborted) this.#log.error('readiness is no longer watched', { error: messageOf(error) });
     });
-  }
-
-  /** `trouble`: why it is not ready; null where it is. */
-  #readinessLine(trouble: string | null): void {
-    if (trouble === null) this.#cellLine('Container passed the readiness health check; it gets requests');
-    else this.#cellLine(`Container failed the readiness health check; it gets no requests: ${trouble}`, true);
   }
 
   async #register(container: Container): Promise<void> {
@@ -390,11 +389,11 @@ export class LrpInstance {
     return this.#desired.ports[0] ?? 8080;
   }
 
-  #cellLine(text: string, stderr = false): void {
-    this.#context.logs.line(this.#cellOrigin, text, stderr);
+  #cellLine(text: string): void {
+    this.#line('CELL', text);
   }
-}
 
-function never(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => onAbort(signal, () => reject(signal.reason)));
+  #line(source: 'CELL' | 'HEALTH', text: string, stderr = false): void {
+    this.#context.logs.line(this.#origins[source], text, stderr);
+  }
 }

@@ -13,13 +13,14 @@ import {
   type Work,
   WorkSchema,
 } from '../../contracts/gen/diego_pb.js';
+import type { LogNames } from '../../contracts/log-envelopes.ts';
 import { messageOf } from '../../kit/errors.ts';
+import { createLimiter } from '../../kit/limiter.ts';
 import type { Container } from '../garden/garden.ts';
 import type { SshTarget } from '../ssh/service.ts';
 import type { RepContext } from './collaborators.ts';
 import { purposeOf } from './container-properties.ts';
 import { dropletLayerKey } from './droplets.ts';
-import { createLimiter } from './limiter.ts';
 import { LrpInstance } from './lrp-instance.ts';
 import { completeTask, isStaging, type TaskContext, TaskRun } from './task-run.ts';
 
@@ -103,8 +104,11 @@ export class Rep {
   }
 
   async updateEgressRules(processGuid: string, rules: EgressRule[]): Promise<void> {
-    const concerned = [...this.#instances.values()].filter((instance) => instance.processGuid === processGuid);
-    await Promise.all(concerned.map((instance) => instance.setEgressRules(rules)));
+    await Promise.all(this.#ofProcess(processGuid).map((instance) => instance.setEgressRules(rules)));
+  }
+
+  async updateNames(processGuid: string, names: LogNames): Promise<void> {
+    await Promise.all(this.#ofProcess(processGuid).map((instance) => instance.rename(names)));
   }
 
   /** Of the instances named; of all when none is. */
@@ -173,6 +177,7 @@ export class Rep {
     await this.#removeStrays();
     const { registry, cellId } = this.#context;
     const before = [...this.#instances.values()].filter(({ state }) => state === 'running');
+    const namesBefore = new Map([...this.#instances].map(([guid, { names }]) => [guid, names]));
     const tasksBefore = [...this.#tasks.values()].filter(({ accepted }) => accepted);
     const [{ actualLrps }, { tasks }] = await Promise.all([
       registry.actualLrpsOfCell({ cellId }),
@@ -190,6 +195,11 @@ export class Rep {
       return actual?.state !== 'RUNNING' || (actual.routable ?? true) !== routable;
     });
     await Promise.all(unknown.map((instance) => this.#reporting(() => instance.reportRunning())));
+    for (const { instanceGuid, names } of actualLrps) {
+      // A rename that this cell missed; what it was told since it asked is newer than the answer.
+      const instance = this.#instances.get(instanceGuid);
+      if (names && instance && instance.names === namesBefore.get(instanceGuid)) await instance.rename(names);
+    }
     const wanted = new Set(tasks.map(({ taskGuid }) => taskGuid));
     for (const task of tasksBefore) if (!wanted.has(task.taskGuid)) task.cancel(); // failed while this cell was away
     await this.#resumeTasks(tasks);
@@ -220,6 +230,10 @@ export class Rep {
     const run = new TaskRun(this.#context, this.#tasksContext, task);
     this.#keepTask(run, run.run());
     return true;
+  }
+
+  #ofProcess(processGuid: string): LrpInstance[] {
+    return [...this.#instances.values()].filter((instance) => instance.processGuid === processGuid);
   }
 
   /** The instance that holds this place and is not on its way out. */

@@ -2,6 +2,7 @@ import type { Blob, DockerImage } from '../../contracts/gen/diego_pb.js';
 import { CupolaError } from '../../kit/errors.ts';
 import type { BindMount, ContainerUser, Layer, ProcessSpec } from '../garden/garden.ts';
 import type { PreparedImage } from '../images/image-store.ts';
+import { localeOf } from '../stack/packages.ts';
 import { readableSize } from '../staging/digest.ts';
 import type { RepContext } from './collaborators.ts';
 import { containerBinds, imageBinds, LIFECYCLE_DESTINATION } from './container-files.ts';
@@ -71,7 +72,7 @@ async function ofDroplet(
     binds: await containerBinds(context, handle, work.stack),
     process: (command, facts) => ({
       args: [`${LIFECYCLE_DESTINATION}/launcher`, APP, command],
-      environment: containerEnvironment(work.environment, facts),
+      environment: containerEnvironment(work.environment, { ...facts, locale: localeOf(work.stack) }),
       workingDirectory: APP,
       user: 'vcap',
     }),

@@ -34,6 +34,10 @@ export function repService(
       await rep.updateEgressRules(processGuid, egressRules);
       return create(EmptySchema);
     },
+    async updateNames({ processGuid, names }) {
+      if (names) await rep.updateNames(processGuid, names);
+      return create(EmptySchema);
+    },
     async instanceStats({ instanceGuids }) {
       return create(InstanceStatsResponseSchema, { stats: await rep.instanceStats(instanceGuids) });
     },

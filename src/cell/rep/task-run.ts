@@ -1,12 +1,14 @@
 import { create } from '@bufbuild/protobuf';
 import { type CompleteTaskRequest, CompleteTaskRequestSchema, type Task } from '../../contracts/gen/diego_pb.js';
+import type { LogOrigin } from '../../contracts/log-envelopes.ts';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { Container, ContainerProcess } from '../garden/garden.ts';
 import { VALIDITY_MS } from '../identity/instance-identity.ts';
 import { keepRenewed, type Renewal } from '../identity/renewal.ts';
+import type { LineLog } from '../logs/line-log.ts';
+import { cellOrigin } from '../logs/origins.ts';
 import { LogRateLimit } from '../logs/rate-limit.ts';
-import { type LogOrigin, originOf } from '../logs/tags.ts';
 import { linkSignals, onAbort } from './abort.ts';
 import type { RepContext, StageTask } from './collaborators.ts';
 import { containerLimits, giveIdentity } from './container-files.ts';
@@ -16,7 +18,7 @@ import { endProcess } from './graceful-stop.ts';
 import { containerOf, prepareRunnable } from './runnable.ts';
 import type { TaskResults } from './task-results.ts';
 
-export const TASK_PROCESS = 'task';
+const TASK_PROCESS = 'task';
 
 type Outcome = Pick<CompleteTaskRequest, 'failed' | 'failureReason' | 'result'>;
 
@@ -24,8 +26,8 @@ type Outcome = Pick<CompleteTaskRequest, 'failed' | 'failureReason' | 'result'>;
 export interface TaskContext {
   stage: StageTask;
   results: TaskResults;
-  /** Staging is heavy: a few at a time. */
-  staging: <T>(body: () => Promise<T>) => Promise<T>;
+  /** Staging is heavy: a few of an organization at a time. The cell's memory bounds all of them. */
+  staging: <T>(organizationGuid: string, body: () => Promise<T>) => Promise<T>;
 }
 
 /** One task from its reservation to the acknowledged result. */
@@ -35,6 +37,7 @@ export class TaskRun {
   readonly #tasks: TaskContext;
   readonly #task: Task;
   readonly #origin: LogOrigin;
+  readonly #lines: LineLog;
   readonly #log: Logger;
   readonly #cancelling = new AbortController();
   readonly #detached = new AbortController();
@@ -49,7 +52,8 @@ export class TaskRun {
     this.#log = context.log.child('task', { taskGuid: task.taskGuid, domain: task.domain });
     const name = task.owner?.processType || task.taskGuid;
     const sourceType = isStaging(task) ? 'STG' : `APP/TASK/${name}`;
-    this.#origin = originOf(task.owner, 0, task.taskGuid, sourceType, context.cellId);
+    this.#origin = cellOrigin(task.owner, { index: 0, guid: task.taskGuid }, sourceType, context.cellId);
+    this.#lines = context.logs.lines(this.#origin);
   }
 
   /** The registry counts it as running here. */
@@ -74,7 +78,7 @@ export class TaskRun {
     if (verdict === 'refused' || this.#detached.signal.aborted) return this.#context.capacity.release(this.taskGuid);
     this.#accepted = true;
     await this.#carryThrough(() =>
-      isStaging(this.#task) ? this.#tasks.staging(() => this.#stage()) : this.#runCommand(() => this.#startCommand()),
+      isStaging(this.#task) ? this.#stageInTurn() : this.#runCommand(() => this.#startCommand()),
     );
   }
 
@@ -96,7 +100,11 @@ export class TaskRun {
   async restage(): Promise<void> {
     this.#accepted = true;
     await this.#context.garden.destroy(this.taskGuid);
-    await this.#carryThrough(() => this.#tasks.staging(() => this.#stage()));
+    await this.#carryThrough(() => this.#stageInTurn());
+  }
+
+  #stageInTurn(): Promise<Outcome> {
+    return this.#tasks.staging(this.#task.owner?.organizationGuid ?? '', () => this.#stage());
   }
 
   /** When its certificate ends (milliseconds); null while it has none. */
@@ -137,7 +145,9 @@ export class TaskRun {
       this.#log.warn('the result of a task could not be written down', { error: messageOf(error) });
     });
     // Whoever waits for the result need not wait for the container to go.
-    const completed = completeTask(this.#context, this.#tasks.results, result).catch(() => {}); // kept for the next process
+    const completed = this.#logRead()
+      .then(() => completeTask(this.#context, this.#tasks.results, result))
+      .catch(() => {}); // kept for the next process
     try {
       await garden.destroy(this.taskGuid);
       await credentials.remove(this.taskGuid);
@@ -149,24 +159,29 @@ export class TaskRun {
     await completed;
   }
 
+  /** Clients stop reading the log of a staging once they see that it ended: its last lines must be read before that. */
+  async #logRead(): Promise<void> {
+    if (isStaging(this.#task)) await this.#lines.readable(this.#cancelling.signal);
+  }
+
   async #stage(): Promise<Outcome> {
     this.#cancelling.signal.throwIfAborted();
     const timeout = new AbortController();
     const timer = setTimeout(() => timeout.abort(), (this.#task.timeoutSeconds || 900) * 1000);
-    const { cellId, logs } = this.#context;
-    logs.line(this.#origin, `Cell ${cellId} creating container for instance ${this.taskGuid}`);
+    const { cellId } = this.#context;
+    this.#lines.line(`Cell ${cellId} creating container for instance ${this.taskGuid}`);
     try {
       return await this.#tasks.stage({
         task: this.#task,
         signal: linkSignals(this.#cancelling.signal, timeout.signal).signal,
-        log: (text, stderr) => this.#context.logs.line(this.#origin, text, stderr),
+        log: (text, stderr) => this.#lines.line(text, stderr),
       });
     } catch (error) {
       if (timeout.signal.aborted) return failure('StagingTimeExpired: Staging time expired');
       throw error;
     } finally {
       clearTimeout(timer);
-      logs.line(this.#origin, `Cell ${cellId} successfully destroyed container for instance ${this.taskGuid}`);
+      this.#lines.line(`Cell ${cellId} successfully destroyed container for instance ${this.taskGuid}`);
     }
   }
 
@@ -231,7 +246,7 @@ export class TaskRun {
       return failure('task was cancelled');
     }
     await following.finish();
-    this.#context.logs.line(this.#origin, `Exit status ${exit.exitCode}${exit.outOfMemory ? ' (out of memory)' : ''}`);
+    this.#lines.line(`Exit status ${exit.exitCode}${exit.outOfMemory ? ' (out of memory)' : ''}`);
     if (exit.exitCode === 0) return { failed: false, failureReason: '', result: '' };
     return failure(exitReason(this.#origin.tags['source_type']!, exit));
   }

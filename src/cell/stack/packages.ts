@@ -6,6 +6,8 @@ export interface StackRelease {
   defaultMirror: string;
   defaultSecurityMirror: string;
   packages: readonly string[];
+  /** What LANG says in its containers. Cloud Foundry's, since apps sort, format and decode by it. */
+  locale: string;
 }
 
 /**
@@ -41,8 +43,17 @@ const RELEASES: Record<string, StackRelease> = {
     defaultMirror: 'http://deb.debian.org/debian',
     defaultSecurityMirror: 'http://deb.debian.org/debian-security',
     packages: Object.keys(PACKAGES),
+    locale: 'en_US.UTF-8',
   },
 };
+
+/** What every stack of every version has, as its C library's own. */
+export const BASIC_LOCALE = 'C.UTF-8';
+
+/** What LANG says in a container of this version's stack. */
+export function localeOf(stack: string): string {
+  return RELEASES[stack]?.locale ?? BASIC_LOCALE;
+}
 
 /** Null for a name this version does not know. */
 export function releaseOf(stack: string): StackRelease | null {

@@ -1,16 +1,19 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { chmod, copyFile, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CupolaError } from '../../kit/errors.ts';
+import { CupolaError, codeOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
-import { PLAIN_ENVIRONMENT, run } from '../../kit/process.ts';
-import { findPackageSources, type PackageSources } from './package-sources.ts';
-import { releaseOf, type StackRelease } from './packages.ts';
+import { run } from '../../kit/process.ts';
+import { buildStack, VERSION_FILE } from './build.ts';
+import { releaseOf } from './packages.ts';
 
 export interface StackOptions {
-  /** The stack is built as `<directory>/<name>/rootfs`. */
+  /** Where `stackHome` puts it. */
   directory: string;
   name: string;
+  /** Another such directory, to copy it from where it is built there already. */
+  cache?: string;
   log: Logger;
   /** Called with what is done just now, e.g. "Extracting libssl3". */
   onProgress?: (text: string) => void;
@@ -23,166 +26,119 @@ export interface Stack {
   rootfs: string;
 }
 
-const MINUTES = 60_000;
-const MACHINE_CERTIFICATES = '/usr/local/share/ca-certificates';
-const VERSION_FILE = 'etc/cupola-stack';
+const RECIPE = ['build.ts', 'packages.ts'].map((file) => join(import.meta.dirname, file));
+const COPY_LIMIT_MS = 10 * 60_000;
+/** Building takes minutes; what lies there longer was left by a build that was killed. */
+const ABANDONED_MS = 2 * 60 * 60_000;
+
+/** Of all that decides what is in a stack, except what the distribution has just now. */
+export const RECIPE_DIGEST = createHash('sha256')
+  .update(process.arch)
+  .update(RECIPE.map((file) => readFileSync(file, 'utf8')).join('\0'))
+  .digest('hex')
+  .slice(0, 12);
 
 /**
- * Builds the root file system of app containers unless it is there: the distribution's minimal base, its security
- * updates, a short list of packages, the user vcap (2000), no setuid file. It appears whole or not at all.
- * Throws `stack_unknown`, `stack_build_failed`.
+ * Where this version of the platform has a stack: beside those of other versions, since containers stand on the one they were
+ * made with, and an upgrade may be taken back.
  */
+export function stackHome(directory: string, name: string): string {
+  return join(directory, `${name}-${RECIPE_DIGEST}`);
+}
+
+/** The root file system that containers of a stack stand on. */
+export function stackRoot(directory: string, name: string): string {
+  return join(stackHome(directory, name), 'rootfs');
+}
+
+/** Builds a stack by this version's recipe unless it is there. It appears whole or not at all. Throws `stack_unknown`, `stack_build_failed`. */
 export async function ensureStack(options: StackOptions): Promise<Stack> {
-  const release = releaseOf(options.name);
-  if (!release) throw new CupolaError('stack_unknown', `there is no stack "${options.name}"`);
-  const home = join(options.directory, options.name);
-  const present = await readStack(home, options.name);
+  const { directory, name, log } = options;
+  const release = releaseOf(name);
+  if (!release) throw new CupolaError('stack_unknown', `there is no stack "${name}"`);
+  const home = stackHome(directory, name);
+  const present = await usedStack(home, name);
   if (present) return present;
 
-  await mkdir(options.directory, { recursive: true, mode: 0o755 });
-  const start = `.${options.name}.building-`;
-  for (const name of await readdir(options.directory)) {
-    if (name.startsWith(start)) await rm(join(options.directory, name), { recursive: true, force: true });
-  }
-  const building = join(options.directory, `${start}${randomUUID()}`);
+  await mkdir(directory, { recursive: true, mode: 0o755 });
+  await removeAbandoned(directory);
+  const building = join(directory, `.${name}.building-${randomUUID()}`);
+  const progress = options.onProgress ?? (() => {});
   const began = Date.now();
   try {
-    const root = join(building, 'rootfs');
-    await mkdir(root, { recursive: true, mode: 0o755 });
-    await build(root, release, options);
-    await rename(building, home);
+    const cached = options.cache === undefined ? null : stackHome(options.cache, name);
+    if (cached !== null && (await usedStack(cached, name))) {
+      progress(`Copying ${name} from ${options.cache}`);
+      await run('cp', ['-a', '--reflink=auto', '--', cached, building], { timeoutMs: COPY_LIMIT_MS, showWords: true });
+    } else {
+      await mkdir(join(building, 'rootfs'), { recursive: true, mode: 0o755 });
+      await buildStack(join(building, 'rootfs'), name, release, progress);
+    }
+    await rename(building, home).catch(async (error: unknown) => {
+      if (!(await usedStack(home, name))) throw error; // else another process was faster
+    });
   } catch (cause) {
+    throw new CupolaError('stack_build_failed', `the stack ${name} could not be built`, { cause });
+  } finally {
     await rm(building, { recursive: true, force: true });
-    throw new CupolaError('stack_build_failed', `the stack ${options.name} could not be built`, { cause });
   }
-  const stack = await readStack(home, options.name);
-  if (!stack) throw new CupolaError('stack_build_failed', `the stack ${options.name} has no version`);
-  options.log.info('stack built', { stack: stack.name, version: stack.version, milliseconds: Date.now() - began });
+  const stack = await usedStack(home, name);
+  if (!stack) throw new CupolaError('stack_build_failed', `the stack ${name} has no version`);
+  log.info('stack built', { stack: stack.name, version: stack.version, milliseconds: Date.now() - began });
   return stack;
 }
 
-async function readStack(home: string, name: string): Promise<Stack | null> {
+/**
+ * Removes stacks of other recipes that nobody asked for in that time, and what killed builds left. No container may stand on
+ * them. Gives their names.
+ */
+export async function removeOldStacks(directory: string, name: string, unusedMs = 0): Promise<string[]> {
+  await removeAbandoned(directory);
+  const home = stackHome(directory, name);
+  const old: string[] = [];
+  for (const entry of await readdir(directory).catch(() => [])) {
+    const path = join(directory, entry);
+    const isStack =
+      entry === name || (entry.startsWith(`${name}-`) && /^[0-9a-f]{12}$/.test(entry.slice(name.length + 1)));
+    if (!isStack || path === home) continue;
+    const found = await stat(path).catch(() => null); // another process may have taken it away
+    if (!found || Date.now() - found.mtimeMs < unusedMs) continue;
+    // Out of sight first: whoever looks for it finds all of it or nothing.
+    const doomed = join(directory, `.${entry}.gone-${randomUUID()}`);
+    if (!(await renamed(path, doomed))) continue; // another process was faster
+    await rm(doomed, { recursive: true, force: true });
+    old.push(entry);
+  }
+  return old;
+}
+
+/** False where it is not there any more. */
+async function renamed(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** A stack that is there; notes that it is in use. */
+async function usedStack(home: string, name: string): Promise<Stack | null> {
   const rootfs = join(home, 'rootfs');
   const text = await readFile(join(rootfs, VERSION_FILE), 'utf8').catch(() => null);
   const version = /^version=(\S+)$/m.exec(text ?? '')?.[1];
-  return version === undefined ? null : { name, version, rootfs };
+  if (version === undefined) return null;
+  const now = new Date();
+  await utimes(home, now, now).catch(() => {}); // a cache that is read only is nobody's to clean up
+  return { name, version, rootfs };
 }
 
-async function build(root: string, release: StackRelease, options: StackOptions): Promise<void> {
-  const progress = options.onProgress ?? (() => {});
-  const sources = await findPackageSources(release);
-  await bootstrap(root, release, sources, progress);
-  progress('Installing security updates');
-  await upgrade(root, release, sources);
-  progress('Preparing the root file system');
-  await trustMachineCertificates(root);
-  await addUser(root);
-  await clean(root);
-  await stripSetId(root);
-  await writeVersion(root, options.name);
-}
-
-async function bootstrap(
-  root: string,
-  release: StackRelease,
-  sources: PackageSources,
-  progress: (text: string) => void,
-): Promise<void> {
-  const args = ['--variant=minbase', `--keyring=${release.keyring}`, `--include=${release.packages.join(',')}`];
-  await run('debootstrap', [...args, release.suite, root, sources.mirror], {
-    env: { ...PLAIN_ENVIRONMENT, ...proxies() },
-    timeoutMs: 30 * MINUTES,
-    onOutput: (text) => {
-      for (const [, line] of text.matchAll(/^I: ((?:Retrieving|Validating|Extracting|Unpacking|Configuring) .*)$/gm)) {
-        progress(line!.replace(/\.\.\.$/, ''));
-      }
-    },
-  });
-}
-
-async function upgrade(root: string, release: StackRelease, sources: PackageSources): Promise<void> {
-  const list = join(root, 'etc/apt/sources.list');
-  const settings = join(root, 'etc/apt/apt.conf.d/99machine');
-  const { suite } = release;
-  await writeFile(list, `deb ${sources.mirror} ${suite} main\ndeb ${sources.securityMirror} ${suite}-security main\n`);
-  await writeFile(settings, await machineAptSettings());
-  await inside(root, ['apt-get', '-q', 'update']);
-  await inside(root, ['apt-get', '-q', '-y', 'dist-upgrade']);
-  await rm(settings);
-  await writeFile(list, ''); // where packages came from is the machine's business
-}
-
-/** How this machine's apt gets through to its mirror. */
-async function machineAptSettings(): Promise<string> {
-  const dump = await run('apt-config', ['dump']).catch(() => '');
-  return dump
-    .split('\n')
-    .filter((line) => /^Acquire::(https?::Proxy|Check-(Valid-Until|Date))[ :]/.test(line))
-    .join('\n')
-    .concat('\n');
-}
-
-/** Operators behind a proxy that inspects TLS need their authority trusted in containers too. */
-async function trustMachineCertificates(root: string): Promise<void> {
-  const names = await readdir(MACHINE_CERTIFICATES).catch(() => []);
-  for (const name of names.filter((entry) => entry.endsWith('.crt'))) {
-    const target = join(root, MACHINE_CERTIFICATES, name);
-    await copyFile(join(MACHINE_CERTIFICATES, name), target);
-    await chmod(target, 0o644);
+async function removeAbandoned(directory: string): Promise<void> {
+  for (const entry of await readdir(directory).catch(() => [])) {
+    if (!/^\..+\.(building|gone)-/.test(entry)) continue;
+    const path = join(directory, entry);
+    const found = await stat(path).catch(() => null);
+    if (found && Date.now() - found.mtimeMs > ABANDONED_MS) await rm(path, { recursive: true, force: true });
   }
-  await inside(root, ['update-ca-certificates']);
-}
-
-async function addUser(root: string): Promise<void> {
-  await inside(root, ['groupadd', '--gid', '2000', 'vcap']);
-  const shape = ['--uid', '2000', '--gid', '2000', '--create-home', '--skel', '/nonexistent', '--shell', '/bin/bash'];
-  await inside(root, ['useradd', ...shape, 'vcap']);
-  await chmod(join(root, 'home/vcap'), 0o750);
-}
-
-/** Removes caches, logs, documentation, and what tells one machine from another. The package database stays for scanners. */
-async function clean(root: string): Promise<void> {
-  const emptied = ['var/cache/apt', 'var/cache/debconf', 'var/lib/apt/lists', 'var/log', 'tmp', 'var/tmp', 'dev'];
-  emptied.push('usr/share/doc', 'usr/share/man', 'usr/share/info', 'usr/share/lintian');
-  for (const directory of emptied) {
-    for (const name of await readdir(join(root, directory)).catch(() => [])) {
-      await rm(join(root, directory, name), { recursive: true, force: true });
-    }
-  }
-  for (const file of ['etc/hostname', 'etc/resolv.conf', 'etc/machine-id']) await writeFile(join(root, file), '');
-}
-
-async function stripSetId(directory: string): Promise<void> {
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) await stripSetId(path);
-    else if (entry.isFile()) {
-      const { mode } = await lstat(path);
-      if (mode & 0o6000) await chmod(path, mode & 0o1777);
-    }
-  }
-}
-
-async function writeVersion(root: string, name: string): Promise<void> {
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: the format is dpkg's
-  const packages = await inside(root, ['dpkg-query', '--show', '--showformat', '${Package} ${Version}\n']);
-  const digest = createHash('sha256').update(packages).digest('hex').slice(0, 12);
-  const day = new Date().toISOString().slice(0, 10).replaceAll('-', '');
-  await writeFile(join(root, VERSION_FILE), `name=${name}\nversion=${day}-${digest}\n`);
-}
-
-/** Runs a command in the tree with mounts and processes of its own, so that nothing of it is left behind. */
-function inside(root: string, command: readonly string[]): Promise<string> {
-  const args = ['--mount', '--pid', '--fork', '--kill-child', `--mount-proc=${join(root, 'proc')}`, 'chroot', root];
-  return run('unshare', [...args, ...command], {
-    env: { ...PLAIN_ENVIRONMENT, DEBIAN_FRONTEND: 'noninteractive', ...proxies() },
-    timeoutMs: 15 * MINUTES,
-  });
-}
-
-function proxies(): Record<string, string> {
-  const names = ['http_proxy', 'https_proxy', 'no_proxy'];
-  return Object.fromEntries(
-    names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
-  );
 }

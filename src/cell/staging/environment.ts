@@ -1,4 +1,5 @@
 import type { Task } from '../../contracts/gen/diego_pb.js';
+import { localeOf } from '../stack/packages.ts';
 
 /** The environment buildpacks see: the app's, the operator's for staging, and what the platform says, in growing weight. */
 export function stagingEnvironment(
@@ -7,7 +8,7 @@ export function stagingEnvironment(
   container: Readonly<Record<string, string>>,
 ): Record<string, string> {
   return {
-    LANG: 'C.UTF-8',
+    LANG: localeOf(task.stack),
     PATH: '/usr/local/bin:/usr/bin:/bin',
     ...operator,
     ...Object.fromEntries(task.environment.map(({ name, value }) => [name, value])),

@@ -1,5 +1,6 @@
-import { parse } from 'yaml';
 import { CupolaError } from '../../kit/errors.ts';
+import { isRecord } from '../../kit/json.ts';
+import { readSmallYaml, YAML_LIMITS } from '../../kit/yaml.ts';
 
 /** Start commands by process type. */
 export type ProcessTypes = Record<string, string>;
@@ -12,7 +13,7 @@ export interface Sidecar {
   memory_in_mb: number | null;
 }
 
-const MAXIMUM_BYTES = 64 * 1024;
+const MAXIMUM_BYTES = YAML_LIMITS.smallBytes;
 const MAXIMUM_TYPES = 100;
 const MAXIMUM_COMMAND = 4096;
 const TYPE_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$/;
@@ -24,10 +25,10 @@ const TYPE_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$/;
 export function parseRelease(text: string): ProcessTypes {
   const release = readYaml(text, 'what bin/release printed');
   if (release === null || release === undefined) return {};
-  if (!isMapping(release)) throw invalid('what bin/release printed is not a mapping');
+  if (!isRecord(release)) throw invalid('what bin/release printed is not a mapping');
   const types = release['default_process_types'];
   if (types === null || types === undefined) return {};
-  if (!isMapping(types)) throw invalid('default_process_types is not a mapping');
+  if (!isRecord(types)) throw invalid('default_process_types is not a mapping');
   return processTypes(types);
 }
 
@@ -43,7 +44,7 @@ export function parseProcfile(text: string): ProcessTypes {
   } catch (error) {
     if (text.length > MAXIMUM_BYTES) throw error;
   }
-  if (isMapping(entries) && Object.values(entries).every((value) => typeof value === 'string')) {
+  if (isRecord(entries) && Object.values(entries).every((value) => typeof value === 'string')) {
     return processTypes(entries);
   }
   const lines = text.split(/\r?\n/).flatMap((line) => {
@@ -60,8 +61,8 @@ export function parseProcfile(text: string): ProcessTypes {
  */
 export function parseLaunch(text: string): { processTypes: ProcessTypes; sidecars: Sidecar[] } {
   const launch = readYaml(text, 'launch.yml');
-  const listed = isMapping(launch) ? (launch['processes'] ?? []) : [];
-  if (!Array.isArray(listed) || !listed.every(isMapping)) throw invalid('the processes of launch.yml are not a list');
+  const listed = isRecord(launch) ? (launch['processes'] ?? []) : [];
+  if (!Array.isArray(listed) || !listed.every(isRecord)) throw invalid('the processes of launch.yml are not a list');
   const commands = processTypes(
     Object.fromEntries(listed.map(({ type, command }): [string, unknown] => [String(type), command])),
   );
@@ -76,10 +77,21 @@ export function parseLaunch(text: string): { processTypes: ProcessTypes; sidecar
   return { processTypes: commands, sidecars };
 }
 
+/** The `name` in a buildpack's config.yml; "" where there is none, for nothing but a display depends on it. */
+export function parseName(text: string): string {
+  try {
+    const config = readYaml(text, 'config.yml');
+    const name = isRecord(config) ? config['name'] : '';
+    return typeof name === 'string' ? name : '';
+  } catch {
+    return '';
+  }
+}
+
 function sidecarFor(process: Record<string, unknown>): string[] | null {
   const { platforms } = process;
-  const platform = isMapping(platforms) ? platforms['cloudfoundry'] : null;
-  const types = isMapping(platform) ? platform['sidecar_for'] : null;
+  const platform = isRecord(platforms) ? platforms['cloudfoundry'] : null;
+  const types = isRecord(platform) ? platform['sidecar_for'] : null;
   if (types === null || types === undefined) return null;
   if (!Array.isArray(types) || types.length > MAXIMUM_TYPES)
     throw invalid('sidecar_for is not a list of process types');
@@ -91,7 +103,7 @@ function sidecarFor(process: Record<string, unknown>): string[] | null {
 
 function memoryOf(process: Record<string, unknown>): number | null {
   const { limits } = process;
-  const memory = isMapping(limits) ? limits['memory'] : null;
+  const memory = isRecord(limits) ? limits['memory'] : null;
   if (memory === null || memory === undefined || memory === 0) return null;
   if (!Number.isInteger(memory) || Number(memory) < 0 || Number(memory) > 2 ** 31 - 1) {
     throw invalid('the memory of a sidecar is not a number of megabytes');
@@ -102,7 +114,7 @@ function memoryOf(process: Record<string, unknown>): number | null {
 function readYaml(text: string, what: string): unknown {
   if (Buffer.byteLength(text) > MAXIMUM_BYTES) throw invalid(`${what} is too long`);
   try {
-    return parse(text, { maxAliasCount: 0, schema: 'core', uniqueKeys: true, logLevel: 'error' });
+    return readSmallYaml(text);
   } catch (cause) {
     throw invalid(`${what} is not valid YAML`, cause);
   }
@@ -120,10 +132,6 @@ function processTypes(entries: Record<string, unknown>): ProcessTypes {
       return [type, command];
     }),
   );
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return value !== null && typeof value === 'object' && !Array.isArray(value);
 }
 
 function invalid(message: string, cause?: unknown): CupolaError {

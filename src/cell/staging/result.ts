@@ -2,15 +2,16 @@ import type { Readable } from 'node:stream';
 import type { BlobInfo } from '../../contracts/blobs.ts';
 import type { Buildpack } from '../../contracts/gen/diego_pb.js';
 import { CupolaError } from '../../kit/errors.ts';
-import { type ProcessTypes, parseLaunch, parseProcfile, parseRelease, type Sidecar } from './release.ts';
-import { tarMembers } from './tar-stream.ts';
+import { TarReader } from '../../kit/tar.ts';
+import { type ProcessTypes, parseLaunch, parseName, parseProcfile, parseRelease, type Sidecar } from './release.ts';
 
 /** What staging made; as JSON it is the result of the task. */
 export interface StagingResult {
   lifecycle_type: 'buildpack';
   lifecycle_metadata: {
     detected_buildpack: string;
-    buildpacks: { key: string; name: string; version: string }[];
+    /** `name` is the platform's name of the buildpack, `own_name` what it calls itself: "" where it does not say. */
+    buildpacks: { key: string; name: string; own_name: string; version: string }[];
   };
   process_types: ProcessTypes;
   sidecars: Sidecar[];
@@ -23,16 +24,18 @@ const MAXIMUM_FILE = 128 * 1024;
 const FILES = ['release.yml', 'Procfile', 'detected', 'buildpacks'];
 /** Of each buildpack, in their order. */
 const LAUNCH_FILE = /^launch-\d{1,2}\.yml$/;
+const CONFIG_FILE = /^config-\d{1,2}\.yml$/;
 
 /** The builder's result directory, as the container gave it: the known files alone, each bounded. */
 export async function readResultFiles(tar: Readable): Promise<Map<string, string>> {
   const files = new Map<string, string>();
-  for await (const member of tarMembers(tar)) {
-    const name = member.name.replace(/^result\//, '');
-    if (!member.isFile || !(FILES.includes(name) || LAUNCH_FILE.test(name))) continue;
+  const members = new TarReader(tar);
+  for await (const member of members) {
+    const name = member.name.replace(/^(\.\/)*result\//, '');
+    if (member.type !== 'file' || !(FILES.includes(name) || LAUNCH_FILE.test(name) || CONFIG_FILE.test(name))) continue;
     if (member.size > MAXIMUM_FILE) throw new CupolaError('release_invalid', `${name} is too long`);
     const chunks: Buffer[] = [];
-    for await (const chunk of member.content()) chunks.push(chunk);
+    for await (const chunk of members.content()) chunks.push(chunk);
     files.set(name, Buffer.concat(chunks).toString('utf8'));
   }
   return files;
@@ -49,17 +52,18 @@ export function interpretResult(
     .filter((name) => LAUNCH_FILE.test(name))
     .sort()
     .map((name) => parseLaunch(files.get(name)!));
+  const buildpacks = used.map((line, index) => {
+    const [directory = '', version = ''] = line.split(' ', 2);
+    const buildpack = buildpackOf(directory);
+    if (buildpack === undefined) throw new CupolaError('release_invalid', 'the result names a buildpack not asked for');
+    const ownName = asName(parseName(files.get(`config-${index}.yml`) ?? ''));
+    return { key: buildpack.key, name: buildpack.name, own_name: ownName, version: asName(version) };
+  });
   return {
     lifecycle_type: 'buildpack',
     lifecycle_metadata: {
-      detected_buildpack: printable(files.get('detected') ?? ''),
-      buildpacks: used.map((line) => {
-        const [directory = '', version = ''] = line.split(' ', 2);
-        const buildpack = buildpackOf(directory);
-        if (buildpack === undefined)
-          throw new CupolaError('release_invalid', 'the result names a buildpack not asked for');
-        return { key: buildpack.key, name: buildpack.name, version: printable(version) };
-      }),
+      detected_buildpack: buildpacks.at(-1)?.own_name || asName(files.get('detected') ?? ''),
+      buildpacks,
     },
     process_types: {
       ...parseRelease(files.get('release.yml') ?? ''),
@@ -71,6 +75,7 @@ export function interpretResult(
   };
 }
 
-function printable(text: string): string {
+/** What a buildpack wrote, as it may stand in a view: short, and without what is no printable ASCII. */
+function asName(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, '').slice(0, 255);
 }

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -7,7 +6,10 @@ import type { BlobInfo } from '../../contracts/blobs.ts';
 import type { Blob, EgressRule, StagingWork, Task } from '../../contracts/gen/diego_pb.js';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
+import { readFileLater } from '../../kit/streams.ts';
+import { tarOf } from '../../kit/tar.ts';
 import type { BindMount, Container, Garden } from '../garden/garden.ts';
+import { VCAP } from '../garden/settings.ts';
 import { followToEnd } from './builder-process.ts';
 import {
   buildpackDirectory,
@@ -20,7 +22,6 @@ import { readableSize } from './digest.ts';
 import { stagingEnvironment } from './environment.ts';
 import { failureOf, StagingFailure } from './failure.ts';
 import { interpretResult, readResultFiles, type StagingResult } from './result.ts';
-import { tarOf } from './tar-stream.ts';
 import {
   all,
   downloadTo,
@@ -31,7 +32,7 @@ import {
   uploadFrom,
 } from './transfers.ts';
 
-export const LIFECYCLE_DESTINATION = '/tmp/lifecycle';
+const LIFECYCLE_DESTINATION = '/tmp/lifecycle';
 const MEBIBYTE = 1024 * 1024;
 const DROPLET_FILE = '/tmp/output/droplet.tgz';
 const CACHE_FILE = '/tmp/output/cache.tgz';
@@ -200,7 +201,10 @@ class StagingRun {
 
   async #giveFile(container: Container, name: string, file: ScratchFile): Promise<void> {
     try {
-      await container.streamIn(tarOf(name, file.bytes, createReadStream(file.path)), '/tmp/package');
+      await container.streamIn(
+        tarOf({ name, size: file.bytes, owner: VCAP }, readFileLater(file.path)),
+        '/tmp/package',
+      );
     } catch (cause) {
       if (await this.#isDiskFull(container)) throw this.#ended({ exitCode: 1, outOfMemory: false }, true);
       throw cause;
@@ -212,8 +216,8 @@ class StagingRun {
   async #giveAddresses(container: Container): Promise<void> {
     for (const buildpack of this.#work.buildpacks.filter(isCustom)) {
       const address = Buffer.from(buildpack.name);
-      const file = tarOf(`${buildpackDirectory(buildpack)}.url`, address.length, Readable.from([address]));
-      await container.streamIn(file, '/tmp/package');
+      const file = { name: `${buildpackDirectory(buildpack)}.url`, size: address.length, owner: VCAP };
+      await container.streamIn(tarOf(file, Readable.from([address])), '/tmp/package');
     }
   }
 

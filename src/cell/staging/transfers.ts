@@ -4,10 +4,10 @@ import { pipeline } from 'node:stream/promises';
 import type { BlobInfo } from '../../contracts/blobs.ts';
 import type { Blob } from '../../contracts/gen/diego_pb.js';
 import { CupolaError } from '../../kit/errors.ts';
+import { TarReader } from '../../kit/tar.ts';
 import type { Container } from '../garden/garden.ts';
 import { digesting, readableSize } from './digest.ts';
 import { StagingFailure } from './failure.ts';
-import { tarMembers } from './tar-stream.ts';
 
 /** A line of the app's staging log. */
 export type StagingLog = (text: string, stderr?: boolean) => void;
@@ -43,15 +43,16 @@ export async function uploadFrom(
   target: { blobs: StagingBlobs; blob: Blob; maximum: number; signal: AbortSignal },
 ): Promise<BlobInfo> {
   const { blobs, blob, maximum, signal } = target;
-  for await (const member of tarMembers(await container.streamOut(path))) {
-    if (!member.isFile) continue;
+  const members = new TarReader(await container.streamOut(path));
+  for await (const member of members) {
+    if (member.type !== 'file') continue;
     if (member.size > maximum) {
       throw new StagingFailure('StagingError', `A file that staging made has more than ${readableSize(maximum)}`);
     }
     const counted = digesting({ maximum });
     const body = new PassThrough();
     await all(
-      pipeline(Readable.from(member.content(), { objectMode: false }), counted.stream, body, {
+      pipeline(Readable.from(members.content(), { objectMode: false }), counted.stream, body, {
         signal: signal,
       }),
       blobs.upload(blob, body, member.size, signal).catch((error) => {

@@ -1,18 +1,19 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError } from '../../kit/errors.ts';
-import { type Layout, layoutOf } from '../../platform/settings.ts';
-import { askSupervisor, type CellStatus } from '../../platform/supervisor-client.ts';
-import { type Command, DATA_OPTION, installation, parse, say, UsageError } from '../options.ts';
+import type { CellStatus } from '../../platform/admin-messages.ts';
+import { type Layout, layoutOf } from '../../platform/layout.ts';
+import { askSupervisor } from '../../platform/supervisor-client.ts';
+import { command, JSON_FLAG, UsageError } from '../command.ts';
+import { installation, say } from '../options.ts';
 import { table } from '../table.ts';
 
-const OPTIONS = { ...DATA_OPTION, json: { type: 'boolean' }, 'no-wait': { type: 'boolean' } } as const;
 const LOOK_MS = 500;
 
-export const cell: Command = {
-  usage: 'cell list [--json] | drain CELL [--no-wait] | resume CELL',
+export const cell = command({
+  words: 'list | drain CELL | resume CELL',
   summary: 'show the cells, empty one for maintenance, use it again',
-  async run(args) {
-    const { values, positionals } = parse(args, OPTIONS, true);
+  flags: { ...JSON_FLAG, 'no-wait': { type: 'boolean', help: 'do not wait until the cell is empty' } },
+  async run({ values, positionals }) {
     const [action, id, ...more] = positionals;
     const layout = layoutOf(installation(values.data));
     if (more.length > 0) throw new UsageError('one cell at a time');
@@ -25,10 +26,10 @@ export const cell: Command = {
     else await untilDrained(layout, id);
     return 0;
   },
-};
+});
 
 async function list(layout: Layout, json: boolean): Promise<number> {
-  const cells = await askSupervisor<CellStatus[]>(layout, 'GET /cells');
+  const cells = await askSupervisor(layout, 'GET /cells');
   if (json) {
     say(JSON.stringify(cells));
     return 0;
@@ -52,7 +53,7 @@ async function list(layout: Layout, json: boolean): Promise<number> {
 async function untilDrained(layout: Layout, id: string): Promise<void> {
   let said = '';
   for (;;) {
-    const one = (await askSupervisor<CellStatus[]>(layout, 'GET /cells')).find((known) => known.id === id);
+    const one = (await askSupervisor(layout, 'GET /cells')).find((known) => known.id === id);
     if (!one) throw new CupolaError('cell_unknown', `there is no cell ${id}`);
     if (isDrained(one)) {
       say(`${id} is drained${one.live ? '' : '; it does not answer'}`);

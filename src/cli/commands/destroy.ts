@@ -1,21 +1,26 @@
 import { lockFile } from '../../kit/lock.ts';
 import { Logger } from '../../kit/log.ts';
-import { layoutOf, lockFileOf } from '../../platform/settings.ts';
+import { layoutOf } from '../../platform/layout.ts';
+import { lockFileOf } from '../../platform/settings/store.ts';
 import { teardownPlatform } from '../../platform/teardown.ts';
-import { type Command, DATA_OPTION, installation, parse, say, UsageError } from '../options.ts';
-import { stopPlatform } from './down.ts';
+import { command, UsageError } from '../command.ts';
+import { installation, say } from '../options.ts';
+import { stopForGood } from './down.ts';
 
-export const destroy: Command = {
-  usage: 'destroy --yes',
+export const destroy = command({
   summary: 'stop it and remove everything it made, data included',
-  async run(args) {
-    const { values } = parse(args, { ...DATA_OPTION, yes: { type: 'boolean' } });
+  flags: { yes: { type: 'boolean', help: 'mean it: every app and all data are deleted' } },
+  async run({ values }) {
     if (!values.yes) throw new UsageError('destroy deletes every app and all data; say --yes to mean it');
     const settings = installation(values.data);
-    using _lock = lockFile(lockFileOf(settings.dataDirectory), 'destroy');
-    await stopPlatform(layoutOf(settings));
-    await teardownPlatform(settings, new Logger('destroy', {}, (line) => process.stderr.write(line), 'warn'));
-    say(`removed ${settings.dataDirectory} and all that ran from it`);
+    using lock = lockFile(lockFileOf(settings.dataDirectory), 'destroy');
+    using _stopped = await stopForGood(layoutOf(settings), 'destroy');
+    const stays = await teardownPlatform(
+      settings,
+      new Logger('destroy', {}, (line) => process.stderr.write(line), 'warn'),
+    );
+    lock.remove();
+    say([`removed ${settings.dataDirectory} and all that ran from it`, ...stays].join('\n'));
     return 0;
   },
-};
+});

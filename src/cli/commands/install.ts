@@ -2,18 +2,19 @@ import { CupolaError } from '../../kit/errors.ts';
 import { lockFile } from '../../kit/lock.ts';
 import { run } from '../../kit/process.ts';
 import { hasSystemd, installUnit, renderUnit, type UnitOptions, uninstallUnit } from '../../platform/host/systemd.ts';
+import { layoutOf } from '../../platform/layout.ts';
 import { PROJECT } from '../../platform/program.ts';
-import { layoutOf, lockFileOf, type PlatformSettings } from '../../platform/settings.ts';
-import { askSupervisor } from '../../platform/supervisor-client.ts';
-import { type Command, DATA_OPTION, installation, parse, say } from '../options.ts';
+import type { PlatformSettings } from '../../platform/settings/schema.ts';
+import { lockFileOf } from '../../platform/settings/store.ts';
+import { askSupervisor, supervisorAnswers } from '../../platform/supervisor-client.ts';
+import { command } from '../command.ts';
+import { installation, say } from '../options.ts';
 import { logFileOf, supervisorMain } from '../up/start.ts';
-import { statusOrNull } from './down.ts';
 
-export const install: Command = {
-  usage: 'install [--print]',
+export const install = command({
   summary: 'have systemd start the platform at boot',
-  async run(args) {
-    const { values } = parse(args, { ...DATA_OPTION, print: { type: 'boolean' } });
+  flags: { print: { type: 'boolean', help: 'show the unit and change nothing' } },
+  async run({ values }) {
     const settings = installation(values.data);
     const options = unitOptionsOf(settings);
     if (values.print) {
@@ -27,25 +28,24 @@ export const install: Command = {
     const name = await installUnit(options);
     // A supervisor that `up` started makes room; what it watches goes on, and the unit's adopts it.
     const layout = layoutOf(settings);
-    const runs = (await statusOrNull(layout)) !== null;
+    const runs = await supervisorAnswers(layout);
     if (runs) await askSupervisor(layout, 'POST /leave');
     if (runs) await run('systemctl', ['start', name]);
     say(`${name} starts the platform at boot${runs ? ' and has taken it over' : '; systemctl start it, or reboot'}`);
     return 0;
   },
-};
+});
 
-export const uninstall: Command = {
-  usage: 'uninstall',
+export const uninstall = command({
   summary: 'take the systemd unit away; what runs goes on',
-  async run(args) {
-    const { values } = parse(args, DATA_OPTION);
+  flags: {},
+  async run({ values }) {
     const settings = installation(values.data);
     using _lock = lockFile(lockFileOf(settings.dataDirectory), 'uninstall');
     say((await uninstallUnit(settings)) ? 'the unit is gone; what runs goes on' : 'there was no unit');
     return 0;
   },
-};
+});
 
 /** The unit of an installation with the code of this checkout. */
 export function unitOptionsOf(settings: PlatformSettings): UnitOptions {

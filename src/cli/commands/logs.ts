@@ -3,15 +3,18 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
 import { PLAIN_ENVIRONMENT } from '../../kit/process.ts';
-import { layoutOf } from '../../platform/settings.ts';
-import { type Command, DATA_OPTION, installation, parse } from '../options.ts';
+import { layoutOf } from '../../platform/layout.ts';
+import { command } from '../command.ts';
+import { installation } from '../options.ts';
 
-export const logs: Command = {
-  usage: 'logs [COMPONENT] [--lines N] [--follow]',
+export const logs = command({
+  words: '[COMPONENT…]',
   summary: "show the platform's own logs",
-  async run(args) {
-    const options = { ...DATA_OPTION, lines: { type: 'string' }, follow: { type: 'boolean', short: 'f' } } as const;
-    const { values, positionals } = parse(args, options, true);
+  flags: {
+    lines: { type: 'string', takes: 'N', help: 'how many of each (200 of those named, else 20)' },
+    follow: { type: 'boolean', short: 'f', help: 'go on with what comes' },
+  },
+  async run({ values, positionals }) {
     const directory = layoutOf(installation(values.data)).logs;
     const names = existsSync(directory)
       ? readdirSync(directory).flatMap((file) => (file.endsWith('.log') ? [file.slice(0, -4)] : []))
@@ -26,7 +29,7 @@ export const logs: Command = {
     const files = wanted.map((name) => join(directory, `${name}.log`));
     return tail(['-n', lines, ...(values.follow ? ['-F'] : []), '--', ...files]);
   },
-};
+});
 
 function tail(args: readonly string[]): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();

@@ -1,52 +1,70 @@
-import { randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
+import Type, { type Static } from 'typebox';
 import { CupolaError } from '../../kit/errors.ts';
 import { type Credentials, readCredentials } from '../../platform/secrets.ts';
-import type { PlatformSettings } from '../../platform/settings.ts';
-import { type Command, DATA_OPTION, installation, parse, say, UsageError } from '../options.ts';
-import { Api, type Resource } from '../push/api.ts';
+import type { PlatformSettings } from '../../platform/settings/schema.ts';
+import { command, UsageError } from '../command.ts';
+import { installation, say } from '../options.ts';
+import type { Api } from '../push/api.ts';
 import { zipDirectory } from '../push/archive.ts';
 import { manifestFor } from '../push/manifest.ts';
+import { Resource } from '../push/resource.ts';
 
 /** Organization and space of whoever has no cf CLI yet. */
 const PLACE = 'demo';
 const STAGING_LIMIT_MS = 15 * 60_000;
 const START_LIMIT_MS = 180_000;
 
-export const push: Command = {
-  usage: 'push DIR [--name N]',
+/** What is read of the API's answers. */
+const Route = Type.Object({ url: Type.String() });
+const Package = Type.Object({ state: Type.String() });
+const Build = Type.Object({
+  state: Type.String(),
+  error: Type.Union([Type.String(), Type.Null()]),
+  droplet: Type.Union([Resource, Type.Null()]),
+});
+const Stats = Type.Object({ resources: Type.Array(Type.Object({ state: Type.String() })) });
+
+export const push = command({
+  words: 'DIR',
   summary: 'push an app without the cf CLI',
-  async run(args) {
-    const { values, positionals } = parse(args, { ...DATA_OPTION, name: { type: 'string' } }, true);
+  flags: {
+    name: { type: 'string', takes: 'N', help: "the app's name (of the manifest, or the directory, unless told)" },
+  },
+  async run({ values, positionals }) {
     const [directory, ...more] = positionals;
     if (directory === undefined || more.length > 0) throw new UsageError('push takes one directory');
     const settings = installation(values.data);
-    const name = values.name === undefined ? {} : { name: values.name };
+    if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory())
+      throw new CupolaError('no_directory', `${directory} is not a directory`);
     const credentials = await readCredentials(settings);
-    say(await pushDirectory(settings, credentials, { directory: resolve(directory), ...name, onProgress: say }));
+    say(
+      await pushDirectory(settings, credentials, { directory: resolve(directory), name: values.name, onProgress: say }),
+    );
     return 0;
   },
-};
+});
 
 /** Pushes a directory as an app in organization and space `demo` and gives its address once an instance runs. */
 export async function pushDirectory(
   settings: PlatformSettings,
   credentials: Credentials,
-  { directory, name, onProgress }: { directory: string; name?: string; onProgress: (text: string) => void },
+  { directory, name, onProgress }: { directory: string; name?: string | undefined; onProgress: (text: string) => void },
 ): Promise<string> {
   const manifest = await manifestFor(directory, name);
+  // Its HTTP client takes longer to load than most other commands to run.
+  const { Api } = await import('../push/api.ts');
   const api = await Api.login(settings, credentials);
   try {
     const space = await ensureSpace(api);
     onProgress(`Creating ${manifest.name}`);
     await api.postManifest(`/v3/spaces/${space}/actions/apply_manifest`, manifest.yaml);
     const query = new URLSearchParams({ names: manifest.name, space_guids: space });
-    const app = await api.first(`/v3/apps?${query}`);
+    const app = await api.first(`/v3/apps?${query}`, Resource);
     if (!app) throw new CupolaError('push_failed', `the app ${manifest.name} was not created`);
     onProgress('Uploading');
     const bits = await uploadPackage(api, app.guid, directory);
@@ -73,13 +91,13 @@ async function ensureSpace(api: Api): Promise<string> {
 }
 
 /** Found, or made; a push beside this one may make it between the two. */
-async function ensure(api: Api, list: string, path: string, body: object): Promise<Resource> {
-  const present = await api.first(list);
+async function ensure(api: Api, list: string, path: string, body: object): Promise<Static<typeof Resource>> {
+  const present = await api.first(list, Resource);
   if (present) return present;
   try {
-    return await api.post<Resource>(path, body);
+    return await api.post(path, body);
   } catch (error) {
-    const made = await api.first(list);
+    const made = await api.first(list, Resource);
     if (made) return made;
     throw error;
   }
@@ -91,23 +109,9 @@ async function uploadPackage(api: Api, app: string, directory: string): Promise<
     const file = join(scratch, 'app.zip');
     await zipDirectory(directory, file);
     const bits = await api.post('/v3/packages', { type: 'bits', relationships: { app: { data: { guid: app } } } });
-    const boundary = `cupola-${randomUUID()}`;
-    const head =
-      `--${boundary}\r\nContent-Disposition: form-data; name="bits"; filename="app.zip"\r\n` +
-      'Content-Type: application/zip\r\n\r\n';
-    const tail = `\r\n--${boundary}--\r\n`;
-    const parts = async function* () {
-      yield Buffer.from(head);
-      yield* createReadStream(file);
-      yield Buffer.from(tail);
-    };
-    await api.upload(`/v3/packages/${bits.guid}/upload`, {
-      type: `multipart/form-data; boundary=${boundary}`,
-      data: Readable.from(parts()),
-      length: head.length + (await stat(file)).size + tail.length,
-    });
+    await api.upload(`/v3/packages/${bits.guid}/upload`, 'bits', file);
     await until(START_LIMIT_MS, 'the upload was not processed in time', async () => {
-      const { state } = await api.get<{ state: string }>(`/v3/packages/${bits.guid}`);
+      const { state } = await api.get(`/v3/packages/${bits.guid}`, Package);
       if (state === 'FAILED') throw new CupolaError('push_failed', 'the platform refused the upload');
       return state === 'READY';
     });
@@ -122,9 +126,7 @@ async function stage(api: Api, bits: string): Promise<string> {
   const { guid } = await api.post('/v3/builds', { package: { guid: bits } });
   let droplet = '';
   await until(STAGING_LIMIT_MS, 'staging did not end in time', async () => {
-    const build = await api.get<{ state: string; error: string | null; droplet: { guid: string } | null }>(
-      `/v3/builds/${guid}`,
-    );
+    const build = await api.get(`/v3/builds/${guid}`, Build);
     if (build.state === 'FAILED') throw new CupolaError('staging_failed', `staging failed: ${build.error}`);
     droplet = build.droplet?.guid ?? '';
     return build.state === 'STAGED' && droplet !== '';
@@ -134,7 +136,7 @@ async function stage(api: Api, bits: string): Promise<string> {
 
 async function untilRunning(api: Api, app: string): Promise<void> {
   await until(START_LIMIT_MS, 'the app did not start in time', async () => {
-    const { resources } = await api.get<{ resources: { state: string }[] }>(`/v3/apps/${app}/processes/web/stats`);
+    const { resources } = await api.get(`/v3/apps/${app}/processes/web/stats`, Stats);
     if (resources.length > 0 && resources.every(({ state }) => state === 'CRASHED')) {
       throw new CupolaError('start_failed', 'the app crashes');
     }
@@ -143,9 +145,9 @@ async function untilRunning(api: Api, app: string): Promise<void> {
 }
 
 async function addressOf(api: Api, app: string, settings: PlatformSettings): Promise<string> {
-  const route = await api.first(`/v3/apps/${app}/routes`);
+  const route = await api.first(`/v3/apps/${app}/routes`, Route);
   const port = settings.httpsPort === 443 ? '' : `:${settings.httpsPort}`;
-  return typeof route?.['url'] === 'string' ? `https://${route['url']}${port}` : 'it has no route';
+  return route ? `https://${route.url}${port}` : 'it has no route';
 }
 
 async function until(limitMs: number, late: string, done: () => Promise<boolean>): Promise<void> {

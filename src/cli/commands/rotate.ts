@@ -1,30 +1,38 @@
 import { lockFile } from '../../kit/lock.ts';
-import { ROTATABLE, type Rotatable } from '../../platform/rotation.ts';
-import { layoutOf, lockFileOf } from '../../platform/settings.ts';
+import { ROTATABLE, type Rotatable } from '../../platform/admin-messages.ts';
+import { layoutOf } from '../../platform/layout.ts';
+import { lockFileOf } from '../../platform/settings/store.ts';
 import { askSupervisor } from '../../platform/supervisor-client.ts';
-import { type Command, DATA_OPTION, installation, parse, say, UsageError } from '../options.ts';
+import { command, JSON_FLAG, UsageError } from '../command.ts';
+import { installation, say } from '../options.ts';
 
 const HOUR_MS = 3_600_000;
 
-export const rotate: Command = {
-  usage: `rotate [${ROTATABLE.join('|')}] [--overlap HOURS] [--json]`,
+export const rotate = command({
+  words: `[${ROTATABLE.join('|')}]`,
   summary: 'replace certificates, keys or roots while everything runs',
-  async run(args) {
-    const options = { ...DATA_OPTION, overlap: { type: 'string' }, json: { type: 'boolean' } } as const;
-    const { values, positionals } = parse(args, options, true);
+  flags: {
+    overlap: {
+      type: 'string',
+      takes: 'HOURS',
+      help: 'how long former roots stay trusted (24 unless told); 0 ends one under way',
+    },
+    ...JSON_FLAG,
+  },
+  async run({ values, positionals }) {
     const [word = 'components', ...more] = positionals;
     const what = ROTATABLE.find((one) => one === word);
     if (what === undefined || more.length > 0) throw new UsageError(`rotate takes one of ${ROTATABLE.join(', ')}`);
     const settings = installation(values.data);
     using _lock = lockFile(lockFileOf(settings.dataDirectory), 'rotate');
-    const { done } = await askSupervisor<{ done: string[] }>(layoutOf(settings), 'POST /rotate', {
+    const { done } = await askSupervisor(layoutOf(settings), 'POST /rotate', {
       what,
       ...overlapOf(what, values.overlap),
     });
     say(values.json ? JSON.stringify({ done }) : done.join('\n'));
     return 0;
   },
-};
+});
 
 /** How long former roots stay trusted; 0 ends it at once. */
 function overlapOf(what: Rotatable, text: string | undefined): { overlapMs?: number } {

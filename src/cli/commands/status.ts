@@ -1,17 +1,18 @@
 import { CupolaError } from '../../kit/errors.ts';
-import { layoutOf } from '../../platform/settings.ts';
-import { askSupervisor, type PlatformStatus } from '../../platform/supervisor-client.ts';
-import { type Command, DATA_OPTION, installation, parse, say } from '../options.ts';
+import type { PlatformStatus } from '../../platform/admin-messages.ts';
+import { layoutOf } from '../../platform/layout.ts';
+import { askSupervisor } from '../../platform/supervisor-client.ts';
+import { command, JSON_FLAG } from '../command.ts';
+import { installation, say } from '../options.ts';
 import { table } from '../table.ts';
 
-export const status: Command = {
-  usage: 'status [--json]',
+export const status = command({
   summary: 'show processes, cells and certificates',
-  async run(args) {
-    const { values } = parse(args, { ...DATA_OPTION, json: { type: 'boolean' } });
+  flags: JSON_FLAG,
+  async run({ values }) {
     const layout = layoutOf(installation(values.data));
     try {
-      const answer = await askSupervisor<PlatformStatus>(layout, 'GET /status');
+      const answer = await askSupervisor(layout, 'GET /status');
       say(values.json ? JSON.stringify(answer) : describe(answer));
       return answer.ready ? 0 : 1;
     } catch (error) {
@@ -20,15 +21,16 @@ export const status: Command = {
       return 1;
     }
   },
-};
+});
 
 function describe(answer: PlatformStatus): string {
-  const components = answer.components.map(({ name, state, pid, account, restarts }) => [
+  const components = answer.components.map(({ name, state, pid, account, restarts, faults = 0 }) => [
     name,
     state,
     pid === null ? '-' : String(pid),
     account,
     restarts === 1 ? '1 restart' : `${restarts} restarts`,
+    faults === 0 ? '' : faults === 1 ? '1 uncaught error' : `${faults} uncaught errors`,
   ]);
   const cells = answer.cells.map(({ id, lastSeen }) => [id, lastSeen === null ? 'never seen' : `seen ${lastSeen}`]);
   const certificates = answer.certificates.map(({ name, notAfter }) => [name, `until ${notAfter}`]);
@@ -42,13 +44,20 @@ function describe(answer: PlatformStatus): string {
 }
 
 /** What is under way. */
-function notes({ update, rotation }: PlatformStatus): string[] {
-  const lines: string[] = [];
+function notes({ update, rotation, notRouted, servedAsHttp1 }: PlatformStatus): string[] {
+  const lines = [...some('not routed', notRouted), ...some('served as http1, HTTP/2 to apps is off', servedAsHttp1)];
   if (update.outdated.length > 0) lines.push(`still to be updated: ${update.outdated.join(', ')}`);
   if (update.problem !== null) lines.push(`the update stopped: ${update.problem}`);
   if (rotation?.phase === 'announced') lines.push('new roots are being announced');
+  else if (rotation?.phase === 'retired') lines.push('components are told that the former roots are gone');
   else if (rotation) lines.push(`the former roots are trusted until ${rotation.until}`);
   return lines.length === 0 ? [] : ['', ...lines];
+}
+
+function some(what: string, texts: readonly string[] | null = []): string[] {
+  const all = texts ?? [];
+  const lines = all.slice(0, 20).map((text) => `${what}: ${text}`);
+  return all.length > 20 ? [...lines, `${what}: ${all.length - 20} more`] : lines;
 }
 
 function section(title: string, rows: readonly (readonly string[])[]): string[] {

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import type { Command } from '../options.ts';
+import type { Command } from '../command.ts';
 
 export const test: Command = {
-  usage: 'test [OPTIONS]',
   summary: 'run the tests',
+  words: '[SUITE|FILE…]',
+  flags: {},
   run(args) {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     const program = join(import.meta.dirname, '../test.ts');

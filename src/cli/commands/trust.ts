@@ -1,12 +1,12 @@
 import { installSystemTrust, removeSystemTrust } from '../../platform/host/system-trust.ts';
 import { readCredentials } from '../../platform/secrets.ts';
-import { type Command, DATA_OPTION, installation, parse, say } from '../options.ts';
+import { command } from '../command.ts';
+import { installation, say } from '../options.ts';
 
-export const trust: Command = {
-  usage: 'trust [--remove]',
+export const trust = command({
   summary: "have this machine trust the router's certificate",
-  async run(args) {
-    const { values } = parse(args, { ...DATA_OPTION, remove: { type: 'boolean' } });
+  flags: { remove: { type: 'boolean', help: 'have it trust the certificate no more' } },
+  async run({ values }) {
     const settings = installation(values.data);
     if (values.remove) {
       say((await removeSystemTrust(settings)) ? 'the machine trusts it no more' : 'the machine did not trust it');
@@ -17,4 +17,4 @@ export const trust: Command = {
     say(`the machine trusts ${api}; browsers and Node.js may keep a store of their own`);
     return 0;
   },
-};
+});

@@ -3,17 +3,18 @@ import { join } from 'node:path';
 import { lockFile } from '../../kit/lock.ts';
 import { Logger } from '../../kit/log.ts';
 import { refreshUnit } from '../../platform/host/systemd.ts';
-import { layoutOf, lockFileOf } from '../../platform/settings.ts';
-import { type Command, DATA_OPTION, installation, parse, say } from '../options.ts';
+import { layoutOf } from '../../platform/layout.ts';
+import { lockFileOf } from '../../platform/settings/store.ts';
+import { command, JSON_FLAG } from '../command.ts';
+import { installation, say } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { upgradePlatform } from '../up/upgrade.ts';
 import { unitOptionsOf } from './install.ts';
 
-export const upgrade: Command = {
-  usage: 'upgrade [--json]',
+export const upgrade = command({
   summary: 'bring the running platform to the code of this checkout; apps go on serving',
-  async run(args) {
-    const { values } = parse(args, { ...DATA_OPTION, json: { type: 'boolean' } });
+  flags: JSON_FLAG,
+  async run({ values }) {
     const settings = installation(values.data);
     using _lock = lockFile(lockFileOf(settings.dataDirectory), 'upgrade');
     const layout = layoutOf(settings);
@@ -29,4 +30,4 @@ export const upgrade: Command = {
     else say(`upgraded in ${seconds} s; replaced: ${replaced.join(', ')}`);
     return 0;
   },
-};
+});

@@ -1,24 +1,30 @@
-import type { IncomingMessage } from 'node:http';
-import { Agent, request } from 'node:https';
+import { openAsBlob } from 'node:fs';
 import type { LookupFunction } from 'node:net';
-import type { Readable } from 'node:stream';
+import { basename } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import Type, { type Static, type TSchema } from 'typebox';
+import { Agent, errors, FormData, request } from 'undici';
+import { checkedJson } from '../../kit/checked.ts';
 import { CupolaError } from '../../kit/errors.ts';
+import { publicUrl } from '../../platform/public-names.ts';
 import type { Credentials } from '../../platform/secrets.ts';
-import { type PlatformSettings, publicUrl } from '../../platform/settings.ts';
+import type { PlatformSettings } from '../../platform/settings/schema.ts';
+import { Resource } from './resource.ts';
 
 const JOB_LIMIT_MS = 120_000;
 const QUIET_LIMIT_MS = 300_000;
 
-export interface Resource {
-  guid: string;
-  [name: string]: unknown;
-}
+const Token = Type.Object({ access_token: Type.String() });
+const Details = Type.Array(Type.Object({ detail: Type.String() }));
+const Job = Type.Object({ state: Type.String(), errors: Type.Optional(Details) });
+const Problem = Type.Object({ errors: Type.Optional(Details), error_description: Type.Optional(Type.String()) });
+/** What an answer is checked against is what is read of it: an API of another version may say more. */
+const told = (what: string) => ({ code: 'api_answer', what });
 
 interface Body {
-  type: string;
-  data: string | Readable;
-  length?: number;
+  /** Null where the data says it itself. */
+  type: string | null;
+  data: string | FormData;
 }
 
 interface Answer {
@@ -27,7 +33,10 @@ interface Answer {
   text: string;
 }
 
-/** The public API as any client sees it: TLS checked against the platform's CA, a token by password, the v3 operations. */
+/**
+ * The public API as any client sees it: TLS checked against the platform's CA, a token by password, the v3 operations. What asks
+ * throws `api_refused` and `api_timeout`, and `api_answer` where an answer is not of the shape that is given.
+ */
 export class Api {
   readonly #url: string;
   readonly #agent: Agent;
@@ -41,7 +50,11 @@ export class Api {
 
   /** Logs in. Throws `api_refused`. */
   static async login(settings: PlatformSettings, credentials: Credentials): Promise<Api> {
-    const agent = new Agent({ ca: credentials.ca_cert, keepAlive: true, lookup: routerLookup(settings) });
+    const agent = new Agent({
+      connect: { ca: credentials.ca_cert, lookup: routerLookup(settings) },
+      headersTimeout: QUIET_LIMIT_MS,
+      bodyTimeout: QUIET_LIMIT_MS,
+    });
     const form = new URLSearchParams({
       grant_type: 'password',
       username: credentials.username,
@@ -51,25 +64,28 @@ export class Api {
       authorization: `Basic ${Buffer.from('cf:').toString('base64')}`,
       body: { type: 'application/x-www-form-urlencoded', data: form.toString() },
     });
-    const { access_token: token } = JSON.parse(answer.text) as { access_token: string };
+    const { access_token: token } = checkedJson(Token, answer.text, told('the answer of UAA'));
     return new Api(credentials.api, agent, token);
   }
 
-  async get<Result>(path: string): Promise<Result> {
-    return JSON.parse((await this.#send('GET', path)).text) as Result;
+  async get<Shape extends TSchema>(path: string, shape: Shape): Promise<Static<Shape>> {
+    const { text } = await this.#send('GET', path);
+    return checkedJson(shape, text, told(`the answer to GET ${path}`));
   }
 
   /** The first resource of a list, null where it is empty. */
-  async first(path: string): Promise<Resource | null> {
-    return (await this.get<{ resources: Resource[] }>(path)).resources[0] ?? null;
+  async first<Shape extends TSchema>(path: string, shape: Shape): Promise<Static<Shape> | null> {
+    const { resources } = await this.get(path, Type.Object({ resources: Type.Array(shape) }));
+    return resources[0] ?? null;
   }
 
-  async post<Result = Resource>(path: string, value: unknown = {}): Promise<Result> {
-    return this.#json<Result>('POST', path, value);
+  async post(path: string, value: unknown = {}): Promise<Static<typeof Resource>> {
+    const { text } = await this.#send('POST', path, jsonOf(value));
+    return checkedJson(Resource, text, told(`the answer to POST ${path}`));
   }
 
-  async patch<Result = Resource>(path: string, value: unknown): Promise<Result> {
-    return this.#json<Result>('PATCH', path, value);
+  async patch(path: string, value: unknown): Promise<void> {
+    await this.#send('PATCH', path, jsonOf(value));
   }
 
   /** Posts YAML and waits for the job it starts. */
@@ -78,17 +94,15 @@ export class Api {
     if (location) await this.#job(new URL(location).pathname);
   }
 
-  async upload(path: string, body: Body): Promise<void> {
-    await this.#send('POST', path, body);
+  /** Sends a zip as a field of a form. */
+  async upload(path: string, field: string, file: string): Promise<void> {
+    const form = new FormData();
+    form.append(field, await openAsBlob(file, { type: 'application/zip' }), basename(file));
+    await this.#send('POST', path, { type: null, data: form });
   }
 
   close(): void {
-    this.#agent.destroy();
-  }
-
-  async #json<Result>(method: string, path: string, value: unknown): Promise<Result> {
-    const answer = await this.#send(method, path, { type: 'application/json', data: JSON.stringify(value) });
-    return JSON.parse(answer.text) as Result;
+    void this.#agent.destroy();
   }
 
   #send(method: string, path: string, body?: Body): Promise<Answer> {
@@ -98,7 +112,7 @@ export class Api {
   async #job(path: string): Promise<void> {
     const deadline = Date.now() + JOB_LIMIT_MS;
     for (;;) {
-      const job = await this.get<{ state: string; errors?: { detail: string }[] }>(path);
+      const job = await this.get(path, Job);
       if (job.state === 'COMPLETE') return;
       if (job.state === 'FAILED') {
         throw new CupolaError('job_failed', job.errors?.map(({ detail }) => detail).join('; ') ?? 'the job failed');
@@ -125,42 +139,41 @@ async function send(
   url: string,
   { authorization, body }: { authorization: string; body?: Body | undefined },
 ): Promise<Answer> {
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const call = request(url, {
-    agent,
+  const call = {
+    dispatcher: agent,
     method,
-    timeout: QUIET_LIMIT_MS,
-    headers: {
-      authorization,
-      accept: 'application/json',
-      ...(body ? { 'content-type': body.type } : {}),
-      ...(body?.length === undefined ? {} : { 'content-length': body.length }),
-    },
+    headers: { authorization, accept: 'application/json', ...(body?.type ? { 'content-type': body.type } : {}) },
+    body: body?.data ?? null,
+  };
+  const {
+    statusCode: status,
+    headers,
+    text,
+  } = await whole(url, call).catch((cause) => {
+    if (!(cause instanceof errors.HeadersTimeoutError || cause instanceof errors.BodyTimeoutError)) throw cause;
+    throw new CupolaError('api_timeout', `${method} ${url} took too long`, { cause });
   });
-  call.on('response', resolve);
-  call.on('error', reject);
-  call.on('timeout', () => call.destroy(new CupolaError('api_timeout', `${method} ${url} took too long`)));
-  if (typeof body?.data === 'object') {
-    body.data.on('error', (cause) => call.destroy(cause));
-    body.data.pipe(call);
-  } else call.end(body?.data);
-  const response = await promise;
-  const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(chunk as Buffer);
-  const text = Buffer.concat(chunks).toString();
-  const status = response.statusCode ?? 0;
   if (status < 200 || status > 299) {
     throw new CupolaError('api_refused', `${method} ${new URL(url).pathname}: ${status} ${reason(text)}`);
   }
-  return { status, location: response.headers.location, text };
+  return { status, location: [headers.location].flat()[0], text };
+}
+
+async function whole(url: string, call: Parameters<typeof request>[1]) {
+  const { statusCode, headers, body } = await request(url, call);
+  return { statusCode, headers, text: await body.text() };
 }
 
 /** What the v3 API or UAA says of a failure. */
 function reason(text: string): string {
   try {
-    const body = JSON.parse(text) as { errors?: { detail: string }[]; error_description?: string };
+    const body = checkedJson(Problem, text, told('a refusal'));
     return body.errors?.map(({ detail }) => detail).join('; ') ?? body.error_description ?? '';
   } catch {
     return text.slice(0, 200);
   }
+}
+
+function jsonOf(value: unknown): Body {
+  return { type: 'application/json', data: JSON.stringify(value) };
 }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { CupolaError } from '../../kit/errors.ts';
+import { isRecord } from '../../kit/json.ts';
 
 /**
  * The manifest to apply for a directory: the first app of its manifest.yml, or one that only has a name. It gets a default route
@@ -19,12 +20,8 @@ export async function manifestFor(directory: string, name?: string): Promise<{ n
 
 function firstApp(text: string): Record<string, unknown> {
   const parsed: unknown = parse(text, { maxAliasCount: 100 });
-  const apps = isObject(parsed) ? parsed['applications'] : undefined;
+  const apps = isRecord(parsed) ? parsed['applications'] : undefined;
   const app: unknown = Array.isArray(apps) ? apps[0] : undefined;
-  if (!isObject(app)) throw new CupolaError('bad_manifest', 'manifest.yml has no applications');
+  if (!isRecord(app)) throw new CupolaError('bad_manifest', 'manifest.yml has no applications');
   return app;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

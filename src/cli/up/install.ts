@@ -3,7 +3,7 @@ import { ensureAccounts } from '../../platform/host/accounts.ts';
 import { installResolver } from '../../platform/host/names.ts';
 import { ensurePackages } from '../../platform/host/packages.ts';
 import { prepareBuildpacks, prepareStack } from '../../platform/installation.ts';
-import type { Layout } from '../../platform/settings.ts';
+import type { Layout } from '../../platform/layout.ts';
 import { prepareStagingEnvironment } from '../../platform/staging-environment.ts';
 import type { Progress } from '../progress.ts';
 
@@ -19,7 +19,7 @@ export async function install(options: {
   progress.step('Checking the engines');
   await ensurePackages(progress.detail);
   progress.step('Checking the system accounts');
-  await ensureAccounts(layout.settings.cells);
+  await ensureAccounts(layout.settings);
   progress.step('Preparing the stack (the first time takes some minutes)');
   await prepareStack(how);
   progress.step('Preparing the buildpacks');

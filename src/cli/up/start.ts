@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError } from '../../kit/errors.ts';
 import { PLAIN_ENVIRONMENT } from '../../kit/process.ts';
+import type { PlatformStatus } from '../../platform/admin-messages.ts';
+import type { Layout } from '../../platform/layout.ts';
 import { writeSupervisorCommand } from '../../platform/program.ts';
-import type { Layout } from '../../platform/settings.ts';
-import type { PlatformStatus } from '../../platform/supervisor-client.ts';
 import { statusOrNull } from '../commands/down.ts';
 import type { Progress } from '../progress.ts';
 
@@ -51,7 +51,8 @@ export function logFileOf(layout: Layout): string {
  * Starts a supervisor that was killed anew, where no service manager does it; one that ends by itself (told to, or because it cannot
  * start) stays ended. Which one it is stands in a file, since an upgrade changes it.
  */
-const GUARD = `while { read -r node; read -r main; read -r data; } <"$1"; do
+const GUARD = `ulimit -c 0
+while { read -r node; read -r main; read -r data; } <"$1"; do
   "$node" "$main" "$data"
   code=$?
   [ "$code" -gt 128 ] || exit "$code"

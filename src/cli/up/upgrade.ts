@@ -1,9 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
+import type { PlatformStatus } from '../../platform/admin-messages.ts';
+import type { Layout } from '../../platform/layout.ts';
 import { PROJECT, programDigest } from '../../platform/program.ts';
-import type { Layout } from '../../platform/settings.ts';
-import { askSupervisor, type PlatformStatus } from '../../platform/supervisor-client.ts';
+import { askSupervisor } from '../../platform/supervisor-client.ts';
 import { statusOrNull } from '../commands/down.ts';
 import type { Progress } from '../progress.ts';
 import { install } from './install.ts';
@@ -25,11 +26,12 @@ interface UpgradeOptions {
  * running code cannot hand over, and `upgrade_rolled_back` or `upgrade_failed` where the new code did not come up.
  */
 export async function upgradePlatform({ layout, log, progress }: UpgradeOptions): Promise<{ replaced: string[] }> {
-  const before = await statusOrNull(layout);
+  const before = await statusOrNull(layout).catch((cause: unknown) => {
+    if (!(cause instanceof CupolaError) || cause.code !== 'invalid_answer') throw cause;
+    const advice = './cupola down, then ./cupola up';
+    throw new CupolaError('upgrade_unknown', `the running version cannot hand over; ${advice}`, { cause });
+  });
   if (!before) throw new CupolaError('not_running', 'the platform does not run; ./cupola up starts it with this code');
-  if (!before.supervisor) {
-    throw new CupolaError('upgrade_unknown', 'the running version cannot hand over; ./cupola down, then ./cupola up');
-  }
   if (!before.ready) throw new CupolaError('not_ready', 'the platform is not well; an upgrade would hide why');
   const program = programDigest();
   if (before.supervisor.program === program && before.update.outdated.length === 0) return { replaced: [] };
@@ -71,7 +73,7 @@ async function untilUpdated(layout: Layout, program: string, progress: Progress)
     await pause(200);
     const status = await statusOrNull(layout);
     if (status) heard = Date.now();
-    if (status?.supervisor?.program === program) {
+    if (status?.supervisor.program === program) {
       if (status.update.problem !== null) throw new CupolaError('update_stopped', status.update.problem);
       if (status.ready && status.update.outdated.length === 0 && !status.update.running) return status;
       progress.detail(`Still to be replaced: ${status.update.outdated.join(', ') || 'nothing; waiting for the API'}`);

@@ -1,80 +1,45 @@
 import type { Static } from 'typebox';
 import type { Actor } from '../authorization.ts';
-import { lifecycleTypeOf, readLifecycle } from '../buildpacks/store.ts';
+import { readLifecycle } from '../buildpacks/lifecycle.ts';
 import type { Context } from '../context.ts';
-import { type Db, now } from '../database.ts';
-import { requireDocker } from '../docker/images.ts';
-import { type MetadataInput, mergeMetadata, metadataColumns, newMetadata } from '../metadata.ts';
-import { insertProcess, newProcess } from '../processes/store.ts';
+import type { Trx } from '../database.ts';
+import type { Guid } from '../guid.ts';
+import { changedMetadata } from '../metadata.ts';
 import { recordAppEvent } from './events.ts';
-import type { CreateApp, UpdateApp } from './schema.ts';
-import { type App, appNameTaken, lockApp } from './store.ts';
-import { checkVariables, sealVariables } from './variables.ts';
-
-type NewApp = Omit<Static<typeof CreateApp>, 'relationships'> & { metadata?: MetadataInput | undefined };
-
-/** Makes an app with its web process, stopped. Throws UniquenessError, UnprocessableEntity. */
-export async function createApp(
-  trx: Db,
-  context: Context,
-  actor: Actor,
-  spaceGuid: string,
-  body: NewApp,
-  data: Record<string, unknown> = {},
-): Promise<App> {
-  const guid = crypto.randomUUID();
-  const variables = body.environment_variables ?? {};
-  checkVariables(variables);
-  const type = lifecycleTypeOf(body.lifecycle);
-  await requireDocker(trx, type);
-  const none = { lifecycle: type, buildpacks: [], stack: context.defaultStack };
-  const lifecycle = await readLifecycle(trx, body.lifecycle, none);
-  const values = {
-    guid,
-    name: body.name,
-    space_guid: spaceGuid,
-    state: 'STOPPED' as const,
-    ...lifecycle,
-    ...sealVariables(context.sealer, guid, variables),
-    droplet_guid: null,
-    ...newMetadata(body.metadata),
-  };
-  await trx
-    .insertInto('apps')
-    .values(values)
-    .execute()
-    .catch((error: unknown) => {
-      throw appNameTaken(error, body.name);
-    });
-  await insertProcess(trx, newProcess({ guid, state: 'STOPPED' }, 'web', context.settings.defaults));
-  const app = await lockApp(trx, guid);
-  await recordAppEvent(trx, 'audit.app.create', actor, app, { ...data, request: body });
-  return app;
-}
+import { logLine } from './log-lines.ts';
+import type { UpdateApp, UpdateVariables } from './schema.ts';
+import type { Sealed } from './sealed-variables.ts';
+import { type App, lockApp, writeApp } from './store.ts';
+import { mergeVariables, sealedVariables } from './variables.ts';
 
 /** Changes name, lifecycle or metadata. */
 export async function updateApp(
-  trx: Db,
+  trx: Trx,
   actor: Actor,
-  guid: string,
+  guid: Guid<'app'>,
   body: Static<typeof UpdateApp>,
-  data: Record<string, unknown> = {},
+  data: { manifest_triggered?: true } = {},
 ): Promise<App> {
   const app = await lockApp(trx, guid);
   const lifecycle = body.lifecycle ? await readLifecycle(trx, body.lifecycle, app) : {};
-  await trx
-    .updateTable('apps')
-    .set({
-      ...(body.name === undefined ? {} : { name: body.name }),
-      ...lifecycle,
-      ...metadataColumns(mergeMetadata(app, body.metadata)),
-      updated_at: now,
-    })
-    .where('guid', '=', guid)
-    .execute()
-    .catch((error: unknown) => {
-      throw appNameTaken(error, body.name ?? app.name);
-    });
+  await writeApp(trx, guid, { name: body.name, ...lifecycle, ...changedMetadata(app, body.metadata) });
   await recordAppEvent(trx, 'audit.app.update', actor, app, { ...data, request: body });
   return lockApp(trx, guid);
+}
+
+/** Sets and removes variables; gives all that the app has then, as they lie. */
+export async function updateVariables(
+  context: Context,
+  actor: Actor,
+  guid: Guid<'app'>,
+  body: Static<typeof UpdateVariables>,
+): Promise<Sealed> {
+  const { app, sealed } = await context.db.transaction().execute(async (trx) => {
+    const app = await lockApp(trx, guid);
+    await mergeVariables(trx, context.sealer, app, body.var);
+    await recordAppEvent(trx, 'audit.app.update', actor, app, { request: { environment_variables: {} } });
+    return { app, sealed: await sealedVariables(trx, guid) };
+  });
+  logLine(context, app, `Updated app with guid ${guid} (environment_variables)`);
+  return sealed;
 }

@@ -1,114 +1,135 @@
-import { invalidSpace } from '../errors.ts';
-import { listView } from '../list.ts';
-import { created, ok, operation } from '../operation.ts';
-import { createApp, updateApp } from './changes.ts';
-import { includedOfApps } from './include.ts';
-import { restartApp, startApp, stopApp } from './lifecycle.ts';
+import { ok, operation } from '../operation.ts';
+import { stack } from '../stacks/subject.ts';
+import { deletes, lists, PageOf, shown, shows } from '../standard.ts';
+import { updateApp, updateVariables } from './changes.ts';
+import { environmentView } from './environment.ts';
+import { recordAppEvent, recordObservation } from './events.ts';
+import { APP_FEATURES, featureNamed, featureView, setFeatures } from './features.ts';
 import { logLine } from './log-lines.ts';
-import { CreateApp, UpdateApp } from './schema.ts';
-import { appQuery, authorizeApp, listApps } from './store.ts';
-import { appView } from './view.ts';
-
-const ACTIONS = [
-  { verb: 'start', change: startApp, line: 'Starting app with guid' },
-  { verb: 'stop', change: stopApp, line: 'Stopping app with guid' },
-  { verb: 'restart', change: restartApp, line: 'Restarted app with guid' },
-] as const;
+import { UpdateApp, UpdateFeature, UpdateVariables } from './schema.ts';
+import { sshAccess } from './ssh.ts';
+import { app, apps, stagedOn } from './subject.ts';
+import { readVariables, sealedVariables, visibleVariables } from './variables.ts';
+import {
+  AppView,
+  EnvironmentView,
+  FeatureView,
+  PermissionsView,
+  SshView,
+  VariablesView,
+  variablesView,
+} from './view.ts';
 
 export const appOperations = [
-  operation({
-    id: 'GET /v3/apps',
-    query: appQuery,
-    async run(call) {
-      const { db, links } = call.context;
-      const found = await listApps(db, call.query, call.visibleSpaces());
-      const included = await includedOfApps(call.context, found.rows, call.query.include);
-      return ok(listView(links, '/v3/apps', call.query, found, (app) => appView(links, app), included));
-    },
-  }),
+  operation('GET /v3/apps', lists(apps)),
 
-  operation({
-    id: 'POST /v3/apps',
-    body: CreateApp,
-    async run(call) {
-      const { db, links } = call.context;
-      const { relationships, ...body } = call.body;
-      const spaceGuid = relationships.space.data.guid;
-      const space = await db
-        .selectFrom('spaces')
-        .innerJoin('organizations', 'organizations.guid', 'spaces.organization_guid')
-        .select(['organizations.guid', 'organizations.suspended'])
-        .where('spaces.guid', '=', spaceGuid)
-        .executeTakeFirst();
-      if (!space) throw invalidSpace();
-      await call.authorize({ organization: space, space: { guid: spaceGuid } }, invalidSpace());
-      const app = await db.transaction().execute((trx) => createApp(trx, call.context, call.actor, spaceGuid, body));
-      logLine(call.context, app, `Created app with guid ${app.guid}`);
-      return created(appView(links, app));
-    },
-  }),
-
-  operation({
-    id: 'GET /v3/apps/:guid',
-    query: { include: ['space', 'space.organization', 'org'] },
-    async run(call) {
-      const app = await authorizeApp(call, call.params.guid);
-      const included = await includedOfApps(call.context, [app], call.query.include);
-      return ok({ ...appView(call.context.links, app), ...(included ? { included } : {}) });
-    },
-  }),
-
-  operation({
-    id: 'PATCH /v3/apps/:guid',
-    body: UpdateApp,
-    async run(call) {
-      const { db, links } = call.context;
-      const { guid } = await authorizeApp(call, call.params.guid);
-      const app = await db.transaction().execute((trx) => updateApp(trx, call.actor, guid, call.body));
-      logLine(call.context, app, `Updated app with guid ${guid} (${Object.keys(call.body).join(', ')})`);
-      return ok(appView(links, app));
-    },
-  }),
-
-  operation({
-    id: 'DELETE /v3/apps/:guid',
-    async run(call) {
-      const app = await authorizeApp(call, call.params.guid);
-      const job = await call.context.jobs.enqueue({
-        operation: 'app.delete',
-        actor: call.actor,
-        resource: { type: 'app', guid: app.guid },
-      });
-      call.context.jobs.wake();
-      return call.accepted(job);
-    },
-  }),
-
-  ...ACTIONS.map(({ verb, change, line }) =>
-    operation({
-      id: `POST /v3/apps/:guid/actions/${verb}`,
-      async run(call) {
-        const { db, links } = call.context;
-        const before = await authorizeApp(call, call.params.guid);
-        const app = await db.transaction().execute((trx) => change(trx, call.actor, before.guid, before));
-        call.context.wakeDiego();
-        if (verb === 'restart' || before.state !== app.state) logLine(call.context, app, `${line} ${app.guid}`);
-        return ok(appView(links, app));
-      },
-    }),
+  operation(
+    'GET /v3/stacks/:guid/apps',
+    lists(apps.without('stacks', 'include'), { on: stack, inside: ({ name }) => stagedOn([name]) }),
   ),
 
-  operation({
-    id: 'POST /v3/apps/:guid/actions/clear_buildpack_cache',
+  operation('GET /v3/apps/:guid', shows(app, apps)),
+
+  operation('PATCH /v3/apps/:guid', {
+    on: app,
+    body: UpdateApp,
+    answers: { 200: AppView },
     async run(call) {
-      const app = await authorizeApp(call, call.params.guid);
-      const job = await call.context.jobs.enqueue({
-        operation: 'buildpack_cache.delete',
-        actor: call.actor,
-        resource: { type: 'app', guid: app.guid },
+      const { context, actor, body, subject } = call;
+      const { guid } = subject;
+      const updated = await context.db.transaction().execute((trx) => updateApp(trx, actor, guid, body));
+      if (body.name !== undefined) context.changed([guid]);
+      logLine(context, updated, `Updated app with guid ${guid} (${Object.keys(body).join(', ')})`);
+      return ok(await shown(call, apps, updated));
+    },
+  }),
+
+  operation('DELETE /v3/apps/:guid', deletes(app, 'app')),
+
+  operation('GET /v3/apps/:guid/env', {
+    on: app,
+    answers: { 200: EnvironmentView },
+    async run({ context, actor, reader, subject }) {
+      const variables = readVariables(context, await sealedVariables(context.db, subject.guid));
+      await recordObservation(context.db, 'audit.app.environment.show', actor, subject, {});
+      return ok(await environmentView(context, subject, variables, reader));
+    },
+  }),
+
+  operation('GET /v3/apps/:guid/environment_variables', {
+    on: app,
+    answers: { 200: VariablesView },
+    async run({ context, actor, subject }) {
+      const variables = readVariables(context, await sealedVariables(context.db, subject.guid));
+      await recordObservation(context.db, 'audit.app.environment_variables.show', actor, subject, {});
+      return ok(variablesView(context.links, subject, variables));
+    },
+  }),
+
+  operation('PATCH /v3/apps/:guid/environment_variables', {
+    on: app,
+    body: UpdateVariables,
+    answers: { 200: VariablesView },
+    async run(call) {
+      const { context, actor, body, subject } = call;
+      const sealed = await updateVariables(context, actor, subject.guid, body);
+      // Who may change variables and not read them is told what they set.
+      const variables = (await visibleVariables(call, sealed)) ?? setBy(body.var);
+      return ok(variablesView(context.links, subject, variables));
+    },
+  }),
+
+  operation('GET /v3/apps/:guid/features', {
+    on: app,
+    answers: { 200: PageOf(FeatureView) },
+    async run({ context, path, subject }) {
+      const self = context.links.to(path);
+      const pages = { total_results: APP_FEATURES.length, total_pages: 1, next: null, previous: null };
+      return ok({
+        resources: APP_FEATURES.map((name) => featureView(subject, name)),
+        pagination: { ...pages, first: self, last: self },
       });
-      call.context.jobs.wake();
-      return call.accepted(job);
+    },
+  }),
+
+  operation('GET /v3/apps/:guid/features/:name', {
+    on: app,
+    answers: { 200: FeatureView },
+    run: async ({ params, subject }) => ok(featureView(subject, featureNamed(params.name))),
+  }),
+
+  operation('PATCH /v3/apps/:guid/features/:name', {
+    on: app,
+    body: UpdateFeature,
+    answers: { 200: FeatureView },
+    sets: ({ params }) => [`app.features.${featureNamed(params.name)}`],
+    async run({ context, actor, body, params, subject }) {
+      const name = featureNamed(params.name);
+      const features = { [name]: body.enabled };
+      const written = await context.db.transaction().execute(async (trx) => {
+        const columns = await setFeatures(trx, subject.guid, features);
+        await recordAppEvent(trx, 'audit.app.update', actor, subject, { request: { features } });
+        return columns;
+      });
+      return ok(featureView({ ...subject, ...written }, name));
+    },
+  }),
+
+  operation('GET /v3/apps/:guid/ssh_enabled', {
+    on: app,
+    answers: { 200: SshView },
+    run: async ({ context, subject }) => ok(await sshAccess(context, subject)),
+  }),
+
+  operation('GET /v3/apps/:guid/permissions', {
+    on: app,
+    answers: { 200: PermissionsView },
+    async run({ reader }) {
+      return ok({ read_basic_data: true, read_sensitive_data: reader.sees('app.permissions.read_sensitive_data') });
     },
   }),
 ];
+
+function setBy(changes: Readonly<Record<string, string | null>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(changes).filter((change): change is [string, string] => change[1] !== null));
+}

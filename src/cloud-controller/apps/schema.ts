@@ -1,49 +1,18 @@
 import { Type } from 'typebox';
+import { VariableChanges } from '../environment-variables.ts';
+import { LifecycleInput } from '../lifecycle.ts';
 import { MetadataInput } from '../metadata.ts';
+import { ResourceName } from '../names.ts';
+import { ToOne } from '../relationships.ts';
 
-export const ToOne = Type.Object(
-  { data: Type.Object({ guid: Type.String({ minLength: 1, maxLength: 255 }) }, { additionalProperties: false }) },
-  { additionalProperties: false },
-);
-export const NullableToOne = Type.Object(
-  {
-    data: Type.Union([
-      Type.Object({ guid: Type.String({ minLength: 1, maxLength: 255 }) }, { additionalProperties: false }),
-      Type.Null(),
-    ]),
-  },
-  { additionalProperties: false },
-);
-
-const Name = Type.String({ minLength: 1, maxLength: 255 });
-
-/** Values are text; null, in an update, removes. */
-export const VariableChanges = Type.Record(Type.String(), Type.Union([Type.String(), Type.Null()]));
-
-export const Lifecycle = Type.Object(
-  {
-    type: Type.Optional(Type.String()),
-    data: Type.Optional(
-      Type.Object(
-        {
-          buildpacks: Type.Optional(
-            Type.Union([Type.Array(Type.String({ minLength: 1 }), { maxItems: 20 }), Type.Null()]),
-          ),
-          stack: Type.Optional(Type.Union([Type.String(), Type.Null()])),
-        },
-        { additionalProperties: false },
-      ),
-    ),
-  },
-  { additionalProperties: false },
-);
+const Name = ResourceName({ missing: 'must be a string' });
 
 export const CreateApp = Type.Object(
   {
     name: Name,
-    relationships: Type.Object({ space: ToOne }, { additionalProperties: false }),
+    relationships: Type.Object({ space: ToOne<'space'>() }, { additionalProperties: false }),
     environment_variables: Type.Optional(Type.Record(Type.String(), Type.String())),
-    lifecycle: Type.Optional(Lifecycle),
+    lifecycle: Type.Optional(LifecycleInput),
     metadata: Type.Optional(MetadataInput),
   },
   { additionalProperties: false },
@@ -52,7 +21,7 @@ export const CreateApp = Type.Object(
 export const UpdateApp = Type.Object(
   {
     name: Type.Optional(Name),
-    lifecycle: Type.Optional(Lifecycle),
+    lifecycle: Type.Optional(LifecycleInput),
     metadata: Type.Optional(MetadataInput),
   },
   { additionalProperties: false },

@@ -1,14 +1,19 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream/promises';
-import { parse } from 'yaml';
-import { now } from '../database.ts';
-import { CfError, isUniqueViolation, unprocessable } from '../errors.ts';
+import type { HeldRoom } from '../../contracts/blobs.ts';
+import { readFileLater } from '../../kit/streams.ts';
+import { readBoundedYaml, YamlRefusedError } from '../../kit/yaml.ts';
+import { recordEvent } from '../audit-events/store.ts';
+import { type Db, lockRow } from '../database.ts';
+import { CfError, notFound, unprocessable } from '../errors.ts';
 import type { Call } from '../operation.ts';
-import { ArchiveRefusedError, type CheckedArchive, openArchive, PACKAGE_LIMITS } from '../packages/archive.ts';
+import { type ArchiveEntry, openArchive, PACKAGE_LIMITS } from '../packages/archive.ts';
+import { ArchiveRefusedError } from '../packages/archive-refusal.ts';
 import { type Upload, withUpload } from '../packages/multipart.ts';
-import { PACKAGE_MAX_BYTES } from '../packages/upload.ts';
-import { type Buildpack, nameTaken } from './store.ts';
+import { PACKAGE_MAX_BYTES, uploadRoom } from '../packages/upload.ts';
+import { isStack } from '../stacks/store.ts';
+import { withRoom } from '../storage/keep.ts';
+import { storageError } from '../storage/ledger.ts';
+import { buildpackEvent } from './events.ts';
+import { type Buildpack, lockPositions, updateBuildpack } from './store.ts';
 
 const MANIFEST_MAX_BYTES = 1024 ** 2;
 
@@ -18,32 +23,43 @@ const MANIFEST_MAX_BYTES = 1024 ** 2;
  * BuildpackZipError, BuildpackStackDoesNotExist, BuildpackStacksDontMatch, UnprocessableEntity.
  */
 export async function receiveBits(
-  call: Pick<Call, 'context' | 'stream' | 'contentType'>,
+  call: Pick<Call, 'context' | 'stream' | 'contentType' | 'contentLength' | 'texts' | 'actor'>,
   found: Buildpack,
 ): Promise<Buildpack> {
-  const limits = { fileField: 'bits', maxBytes: PACKAGE_MAX_BYTES };
-  return withUpload(call, limits, async ({ file }) => {
-    if (!file) throw unprocessable('Upload must include a buildpack zip as "bits"');
-    if (!/\.zip$/i.test(file.name)) throw unprocessable(`${file.name.slice(0, 100)} is not a zip`);
-    const stack = await stackOf(call, found, await stackInManifest(file));
-    const sha256 = await keep(call, found, file.path);
-    return call.context.db
-      .updateTable('buildpacks')
-      .set({
-        state: 'READY',
-        stack,
-        filename: file.name.slice(0, 255),
-        sha256,
-        blob_key: keyOf(found, sha256),
-        updated_at: now,
-      })
-      .where('guid', '=', found.guid)
-      .where('locked', '=', false) // it may have been locked meanwhile
-      .returningAll()
-      .executeTakeFirstOrThrow(() => unprocessable('Buildpack is locked'))
-      .catch((error: unknown) => {
-        throw isUniqueViolation(error, 'buildpacks_name_stack') ? nameTaken(found.name, stack) : error;
-      });
+  const { blobs } = call.context;
+  return withRoom(call.context, uploadRoom(call), { actor: call.actor.guid }, (room) => {
+    const limits = { fileField: 'bits', maxBytes: PACKAGE_MAX_BYTES };
+    return withUpload({ blobs, room }, call, limits, (upload) => install(call, found, upload, room));
+  });
+}
+
+async function install(
+  call: Pick<Call, 'context' | 'actor'>,
+  found: Buildpack,
+  { file }: Upload,
+  room: HeldRoom,
+): Promise<Buildpack> {
+  if (!file) throw unprocessable('Upload must include a buildpack zip as "bits"');
+  if (!/\.zip$/i.test(file.name)) throw unprocessable(`${file.name.slice(0, 100)} is not a zip`);
+  const named = await stackInManifest(file, call.actor.guid);
+  await stackOf(call.context.db, found, named);
+  await keep(call, found, file, room);
+  const { sha256 } = file;
+  return call.context.db.transaction().execute(async (trx) => {
+    await lockPositions(trx);
+    // It may have been locked, tied to another stack or deleted meanwhile.
+    const before = await lockRow(trx, 'buildpacks', found.guid, notFound('Buildpack'));
+    if (before.locked) throw unprocessable('Buildpack is locked');
+    const stack = await stackOf(trx, before, named);
+    const row = await updateBuildpack(trx, before, {
+      state: 'READY',
+      stack,
+      filename: file.name.slice(0, 255),
+      sha256,
+      blob_key: keyOf(found, sha256),
+    });
+    await recordEvent(trx, buildpackEvent('audit.buildpack.upload', call.actor, row, { request: {} }));
+    return row;
   });
 }
 
@@ -52,46 +68,48 @@ export function keyOf(buildpack: Pick<Buildpack, 'guid'>, sha256: string): strin
   return `${buildpack.guid}_${sha256}`;
 }
 
-async function keep(call: Pick<Call, 'context'>, found: Buildpack, path: string): Promise<string> {
-  const { blobs } = call.context;
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  const sha256 = hash.digest('hex');
+/** Also where it lies there already: what is old and belongs to no buildpack may be swept away at any time. */
+async function keep(
+  { context }: Pick<Call, 'context'>,
+  found: Buildpack,
+  { path, sha256 }: NonNullable<Upload['file']>,
+  room: HeldRoom,
+): Promise<void> {
   const key = keyOf(found, sha256);
-  if ((await blobs.stat('buildpacks', key))?.sha256 !== sha256) {
-    await blobs.put('buildpacks', key, createReadStream(path), PACKAGE_MAX_BYTES);
-  }
-  return sha256;
+  await context.blobs.put('buildpacks', key, readFileLater(path), PACKAGE_MAX_BYTES, room).catch((error: unknown) => {
+    throw storageError(error);
+  });
 }
 
-async function stackInManifest(file: NonNullable<Upload['file']>): Promise<string | null> {
-  let archive: CheckedArchive;
+async function stackInManifest(file: NonNullable<Upload['file']>, sender: string): Promise<string | null> {
   try {
-    archive = await openArchive(file.path, file.bytes, PACKAGE_LIMITS);
+    const isManifest = ({ path, type }: ArchiveEntry): boolean => path === 'manifest.yml' && type === 'file';
+    const archive = await openArchive(file, PACKAGE_LIMITS, { sender, keeps: isManifest });
+    try {
+      const [entry] = archive.entries;
+      if (entry === undefined) return null;
+      if (entry.bytes > MANIFEST_MAX_BYTES) throw invalidZip('manifest.yml is too long');
+      const chunks: Buffer[] = [];
+      for await (const chunk of await entry.open()) chunks.push(chunk as Buffer);
+      return await readStack(Buffer.concat(chunks).toString('utf8'));
+    } finally {
+      archive.close();
+    }
   } catch (error) {
     if (!(error instanceof ArchiveRefusedError)) throw error;
     throw new CfError('BuildpackBitsUploadInvalid', `The buildpack upload is invalid: ${error.message}`, {
       cause: error,
     });
   }
-  try {
-    const entry = archive.entries.find(({ path, type }) => path === 'manifest.yml' && type === 'file');
-    if (entry === undefined) return null;
-    if (entry.bytes > MANIFEST_MAX_BYTES) throw invalidZip('manifest.yml is too long');
-    const chunks: Buffer[] = [];
-    for await (const chunk of await entry.open()) chunks.push(chunk as Buffer);
-    return readStack(Buffer.concat(chunks).toString('utf8'));
-  } finally {
-    archive.close();
-  }
 }
 
 /** The `stack` of a manifest.yml; null where it names none, which means any. */
-export function readStack(text: string): string | null {
+async function readStack(text: string): Promise<string | null> {
   let manifest: unknown;
   try {
-    manifest = parse(text, { maxAliasCount: 0, schema: 'core', logLevel: 'error' });
+    manifest = await readBoundedYaml(text);
   } catch (cause) {
+    if (!(cause instanceof YamlRefusedError)) throw cause;
     throw invalidZip('manifest.yml is not valid YAML', cause);
   }
   if (manifest === null || typeof manifest !== 'object' || !('stack' in manifest)) return null;
@@ -101,13 +119,14 @@ export function readStack(text: string): string | null {
   return stack;
 }
 
-async function stackOf(call: Pick<Call, 'context'>, found: Buildpack, named: string | null): Promise<string | null> {
+/** The stack it is for with this content. */
+async function stackOf(db: Db, found: Buildpack, named: string | null): Promise<string | null> {
   if (named === null || named === found.stack) return found.stack;
   if (found.stack !== null) {
     throw new CfError('BuildpackStacksDontMatch', `Uploaded buildpack stack (${named}) does not match ${found.stack}`);
   }
-  const known = await call.context.db.selectFrom('stacks').select('guid').where('name', '=', named).executeTakeFirst();
-  if (!known) throw new CfError('BuildpackStackDoesNotExist', `Uploaded buildpack stack (${named}) does not exist`);
+  if (!(await isStack(db, named)))
+    throw new CfError('BuildpackStackDoesNotExist', `Uploaded buildpack stack (${named}) does not exist`);
   return named;
 }
 

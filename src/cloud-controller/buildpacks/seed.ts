@@ -1,33 +1,12 @@
-import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
-import { deleteBlob } from '../apps/delete.ts';
-import type { Context } from '../context.ts';
+import { readFileLater } from '../../kit/streams.ts';
+import type { Context, SystemBuildpack } from '../context.ts';
 import { now } from '../database.ts';
-import type { Job } from '../jobs/store.ts';
 import { keyOf } from './bits.ts';
-import { DEFAULT_STACK, makeRoom } from './store.ts';
-
-/** A buildpack that comes with the platform. */
-export interface SystemBuildpack {
-  name: string;
-  position: number;
-  stack: string | null;
-  /** A zip, and the digest it has. */
-  file: string;
-  sha256: string;
-}
+import { makeRoom } from './store.ts';
 
 const BUILDPACK_MAX_BYTES = 2 * 1024 ** 3;
-
-/** Makes sure the default stack is there. */
-export async function seedStacks(context: Pick<Context, 'db'>): Promise<void> {
-  await context.db
-    .insertInto('stacks')
-    .values({ guid: crypto.randomUUID(), name: DEFAULT_STACK, description: 'Debian 12 (bookworm), minimal' })
-    .onConflict((conflict) => conflict.column('name').doNothing())
-    .execute();
-}
 
 /**
  * Installs the platform's buildpacks, and renews those whose zip is another than at the last start, unless an operator locked
@@ -73,7 +52,7 @@ async function keepContent({ db, blobs }: Stores, item: SystemBuildpack): Promis
   const guid = existing?.guid ?? crypto.randomUUID();
   const key = keyOf({ guid }, sha256);
   if ((await blobs.stat('buildpacks', key))?.sha256 !== sha256) {
-    const stored = await blobs.put('buildpacks', key, createReadStream(item.file), BUILDPACK_MAX_BYTES);
+    const stored = await blobs.put('buildpacks', key, readFileLater(item.file), BUILDPACK_MAX_BYTES);
     if (stored.sha256 !== sha256) throw new CupolaError('buildpack_changed', `${name} is not the zip that was built`);
   }
   return { ...item, guid, key, isNew: existing === undefined };
@@ -99,14 +78,4 @@ async function install({ db, log }: Stores, item: Kept): Promise<void> {
       .execute();
   }
   log.info('a system buildpack was installed', { buildpack: name, sha256 });
-}
-
-/** Job "buildpack.delete". */
-export async function deleteBuildpackJob(context: Context, job: Job): Promise<undefined> {
-  const row = await context.db
-    .deleteFrom('buildpacks')
-    .where('guid', '=', job.resourceGuid ?? '')
-    .returning('blob_key')
-    .executeTakeFirst();
-  if (row?.blob_key) await deleteBlob(context, 'buildpacks', row.blob_key);
 }

@@ -1,69 +1,100 @@
 import { type Selectable, sql } from 'kysely';
-import type { Static } from 'typebox';
-import type { Lifecycle } from '../apps/schema.ts';
-import type { BuildpackTable, Lifecycle as LifecycleType, StackTable } from '../apps/tables.ts';
-import type { Db } from '../database.ts';
-import { CfError, unprocessable } from '../errors.ts';
-import { checkAddress, isAddress } from './custom.ts';
+import { type Db, type Locked, now, type ResourceColumns, type Trx, type WithDefault } from '../database.ts';
+import { CfError, isUniqueViolation, unprocessable } from '../errors.ts';
+import { changedMetadata, type MetadataInput, newMetadata } from '../metadata.ts';
+import { isBuildpackAddress } from './custom.ts';
+
+declare module '../database.ts' {
+  interface Database {
+    buildpacks: BuildpackTable;
+    system_buildpacks: SystemBuildpackTable;
+  }
+}
+
+export const BUILDPACK_STATES = ['AWAITING_UPLOAD', 'READY'] as const;
+type BuildpackState = (typeof BUILDPACK_STATES)[number];
+
+export interface BuildpackTable extends ResourceColumns {
+  name: string;
+  stack: string | null;
+  position: number;
+  state: BuildpackState;
+  enabled: boolean;
+  locked: boolean;
+  filename: WithDefault<string | null>;
+  sha256: WithDefault<string | null>;
+  /** The blob's key; changes with the content, so that a staging under way keeps what it was given. */
+  blob_key: WithDefault<string | null>;
+}
+
+/** The digest of each of the platform's own buildpacks as it was installed last. */
+export interface SystemBuildpackTable {
+  name: string;
+  sha256: string;
+}
 
 export type Buildpack = Selectable<BuildpackTable>;
-export type Stack = Selectable<StackTable>;
 
-/** The stack an app gets that names none. */
-export const DEFAULT_STACK = 'debian12';
-
-/** What a new app's lifecycle may be. */
-export function lifecycleTypeOf(lifecycle: Static<typeof Lifecycle> | undefined): LifecycleType {
-  const type = lifecycle?.type ?? 'buildpack';
-  if (type === 'buildpack' || type === 'docker') return type;
-  throw unprocessable('Lifecycle type is not included in the list: buildpack, docker');
+export async function findBuildpack(db: Db, guid: string): Promise<Buildpack | null> {
+  return (await db.selectFrom('buildpacks').selectAll().where('guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
-/**
- * What a body's lifecycle asks for, checked; fields that are absent stay as in `before`. What is of buildpacks stays buildpacks', what is
- * of images stays images'.
- */
-export async function readLifecycle(
-  db: Db,
-  lifecycle: Static<typeof Lifecycle> | undefined,
-  before: { lifecycle: LifecycleType; buildpacks: readonly string[]; stack: string },
-): Promise<{ lifecycle: LifecycleType; buildpacks: string[]; stack: string }> {
-  if (lifecycle?.type !== undefined && lifecycleTypeOf(lifecycle) !== before.lifecycle) {
-    throw unprocessable('Lifecycle type cannot be changed');
-  }
-  if (before.lifecycle === 'docker') {
-    const unknown = Object.keys(lifecycle?.data ?? {});
-    if (unknown.length > 0) {
-      throw unprocessable(`Lifecycle data Unknown field(s): ${unknown.map((name) => `'${name}'`).join(', ')}`);
-    }
-    return { lifecycle: 'docker', buildpacks: [], stack: before.stack };
-  }
-  const { buildpacks, stack } = lifecycle?.data ?? {};
-  const after = {
-    lifecycle: before.lifecycle,
-    buildpacks: [...(buildpacks === undefined ? before.buildpacks : (buildpacks ?? []))],
-    stack: stack === undefined ? before.stack : (stack ?? DEFAULT_STACK),
-  };
-  if (after.stack !== before.stack || !before.stack) await checkStack(db, after.stack);
-  await checkBuildpacks(db, after.buildpacks);
-  return after;
+/** Of these names those that an installed buildpack has. */
+export async function installedNames(db: Db, names: readonly string[]): Promise<ReadonlySet<string>> {
+  if (names.length === 0) return new Set();
+  const rows = await db.selectFrom('buildpacks').select('name').where('name', 'in', names).execute();
+  return new Set(rows.map((row) => row.name));
 }
 
-async function checkStack(db: Db, name: string): Promise<void> {
-  const known = await db.selectFrom('stacks').select('guid').where('name', '=', name).executeTakeFirst();
-  if (!known) throw unprocessable('Stack must be an existing stack');
+/** Throws UnprocessableEntity where the stack has one of the name. */
+export async function insertBuildpack(
+  trx: Trx,
+  values: Pick<Buildpack, 'name' | 'stack' | 'position' | 'enabled' | 'locked'> & {
+    metadata: MetadataInput | undefined;
+  },
+): Promise<Buildpack> {
+  const { metadata, ...columns } = values;
+  return trx
+    .insertInto('buildpacks')
+    .values({ guid: crypto.randomUUID(), ...columns, state: 'AWAITING_UPLOAD', ...newMetadata(metadata) })
+    .returningAll()
+    .executeTakeFirstOrThrow()
+    .catch((error: unknown) => {
+      throw nameTaken(error, columns);
+    });
 }
 
-async function checkBuildpacks(db: Db, wanted: readonly string[]): Promise<void> {
-  const names = wanted.filter((name) => !isAddress(name));
-  for (const address of wanted.filter(isAddress)) checkAddress(address);
-  if (names.length === 0) return;
-  const known = new Set(
-    (await db.selectFrom('buildpacks').select('name').where('name', 'in', names).execute()).map((row) => row.name),
+type Changes = Partial<Omit<Selectable<BuildpackTable>, keyof ResourceColumns>> & { metadata?: MetadataInput };
+
+/** Throws UnprocessableEntity where the stack has another of the name. */
+export async function updateBuildpack(
+  trx: Trx,
+  before: Locked<Buildpack>,
+  { metadata, ...columns }: Changes,
+): Promise<Buildpack> {
+  return trx
+    .updateTable('buildpacks')
+    .set({ ...columns, ...changedMetadata(before, metadata), updated_at: now })
+    .where('guid', '=', before.guid)
+    .returningAll()
+    .executeTakeFirstOrThrow()
+    .catch((error: unknown) => {
+      throw nameTaken(error, { name: columns.name ?? before.name, stack: columns.stack ?? before.stack });
+    });
+}
+
+/** Gives what is gone by this; null where it was gone before. */
+export async function deleteBuildpack(trx: Trx, guid: string): Promise<Buildpack | null> {
+  return (await trx.deleteFrom('buildpacks').where('guid', '=', guid).returningAll().executeTakeFirst()) ?? null;
+}
+
+function nameTaken(error: unknown, { name, stack }: Pick<Buildpack, 'name' | 'stack'>): unknown {
+  if (!isUniqueViolation(error, 'buildpacks_name_stack')) return error;
+  return unprocessable(
+    stack === null
+      ? `Buildpack with name '${name}' and an unassigned stack already exists`
+      : `Buildpack with name '${name}', stack '${stack}' and lifecycle 'buildpack' already exists`,
   );
-  for (const name of names) {
-    if (!known.has(name)) throw unprocessable(`Buildpack "${name}" must be an existing admin buildpack`);
-  }
 }
 
 /** A buildpack that a build runs; what lies in the blobstore of it, or null for one that the container fetches by its name. */
@@ -96,24 +127,16 @@ export async function chooseBuildpacks(db: Db, names: readonly string[], stack: 
     return usable;
   }
   return names.map((name) => {
-    if (isAddress(name)) return { name, key: name, blob: null };
+    if (isBuildpackAddress(name)) return { name, key: name, blob: null };
     const found = usable.find((row) => row.name === name && row.exact) ?? usable.find((row) => row.name === name);
     if (!found) throw unprocessable(`Buildpack "${name}" is not available for stack "${stack}"`);
     return found;
   });
 }
 
-export function nameTaken(name: string, stack: string | null): CfError {
-  return unprocessable(
-    stack === null
-      ? `Buildpack with name '${name}' and an unassigned stack already exists`
-      : `The buildpack name '${name}' with stack '${stack}' is already in use`,
-  );
-}
-
 /** Moves those at and after a position by one, and gives the position that is free then; without one, the end. */
-export async function makeRoom(trx: Db, wanted: number | undefined, moving?: Buildpack): Promise<number> {
-  await sql`LOCK TABLE buildpacks IN SHARE ROW EXCLUSIVE MODE`.execute(trx);
+export async function makeRoom(trx: Trx, wanted: number | undefined, moving?: Buildpack): Promise<number> {
+  await lockPositions(trx);
   const guid = moving?.guid ?? '';
   const { count } = await trx
     .selectFrom('buildpacks')
@@ -125,4 +148,16 @@ export async function makeRoom(trx: Db, wanted: number | undefined, moving?: Bui
     FROM (SELECT guid, row_number() OVER (ORDER BY position, id)::int AS place FROM buildpacks WHERE guid <> ${guid}) AS ordered
     WHERE ordered.guid = buildpacks.guid`.execute(trx);
   return position;
+}
+
+/** Positions are changed by one transaction at a time. */
+export async function lockPositions(trx: Trx): Promise<void> {
+  await sql`LOCK TABLE buildpacks IN SHARE ROW EXCLUSIVE MODE`.execute(trx);
+}
+
+/** Those after one that is gone move up. */
+export async function closeUp(trx: Trx): Promise<void> {
+  await sql`UPDATE buildpacks SET position = ordered.place
+    FROM (SELECT guid, row_number() OVER (ORDER BY position, id)::int AS place FROM buildpacks) AS ordered
+    WHERE ordered.guid = buildpacks.guid AND buildpacks.position <> ordered.place`.execute(trx);
 }

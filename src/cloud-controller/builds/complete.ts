@@ -1,14 +1,15 @@
+import { withShownAddresses } from '../../kit/secrets.ts';
 import { recordAppEvent, SYSTEM_ACTOR } from '../apps/events.ts';
 import { logLine } from '../apps/log-lines.ts';
 import { type App, findApp } from '../apps/store.ts';
-import type { DropletBuildpack } from '../apps/tables.ts';
 import type { Context } from '../context.ts';
-import { type Db, now } from '../database.ts';
+import { inTurn, now, type Trx } from '../database.ts';
 import { openImage, sealImage } from '../docker/images.ts';
-import { readImageResult, readStagingResult, stagingError } from '../droplets/state.ts';
-import type { Droplet } from '../droplets/store.ts';
+import type { DropletBuildpack, SealedDroplet } from '../droplets/store.ts';
 import { jsonb } from '../metadata.ts';
-import type { Build } from './store.ts';
+import { expireBitsOf } from '../storage/retention.ts';
+import { readImageResult, readStagingResult, stagingError } from './result.ts';
+import type { BuildRow } from './store.ts';
 
 const UNREADABLE = 'StagingError: the staging result could not be read';
 
@@ -31,11 +32,12 @@ export async function completeBuild(context: Context, buildGuid: string, complet
   if (!app) return;
   const staged = completion.failed ? completion.failureReason : await readResult(context, build, completion.result);
   const reason = typeof staged === 'string' ? staged : null;
-  const changed = await db.transaction().execute((trx) => {
-    if (typeof staged === 'string') return failBuild(trx, build.guid, staged);
+  const changed = await inTurn(db, async (trx) => {
+    if (typeof staged === 'string') return failBuild(trx, build, staged);
     return stageBuild(trx, app, build, staged);
   });
   if (!changed) return;
+  await expireBitsOf(context, app.guid);
   logLine(
     context,
     app,
@@ -44,36 +46,49 @@ export async function completeBuild(context: Context, buildGuid: string, complet
 }
 
 /** Marks a build FAILED; false where it ended before. */
-export async function failBuild(trx: Db, guid: string, reason: string): Promise<boolean> {
+export async function failBuild(
+  trx: Trx,
+  build: Pick<BuildRow, 'guid' | 'app_guid' | 'package_guid'>,
+  reason: string,
+): Promise<boolean> {
   const { code, description } = stagingError(reason);
   const ended = await trx
     .updateTable('builds')
     .set({ state: 'FAILED', error: `${code} - ${description}`, updated_at: now })
-    .where('guid', '=', guid)
+    .where('guid', '=', build.guid)
     .where('state', '=', 'STAGING')
     .returning('guid')
     .executeTakeFirst();
-  return ended !== undefined;
+  if (!ended) return false;
+  const app = await findApp(trx, build.app_guid);
+  if (!app) return true;
+  await recordAppEvent(trx, 'audit.app.build.failed', SYSTEM_ACTOR, app, {
+    build_guid: build.guid,
+    package_guid: build.package_guid,
+    error_id: code,
+    error_message: description,
+  });
+  return true;
 }
 
 /** What staging adds to the droplet's row. */
-type Staged = Pick<Droplet, 'process_types' | 'execution_metadata' | 'buildpacks' | 'sidecars' | 'stack'> &
-  Partial<Droplet>;
+type Staged = Pick<SealedDroplet, 'process_types' | 'execution_metadata' | 'buildpacks' | 'sidecars' | 'stack'> &
+  Partial<SealedDroplet>;
 
 /** The droplet that a result describes, or the reason why there is none. */
-async function readResult(context: Context, build: Build, json: string): Promise<Staged | string> {
+async function readResult(context: Context, build: BuildRow, json: string): Promise<Staged | string> {
   return build.lifecycle === 'docker' ? imageDroplet(context, build, json) : bitsDroplet(context, build, json);
 }
 
-async function bitsDroplet({ blobs }: Context, build: Build, json: string): Promise<Staged | string> {
+async function bitsDroplet({ blobs }: Context, build: BuildRow, json: string): Promise<Staged | string> {
   const result = readStagingResult(json);
   if (!result) return UNREADABLE;
   const stored = await blobs.stat('droplets', build.droplet_guid);
   if (stored?.sha256 !== result.droplet.sha256) return 'StagingError: the droplet did not arrive whole';
   const buildpacks: DropletBuildpack[] = result.buildpacks.map((item, index, all) => ({
-    name: item.name || item.key,
-    detect_output: index === all.length - 1 ? result.detectedBuildpack || null : null,
-    buildpack_name: item.name || null,
+    name: withShownAddresses(item.name || item.key),
+    detect_output: index === all.length - 1 ? withShownAddresses(result.detectedBuildpack) || null : null,
+    buildpack_name: withShownAddresses(item.ownName || item.name) || null,
     version: item.version || null,
   }));
   return {
@@ -87,7 +102,7 @@ async function bitsDroplet({ blobs }: Context, build: Build, json: string): Prom
 }
 
 /** The package may change or go: the droplet keeps what its registry asks for. */
-async function imageDroplet({ db, sealer }: Context, build: Build, json: string): Promise<Staged | string> {
+async function imageDroplet({ db, sealer }: Context, build: BuildRow, json: string): Promise<Staged | string> {
   const result = readImageResult(json);
   if (!result) return UNREADABLE;
   const row = await db.selectFrom('packages').selectAll().where('guid', '=', build.package_guid).executeTakeFirst();
@@ -104,7 +119,7 @@ async function imageDroplet({ db, sealer }: Context, build: Build, json: string)
   };
 }
 
-async function stageBuild(trx: Db, app: App, build: Build, staged: Staged): Promise<boolean> {
+async function stageBuild(trx: Trx, app: App, build: BuildRow, staged: Staged): Promise<boolean> {
   const ended = await trx
     .updateTable('builds')
     .set({ state: 'STAGED', updated_at: now })
@@ -130,6 +145,11 @@ async function stageBuild(trx: Db, app: App, build: Build, staged: Staged): Prom
     droplet_guid: build.droplet_guid,
     package_guid: build.package_guid,
     build_guid: build.guid,
+  });
+  await recordAppEvent(trx, 'audit.app.build.staged', SYSTEM_ACTOR, app, {
+    build_guid: build.guid,
+    package_guid: build.package_guid,
+    droplet_guid: build.droplet_guid,
   });
   return true;
 }

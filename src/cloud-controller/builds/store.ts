@@ -1,62 +1,81 @@
-import type { Selectable } from 'kysely';
-import { authorizeByApp, narrowByApp, type OfApps } from '../apps/belongings.ts';
-import type { App } from '../apps/store.ts';
-import type { BuildTable } from '../apps/tables.ts';
-import { lifecycleView, metadataView } from '../apps/view.ts';
-import type { Db } from '../database.ts';
-import { notFound } from '../errors.ts';
-import { type Page, page } from '../list.ts';
-import type { Call } from '../operation.ts';
-import type { Query, QueryRules } from '../query.ts';
-import { identityView, type Links, toOne } from '../view.ts';
+import type { InsertObject, Selectable } from 'kysely';
+import type { Database, Db, ResourceColumns, WithDefault } from '../database.ts';
+import { isUniqueViolation, unprocessable } from '../errors.ts';
+import type { Guid } from '../guid.ts';
+import type { Lifecycle } from '../lifecycle.ts';
+import type { Counted } from '../quotas/within.ts';
+import type { BuildState } from './state.ts';
 
-export type Build = Selectable<BuildTable>;
-
-export const buildQuery = {
-  list: true,
-  labels: true,
-  filters: ['states', 'app_guids', 'package_guids'],
-} as const satisfies QueryRules;
-
-export async function authorizedBuild(
-  call: Pick<Call, 'authorize' | 'context'>,
-  guid: string,
-): Promise<{ app: App; build: Build }> {
-  const { db } = call.context;
-  const build = await db.selectFrom('builds').selectAll().where('guid', '=', guid).executeTakeFirst();
-  const { app, row } = await authorizeByApp(call, build, notFound('Build'));
-  return { app, build: row };
+declare module '../database.ts' {
+  interface Database {
+    builds: BuildTable;
+  }
 }
 
-export async function listBuilds(db: Db, query: Query, only: OfApps): Promise<Page<Build>> {
-  const joined = db.selectFrom('builds').innerJoin('apps', 'apps.guid', 'builds.app_guid').selectAll('builds');
-  let select = narrowByApp(joined, 'builds', query, only);
-  const states = query.filters.get('states');
-  if (states) select = select.where('builds.state', 'in', states as Build['state'][]);
-  const packages = query.filters.get('package_guids');
-  if (packages) select = select.where('builds.package_guid', 'in', packages);
-  return page(db, select, 'builds', query);
+export interface BuildTable extends ResourceColumns {
+  app_guid: Guid<'app'>;
+  package_guid: string;
+  state: BuildState;
+  error: WithDefault<string | null>;
+  /** The guid its droplet has, or will have. */
+  droplet_guid: string;
+  lifecycle: WithDefault<Lifecycle>;
+  buildpacks: string[];
+  stack: string;
+  staging_memory_mb: number;
+  staging_disk_mb: number;
+  created_by_guid: string;
+  created_by_name: string;
+  /** When Diego took the task; null while it is to be handed over. */
+  desired_at: WithDefault<Date | null>;
 }
 
-export function buildView(links: Links, build: Build): Record<string, unknown> {
-  const isStaged = build.state === 'STAGED';
-  return {
-    ...identityView(build),
-    state: build.state,
-    staging_memory_in_mb: build.staging_memory_mb,
-    staging_disk_in_mb: build.staging_disk_mb,
-    staging_log_rate_limit_bytes_per_second: -1,
-    error: build.error,
-    lifecycle: lifecycleView(build),
-    package: { guid: build.package_guid },
-    droplet: isStaged ? { guid: build.droplet_guid } : null,
-    created_by: { guid: build.created_by_guid, name: build.created_by_name, email: build.created_by_name },
-    relationships: { app: toOne(build.app_guid) },
-    metadata: metadataView(build),
-    links: {
-      self: links.to(`/v3/builds/${build.guid}`),
-      app: links.to(`/v3/apps/${build.app_guid}`),
-      ...(isStaged ? { droplet: links.to(`/v3/droplets/${build.droplet_guid}`) } : {}),
-    },
-  };
+/** A build as it lies. */
+export type BuildRow = Selectable<BuildTable>;
+
+type Common = Omit<BuildRow, 'state' | 'error' | 'droplet_guid'>;
+
+interface Staging extends Common {
+  state: 'STAGING';
+}
+
+interface Staged extends Common {
+  state: 'STAGED';
+  droplet_guid: string;
+}
+
+interface Failed extends Common {
+  state: 'FAILED';
+  error: string | null;
+}
+
+/** What became of a build: only one that is staged has a droplet, and only one that failed says why. */
+export type Build = Staging | Staged | Failed;
+
+export function buildOf({ state, error, droplet_guid, ...common }: BuildRow): Build {
+  switch (state) {
+    case 'STAGING':
+      return { ...common, state };
+    case 'STAGED':
+      return { ...common, state, droplet_guid };
+    case 'FAILED':
+      return { ...common, state, error };
+  }
+}
+
+export async function findBuild(db: Db, guid: string): Promise<BuildRow | null> {
+  return (await db.selectFrom('builds').selectAll().where('guid', '=', guid).executeTakeFirst()) ?? null;
+}
+
+export function selectBuilds(db: Db) {
+  return db.selectFrom('builds').innerJoin('apps', 'apps.guid', 'builds.app_guid').selectAll('builds');
+}
+
+/** Throws UnprocessableEntity where another build of the app is under way. */
+export async function insertBuild(trx: Counted, values: InsertObject<Database, 'builds'>): Promise<BuildRow> {
+  const insert = trx.insertInto('builds').values(values).returningAll();
+  return insert.executeTakeFirstOrThrow().catch((error: unknown) => {
+    if (!isUniqueViolation(error, 'builds_one_staging')) throw error;
+    throw unprocessable('Only one build can be STAGING at a time per application.');
+  });
 }

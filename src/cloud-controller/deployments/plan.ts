@@ -33,6 +33,35 @@ export function targetOf(deployment: Canary & Pick<Deployment, 'strategy' | 'pro
   return canaryPlan(deployment)[(deployment.canary_step ?? 1) - 1]!;
 }
 
+/**
+ * The most that the old and the new process come to together in a deployment's course, where one instance of each weighs so
+ * much: at every step, at its end, and when it is cancelled and the old one has all its instances again.
+ */
+export function largestOf(
+  deployment: Canary & Pick<Deployment, 'strategy' | 'max_in_flight'>,
+  oldWeight: number,
+  newWeight: number,
+): number {
+  const { strategy, original_instances: original, max_in_flight: maxInFlight } = deployment;
+  const desired = desiredInstances(deployment);
+  const ends = Math.max(original * oldWeight, desired * newWeight);
+  if (strategy === 'recreate') return ends;
+  const last = { newInstances: desired, total: desired };
+  const targets = strategy === 'canary' ? [...canaryPlan(deployment), last] : [last];
+  // It begins beside all that there is.
+  let old = original;
+  let most = Math.max(ends, old * oldWeight + Math.min(maxInFlight, targets[0]!.newInstances) * newWeight);
+  let routable = 0;
+  for (const { newInstances, total } of targets) {
+    for (; ; routable += 1) {
+      old = Math.min(old, Math.max(0, total - routable));
+      most = Math.max(most, old * oldWeight + Math.min(routable + maxInFlight, newInstances) * newWeight);
+      if (routable >= newInstances) break;
+    }
+  }
+  return most;
+}
+
 /** Instances of the new process by how they are. */
 export interface Counts {
   routable: number;

@@ -1,90 +1,117 @@
-import type { Selectable } from 'kysely';
-import { authorizeByApp, narrowByApp } from '../apps/belongings.ts';
-import type { App } from '../apps/store.ts';
-import type { DeploymentTable } from '../apps/tables.ts';
-import { metadataView } from '../apps/view.ts';
-import type { Visible } from '../authorization.ts';
-import type { Db } from '../database.ts';
-import { notFound } from '../errors.ts';
-import { type Page, page } from '../list.ts';
-import type { Call } from '../operation.ts';
-import type { Query, QueryRules } from '../query.ts';
-import { identityView, type Links, timestamp, toOne } from '../view.ts';
-import { canaryPlan } from './plan.ts';
+import type { InsertObject, Selectable, UpdateObject } from 'kysely';
+import { type Database, type Db, now, type ResourceColumns, type Trx, type WithDefault } from '../database.ts';
+import type { Guid } from '../guid.ts';
+import { type StatusReason, type StatusValue, type Strategy, statusValue } from './state.ts';
+
+declare module '../database.ts' {
+  interface Database {
+    deployments: DeploymentTable;
+  }
+}
+
+export interface DeploymentTable extends ResourceColumns {
+  app_guid: Guid<'app'>;
+  strategy: Strategy;
+  status_value: StatusValue;
+  status_reason: StatusReason;
+  max_in_flight: number;
+  droplet_guid: string | null;
+  previous_droplet_guid: string | null;
+  old_process_guid: string;
+  new_process_guid: string;
+  original_instances: number;
+  /** What the deployment brings; null leaves it as it was. */
+  web_instances: WithDefault<number | null>;
+  memory_mb: WithDefault<number | null>;
+  disk_mb: WithDefault<number | null>;
+  log_rate_limit: WithDefault<number | null>;
+  /** Percentages of instances after which a canary pauses; null: after the first instance. */
+  canary_steps: WithDefault<number[] | null>;
+  /** Of those, counted from 1; null where it is no canary. */
+  canary_step: WithDefault<number | null>;
+  /** A canary whose last step was continued: the rest follows. */
+  promoted: WithDefault<boolean>;
+  last_healthy_at: WithDefault<Date | null>;
+  /** The most that both its processes come to, cancelled or not: counted against quotas while it is under way. */
+  reserved_instances: WithDefault<number>;
+  reserved_memory_mb: WithDefault<number>;
+  reserved_log_rate: WithDefault<number>;
+  /** Why it does not go on; null while it does. */
+  error: WithDefault<string | null>;
+  /** Of a cancelled deployment: the LRP whose instances are to be gone before it is over. */
+  leaving_lrp_guid: WithDefault<string | null>;
+  status_updated_at: WithDefault<Date>;
+}
 
 export type Deployment = Selectable<DeploymentTable>;
+/** All but its status, which a reason alone decides. */
+type New = Omit<InsertObject<Database, 'deployments'>, 'status_value' | 'status_reason' | 'status_updated_at'>;
+type Changes = Omit<UpdateObject<Database, 'deployments'>, 'status_value' | 'status_reason' | 'status_updated_at'>;
 
-export const deploymentQuery = {
-  list: true,
-  labels: true,
-  filters: ['app_guids', 'states', 'status_values', 'status_reasons'],
-} as const satisfies QueryRules;
-
-export async function authorizedDeployment(
-  call: Pick<Call, 'authorize' | 'context'>,
-  guid: string,
-): Promise<{ app: App; deployment: Deployment }> {
-  const { db } = call.context;
-  const deployment = await db.selectFrom('deployments').selectAll().where('guid', '=', guid).executeTakeFirst();
-  const { app, row } = await authorizeByApp(call, deployment, notFound('Deployment'));
-  return { app, deployment: row };
+export async function findDeployment(db: Db, guid: string): Promise<Deployment | null> {
+  return (await db.selectFrom('deployments').selectAll().where('guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
-export async function listDeployments(db: Db, query: Query, visible: Visible): Promise<Page<Deployment>> {
-  const joined = db
+export function selectDeployments(db: Db) {
+  return db.selectFrom('deployments').innerJoin('apps', 'apps.guid', 'deployments.app_guid').selectAll('deployments');
+}
+
+/** What a revision of an app runs; null where the app has no such revision. */
+export async function dropletOfRevision(db: Db, appGuid: Guid<'app'>, guid: string): Promise<string | null> {
+  const row = await db
+    .selectFrom('revisions')
+    .select('droplet_guid')
+    .where('guid', '=', guid)
+    .where('app_guid', '=', appGuid)
+    .executeTakeFirst();
+  return row?.droplet_guid ?? null;
+}
+
+/** Those that steps are taken for. */
+export async function movingDeployments(db: Db): Promise<Deployment[]> {
+  return db
     .selectFrom('deployments')
-    .innerJoin('apps', 'apps.guid', 'deployments.app_guid')
-    .selectAll('deployments');
-  let select = narrowByApp(joined, 'deployments', query, { visible });
-  const values = query.filters.get('status_values');
-  if (values) select = select.where('status_value', 'in', values as Deployment['status_value'][]);
-  const reasons = query.filters.get('status_reasons');
-  if (reasons) select = select.where('status_reason', 'in', reasons as Deployment['status_reason'][]);
-  return page(db, select, 'deployments', query);
+    .selectAll()
+    .where('status_value', '=', 'ACTIVE')
+    .where('status_reason', '!=', 'PAUSED')
+    .orderBy('id')
+    .execute();
 }
 
-export function deploymentView(links: Links, row: Deployment): Record<string, unknown> {
-  const path = `/v3/deployments/${row.guid}`;
-  const isActive = row.status_value === 'ACTIVE';
-  return {
-    ...identityView(row),
-    state: isActive && row.status_reason !== 'PAUSED' ? 'DEPLOYING' : row.status_reason,
-    status: {
-      value: row.status_value,
-      reason: row.status_reason,
-      details: {
-        last_successful_healthcheck: row.last_healthy_at === null ? null : timestamp(row.last_healthy_at),
-        last_status_change: timestamp(row.status_updated_at),
-      },
-      ...(row.strategy === 'canary'
-        ? { canary: { steps: { current: row.canary_step ?? 1, total: canaryPlan(row).length } } }
-        : {}),
-    },
-    strategy: row.strategy,
-    options: optionsView(row),
-    droplet: { guid: row.droplet_guid },
-    previous_droplet: { guid: row.previous_droplet_guid },
-    new_processes: [{ guid: row.new_process_guid, type: 'web' }],
-    revision: null,
-    relationships: { app: toOne(row.app_guid) },
-    metadata: metadataView(row),
-    links: {
-      self: links.to(path),
-      app: links.to(`/v3/apps/${row.app_guid}`),
-      ...(isActive ? { cancel: links.action(`${path}/actions/cancel`, 'POST') } : {}),
-      ...(row.status_reason === 'PAUSED' ? { continue: links.action(`${path}/actions/continue`, 'POST') } : {}),
-    },
-  };
+export async function insertDeployment(trx: Trx, reason: StatusReason, values: New): Promise<Deployment> {
+  return trx
+    .insertInto('deployments')
+    .values({ ...values, status_value: statusValue(reason), status_reason: reason })
+    .returningAll()
+    .executeTakeFirstOrThrow();
 }
 
-function optionsView(row: Deployment): Record<string, unknown> {
-  const given = {
-    web_instances: row.web_instances,
-    memory_in_mb: row.memory_mb,
-    disk_in_mb: row.disk_mb,
-    log_rate_limit_in_bytes_per_second: row.log_rate_limit,
-    canary: row.canary_steps && { steps: row.canary_steps.map((weight) => ({ instance_weight: weight })) },
-  };
-  const known = Object.entries(given).filter(([, value]) => value !== null);
-  return { max_in_flight: row.max_in_flight, ...Object.fromEntries(known) };
+export async function updateDeployment(trx: Trx, guid: string, changes: Changes): Promise<void> {
+  await trx
+    .updateTable('deployments')
+    .set({ ...changes, updated_at: now })
+    .where('guid', '=', guid)
+    .execute();
+}
+
+/** Gives it another status. */
+export async function become(trx: Trx, guid: string, reason: StatusReason): Promise<void> {
+  await trx
+    .updateTable('deployments')
+    .set({ status_value: statusValue(reason), status_reason: reason, status_updated_at: now, updated_at: now })
+    .where('guid', '=', guid)
+    .execute();
+}
+
+/** Says what a deployment under way waits for; false where it says so already, or is over. */
+export async function sayError(db: Db, guid: string, error: string): Promise<boolean> {
+  const row = await db
+    .updateTable('deployments')
+    .set({ error })
+    .where('guid', '=', guid)
+    .where('status_value', '=', 'ACTIVE')
+    .where('error', 'is distinct from', error)
+    .returning('guid')
+    .executeTakeFirst();
+  return row !== undefined;
 }

@@ -1,12 +1,8 @@
-/** Whose environment it is. */
-export interface AppIdentity {
-  appGuid: string;
-  appName: string;
-  spaceGuid: string;
-  spaceName: string;
-  organizationGuid: string;
-  organizationName: string;
-}
+import type { AppIdentity } from '../apps/store.ts';
+import { vcapApplication } from '../apps/vcap-application.ts';
+
+/** The part of it that a rename changes. */
+export type AppNames = Pick<AppIdentity, 'appName' | 'spaceName' | 'organizationName'>;
 
 export interface EnvironmentInput {
   app: AppIdentity;
@@ -22,11 +18,9 @@ export interface EnvironmentInput {
   memoryMb: number;
   diskMb: number;
   fileDescriptors: number;
-  /** A container image brings a locale of its own. */
-  ofImage?: boolean;
 }
 
-/** The variables a running process starts with, besides those the cell adds (PORT, CF_INSTANCE_*). */
+/** The variables a running process starts with, besides those the cell adds (PORT, CF_INSTANCE_*, the stack's LANG). */
 export function runningEnvironment(
   input: EnvironmentInput & { processGuid: string; processType: string; version: string },
 ): Record<string, string> {
@@ -45,32 +39,6 @@ export function stagingEnvironment(input: EnvironmentInput & { stack: string }):
   return merged(input, vcapApplication(input), { CF_STACK: input.stack, MEMORY_LIMIT: `${input.memoryMb}m` });
 }
 
-/** VCAP_APPLICATION as `cf env` and every app sees it. */
-export function vcapApplication(
-  input: Pick<EnvironmentInput, 'app' | 'apiUrl' | 'uris'> &
-    Partial<Pick<EnvironmentInput, 'memoryMb' | 'diskMb' | 'fileDescriptors'>>,
-): Record<string, unknown> {
-  const { app } = input;
-  return {
-    cf_api: input.apiUrl,
-    limits: {
-      ...(input.fileDescriptors === undefined ? {} : { fds: input.fileDescriptors }),
-      ...(input.memoryMb === undefined ? {} : { mem: input.memoryMb }),
-      ...(input.diskMb === undefined ? {} : { disk: input.diskMb }),
-    },
-    application_name: app.appName,
-    application_uris: input.uris,
-    name: app.appName,
-    space_name: app.spaceName,
-    space_id: app.spaceGuid,
-    organization_id: app.organizationGuid,
-    organization_name: app.organizationName,
-    uris: input.uris,
-    users: null,
-    application_id: app.appGuid,
-  };
-}
-
 function merged(
   input: EnvironmentInput,
   application: Record<string, unknown>,
@@ -79,7 +47,6 @@ function merged(
   return {
     ...input.group,
     ...input.variables,
-    ...(input.ofImage ? {} : { LANG: input.variables['LANG'] ?? input.group['LANG'] ?? 'C.UTF-8' }),
     VCAP_APPLICATION: JSON.stringify(application),
     VCAP_SERVICES: JSON.stringify(input.services),
     ...own,

@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts';
 import type { Db } from '../database.ts';
 import { readGroup } from '../environment-variable-groups/store.ts';
+import type { Guid } from '../guid.ts';
 import type { Rule } from '../security-groups/rules.ts';
 import { egressRulesOf, type Phase } from '../security-groups/store.ts';
 import type { RecipeEgressRule } from './recipe.ts';
@@ -14,7 +15,7 @@ export async function environmentGroup(
 }
 
 /** The egress rules of containers in a space, remembered for one run so that a space is asked for once. */
-export function egressRules(db: Db, phase: Phase): (spaceGuid: string) => Promise<RecipeEgressRule[]> {
+export function egressRules(db: Db, phase: Phase): (spaceGuid: Guid<'space'>) => Promise<RecipeEgressRule[]> {
   const known = new Map<string, Promise<RecipeEgressRule[]>>();
   return (spaceGuid) => {
     const rules = known.get(spaceGuid) ?? egressRulesOf(db, spaceGuid, phase).then((found) => found.map(plain));

@@ -7,8 +7,9 @@ import {
   type Task,
   TaskSchema,
 } from '../../contracts/gen/diego_pb.js';
+import type { AppIdentity } from '../apps/store.ts';
 import type { DockerImage } from '../docker/images.ts';
-import type { AppIdentity } from './environment.ts';
+import { lrpGuid } from '../processes/lrp-guid.ts';
 
 export const STAGING_DOMAIN = 'cf-app-staging';
 export const TASK_DOMAIN = 'cf-tasks';
@@ -51,21 +52,6 @@ export type RecipeContent = { droplet: { url: string; sha256: string } } | { doc
 
 export type RecipeRoute = Pick<Route, 'guid' | 'host' | 'path' | 'port' | 'protocol'>;
 export type RecipeEgressRule = Pick<EgressRule, 'protocol' | 'destination' | 'ports' | 'type' | 'code' | 'log'>;
-
-/** "<process guid>-<version>": a new version is another LRP, so that nothing of the old one stays (CC-07). */
-export function lrpGuid(processGuid: string, version: string): string {
-  return `${processGuid}-${version}`;
-}
-
-/** The v3 process guid of an LRP's. Both parts are GUIDs of 36 characters. */
-export function processGuidOf(lrp: string): string {
-  return lrp.slice(0, 36);
-}
-
-/** The version of an LRP's. */
-export function versionOf(lrp: string): string {
-  return lrp.slice(37);
-}
 
 export function desiredLrp(recipe: ProcessRecipe): DesiredLrp {
   return create(DesiredLrpSchema, {

@@ -1,14 +1,9 @@
 import type { Db } from '../database.ts';
-import { addressOf, routesOfApp } from '../routes/store.ts';
 import type { RecipeRoute } from './recipe.ts';
+import { isWithin, type Within } from './within.ts';
 
-/** Hosts with paths of the routes mapped to an app, for VCAP_APPLICATION. */
-export async function urisOfApp(db: Db, appGuid: string): Promise<string[]> {
-  return (await routesOfApp(db, appGuid)).map(({ route }) => addressOf(route));
-}
-
-/** The routes of processes by "<app guid>/<process type>", as Diego wants them, in a stable order. */
-export async function routesByProcess(db: Db): Promise<ReadonlyMap<string, RecipeRoute[]>> {
+/** The routes of processes of these apps by "<app guid>/<process type>", as Diego wants them, in a stable order. */
+export async function routesByProcess(db: Db, within: Within): Promise<ReadonlyMap<string, RecipeRoute[]>> {
   const rows = await db
     .selectFrom('route_destinations')
     .innerJoin('routes', 'routes.guid', 'route_destinations.route_guid')
@@ -25,6 +20,7 @@ export async function routesByProcess(db: Db): Promise<ReadonlyMap<string, Recip
     ])
     // Internal domains are answered by the platform's DNS and never by the router.
     .where('domains.internal', '=', false)
+    .where(isWithin('route_destinations.app_guid', within))
     .orderBy('route_destinations.id')
     .execute();
   const routes = new Map<string, RecipeRoute[]>();

@@ -1,19 +1,27 @@
-import { createHash } from 'node:crypto';
 import { type Client, Code, ConnectError } from '@connectrpc/connect';
-import type { Bbs, DesiredLrp } from '../../contracts/gen/diego_pb.js';
+import type { Bbs, DesiredLrp, Owner } from '../../contracts/gen/diego_pb.js';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
-import { desiredLrp, lrpGuid, type ProcessRecipe, type RecipeEgressRule, type RecipeRoute } from './recipe.ts';
+import { lrpGuid } from '../processes/lrp-guid.ts';
+import { annotationOf, renewalIn } from './annotation.ts';
+import type { AppNames } from './environment.ts';
+import { desiredLrp, type ProcessRecipe, type RecipeEgressRule, type RecipeRoute } from './recipe.ts';
+import { type Apps, isAmong } from './within.ts';
 
 export type BbsClient = Client<typeof Bbs>;
 
 /** What ought to be desired for one started process: all the BBS can be compared by. */
 export interface WantedLrp {
   processGuid: string;
+  appGuid: string;
   version: string;
   instances: number;
   routes: readonly RecipeRoute[];
   egressRules: readonly RecipeEgressRule[];
+  /** Another one where routes or rules are: it stands for them in the BBS's annotation. */
+  network: string;
+  /** What the tags of its lines and metrics say; not its environment, which is made when it starts. */
+  names: AppNames;
   /** It serves until its successor does: it is kept as it is, and not desired again where Diego has it no longer. */
   outgoing?: true;
   /** When this changes the LRP is desired again under the same guid, with newly signed URLs; its instances go on. */
@@ -22,43 +30,38 @@ export interface WantedLrp {
   recipe(): Promise<Omit<ProcessRecipe, 'annotation' | 'routes' | 'egressRules' | 'instances'> | null>;
 }
 
-/** Stands for routes and rules in the BBS's annotation, so that a change shows without reading them back. */
-export function annotationOf(routes: readonly RecipeRoute[], egressRules: readonly RecipeEgressRule[]): string {
-  const sorted = [...routes].sort((a, b) => (a.guid < b.guid ? -1 : 1));
-  return createHash('sha256')
-    .update(JSON.stringify([sorted, egressRules]))
-    .digest('hex')
-    .slice(0, 32);
-}
-
 export interface SyncResult {
   desired: number;
   updated: number;
   removed: number;
-  failed: number;
+  /** The apps of which something failed. */
+  failed: Set<string>;
 }
 
 /**
- * Makes the BBS desire what the database says (DGO-01): every started process and nothing else. Each difference is one
+ * Makes the BBS desire what the database says (DGO-01): every started process of these apps and nothing else. Each difference is one
  * call, and each may be repeated; a failing one leaves the others be and is tried again by the next run. A new version is
  * desired before the old one is removed.
  */
 export async function syncDesiredLrps(
   bbs: BbsClient,
+  apps: Apps,
   readWanted: () => Promise<readonly WantedLrp[]>,
   log: Logger,
 ): Promise<SyncResult> {
-  const result: SyncResult = { desired: 0, updated: 0, removed: 0, failed: 0 };
-  const attempt = async (what: string, guid: string, body: () => Promise<void>): Promise<void> => {
+  const result: SyncResult = { desired: 0, updated: 0, removed: 0, failed: new Set() };
+  const attempt = async (what: string, guid: string, app: string, body: () => Promise<void>): Promise<void> => {
     try {
       await body();
     } catch (error) {
-      result.failed += 1;
+      result.failed.add(app);
       log.warn('Diego did not take a change; it is tried again', { what, processGuid: guid, error: messageOf(error) });
     }
   };
   const present = new Map<string, DesiredLrp>();
-  for (const lrp of (await bbs.desiredLrps({})).desiredLrps) present.set(lrp.processGuid, lrp);
+  const { desiredLrps } = await bbs.desiredLrps('guids' in apps ? { appGuids: [...apps.guids] } : apps);
+  // Whatever a BBS answers: what is not of these apps is not among the wanted either, and would be removed.
+  for (const lrp of desiredLrps) if (isAmong(lrp.owner?.appGuid ?? '', apps)) present.set(lrp.processGuid, lrp);
   // Read after the BBS: what another process desired meanwhile is then in both, and never taken for a left-over.
   const wanted = await readWanted();
   const keep = new Set<string>();
@@ -68,11 +71,11 @@ export async function syncDesiredLrps(
     keep.add(guid);
     const existing = present.get(guid);
     if (lrp.outgoing && !existing) continue;
-    const known = existing?.annotation.split(' ')[1];
+    const known = existing && renewalIn(existing.annotation);
     const renewal = lrp.outgoing && known !== undefined ? known : lrp.renewal;
-    const annotation = `${annotationOf(lrp.routes, lrp.egressRules)} ${renewal}`;
+    const annotation = annotationOf(lrp.network, renewal);
     if (existing === undefined || known !== renewal) {
-      await attempt('desire', guid, async () => {
+      await attempt('desire', guid, lrp.appGuid, async () => {
         waiting.add(lrp.processGuid);
         const recipe = await lrp.recipe();
         if (!recipe) return;
@@ -81,25 +84,34 @@ export async function syncDesiredLrps(
         waiting.delete(lrp.processGuid);
         result.desired += 1;
       });
-    } else if (existing.instances !== lrp.instances || existing.annotation !== annotation) {
-      await attempt('update', guid, async () => {
+    } else {
+      const scaled = existing.instances !== lrp.instances;
+      const networkChanged = existing.annotation !== annotation;
+      const renamed = !isCalled(existing.owner, lrp.names);
+      if (!scaled && !networkChanged && !renamed) continue;
+      await attempt('update', guid, lrp.appGuid, async () => {
         await bbs.updateDesiredLrp({
           processGuid: guid,
-          instances: lrp.instances,
-          annotation,
-          setRoutes: true,
-          routes: lrp.routes.map((route) => ({ ...route })),
-          setEgressRules: true,
-          egressRules: lrp.egressRules.map((rule) => ({ ...rule })),
+          ...(scaled ? { instances: lrp.instances } : {}),
+          ...(networkChanged
+            ? {
+                annotation,
+                setRoutes: true,
+                routes: lrp.routes.map((route) => ({ ...route })),
+                setEgressRules: true,
+                egressRules: lrp.egressRules.map((rule) => ({ ...rule })),
+              }
+            : {}),
+          ...(renamed ? { names: lrp.names } : {}),
         });
         result.updated += 1;
       });
     }
   }
-  for (const guid of present.keys()) {
+  for (const [guid, lrp] of present) {
     // The old version stays until the new one is taken, so that a failing Diego does not empty an app.
     if (keep.has(guid) || waiting.has(guid.slice(0, 36))) continue;
-    await attempt('remove', guid, async () => {
+    await attempt('remove', guid, lrp.owner?.appGuid ?? '', async () => {
       await bbs.removeDesiredLrp({ processGuid: guid }).catch((error: unknown) => {
         if (!(error instanceof ConnectError) || error.code !== Code.NotFound) throw error;
       });
@@ -107,4 +119,8 @@ export async function syncDesiredLrps(
     });
   }
   return result;
+}
+
+function isCalled(owner: Owner | undefined, { appName, spaceName, organizationName }: AppNames): boolean {
+  return owner?.appName === appName && owner.spaceName === spaceName && owner.organizationName === organizationName;
 }

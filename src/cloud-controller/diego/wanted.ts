@@ -1,76 +1,87 @@
-import { sidecarsOfType } from '../apps/sidecars.ts';
-import { type App, findApp, identityOf } from '../apps/store.ts';
-import { openVariables } from '../apps/variables.ts';
+import { openVariables } from '../apps/sealed-variables.ts';
+import { type App, type AppWithVariables, findAppWithVariables, identityOf, urisOfApp } from '../apps/store.ts';
+import { FILE_DESCRIPTORS } from '../apps/vcap-application.ts';
 import type { Context } from '../context.ts';
+import type { Trx } from '../database.ts';
 import { exposedPorts, openImage } from '../docker/images.ts';
-import { type Droplet, findDroplet } from '../droplets/store.ts';
+import { findSealedDroplet, type SealedDroplet } from '../droplets/store.ts';
 import { isFeatureEnabled } from '../feature-flags/store.ts';
-import { FILE_DESCRIPTORS } from '../processes/instances.ts';
+import { placementTags } from '../isolation-segments/placement.ts';
+import { processGuidOf, versionOf } from '../processes/lrp-guid.ts';
 import type { Process } from '../processes/store.ts';
-import { runningEnvironment } from './environment.ts';
+import { sidecarsOfType } from '../sidecars/store.ts';
+import { outgoingLrps, startedProcesses } from './desired.ts';
+import { type AppNames, runningEnvironment } from './environment.ts';
 import { egressRules, environmentGroup } from './groups.ts';
-import { placementTags } from './placement.ts';
-import { type ProcessRecipe, processGuidOf, type RecipeContent, type RecipeRoute, versionOf } from './recipe.ts';
-import { routesByProcess, urisOfApp } from './routes.ts';
+import type { ProcessRecipe, RecipeContent, RecipeRoute } from './recipe.ts';
+import { routesByProcess } from './routes.ts';
 import type { WantedLrp } from './sync.ts';
+import type { Within } from './within.ts';
 
 /** A droplet's URL expires (SECURITY 29), yet an instance may be moved at any time: it is signed anew each week. */
 const RENEW_SECONDS = 7 * 24 * 3600;
 const BLOB_URL_SECONDS = 4 * RENEW_SECONDS;
 const APP_PORT = 8080;
 
-/** Every started process that has something to run, and what serves until it does, as the BBS ought to desire it. */
-export async function wantedLrps(context: Context): Promise<WantedLrp[]> {
-  const { db } = context;
-  const processes = await db
-    .selectFrom('processes')
-    .innerJoin('apps', 'apps.guid', 'processes.app_guid')
-    .selectAll('processes')
-    .select(['apps.space_guid', 'apps.lifecycle'])
-    .where('processes.state', '=', 'STARTED')
-    .execute();
-  const docker = await isFeatureEnabled(db, 'diego_docker');
-  const routes = await routesByProcess(db);
-  const egress = egressRules(db, 'running');
-  const renewal = String(Math.floor(context.clock().getTime() / 1000 / RENEW_SECONDS));
-  const routesOf = (lifecycle: App['lifecycle'], appGuid: string, type: string): RecipeRoute[] =>
-    ledTo(lifecycle, routes.get(`${appGuid}/${type}`) ?? []);
-  // An operator who takes images back wants those stopped that run.
-  const isAllowed = ({ lifecycle }: { lifecycle: App['lifecycle'] }): boolean => lifecycle !== 'docker' || docker;
-  const outgoing = await db
-    .selectFrom('outgoing_lrps')
-    .innerJoin('processes', 'processes.guid', 'outgoing_lrps.process_guid')
-    .innerJoin('apps', 'apps.guid', 'outgoing_lrps.app_guid')
+/**
+ * Every started process of these apps that has something to run, and what serves until it does, as the BBS ought to desire it: all of
+ * one moment.
+ */
+export async function wantedLrps(context: Context, within: Within): Promise<WantedLrp[]> {
+  return context.db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .execute((trx) => readWanted(context, trx, within));
+}
+
+/** When this changes what runs is desired anew. */
+export function renewalOf(clock: Context['clock']): string {
+  return String(Math.floor(clock().getTime() / 1000 / RENEW_SECONDS));
+}
+
+async function readWanted(context: Context, trx: Trx, within: Within): Promise<WantedLrp[]> {
+  const asked = { within, docker: await isFeatureEnabled(trx, 'diego_docker') };
+  const processes = await startedProcesses(trx, asked).selectAll('processes').execute();
+  const outgoing = await outgoingLrps(trx, asked)
     .select(['outgoing_lrps.lrp_guid', 'outgoing_lrps.instances', 'processes.app_guid', 'processes.type'])
-    .select(['apps.space_guid', 'apps.lifecycle'])
     .execute();
-  const leaving = outgoing.filter(isAllowed).map(async (lrp) => ({
+  const routes = await routesByProcess(trx, within);
+  const egress = egressRules(trx, 'running');
+  const renewal = renewalOf(context.clock);
+  const comparedOf = async (row: (typeof outgoing | typeof processes)[number]) => ({
+    appGuid: row.app_guid,
+    instances: row.instances,
+    routes: ledTo(row.lifecycle, routes.get(`${row.app_guid}/${row.type}`) ?? []),
+    egressRules: await egress(row.space_guid),
+    network: row.network,
+    names: namesOf(row),
+    renewal,
+  });
+  const leaving = outgoing.map(async (lrp) => ({
+    ...(await comparedOf(lrp)),
     processGuid: processGuidOf(lrp.lrp_guid),
     version: versionOf(lrp.lrp_guid),
-    instances: lrp.instances,
-    routes: routesOf(lrp.lifecycle, lrp.app_guid, lrp.type),
-    egressRules: await egress(lrp.space_guid),
     outgoing: true as const,
-    renewal,
     recipe: async () => null,
   }));
-  const staying = processes.filter(isAllowed).map(async (process) => ({
+  const staying = processes.map(async (process) => ({
+    ...(await comparedOf(process)),
     processGuid: process.guid,
     version: process.version,
-    instances: process.instances,
-    routes: routesOf(process.lifecycle, process.app_guid, process.type),
-    egressRules: await egress(process.space_guid),
-    renewal,
     recipe: () => recipeOf(context, process),
   }));
   return Promise.all([...staying, ...leaving]);
 }
 
+function namesOf(row: { app_name: string; space_name: string; organization_name: string }): AppNames {
+  return { appName: row.app_name, spaceName: row.space_name, organizationName: row.organization_name };
+}
+
 async function recipeOf(context: Context, process: Process): ReturnType<WantedLrp['recipe']> {
   const { db } = context;
-  const app = await findApp(db, process.app_guid);
+  const app = await findAppWithVariables(db, process.app_guid);
   const dropletGuid = process.droplet_guid ?? app?.droplet_guid ?? null;
-  const droplet = dropletGuid === null ? null : await findDroplet(db, dropletGuid);
+  const droplet = dropletGuid === null ? null : await findSealedDroplet(db, dropletGuid);
   const content = droplet ? contentOf(context, droplet, BLOB_URL_SECONDS) : null;
   if (!app || !droplet || !content) return null;
   const isImage = 'dockerImage' in content;
@@ -115,7 +126,7 @@ function ledTo(lifecycle: App['lifecycle'], routes: readonly RecipeRoute[]): Rec
 /** What a cell needs to run a droplet; null where it is not staged. */
 export function contentOf(
   { sealer, blobs }: Pick<Context, 'sealer' | 'blobs'>,
-  droplet: Droplet,
+  droplet: SealedDroplet,
   seconds: number,
 ): RecipeContent | null {
   const dockerImage = openImage(sealer, 'droplets', droplet);
@@ -126,7 +137,11 @@ export function contentOf(
   };
 }
 
-async function environmentOf(context: Context, app: App, process: Process): Promise<Record<string, string>> {
+async function environmentOf(
+  context: Context,
+  app: AppWithVariables,
+  process: Process,
+): Promise<Record<string, string>> {
   return runningEnvironment({
     app: identityOf(app),
     apiUrl: context.settings.urls.api,
@@ -137,7 +152,6 @@ async function environmentOf(context: Context, app: App, process: Process): Prom
     memoryMb: process.memory_mb,
     diskMb: process.disk_mb,
     fileDescriptors: FILE_DESCRIPTORS,
-    ofImage: app.lifecycle === 'docker',
     processGuid: process.guid,
     processType: process.type,
     version: process.version,

@@ -1,8 +1,9 @@
 import type { Sealer } from '../../kit/crypto.ts';
-import type { Lifecycle } from '../apps/tables.ts';
-import type { Db } from '../database.ts';
+import { isRecord } from '../../kit/json.ts';
+import type { Db, WithDefault } from '../database.ts';
 import { unprocessable } from '../errors.ts';
 import { requireFeature } from '../feature-flags/store.ts';
+import type { Lifecycle } from '../lifecycle.ts';
 
 /** An image and what its registry asks for, as packages and droplets keep it. */
 export interface DockerColumns {
@@ -13,10 +14,24 @@ export interface DockerColumns {
   docker_data: Buffer | null;
 }
 
+/** The same in a table. */
+export type DockerTable = { [Column in keyof DockerColumns]: WithDefault<DockerColumns[Column]> };
+
 export interface DockerImage {
   reference: string;
   username: string;
   password: string;
+}
+
+/** What a package or a droplet is of: bits of the blobstore, or an image of a registry. */
+export const PACKAGE_TYPES = ['bits', 'docker'] as const;
+export type PackageType = (typeof PACKAGE_TYPES)[number];
+type BitsOrImage = { type: 'bits' } | { type: 'docker'; image: string; username: string | null };
+
+/** Decides it: nowhere else is the column asked. */
+export function bitsOrImage(row: Pick<DockerColumns, 'docker_image' | 'docker_username'>): BitsOrImage {
+  const { docker_image: image, docker_username: username } = row;
+  return image === null ? { type: 'bits' } : { type: 'docker', image, username };
 }
 
 type Owner = 'packages' | 'droplets';
@@ -42,11 +57,12 @@ export function sealImage(
 
 /** Null where the row is of no image. */
 export function openImage(sealer: Sealer, table: Owner, row: DockerColumns & { guid: string }): DockerImage | null {
-  if (row.docker_image === null) return null;
+  const made = bitsOrImage(row);
+  if (made.type === 'bits') return null;
   const { docker_key_label: keyLabel, docker_data: data } = row;
   const password =
     keyLabel === null || data === null ? '' : sealer.open({ keyLabel, data }, contextOf(table, row.guid));
-  return { reference: row.docker_image, username: row.docker_username ?? '', password };
+  return { reference: made.image, username: made.username ?? '', password };
 }
 
 /** Throws FeatureDisabled for an app of images while the operator has not allowed them. */
@@ -69,14 +85,14 @@ export function exposedPorts(executionMetadata: string): number[] {
 function metadataOf(json: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(json);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+    return isRecord(value) ? value : {};
   } catch {
     return {};
   }
 }
 
 /** What a package of an app may be made of. Throws UnprocessableEntity. */
-export function checkPackageType(lifecycle: Lifecycle, type: 'bits' | 'docker'): void {
+export function checkPackageType(lifecycle: Lifecycle, type: PackageType): void {
   if (lifecycle === 'docker' && type !== 'docker') {
     throw unprocessable('Cannot create bits package for a Docker app.');
   }

@@ -1,91 +1,71 @@
-import { type Selectable, type SelectQueryBuilder, sql } from 'kysely';
-import type { Visible } from '../authorization.ts';
-import { type Database, type Db, now, type RowColumns } from '../database.ts';
-import { narrow, type Page, page } from '../list.ts';
-import { type MetadataColumns, type MetadataInput, mergeMetadata, metadataColumns, newMetadata } from '../metadata.ts';
-import type { Query, QueryRules } from '../query.ts';
+import { type RawBuilder, type Selectable, sql } from 'kysely';
+import type { Db, RowColumns, Trx } from '../database.ts';
+import { notFound } from '../errors.ts';
+import { type Guid, newGuid } from '../guid.ts';
+import { changeMetadata, type MetadataColumns, type MetadataInput, newMetadata } from '../metadata.ts';
 
-export interface DomainTable extends RowColumns, MetadataColumns {
+declare module '../database.ts' {
+  interface Database {
+    domains: DomainTable;
+    domain_shared_organizations: DomainSharedOrganizationTable;
+  }
+}
+
+export interface DomainTable extends RowColumns<Guid<'domain'>>, MetadataColumns {
   /** Lower case. */
   name: string;
   internal: boolean;
   /** Null: shared by all organizations. */
-  organization_guid: string | null;
+  organization_guid: Guid<'organization'> | null;
 }
 export interface DomainSharedOrganizationTable {
-  domain_guid: string;
-  organization_guid: string;
+  domain_guid: Guid<'domain'>;
+  organization_guid: Guid<'organization'>;
 }
 
-/** A domain with the organizations it is shared to. */
+/** A domain with the organizations it is shared to, and what is needed of its own to decide who may do what to it. */
 export interface Domain extends Selectable<DomainTable> {
-  shared_organization_guids: string[];
+  organization_suspended: boolean | null;
+  shared_organization_guids: Guid<'organization'>[];
 }
 
-export const domainQuery = {
-  list: true,
-  labels: true,
-  filters: ['names', 'organization_guids'],
-} as const satisfies QueryRules;
-
-function select(db: Db): SelectQueryBuilder<Database, 'domains', Domain> {
+export function selectDomains(db: Db) {
   return db
     .selectFrom('domains')
+    .leftJoin('organizations', 'organizations.guid', 'domains.organization_guid')
     .selectAll('domains')
-    .select(
-      sql<string[]>`ARRAY(SELECT organization_guid FROM domain_shared_organizations AS shared
+    .select([
+      'organizations.suspended as organization_suspended',
+      sql<Guid<'organization'>[]>`ARRAY(SELECT organization_guid FROM domain_shared_organizations AS shared
         WHERE shared.domain_guid = domains.guid ORDER BY organization_guid)`.as('shared_organization_guids'),
-    );
+    ]);
 }
 
-export async function findDomain(db: Db, guid: string): Promise<Domain | null> {
-  return (await select(db).where('domains.guid', '=', guid).executeTakeFirst()) ?? null;
-}
-
-export async function findDomains(db: Db, guids: readonly string[]): Promise<Domain[]> {
-  return guids.length === 0 ? [] : select(db).where('domains.guid', 'in', guids).orderBy('domains.id').execute();
+export async function findDomain(db: Db, guid: Guid<'domain'>): Promise<Domain | null> {
+  return (await selectDomains(db).where('domains.guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
 export async function findDomainByName(db: Db, name: string): Promise<Domain | null> {
-  return (await select(db).where('domains.name', '=', name.toLowerCase()).executeTakeFirst()) ?? null;
+  return (await selectDomains(db).where('domains.name', '=', name.toLowerCase()).executeTakeFirst()) ?? null;
 }
 
-/** Shared domains, and those of the organizations given. */
-export async function listDomains(db: Db, query: Query, organizations: Visible): Promise<Page<Domain>> {
-  let narrowed = narrow(select(db), 'domains', query);
-  if (!organizations.everything) {
-    const { guids } = organizations;
-    narrowed = narrowed.where(
-      sql<boolean>`(domains.organization_guid IS NULL OR domains.organization_guid IN ${guids} OR domains.guid IN
-        (SELECT domain_guid FROM domain_shared_organizations WHERE organization_guid IN ${guids}))`,
-    );
-  }
-  const names = query.filters.get('names');
-  const owners = query.filters.get('organization_guids');
-  if (names)
-    narrowed = narrowed.where(
-      'domains.name',
-      'in',
-      names.map((name) => name.toLowerCase()),
-    );
-  if (owners) narrowed = narrowed.where('domains.organization_guid', 'in', owners);
-  return page(db, narrowed, 'domains', query);
+/** The condition of domains that these organizations may use: shared ones, their own and those shared to them. */
+export function usableIn(organizations: RawBuilder<string>): RawBuilder<boolean> {
+  return sql<boolean>`(domains.organization_guid IS NULL OR domains.organization_guid IN ${organizations} OR domains.guid IN
+    (SELECT domain_guid FROM domain_shared_organizations WHERE organization_guid IN ${organizations}))`;
 }
 
-/** What an organization may make routes on: shared domains, its own and those shared to it. */
-export async function listDomainsOfOrganization(
-  db: Db,
-  query: Query,
-  organizationGuid: string,
-  withPrivate: boolean,
-): Promise<Page<Domain>> {
-  const guids = withPrivate ? sql<string>`(SELECT ${organizationGuid})` : sql<string>`(SELECT NULL::text)`;
-  return listDomains(db, query, { everything: false, guids });
+/** Those that this organization may use. */
+export function usableBy(organizationGuid: Guid<'organization'>): RawBuilder<boolean> {
+  return usableIn(sql`(SELECT ${organizationGuid})`);
 }
+
+/** Those that belong to no organization. */
+export const SHARED_BY_ALL: RawBuilder<boolean> = sql<boolean>`domains.organization_guid IS NULL`;
 
 /** The first shared domain for apps; else the organization's first own. */
-export async function defaultDomain(db: Db, organizationGuid: string): Promise<Domain | null> {
-  const row = await select(db)
+export async function defaultDomain(db: Db, organizationGuid: Guid<'organization'>): Promise<Domain | null> {
+  const row = await selectDomains(db)
     .where('domains.internal', '=', false)
     .where((eb) =>
       eb.or([eb('domains.organization_guid', 'is', null), eb('domains.organization_guid', '=', organizationGuid)]),
@@ -97,18 +77,23 @@ export async function defaultDomain(db: Db, organizationGuid: string): Promise<D
   return row ?? null;
 }
 
-export function isUsableBy(domain: Domain, organizationGuid: string): boolean {
+export function isUsableBy(domain: Domain, organizationGuid: Guid<'organization'>): boolean {
   const owner = domain.organization_guid;
   return owner === null || owner === organizationGuid || domain.shared_organization_guids.includes(organizationGuid);
 }
 
 /** Gives the guid. Throws the unique violation `domains_name_key`. */
 export async function insertDomain(
-  db: Db,
-  values: { name: string; internal: boolean; organizationGuid: string | null; metadata?: MetadataInput },
-): Promise<string> {
-  const guid = crypto.randomUUID();
-  await db
+  trx: Trx,
+  values: {
+    name: string;
+    internal: boolean;
+    organizationGuid: Guid<'organization'> | null;
+    metadata: MetadataInput | undefined;
+  },
+): Promise<Guid<'domain'>> {
+  const guid = newGuid<'domain'>();
+  await trx
     .insertInto('domains')
     .values({
       guid,
@@ -121,21 +106,71 @@ export async function insertDomain(
   return guid;
 }
 
-export async function updateDomain(db: Db, domain: Domain, metadata: MetadataInput | undefined): Promise<void> {
-  await db
-    .updateTable('domains')
-    .set({ ...metadataColumns(mergeMetadata(domain, metadata)), updated_at: now })
-    .where('guid', '=', domain.guid)
-    .execute();
+export async function updateDomain(trx: Trx, guid: Guid<'domain'>, metadata: MetadataInput | undefined): Promise<void> {
+  await changeMetadata(trx, 'domains', guid, metadata, notFound('Domain'));
 }
 
-export async function shareDomain(db: Db, domainGuid: string, organizationGuids: readonly string[]): Promise<void> {
-  if (organizationGuids.length === 0) return;
-  await db
+/** Gives how many of the organizations it was not shared to before. */
+export async function shareDomain(
+  trx: Trx,
+  domainGuid: Guid<'domain'>,
+  organizationGuids: readonly Guid<'organization'>[],
+): Promise<number> {
+  if (organizationGuids.length === 0) return 0;
+  const shared = await trx
     .insertInto('domain_shared_organizations')
     .values(organizationGuids.map((organization_guid) => ({ domain_guid: domainGuid, organization_guid })))
     .onConflict((conflict) => conflict.doNothing())
+    .returning('organization_guid')
     .execute();
+  return shared.length;
+}
+
+/** Ends the sharing; false where it was not shared to the organization. */
+export async function unshareDomain(
+  trx: Trx,
+  domainGuid: Guid<'domain'>,
+  organizationGuid: Guid<'organization'>,
+): Promise<boolean> {
+  const ended = await trx
+    .deleteFrom('domain_shared_organizations')
+    .where('domain_guid', '=', domainGuid)
+    .where('organization_guid', '=', organizationGuid)
+    .returning('domain_guid')
+    .executeTakeFirst();
+  return ended !== undefined;
+}
+
+/** Has a space of this organization a route on the domain? */
+export async function hasRoutesOf(
+  db: Db,
+  domainGuid: Guid<'domain'>,
+  organizationGuid: Guid<'organization'>,
+): Promise<boolean> {
+  const route = await db
+    .selectFrom('routes')
+    .innerJoin('spaces', 'spaces.guid', 'routes.space_guid')
+    .select('routes.guid')
+    .where('routes.domain_guid', '=', domainGuid)
+    .where('spaces.organization_guid', '=', organizationGuid)
+    .executeTakeFirst();
+  return route !== undefined;
+}
+
+/** Is there a route of exactly this host and path, and of this port where one is given? */
+export async function isReserved(
+  db: Db,
+  domainGuid: Guid<'domain'>,
+  { host, path, port }: { host: string; path: string; port: string | undefined },
+): Promise<boolean> {
+  let select = db
+    .selectFrom('routes')
+    .select('guid')
+    .where('domain_guid', '=', domainGuid)
+    .where('host', '=', host.toLowerCase())
+    .where('path', '=', path);
+  if (port !== undefined) select = select.where(sql<boolean>`routes.port::text = ${port}`);
+  return (await select.executeTakeFirst()) !== undefined;
 }
 
 /** The default shared domain is there from the first start. */
@@ -143,7 +178,7 @@ export async function seedDefaultDomain(db: Db, name: string): Promise<void> {
   await db
     .insertInto('domains')
     .values({
-      guid: crypto.randomUUID(),
+      guid: newGuid<'domain'>(),
       name: name.toLowerCase(),
       internal: false,
       organization_guid: null,

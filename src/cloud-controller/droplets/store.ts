@@ -1,83 +1,169 @@
-import type { Selectable } from 'kysely';
-import { authorizeByApp, narrowByApp, type OfApps } from '../apps/belongings.ts';
-import type { App } from '../apps/store.ts';
-import type { DropletTable } from '../apps/tables.ts';
-import { metadataView } from '../apps/view.ts';
-import type { Db } from '../database.ts';
-import { notFound } from '../errors.ts';
-import { type Page, page } from '../list.ts';
-import type { Call } from '../operation.ts';
-import type { Query, QueryRules } from '../query.ts';
-import { identityView, type Links, toOne } from '../view.ts';
+import { type InsertObject, type Selectable, sql } from 'kysely';
+import { type Database, type Db, now, type ResourceColumns, type Trx, type WithDefault } from '../database.ts';
+import { bitsOrImage, type DockerTable } from '../docker/images.ts';
+import type { Guid } from '../guid.ts';
+import { readAll } from '../list.ts';
+import type { DropletState } from './state.ts';
 
-export type Droplet = Selectable<DropletTable>;
+declare module '../database.ts' {
+  interface Database {
+    droplets: DropletTable;
+  }
+}
 
-export const dropletQuery = {
-  list: true,
-  labels: true,
-  filters: ['states', 'app_guids', 'space_guids', 'organization_guids'],
-  values: ['current'],
-} as const satisfies QueryRules;
+export interface DropletBuildpack {
+  name: string;
+  detect_output: string | null;
+  buildpack_name: string | null;
+  version: string | null;
+}
 
-export async function findDroplet(db: Db, guid: string): Promise<Droplet | null> {
+/** With an image (by its digest) it is that, else bits of the blobstore. */
+export interface DropletTable extends ResourceColumns, DockerTable {
+  app_guid: Guid<'app'>;
+  package_guid: string | null;
+  state: DropletState;
+  error: WithDefault<string | null>;
+  sha256: WithDefault<string | null>;
+  process_types: Record<string, string>;
+  execution_metadata: WithDefault<string>;
+  buildpacks: DropletBuildpack[];
+  stack: string | null;
+  /** What its buildpacks run beside the app. */
+  sidecars: WithDefault<DropletSidecar[]>;
+}
+
+export interface DropletSidecar {
+  name: string;
+  command: string;
+  process_types: string[];
+  memory_mb: number | null;
+}
+
+/** All of a droplet, the password of its image sealed as it lies. */
+export type SealedDroplet = Selectable<DropletTable>;
+/** What it runs is read where it is meant (`runsOf`), and so is what its registry asks for (`findSealedDroplet`). */
+export type DropletRow = Omit<
+  SealedDroplet,
+  'docker_key_label' | 'docker_data' | 'process_types' | 'execution_metadata' | 'sidecars'
+>;
+export type DropletRuns = Pick<SealedDroplet, 'process_types' | 'execution_metadata'>;
+
+type Common = Omit<DropletRow, 'docker_image' | 'docker_username' | 'sha256' | 'buildpacks' | 'stack'>;
+
+/** A tarball of the blobstore, made by buildpacks or uploaded; without a checksum it is not there, or not yet. */
+interface Bits extends Common {
+  type: 'bits';
+  sha256: string | null;
+  buildpacks: DropletBuildpack[];
+  stack: string | null;
+}
+
+/** An image of a registry, by its digest; it brings its own root filesystem. */
+interface Image extends Common {
+  type: 'docker';
+  image: string;
+  username: string | null;
+}
+
+/** What a droplet is: its row says it by which of its columns are set. */
+export type Droplet = Bits | Image;
+
+export function dropletOf(row: DropletRow): Droplet {
+  const { docker_image: _image, docker_username: _username, sha256, buildpacks, stack, ...common } = row;
+  const made = bitsOrImage(row);
+  return made.type === 'docker' ? { ...common, ...made } : { ...common, ...made, sha256, buildpacks, stack };
+}
+
+const COLUMNS = [
+  'droplets.id',
+  'droplets.guid',
+  'droplets.created_at',
+  'droplets.updated_at',
+  'droplets.labels',
+  'droplets.annotations',
+  'droplets.app_guid',
+  'droplets.package_guid',
+  'droplets.state',
+  'droplets.error',
+  'droplets.sha256',
+  'droplets.buildpacks',
+  'droplets.stack',
+  'droplets.docker_image',
+  'droplets.docker_username',
+] as const;
+
+export async function findDroplet(db: Db, guid: string): Promise<DropletRow | null> {
+  return (await db.selectFrom('droplets').select(COLUMNS).where('guid', '=', guid).executeTakeFirst()) ?? null;
+}
+
+export async function findSealedDroplet(db: Db, guid: string): Promise<SealedDroplet | null> {
   return (await db.selectFrom('droplets').selectAll().where('guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
-export async function authorizedDroplet(
-  call: Pick<Call, 'authorize' | 'context'>,
+/** A droplet that an app may run; null where it has no such. */
+export async function findStagedDroplet(
+  db: Db,
+  appGuid: Guid<'app'>,
   guid: string,
-  invisible = notFound('Droplet'),
-): Promise<{ app: App; droplet: Droplet }> {
-  const { app, row } = await authorizeByApp(call, await findDroplet(call.context.db, guid), invisible);
-  return { app, droplet: row };
+): Promise<Pick<SealedDroplet, 'guid' | 'process_types'> | null> {
+  const row = await db
+    .selectFrom('droplets')
+    .select(['guid', 'process_types'])
+    .where('guid', '=', guid)
+    .where('app_guid', '=', appGuid)
+    .where('state', '=', 'STAGED')
+    .executeTakeFirst();
+  return row ?? null;
 }
 
-export async function listDroplets(
-  db: Db,
-  query: Query,
-  only: OfApps | { packageGuid: string },
-): Promise<Page<Droplet>> {
-  const joined = db
+export function selectDroplets(db: Db) {
+  return db
     .selectFrom('droplets')
     .innerJoin('apps', 'apps.guid', 'droplets.app_guid')
     .innerJoin('spaces', 'spaces.guid', 'apps.space_guid')
-    .selectAll('droplets');
-  let select = narrowByApp(joined, 'droplets', query, 'packageGuid' in only ? null : only);
-  if ('packageGuid' in only) select = select.where('droplets.package_guid', '=', only.packageGuid);
-  if (query.values.get('current') === 'true') select = select.whereRef('droplets.guid', '=', 'apps.droplet_guid');
-  const states = query.filters.get('states');
-  if (states) select = select.where('droplets.state', 'in', states as Droplet['state'][]);
-  return page(db, select, 'droplets', query);
+    .select(COLUMNS);
 }
 
-const REDACTED = '[PRIVATE DATA HIDDEN IN LISTS]';
+/** What these droplets run, by guid. */
+export async function runsOf(db: Db, guids: readonly string[]): Promise<ReadonlyMap<string, DropletRuns>> {
+  const select = db
+    .selectFrom('droplets')
+    .select(['guid', 'process_types', 'execution_metadata'])
+    .where(sql<boolean>`guid = ANY(${guids})`);
+  return new Map((await readAll(select)).map((row) => [row.guid, row]));
+}
 
-/** Lists hide the commands, which may carry secrets. */
-export function dropletView(links: Links, droplet: Droplet, inList = false): Record<string, unknown> {
-  const path = `/v3/droplets/${droplet.guid}`;
-  const types = droplet.process_types;
-  return {
-    ...identityView(droplet),
-    state: droplet.state,
-    error: droplet.error,
-    lifecycle: { type: droplet.docker_image === null ? 'buildpack' : 'docker', data: {} },
-    checksum: droplet.sha256 === null ? null : { type: 'sha256', value: droplet.sha256 },
-    buildpacks: droplet.docker_image === null ? droplet.buildpacks : null,
-    stack: droplet.stack,
-    image: droplet.docker_image,
-    execution_metadata: inList ? REDACTED : droplet.execution_metadata,
-    process_types: inList ? { redacted_message: REDACTED } : types,
-    relationships: { app: toOne(droplet.app_guid) },
-    metadata: metadataView(droplet),
-    links: {
-      self: links.to(path),
-      app: links.to(`/v3/apps/${droplet.app_guid}`),
-      assign_current_droplet: links.action(`/v3/apps/${droplet.app_guid}/relationships/current_droplet`, 'PATCH'),
-      ...(droplet.package_guid === null ? {} : { package: links.to(`/v3/packages/${droplet.package_guid}`) }),
-      ...(droplet.state === 'AWAITING_UPLOAD' ? { upload: links.action(`${path}/upload`, 'POST') } : {}),
-      ...(droplet.state === 'STAGED' && droplet.docker_image === null
-        ? { download: links.to(`${path}/download`) }
-        : {}),
-    },
-  };
+/** Whether an app starts from it or instances of it run. */
+export async function isDropletInUse(db: Db, guid: string): Promise<boolean> {
+  const app = await db.selectFrom('apps').select('guid').where('droplet_guid', '=', guid).executeTakeFirst();
+  const process = await db
+    .selectFrom('processes')
+    .select('guid')
+    .where('droplet_guid', '=', guid)
+    .where('state', '=', 'STARTED')
+    .executeTakeFirst();
+  return app !== undefined || process !== undefined;
+}
+
+export async function insertDroplet(trx: Trx, values: InsertObject<Database, 'droplets'>): Promise<DropletRow> {
+  return trx.insertInto('droplets').values(values).returning(COLUMNS).executeTakeFirstOrThrow();
+}
+
+/** Ends an upload; null where it was given up meanwhile. */
+export async function finishUpload(trx: Trx, guid: string, sha256: string): Promise<DropletRow | null> {
+  const row = await trx
+    .updateTable('droplets')
+    .set({ state: 'STAGED', sha256, updated_at: now })
+    .where('guid', '=', guid)
+    .where('state', '=', 'PROCESSING_UPLOAD')
+    .returning(COLUMNS)
+    .executeTakeFirst();
+  return row ?? null;
+}
+
+/** False where it is gone already. */
+export async function deleteDroplet(trx: Trx, guid: string): Promise<boolean> {
+  const row = await trx.deleteFrom('droplets').where('guid', '=', guid).returning('guid').executeTakeFirst();
+  return row !== undefined;
 }

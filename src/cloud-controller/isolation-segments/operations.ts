@@ -1,267 +1,167 @@
-import { sql } from 'kysely';
-import { Type } from 'typebox';
-import { type Db, now } from '../database.ts';
-import { organizationFilter } from '../domains/access.ts';
-import { notFound, unprocessable } from '../errors.ts';
-import { listView } from '../list.ts';
-import { MetadataInput } from '../metadata.ts';
-import { type Call, created, noContent, ok, operation } from '../operation.ts';
-import { authorizedOrganization } from '../organizations/operations.ts';
-import { findOrganizations, listOrganizations, organizationQuery } from '../organizations/store.ts';
-import { organizationView } from '../organizations/view.ts';
-import type { OperationId } from '../permissions.ts';
-import { guidsOf, ToMany, ToOneOrNone, toManyView, toOneView } from '../relationships.ts';
-import { authorizedSpace } from '../spaces/operations.ts';
-import { updateSpace } from '../spaces/store.ts';
-import { identityView, type Links } from '../view.ts';
+import { recordEvent } from '../audit-events/store.ts';
+import { unprocessable } from '../errors.ts';
+import { created, noContent, ok, operation } from '../operation.ts';
+import { organization, organizations } from '../organizations/subject.ts';
+import { organizationFilter } from '../organizations/visibility.ts';
 import {
+  guidsOf,
+  RelationshipToMany,
+  RelationshipToOne,
+  ToMany,
+  ToOneOrNone,
+  toManyView,
+  toOneView,
+} from '../relationships.ts';
+import { seenSpaces } from '../spaces/access.ts';
+import { space } from '../spaces/subject.ts';
+import { lists, shown, shows } from '../standard.ts';
+import { assignToOrganization, assignToSpace } from './assignments.ts';
+import { entitleOrganizations, revokeOrganization } from './entitlements.ts';
+import { segmentEvent } from './events.ts';
+import { CreateIsolationSegment, UpdateIsolationSegment } from './schema.ts';
+import {
+  assignedSpaces,
+  deleteIsolationSegment,
   entitledOrganizations,
-  findIsolationSegment,
-  type IsolationSegment,
   insertIsolationSegment,
-  isolationSegmentQuery,
-  isVisibleSegment,
-  listIsolationSegments,
-  SHARED_SEGMENT_GUID,
+  isEntitledTo,
+  lockIsolationSegment,
   updateIsolationSegment,
 } from './store.ts';
+import { isolationSegment, isolationSegments } from './subject.ts';
+import { entitlementView, IsolationSegmentView } from './view.ts';
 
-const Name = Type.String({ minLength: 1, maxLength: 255 });
-const Create = Type.Object({ name: Name, metadata: Type.Optional(MetadataInput) }, { additionalProperties: false });
-const Update = Type.Partial(Create, { additionalProperties: false });
+const COLLECTION = '/v3/isolation_segments';
 
 export const isolationSegmentOperations = [
-  operation({
-    id: 'GET /v3/isolation_segments',
-    query: isolationSegmentQuery,
+  operation('GET /v3/isolation_segments', lists(isolationSegments)),
+
+  operation('POST /v3/isolation_segments', {
+    body: CreateIsolationSegment,
+    answers: { 201: IsolationSegmentView },
     async run(call) {
-      const { db, links } = call.context;
-      const found = await listIsolationSegments(db, call.query, call.visibleOrganizations());
-      return ok(listView(links, '/v3/isolation_segments', call.query, found, (row) => segmentView(links, row)));
+      const made = await call.context.db.transaction().execute(async (trx) => {
+        const row = await insertIsolationSegment(trx, call.body);
+        await recordEvent(trx, segmentEvent('audit.isolation_segment.create', call.actor, row, { request: call.body }));
+        return row;
+      });
+      return created(await shown(call, isolationSegments, made));
     },
   }),
 
-  operation({
-    id: 'POST /v3/isolation_segments',
-    body: Create,
+  operation('GET /v3/isolation_segments/:guid', shows(isolationSegment, isolationSegments)),
+
+  operation('PATCH /v3/isolation_segments/:guid', {
+    on: isolationSegment,
+    body: UpdateIsolationSegment,
+    answers: { 200: IsolationSegmentView },
     async run(call) {
-      return created(segmentView(call.context.links, await insertIsolationSegment(call.context.db, call.body)));
+      const updated = await call.context.db.transaction().execute(async (trx) => {
+        const before = await lockIsolationSegment(trx, call.subject.guid);
+        const row = await updateIsolationSegment(trx, before, call.body);
+        await recordEvent(trx, segmentEvent('audit.isolation_segment.update', call.actor, row, { request: call.body }));
+        return row;
+      });
+      return ok(await shown(call, isolationSegments, updated));
     },
   }),
 
-  operation({
-    id: 'GET /v3/isolation_segments/:guid',
+  operation('DELETE /v3/isolation_segments/:guid', {
+    on: isolationSegment,
+    answers: { 204: null },
     async run(call) {
-      return ok(segmentView(call.context.links, await visibleSegment(call, call.params.guid)));
-    },
-  }),
-
-  operation({
-    id: 'PATCH /v3/isolation_segments/:guid',
-    body: Update,
-    async run(call) {
-      const segment = await changeableSegment(call.context.db, call.params.guid);
-      return ok(segmentView(call.context.links, await updateIsolationSegment(call.context.db, segment, call.body)));
-    },
-  }),
-
-  operation({
-    id: 'DELETE /v3/isolation_segments/:guid',
-    async run(call) {
-      const { db } = call.context;
-      const segment = await changeableSegment(db, call.params.guid);
-      if ((await entitledOrganizations(db, segment.guid)).length > 0) {
-        throw unprocessable('Revoke the Organization entitlements for your Isolation Segment.');
-      }
-      await db.deleteFrom('isolation_segments').where('guid', '=', segment.guid).execute();
+      await call.context.db.transaction().execute(async (trx) => {
+        const segment = await lockIsolationSegment(trx, call.subject.guid);
+        if ((await entitledOrganizations(trx, segment.guid)).length > 0) {
+          throw unprocessable('Revoke the Organization entitlements for your Isolation Segment.');
+        }
+        await deleteIsolationSegment(trx, segment.guid);
+        await recordEvent(trx, segmentEvent('audit.isolation_segment.delete', call.actor, segment, { request: {} }));
+      });
       return noContent();
     },
   }),
 
-  operation({
-    id: 'GET /v3/isolation_segments/:guid/organizations',
-    query: organizationQuery,
-    async run(call) {
-      const { db, links } = call.context;
-      const segment = await visibleSegment(call, call.params.guid);
-      const found = await listOrganizations(db, call.query, call.visibleOrganizations(), segment.guid);
-      const path = `/v3/isolation_segments/${segment.guid}/organizations`;
-      return ok(listView(links, path, call.query, found, (row) => organizationView(links, row)));
+  operation(
+    'GET /v3/isolation_segments/:guid/organizations',
+    lists(organizations, { on: isolationSegment, inside: ({ guid }) => isEntitledTo(guid) }),
+  ),
+
+  operation('GET /v3/isolation_segments/:guid/relationships/organizations', {
+    on: isolationSegment,
+    answers: { 200: RelationshipToMany },
+    async run({ caller, context, subject }) {
+      const { db, links } = context;
+      const visible = await organizationFilter(db, caller);
+      const guids = await entitledOrganizations(db, subject.guid);
+      return ok(entitlementView(links, subject.guid, guids.filter(visible)));
     },
   }),
 
-  operation({
-    id: 'GET /v3/isolation_segments/:guid/relationships/organizations',
-    async run(call) {
-      const { db } = call.context;
-      const segment = await visibleSegment(call, call.params.guid);
-      const visible = await organizationFilter(db, call.caller);
-      const guids = (await entitledOrganizations(db, segment.guid)).filter(visible);
-      return ok(entitlementView(call.context.links, segment.guid, guids));
+  operation('POST /v3/isolation_segments/:guid/relationships/organizations', {
+    on: isolationSegment,
+    body: ToMany<'organization'>(),
+    answers: { 200: RelationshipToMany },
+    async run({ actor, body, context, subject }) {
+      const { db, links } = context;
+      await entitleOrganizations(db, actor, subject.guid, guidsOf(body));
+      return ok(entitlementView(links, subject.guid, await entitledOrganizations(db, subject.guid)));
     },
   }),
 
-  operation({
-    id: 'POST /v3/isolation_segments/:guid/relationships/organizations',
-    body: ToMany,
-    async run(call) {
-      const { db, links } = call.context;
-      const segment = await changeableSegment(db, call.params.guid);
-      const guids = guidsOf(call.body);
-      const found = await findOrganizations(db, guids);
-      if (found.length !== guids.length) {
-        const missing = guids.filter((guid) => !found.some((row) => row.guid === guid));
-        throw unprocessable(
-          `Unable to entitle organizations ['${missing.join("', '")}'] for the isolation segment. Ensure the organizations exist.`,
-        );
-      }
-      if (guids.length > 0) {
-        await db
-          .insertInto('organization_isolation_segments')
-          .values(guids.map((guid) => ({ organization_guid: guid, isolation_segment_guid: segment.guid })))
-          .onConflict((conflict) => conflict.doNothing())
-          .execute();
-      }
-      return ok(entitlementView(links, segment.guid, await entitledOrganizations(db, segment.guid)));
-    },
-  }),
-
-  operation({
-    id: 'DELETE /v3/isolation_segments/:guid/relationships/organizations/:org_guid',
-    async run(call) {
-      const { db } = call.context;
-      const segment = await changeableSegment(db, call.params.guid);
-      const organization = call.params.org_guid;
-      const used = await db
-        .selectFrom('spaces')
-        .select('guid')
-        .where('organization_guid', '=', organization)
-        .where('isolation_segment_guid', '=', segment.guid)
-        .executeTakeFirst();
-      const isDefault = await db
-        .selectFrom('organizations')
-        .select('guid')
-        .where('guid', '=', organization)
-        .where('default_isolation_segment_guid', '=', segment.guid)
-        .executeTakeFirst();
-      if (used || isDefault) {
-        throw unprocessable('Please delete the Space associations for your Isolation Segment.');
-      }
-      await db
-        .deleteFrom('organization_isolation_segments')
-        .where('organization_guid', '=', organization)
-        .where('isolation_segment_guid', '=', segment.guid)
-        .execute();
+  operation('DELETE /v3/isolation_segments/:guid/relationships/organizations/:org_guid', {
+    on: isolationSegment,
+    answers: { 204: null },
+    async run({ actor, context, params, subject }) {
+      await revokeOrganization(context.db, actor, subject.guid, params.org_guid);
       return noContent();
     },
   }),
 
-  operation({
-    id: 'GET /v3/isolation_segments/:guid/relationships/spaces',
-    async run(call) {
-      const { db, links } = call.context;
-      const segment = await visibleSegment(call, call.params.guid);
-      const visible = call.visibleSpaces();
-      const select = db.selectFrom('spaces').select('guid').where('isolation_segment_guid', '=', segment.guid);
-      const seen = await (visible.everything ? select : select.where(sql<boolean>`guid IN ${visible.guids}`)).execute();
-      const path = `/v3/isolation_segments/${segment.guid}/relationships/spaces`;
-      return ok(
-        toManyView(
-          links,
-          path,
-          seen.map((row) => row.guid),
-        ),
-      );
+  operation('GET /v3/isolation_segments/:guid/relationships/spaces', {
+    on: isolationSegment,
+    answers: { 200: RelationshipToMany },
+    async run({ caller, context, path, subject }) {
+      const guids = await assignedSpaces(context.db, subject.guid, seenSpaces(caller));
+      return ok(toManyView(context.links, path, guids));
     },
   }),
 
-  operation({
-    id: 'GET /v3/organizations/:guid/relationships/default_isolation_segment',
-    async run(call) {
-      const organization = await authorizedOrganization(call, call.params.guid);
-      const self = `/v3/organizations/${organization.guid}/relationships/default_isolation_segment`;
-      return ok(
-        toOneView(call.context.links, self, '/v3/isolation_segments', organization.default_isolation_segment_guid),
-      );
+  operation('GET /v3/organizations/:guid/relationships/default_isolation_segment', {
+    on: organization,
+    answers: { 200: RelationshipToOne },
+    async run({ context, path, subject }) {
+      return ok(toOneView(context.links, path, COLLECTION, subject.default_isolation_segment_guid));
     },
   }),
 
-  operation({
-    id: 'PATCH /v3/organizations/:guid/relationships/default_isolation_segment',
-    body: ToOneOrNone,
-    async run(call) {
-      const { db, links } = call.context;
-      const organization = await authorizedOrganization(call, call.params.guid);
-      const guid = call.body.data?.guid ?? null;
-      await checkEntitled(db, organization.guid, guid);
-      await db
-        .updateTable('organizations')
-        .set({ default_isolation_segment_guid: guid, updated_at: now })
-        .where('guid', '=', organization.guid)
-        .execute();
-      const self = `/v3/organizations/${organization.guid}/relationships/default_isolation_segment`;
-      return ok(toOneView(links, self, '/v3/isolation_segments', guid));
+  operation('PATCH /v3/organizations/:guid/relationships/default_isolation_segment', {
+    on: organization,
+    body: ToOneOrNone<'isolation_segment'>(),
+    answers: { 200: RelationshipToOne },
+    async run({ actor, body, context, path, subject }) {
+      const guid = body.data?.guid ?? null;
+      await assignToOrganization(context.db, actor, subject, guid);
+      return ok(toOneView(context.links, path, COLLECTION, guid));
     },
   }),
 
-  operation({
-    id: 'GET /v3/spaces/:guid/relationships/isolation_segment',
-    async run(call) {
-      const space = await authorizedSpace(call, call.params.guid);
-      const self = `/v3/spaces/${space.guid}/relationships/isolation_segment`;
-      return ok(toOneView(call.context.links, self, '/v3/isolation_segments', space.isolation_segment_guid));
+  operation('GET /v3/spaces/:guid/relationships/isolation_segment', {
+    on: space,
+    answers: { 200: RelationshipToOne },
+    async run({ context, path, subject }) {
+      return ok(toOneView(context.links, path, COLLECTION, subject.isolation_segment_guid));
     },
   }),
 
-  operation({
-    id: 'PATCH /v3/spaces/:guid/relationships/isolation_segment',
-    body: ToOneOrNone,
-    async run(call) {
-      const { db, links } = call.context;
-      const space = await authorizedSpace(call, call.params.guid);
-      const guid = call.body.data?.guid ?? null;
-      await checkEntitled(db, space.organization_guid, guid);
-      await updateSpace(db, space, { isolationSegmentGuid: guid });
-      const self = `/v3/spaces/${space.guid}/relationships/isolation_segment`;
-      return ok(toOneView(links, self, '/v3/isolation_segments', guid));
+  operation('PATCH /v3/spaces/:guid/relationships/isolation_segment', {
+    on: space,
+    body: ToOneOrNone<'isolation_segment'>(),
+    answers: { 200: RelationshipToOne },
+    async run({ actor, body, context, path, subject }) {
+      const guid = body.data?.guid ?? null;
+      await assignToSpace(context.db, actor, subject, guid);
+      return ok(toOneView(context.links, path, COLLECTION, guid));
     },
   }),
 ];
-
-async function checkEntitled(db: Db, organizationGuid: string, segmentGuid: string | null): Promise<void> {
-  if (segmentGuid === null) return;
-  if ((await entitledOrganizations(db, segmentGuid)).includes(organizationGuid)) return;
-  throw unprocessable(
-    `Unable to assign isolation segment with guid '${segmentGuid}'. Ensure it has been entitled to the organization.`,
-  );
-}
-
-async function visibleSegment(call: Call<OperationId, unknown>, guid: string): Promise<IsolationSegment> {
-  const { db } = call.context;
-  const segment = await findIsolationSegment(db, guid);
-  if (!segment || !(await isVisibleSegment(db, guid, call.visibleOrganizations()))) throw notFound('Isolation segment');
-  return segment;
-}
-
-async function changeableSegment(db: Db, guid: string): Promise<IsolationSegment> {
-  const segment = await findIsolationSegment(db, guid);
-  if (!segment) throw notFound('Isolation segment');
-  if (guid === SHARED_SEGMENT_GUID) throw unprocessable('Cannot update or delete the shared Isolation Segment');
-  return segment;
-}
-
-function segmentView(links: Links, segment: IsolationSegment): Record<string, unknown> {
-  const path = `/v3/isolation_segments/${segment.guid}`;
-  return {
-    ...identityView(segment),
-    name: segment.name,
-    metadata: { labels: segment.labels, annotations: segment.annotations },
-    links: { self: links.to(path), organizations: links.to(`${path}/organizations`) },
-  };
-}
-
-function entitlementView(links: Links, guid: string, guids: readonly string[]): Record<string, unknown> {
-  const path = `/v3/isolation_segments/${guid}`;
-  const view = toManyView(links, `${path}/relationships/organizations`, guids);
-  return { ...view, links: { ...view.links, related: links.to(`${path}/organizations`) } };
-}

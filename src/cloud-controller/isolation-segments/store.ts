@@ -1,10 +1,17 @@
-import { type Selectable, sql } from 'kysely';
+import { type RawBuilder, type Selectable, sql } from 'kysely';
 import type { Visible } from '../authorization.ts';
-import { type Db, now, type RowColumns } from '../database.ts';
-import { isUniqueViolation, unprocessable } from '../errors.ts';
-import { lowered, narrow, type Page, page } from '../list.ts';
-import { type MetadataColumns, type MetadataInput, mergeMetadata, metadataColumns, newMetadata } from '../metadata.ts';
-import type { Query, QueryRules } from '../query.ts';
+import { type Db, type Locked, lockRow, now, type RowColumns, type Trx } from '../database.ts';
+import { isUniqueViolation, notFound, unprocessable } from '../errors.ts';
+import type { Guid } from '../guid.ts';
+import { readAll, SMALL_ROWS_AT_ONCE } from '../list.ts';
+import { changedMetadata, type MetadataColumns, type MetadataInput, newMetadata } from '../metadata.ts';
+
+declare module '../database.ts' {
+  interface Database {
+    isolation_segments: IsolationSegmentTable;
+    organization_isolation_segments: OrganizationIsolationSegmentTable;
+  }
+}
 
 /** A part of the foundation with its own cells. */
 export interface IsolationSegmentTable extends RowColumns, MetadataColumns {
@@ -12,7 +19,7 @@ export interface IsolationSegmentTable extends RowColumns, MetadataColumns {
 }
 /** Which organizations may place apps there. */
 export interface OrganizationIsolationSegmentTable {
-  organization_guid: string;
+  organization_guid: Guid<'organization'>;
   isolation_segment_guid: string;
 }
 export type IsolationSegment = Selectable<IsolationSegmentTable>;
@@ -20,56 +27,47 @@ export type IsolationSegment = Selectable<IsolationSegmentTable>;
 /** The segment everybody shares; it has the guid it has everywhere in Cloud Foundry. */
 export const SHARED_SEGMENT_GUID = '933b4c58-120b-499a-b85d-4b6fc9e2903b';
 
-export const isolationSegmentQuery = {
-  list: true,
-  labels: true,
-  orderBy: ['name'],
-  filters: ['names', 'organization_guids'],
-} as const satisfies QueryRules;
-
-export async function findIsolationSegment(db: Db, guid: string): Promise<IsolationSegment | null> {
-  return (await db.selectFrom('isolation_segments').selectAll().where('guid', '=', guid).executeTakeFirst()) ?? null;
+export function selectIsolationSegments(db: Db) {
+  return db.selectFrom('isolation_segments').selectAll('isolation_segments');
 }
 
-/** Those the organizations are entitled to; everybody sees the shared one. */
-export async function listIsolationSegments(db: Db, query: Query, visible: Visible): Promise<Page<IsolationSegment>> {
-  const select = db.selectFrom('isolation_segments').selectAll('isolation_segments');
-  let narrowed = narrow(select, 'isolation_segments', query);
-  if (!visible.everything) narrowed = narrowed.where(entitled(visible));
-  const names = query.filters.get('names');
-  const organizations = query.filters.get('organization_guids');
-  if (names) narrowed = narrowed.where(sql<boolean>`lower(isolation_segments.name) = ANY(${lowered(names)})`);
-  if (organizations) {
-    narrowed = narrowed.where(
-      sql<boolean>`isolation_segments.guid IN (SELECT isolation_segment_guid FROM organization_isolation_segments
-        WHERE organization_guid = ANY(${organizations}))`,
-    );
-  }
-  return page(db, narrowed, 'isolation_segments', query);
+/** One of those that a condition leaves, where there is one. */
+export async function findIsolationSegment(
+  db: Db,
+  guid: string,
+  seen: RawBuilder<boolean> | null,
+): Promise<IsolationSegment | null> {
+  const select = selectIsolationSegments(db).where('isolation_segments.guid', '=', guid);
+  return (await (seen ? select.where(seen) : select).executeTakeFirst()) ?? null;
 }
 
-export async function isVisibleSegment(db: Db, guid: string, visible: Visible): Promise<boolean> {
-  if (visible.everything) return true;
-  const row = await db
-    .selectFrom('isolation_segments')
-    .select('guid')
-    .where('guid', '=', guid)
-    .where(entitled(visible))
-    .executeTakeFirst();
-  return row !== undefined;
+/** The condition of segments that some of these organizations are entitled to; null where nothing is asked of them. */
+export function entitledIn(organizations: Visible): RawBuilder<boolean> | null {
+  return organizations.everything ? null : entitledWhere(sql`organization_guid IN ${organizations.guids}`);
 }
 
-function entitled(visible: Extract<Visible, { everything: false }>) {
-  return sql<boolean>`(isolation_segments.guid = ${SHARED_SEGMENT_GUID} OR isolation_segments.guid IN
-    (SELECT isolation_segment_guid FROM organization_isolation_segments WHERE organization_guid IN ${visible.guids}))`;
+/** The same of organizations by their guids. */
+export function entitledAny(organizationGuids: readonly Guid<'organization'>[]): RawBuilder<boolean> {
+  return entitledWhere(sql`organization_guid = ANY(${organizationGuids})`);
+}
+
+function entitledWhere(condition: RawBuilder<unknown>): RawBuilder<boolean> {
+  return sql<boolean>`isolation_segments.guid IN
+    (SELECT isolation_segment_guid FROM organization_isolation_segments WHERE ${condition})`;
+}
+
+/** The condition of organizations that are entitled to a segment. */
+export function isEntitledTo(segmentGuid: string): RawBuilder<boolean> {
+  return sql<boolean>`organizations.guid IN (SELECT organization_guid FROM organization_isolation_segments
+    WHERE isolation_segment_guid = ${segmentGuid})`;
 }
 
 export async function insertIsolationSegment(
-  db: Db,
+  trx: Trx,
   values: { name: string; metadata?: MetadataInput },
 ): Promise<IsolationSegment> {
   return naming(() =>
-    db
+    trx
       .insertInto('isolation_segments')
       .values({ guid: crypto.randomUUID(), name: values.name, ...newMetadata(values.metadata) })
       .returningAll()
@@ -78,34 +76,93 @@ export async function insertIsolationSegment(
 }
 
 export async function updateIsolationSegment(
-  db: Db,
-  segment: IsolationSegment,
+  trx: Trx,
+  before: Locked<IsolationSegment>,
   changes: { name?: string; metadata?: MetadataInput },
 ): Promise<IsolationSegment> {
   return naming(() =>
-    db
+    trx
       .updateTable('isolation_segments')
-      .set({
-        name: changes.name ?? segment.name,
-        ...metadataColumns(mergeMetadata(segment, changes.metadata)),
-        updated_at: now,
-      })
-      .where('guid', '=', segment.guid)
+      .set({ name: changes.name, ...changedMetadata(before, changes.metadata), updated_at: now })
+      .where('guid', '=', before.guid)
       .returningAll()
       .executeTakeFirstOrThrow(),
   );
 }
 
+export async function deleteIsolationSegment(trx: Trx, guid: string): Promise<void> {
+  await trx.deleteFrom('isolation_segments').where('guid', '=', guid).execute();
+}
+
+/** Holds who is entitled to a segment and what is assigned to it as it is, until the transaction ends. */
+export async function lockIsolationSegment(trx: Trx, guid: string): Promise<Locked<IsolationSegment>> {
+  const segment = await lockRow(trx, 'isolation_segments', guid, notFound('Isolation segment'));
+  if (guid === SHARED_SEGMENT_GUID) throw unprocessable('Cannot update or delete the shared Isolation Segment');
+  return segment;
+}
+
 /** Organizations entitled to a segment, in the order they were made. */
-export async function entitledOrganizations(db: Db, segmentGuid: string): Promise<string[]> {
-  const rows = await db
-    .selectFrom('organization_isolation_segments')
-    .innerJoin('organizations', 'organizations.guid', 'organization_isolation_segments.organization_guid')
-    .select('organizations.guid')
-    .where('isolation_segment_guid', '=', segmentGuid)
-    .orderBy('organizations.id')
-    .execute();
+export async function entitledOrganizations(db: Db, segmentGuid: string): Promise<Guid<'organization'>[]> {
+  const rows = await readAll(
+    db
+      .selectFrom('organization_isolation_segments')
+      .innerJoin('organizations', 'organizations.guid', 'organization_isolation_segments.organization_guid')
+      .select('organizations.guid')
+      .where('isolation_segment_guid', '=', segmentGuid)
+      .orderBy('organizations.id'),
+    SMALL_ROWS_AT_ONCE,
+  );
   return rows.map((row) => row.guid);
+}
+
+/** Gives whether the organization was not entitled before. */
+export async function entitle(trx: Trx, segmentGuid: string, organizationGuid: Guid<'organization'>): Promise<boolean> {
+  const entitled = await trx
+    .insertInto('organization_isolation_segments')
+    .values({ organization_guid: organizationGuid, isolation_segment_guid: segmentGuid })
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('organization_guid')
+    .executeTakeFirst();
+  return entitled !== undefined;
+}
+
+/** False where the organization was not entitled. */
+export async function revoke(trx: Trx, segmentGuid: string, organizationGuid: Guid<'organization'>): Promise<boolean> {
+  const revoked = await trx
+    .deleteFrom('organization_isolation_segments')
+    .where('organization_guid', '=', organizationGuid)
+    .where('isolation_segment_guid', '=', segmentGuid)
+    .returning('organization_guid')
+    .executeTakeFirst();
+  return revoked !== undefined;
+}
+
+/** Is it the default of this organization, or of a space there? */
+export async function isAssigned(
+  trx: Trx,
+  segmentGuid: string,
+  organizationGuid: Guid<'organization'>,
+): Promise<boolean> {
+  const space = await trx
+    .selectFrom('spaces')
+    .select('guid')
+    .where('organization_guid', '=', organizationGuid)
+    .where('isolation_segment_guid', '=', segmentGuid)
+    .executeTakeFirst();
+  const organization = await trx
+    .selectFrom('organizations')
+    .select('guid')
+    .where('guid', '=', organizationGuid)
+    .where('default_isolation_segment_guid', '=', segmentGuid)
+    .executeTakeFirst();
+  return space !== undefined || organization !== undefined;
+}
+
+/** Of the spaces that are assigned to a segment those that are seen. */
+export async function assignedSpaces(db: Db, segmentGuid: string, seen: Visible): Promise<Guid<'space'>[]> {
+  const select = db.selectFrom('spaces').select('guid').where('isolation_segment_guid', '=', segmentGuid);
+  const narrowed = seen.everything ? select : select.where(sql<boolean>`guid IN ${seen.guids}`);
+  return (await readAll(narrowed, SMALL_ROWS_AT_ONCE)).map((row) => row.guid);
 }
 
 async function naming(body: () => Promise<IsolationSegment>): Promise<IsolationSegment> {

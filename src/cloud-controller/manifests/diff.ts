@@ -1,19 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import { underscored } from './manifest.ts';
+import { isRecord } from '../../kit/json.ts';
+import { type Fields, underscored } from './fields.ts';
 import { formatBytes, parseLogRate, parseMegabytes } from './sizes.ts';
-
-/** A step of `manifest_diff`: JSON-patch with the former value beside it. */
-export interface ManifestDifference {
-  op: 'add' | 'remove' | 'replace';
-  path: string;
-  value?: unknown;
-  was?: unknown;
-}
-
-type Fields = Record<string, unknown>;
-
-const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+import type { ManifestDifference } from './view.ts';
 
 /** Which field tells the items of a list apart. */
 const IDENTITY: Readonly<Record<string, string>> = { processes: 'type', routes: 'route', sidecars: 'name' };
@@ -51,14 +40,14 @@ export function diffManifest(
 
 /** The web process's settings also stand at the app's level, where most manifests write them. */
 function flatten(app: Fields): Fields {
-  const processes = Array.isArray(app['processes']) ? app['processes'].filter(isFields) : [];
+  const processes = Array.isArray(app['processes']) ? app['processes'].filter(isRecord) : [];
   const { type: _type, ...web } = processes.find((process) => process['type'] === 'web') ?? {};
   return { ...underscored(web), ...underscored(app) };
 }
 
 function normalize(key: string, value: unknown): unknown {
   const identity = IDENTITY[key];
-  if (identity && Array.isArray(value)) return value.map((item) => (isFields(item) ? normalizeItem(item) : item));
+  if (identity && Array.isArray(value)) return value.map((item) => (isRecord(item) ? normalizeItem(item) : item));
   return normalizeSize(key, value);
 }
 
@@ -83,7 +72,7 @@ function normalizeSize(key: string, value: unknown): unknown {
 function differences(path: string, key: string, was: unknown, value: unknown): ManifestDifference[] {
   const identity = IDENTITY[key];
   if (identity && Array.isArray(was) && Array.isArray(value)) return listDifferences(path, identity, was, value);
-  if (isFields(was) && isFields(value)) return fieldDifferences(path, was, value, key !== 'features');
+  if (isRecord(was) && isRecord(value)) return fieldDifferences(path, was, value, key !== 'features');
   if (isDeepStrictEqual(was ?? null, value ?? null)) return [];
   return was === undefined || was === null ? [{ op: 'add', path, value }] : [{ op: 'replace', path, was, value }];
 }
@@ -100,8 +89,8 @@ function fieldDifferences(path: string, was: Fields, value: Fields, removals: bo
 function listDifferences(path: string, identity: string, was: unknown[], value: unknown[]): ManifestDifference[] {
   return value.flatMap((item, index) => {
     const itemPath = `${path}/${index}`;
-    const before = was.find((other) => isFields(other) && isFields(item) && other[identity] === item[identity]);
-    if (!isFields(before) || !isFields(item)) return [{ op: 'add' as const, path: itemPath, value: item }];
+    const before = was.find((other) => isRecord(other) && isRecord(item) && other[identity] === item[identity]);
+    if (!isRecord(before) || !isRecord(item)) return [{ op: 'add' as const, path: itemPath, value: item }];
     const known = underscored(before);
     return Object.entries(item).flatMap(([name, part]) =>
       differences(`${itemPath}/${name}`, name, known[name.replaceAll('-', '_')], part),

@@ -1,21 +1,19 @@
-import { type App, findAppByName } from '../apps/store.ts';
-import { openVariables } from '../apps/variables.ts';
-import type { Context } from '../context.ts';
+import { type App, findAppsByName } from '../apps/store.ts';
+import { sealedVariables, type VariablesReader, visibleVariables } from '../apps/variables.ts';
+import type { Guid } from '../guid.ts';
 import { type Process, processesOfApp } from '../processes/store.ts';
 import { addressOf, routesOfApp } from '../routes/store.ts';
+import { sidecarsOfApp } from '../sidecars/store.ts';
+import type { Fields } from './fields.ts';
 import { formatBytes } from './sizes.ts';
+import { pushedImage } from './store.ts';
 
-/** An app as a manifest would write it, its environment included: for eyes that may see secrets. */
-export async function manifestOfApp(context: Context, app: App): Promise<Record<string, unknown>> {
-  const { db, sealer } = context;
+/** An app as a manifest would write it, with its variables where the foundation lets the caller read them. */
+export async function manifestOfApp(call: VariablesReader, app: App): Promise<Fields> {
+  const { db } = call.context;
   const processes = await processesOfApp(db, app.guid);
   const routes = await routesOfApp(db, app.guid);
-  const sidecars = await db
-    .selectFrom('sidecars')
-    .selectAll()
-    .where('app_guid', '=', app.guid)
-    .orderBy('name')
-    .execute();
+  const sidecars = await sidecarsOfApp(db, app.guid);
   const { labels, annotations } = app;
   const metadata = {
     ...(isEmpty(labels) ? {} : { labels }),
@@ -25,9 +23,9 @@ export async function manifestOfApp(context: Context, app: App): Promise<Record<
     name: app.name,
     lifecycle: app.lifecycle,
     ...(app.lifecycle === 'docker'
-      ? { docker: await imageOfApp(context, app) }
+      ? { docker: await pushedImage(db, app.droplet_guid) }
       : { buildpacks: app.buildpacks.length > 0 ? app.buildpacks : null, stack: app.stack }),
-    env: nullIfEmpty(openVariables(sealer, app)),
+    env: nullIfEmpty((await visibleVariables(call, await sealedVariables(db, app.guid))) ?? {}),
     features: {
       ssh: app.ssh_enabled,
       revisions: app.revisions_enabled,
@@ -38,7 +36,11 @@ export async function manifestOfApp(context: Context, app: App): Promise<Record<
     routes: nullIfNone(
       routes
         .flatMap(({ route, destinations }) =>
-          destinations.map((destination) => ({ route: addressOf(route), protocol: destination.protocol })),
+          destinations.map((destination) => ({
+            route: addressOf(route),
+            protocol: destination.protocol,
+            ...(isEmpty(route.options) ? {} : { options: route.options }),
+          })),
         )
         .sort((a, b) => (a.route < b.route ? -1 : 1)),
     ),
@@ -56,28 +58,17 @@ export async function manifestOfApp(context: Context, app: App): Promise<Record<
   });
 }
 
-/** The image as it was pushed, not as staging pinned it; null where nothing was staged. */
-async function imageOfApp({ db }: Context, app: App): Promise<Record<string, string> | null> {
-  const pushed = await db
-    .selectFrom('droplets')
-    .innerJoin('packages', 'packages.guid', 'droplets.package_guid')
-    .select(['packages.docker_image', 'packages.docker_username'])
-    .where('droplets.guid', '=', app.droplet_guid ?? '')
-    .executeTakeFirst();
-  if (!pushed?.docker_image) return null;
-  return { image: pushed.docker_image, ...(pushed.docker_username ? { username: pushed.docker_username } : {}) };
-}
-
 /** The manifests of the apps of these names that exist in a space. */
 export async function manifestsByName(
-  context: Context,
-  spaceGuid: string,
+  call: VariablesReader,
+  spaceGuid: Guid<'space'>,
   names: readonly string[],
-): Promise<ReadonlyMap<string, Record<string, unknown>>> {
-  const found = new Map<string, Record<string, unknown>>();
+): Promise<ReadonlyMap<string, Fields>> {
+  const found = new Map<string, Fields>();
+  const apps = await findAppsByName(call.context.db, spaceGuid, names);
   for (const name of new Set(names)) {
-    const app = await findAppByName(context.db, spaceGuid, name);
-    if (app) found.set(name, await manifestOfApp(context, app));
+    const app = apps.get(name.toLowerCase());
+    if (app) found.set(name, await manifestOfApp(call, app));
   }
   return found;
 }
@@ -87,7 +78,7 @@ function latestOfEachType(processes: readonly Process[]): Process[] {
   return [...latest.values()].sort((a, b) => (a.type < b.type ? -1 : 1));
 }
 
-function manifestOfProcess(process: Process): Record<string, unknown> {
+function manifestOfProcess(process: Process): Fields {
   return compact({
     type: process.type,
     instances: process.instances,
@@ -111,6 +102,6 @@ const isEmpty = (fields: object): boolean => Object.keys(fields).length === 0;
 const nullIfEmpty = <T extends object>(fields: T): T | null => (isEmpty(fields) ? null : fields);
 const nullIfNone = <T>(items: readonly T[]): readonly T[] | null => (items.length === 0 ? null : items);
 
-function compact(fields: Record<string, unknown>): Record<string, unknown> {
+function compact(fields: Fields): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
 }

@@ -1,15 +1,19 @@
 import { randomInt } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { isRouteLabel } from '../../contracts/route-grammar.ts';
 import type { App } from '../apps/store.ts';
+import { recordEvent } from '../audit-events/store.ts';
 import type { Actor } from '../authorization.ts';
 import type { Context } from '../context.ts';
 import { defaultDomain, findDomainByName, isUsableBy } from '../domains/store.ts';
-import { CfError, unprocessable } from '../errors.ts';
-import { isFeatureEnabled } from '../feature-flags/store.ts';
+import { unprocessable } from '../errors.ts';
+import { requireFeature } from '../feature-flags/store.ts';
 import { createRoute } from '../routes/create.ts';
 import { addDestinations, removeDestination } from '../routes/destinations.ts';
-import { findRouteByAddress, type Route, routesOfApp } from '../routes/store.ts';
+import { routeEvent } from '../routes/events.ts';
+import { findRouteByAddress, findWebDestination, type Route, routesOfApp, updateRoute } from '../routes/store.ts';
 import { findSpace } from '../spaces/store.ts';
-import type { ManifestApp, ManifestRoute } from './manifest.ts';
+import type { ManifestApp, ManifestRoute } from './app.ts';
 import { hostDomainCandidates, parseRouteString } from './route-string.ts';
 
 export interface By {
@@ -40,12 +44,23 @@ export async function applyRoutes(context: Context, app: App, manifest: Manifest
   await mapRoute(context, app, { spelling, route, protocol: null }, by);
 }
 
+async function setOptions(context: Context, route: Route, { options }: ManifestRoute, by: By): Promise<void> {
+  if (!options || isDeepStrictEqual(options, route.options)) return;
+  await context.db.transaction().execute(async (trx) => {
+    await updateRoute(trx, route.guid, { options });
+    await recordEvent(
+      trx,
+      routeEvent('audit.route.update', by.actor, route, { request: { options, manifest_triggered: true } }),
+    );
+  });
+}
+
 /** An app's name as a host, made unguessable to collide with where asked. */
 function hostOf(name: string, random: boolean): string {
   const prefix = 'Failed to create default route from app name:';
   if (!random) {
     if (name.length > 63) throw unprocessable(`${prefix} Host cannot exceed 63 characters`);
-    if (!/^[\w-]+$/.test(name)) {
+    if (!isRouteLabel(name.toLowerCase())) {
       throw unprocessable(`${prefix} Host must be either "*" or contain only alphanumeric characters, "_", or "-"`);
     }
     return name;
@@ -73,21 +88,20 @@ async function mapRoute(context: Context, app: App, wanted: ManifestRoute, by: B
     const domain = await findDomainByName(context.db, name);
     if (!domain || !isUsableBy(domain, app.organization_guid)) continue;
     const target = { domainGuid: domain.guid, host, path: address.path };
-    let route: Route | null = await findRouteByAddress(context.db, target);
+    let route = await findRouteByAddress(context.db, target);
     if (route && route.space_guid !== app.space_guid) {
       throw unprocessable('Routes cannot be mapped to destinations in different spaces');
     }
     if (!route) {
-      if (!by.isAdmin && !(await isFeatureEnabled(context.db, 'route_creation'))) {
-        throw new CfError('FeatureDisabled', 'Feature Disabled: route_creation');
-      }
+      if (!by.isAdmin) await requireFeature(context.db, 'route_creation');
       const request = { host, path: address.path, domain: name, manifest_triggered: true };
-      route = await createRoute(context, { space, domain, host, path: address.path }, { ...by, request });
-    }
-    const mapped = await routesOfApp(context.db, app.guid);
-    const same = mapped
-      .find((item) => item.route.guid === route.guid)
-      ?.destinations.find((item) => item.process_type === 'web');
+      route = await createRoute(
+        context,
+        { space, domain, host, path: address.path, options: wanted.options },
+        { ...by, request },
+      );
+    } else await setOptions(context, route, wanted, by);
+    const same = await findWebDestination(context.db, route.guid, app.guid);
     const protocol = wanted.protocol ?? same?.protocol ?? 'http1';
     if (same?.protocol === protocol) return;
     if (same) await removeDestination(context, route, same.guid, by.actor);

@@ -1,132 +1,63 @@
-import type { Static } from 'typebox';
 import { recordEvent } from '../audit-events/store.ts';
-import { notAuthorized, notFound } from '../errors.ts';
-import { isFeatureEnabled } from '../feature-flags/store.ts';
-import { listView } from '../list.ts';
-import { type Call, created, ok, operation } from '../operation.ts';
-import type { OperationId } from '../permissions.ts';
-import { usageView } from '../quotas/usage.ts';
-import { insertRole } from '../roles/store.ts';
+import { created, ok, operation } from '../operation.ts';
+import { UsageSummaryView, usageView } from '../quotas/summary.ts';
+import { deletes, lists, shown, shows } from '../standard.ts';
+import { organizationEvent } from './events.ts';
 import { CreateOrganization, UpdateOrganization } from './schema.ts';
-import {
-  findOrganization,
-  insertOrganization,
-  listOrganizations,
-  type Organization,
-  organizationQuery,
-  updateOrganization,
-} from './store.ts';
-import { organizationView } from './view.ts';
-
-/** The organization a path names, if the caller may do this operation there. */
-export async function authorizedOrganization<Id extends OperationId>(
-  call: Call<Id, unknown>,
-  guid: string,
-): Promise<Organization> {
-  const organization = await findOrganization(call.context.db, guid);
-  const missing = notFound('Organization');
-  if (!organization) throw missing;
-  await call.authorize({ organization }, missing);
-  return organization;
-}
+import { insertManager, insertOrganization, updateOrganization } from './store.ts';
+import { organization, organizations } from './subject.ts';
+import { OrganizationView } from './view.ts';
 
 export const organizationOperations = [
-  operation({
-    id: 'GET /v3/organizations',
-    query: organizationQuery,
-    async run(call) {
-      const { db, links } = call.context;
-      const found = await listOrganizations(db, call.query, call.visibleOrganizations());
-      return ok(listView(links, '/v3/organizations', call.query, found, (row) => organizationView(links, row)));
-    },
-  }),
+  operation('GET /v3/organizations', lists(organizations)),
 
-  operation({
-    id: 'POST /v3/organizations',
+  operation('POST /v3/organizations', {
     body: CreateOrganization,
+    answers: { 201: OrganizationView },
+    sets: ({ body }) => (body.suspended ? ['organization.suspended'] : []),
     async run(call) {
-      const { db, links } = call.context;
-      await checkMayCreate(call);
-      const { name, suspended = false, metadata } = call.body;
-      const organization = await db.transaction().execute(async (trx) => {
-        const row = await insertOrganization(trx, { name, suspended, ...(metadata ? { metadata } : {}) });
-        await recordEvent(trx, organizationEvent(call, 'create', row, call.body));
-        const { userGuid } = call.caller;
+      const { body, caller } = call;
+      const { name, suspended = false, metadata } = body;
+      const made = await call.context.db.transaction().execute(async (trx) => {
+        const row = await insertOrganization(trx, { name, suspended, metadata });
+        await recordEvent(trx, organizationEvent('audit.organization.create', call.actor, row, { request: body }));
         // Whoever makes an organization without being an admin becomes its manager.
-        if (!call.isAdmin && userGuid !== null) {
-          for (const type of ['organization_user', 'organization_manager'] as const) {
-            await insertRole(trx, { type, userGuid, organizationGuid: row.guid });
-          }
-        }
+        if (!call.isAdmin && caller.userGuid !== null) await insertManager(trx, row.guid, caller.userGuid);
         return row;
       });
-      return created(organizationView(links, organization));
+      return created(await shown(call, organizations, made));
     },
   }),
 
-  operation({
-    id: 'GET /v3/organizations/:guid',
-    async run(call) {
-      return ok(organizationView(call.context.links, await authorizedOrganization(call, call.params.guid)));
-    },
-  }),
+  operation('GET /v3/organizations/:guid', shows(organization, organizations)),
 
-  operation({
-    id: 'PATCH /v3/organizations/:guid',
+  operation('PATCH /v3/organizations/:guid', {
+    on: organization,
     body: UpdateOrganization,
+    answers: { 200: OrganizationView },
+    sets: ({ body }) => (body.suspended === undefined ? [] : ['organization.suspended']),
     async run(call) {
-      const { db, links } = call.context;
-      const organization = await authorizedOrganization(call, call.params.guid);
-      if (call.body.suspended !== undefined && !call.isAdmin) throw notAuthorized();
-      const updated = await db.transaction().execute(async (trx) => {
-        const row = await updateOrganization(trx, organization, call.body);
-        await recordEvent(trx, organizationEvent(call, 'update', row, call.body));
+      const { body, context, subject } = call;
+      const updated = await context.db.transaction().execute(async (trx) => {
+        const row = await updateOrganization(trx, subject.guid, body);
+        await recordEvent(trx, organizationEvent('audit.organization.update', call.actor, row, { request: body }));
         return row;
       });
-      return ok(organizationView(links, updated));
+      if (body.name !== undefined) context.changed([subject.guid]);
+      return ok(await shown(call, organizations, updated));
     },
   }),
 
-  operation({
-    id: 'GET /v3/organizations/:guid/usage_summary',
-    async run(call) {
-      const { guid } = await authorizedOrganization(call, call.params.guid);
-      const path = `/v3/organizations/${guid}`;
-      const { links } = call.context;
+  operation('DELETE /v3/organizations/:guid', deletes(organization, 'organization')),
+
+  operation('GET /v3/organizations/:guid/usage_summary', {
+    on: organization,
+    answers: { 200: UsageSummaryView },
+    async run({ context, path, subject }) {
       return ok({
-        usage_summary: await usageView(call.context, guid),
-        links: { self: links.to(`${path}/usage_summary`), organization: links.to(path) },
+        usage_summary: await usageView(context, subject.guid),
+        links: { self: context.links.to(path), organization: context.links.to(`/v3/organizations/${subject.guid}`) },
       });
-    },
-  }),
-
-  operation({
-    id: 'DELETE /v3/organizations/:guid',
-    async run(call) {
-      const { jobs } = call.context;
-      const organization = await authorizedOrganization(call, call.params.guid);
-      const job = await jobs.enqueue({
-        operation: 'organization.delete',
-        actor: call.actor,
-        resource: { type: 'organization', guid: organization.guid },
-      });
-      return call.accepted(job);
     },
   }),
 ];
-
-/** The admin may; others where feature flag user_org_creation is on, and never a suspended one. */
-async function checkMayCreate(call: Call<OperationId, Static<typeof CreateOrganization>>): Promise<void> {
-  if (call.isAdmin) return;
-  if (!(await isFeatureEnabled(call.context.db, 'user_org_creation')) || call.body.suspended) throw notAuthorized();
-}
-
-function organizationEvent(call: Call<OperationId, unknown>, verb: string, row: Organization, request: object) {
-  return {
-    type: `audit.organization.${verb}`,
-    actor: call.actor,
-    target: { guid: row.guid, type: 'organization', name: row.name },
-    organizationGuid: row.guid,
-    data: { request: { ...request } },
-  };
-}

@@ -1,7 +1,8 @@
 import { Type } from 'typebox';
 import { MetadataInput } from '../metadata.ts';
+import { ResourceName } from '../names.ts';
 
-const Name = Type.String({ minLength: 1, maxLength: 255 });
+const Name = ResourceName();
 
 export const CreateOrganization = Type.Object(
   { name: Name, suspended: Type.Optional(Type.Boolean()), metadata: Type.Optional(MetadataInput) },

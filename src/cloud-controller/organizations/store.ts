@@ -1,12 +1,16 @@
-import { type Selectable, sql } from 'kysely';
-import type { Visible } from '../authorization.ts';
-import { type Db, now, type RowColumns } from '../database.ts';
-import { isUniqueViolation, unprocessable } from '../errors.ts';
-import { lowered, narrow, type Page, page } from '../list.ts';
-import { type MetadataColumns, type MetadataInput, mergeMetadata, metadataColumns, newMetadata } from '../metadata.ts';
-import type { Query, QueryRules } from '../query.ts';
+import type { Selectable } from 'kysely';
+import { type Db, lockRow, now, type RowColumns, type Trx } from '../database.ts';
+import { isUniqueViolation, notFound, unprocessable } from '../errors.ts';
+import { type Guid, newGuid } from '../guid.ts';
+import { changedMetadata, type MetadataColumns, type MetadataInput, newMetadata } from '../metadata.ts';
 
-export interface OrganizationTable extends RowColumns, MetadataColumns {
+declare module '../database.ts' {
+  interface Database {
+    organizations: OrganizationTable;
+  }
+}
+
+export interface OrganizationTable extends RowColumns<Guid<'organization'>>, MetadataColumns {
   name: string;
   suspended: boolean;
   quota_guid: string;
@@ -15,55 +19,26 @@ export interface OrganizationTable extends RowColumns, MetadataColumns {
 export type Organization = Selectable<OrganizationTable>;
 
 /** The quota every new organization has; it is there from the first start. */
-export const DEFAULT_QUOTA_GUID = '00000000-0000-4000-8000-000000000001';
+const DEFAULT_QUOTA_GUID = '00000000-0000-4000-8000-000000000001';
 
-export const organizationQuery = {
-  list: true,
-  labels: true,
-  orderBy: ['name'],
-  filters: ['names'],
-} as const satisfies QueryRules;
-
-export async function findOrganization(db: Db, guid: string): Promise<Organization | null> {
+export async function findOrganization(db: Db, guid: Guid<'organization'>): Promise<Organization | null> {
   return (await db.selectFrom('organizations').selectAll().where('guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
-export async function findOrganizations(db: Db, guids: readonly string[]): Promise<Organization[]> {
+export async function findOrganizations(db: Db, guids: readonly Guid<'organization'>[]): Promise<Organization[]> {
   if (guids.length === 0) return [];
   return db.selectFrom('organizations').selectAll().where('guid', 'in', guids).orderBy('id').execute();
 }
 
-/** With `entitledTo` only those that may use that isolation segment. */
-export async function listOrganizations(
-  db: Db,
-  query: Query,
-  visible: Visible,
-  entitledTo?: string,
-): Promise<Page<Organization>> {
-  let select = narrow(db.selectFrom('organizations').selectAll('organizations'), 'organizations', query, {
-    column: 'organizations.guid',
-    to: visible,
-  });
-  const names = query.filters.get('names');
-  if (names) select = select.where(sql<boolean>`lower(organizations.name) = ANY(${lowered(names)})`);
-  if (entitledTo !== undefined) {
-    select = select.where(
-      sql<boolean>`organizations.guid IN (SELECT organization_guid FROM organization_isolation_segments
-        WHERE isolation_segment_guid = ${entitledTo})`,
-    );
-  }
-  return page(db, select, 'organizations', query);
-}
-
 export async function insertOrganization(
-  db: Db,
-  values: { name: string; suspended: boolean; metadata?: MetadataInput },
+  trx: Trx,
+  values: { name: string; suspended: boolean; metadata: MetadataInput | undefined },
 ): Promise<Organization> {
   try {
-    return await db
+    return await trx
       .insertInto('organizations')
       .values({
-        guid: crypto.randomUUID(),
+        guid: newGuid<'organization'>(),
         name: values.name,
         suspended: values.suspended,
         quota_guid: DEFAULT_QUOTA_GUID,
@@ -77,25 +52,43 @@ export async function insertOrganization(
   }
 }
 
+/** Makes a user a manager of a new organization. */
+export async function insertManager(trx: Trx, organizationGuid: Guid<'organization'>, userGuid: string): Promise<void> {
+  const role = { user_guid: userGuid, organization_guid: organizationGuid, space_guid: null };
+  const types = ['organization_user', 'organization_manager'] as const;
+  await trx
+    .insertInto('roles')
+    .values(types.map((type) => ({ guid: crypto.randomUUID(), type, ...role })))
+    .execute();
+}
+
 export async function updateOrganization(
-  db: Db,
-  organization: Organization,
-  changes: { name?: string; suspended?: boolean; metadata?: MetadataInput },
+  trx: Trx,
+  guid: Guid<'organization'>,
+  changes: {
+    name?: string;
+    suspended?: boolean;
+    metadata?: MetadataInput;
+    defaultIsolationSegmentGuid?: string | null;
+  },
 ): Promise<Organization> {
+  const before = await lockRow(trx, 'organizations', guid, notFound('Organization'));
+  const { name, suspended, metadata } = changes;
   try {
-    return await db
+    return await trx
       .updateTable('organizations')
       .set({
-        name: changes.name ?? organization.name,
-        suspended: changes.suspended ?? organization.suspended,
-        ...metadataColumns(mergeMetadata(organization, changes.metadata)),
+        name,
+        suspended,
+        default_isolation_segment_guid: changes.defaultIsolationSegmentGuid,
+        ...changedMetadata(before, metadata),
         updated_at: now,
       })
-      .where('guid', '=', organization.guid)
+      .where('guid', '=', guid)
       .returningAll()
       .executeTakeFirstOrThrow();
   } catch (error) {
-    throw nameTaken(error, changes.name ?? organization.name);
+    throw nameTaken(error, name ?? before.name);
   }
 }
 

@@ -1,27 +1,22 @@
 import type { Readable } from 'node:stream';
-import * as yauzl from 'yauzl';
-
-/** What an upload may hold (SECURITY-TESTS 24). */
-export interface ArchiveLimits {
-  entries: number;
-  /** Unpacked size of everything together. */
-  unpackedBytes: number;
-  /** Unpacked to packed, judged only once `ratioFromBytes` would be unpacked. */
-  ratio: number;
-  ratioFromBytes: number;
-}
+import type * as yauzl from 'yauzl';
+import { type Share, Shares } from '../../kit/shares.ts';
+import { madeOf, OwnedStreams } from '../../kit/streams.ts';
+import { inTurns } from '../../kit/turns.ts';
+import type { ArchiveLimits } from './archive-limits.ts';
+import { ArchiveRefusedError, asRefusal, quoted } from './archive-refusal.ts';
+import { PathTree } from './path-tree.ts';
+import { readDirectory } from './zip-directory.ts';
+import { openZip } from './zip-reader.ts';
 
 export const PACKAGE_LIMITS: ArchiveLimits = {
   entries: 200_000,
+  nameBytes: 4096,
+  directoryBytes: 24 * 1024 ** 2,
   unpackedBytes: 4 * 1024 ** 3,
   ratio: 200,
   ratioFromBytes: 64 * 1024 ** 2,
 };
-
-/** The archive is hostile or broken. The message is for the user and names no path of the server. */
-export class ArchiveRefusedError extends Error {
-  override readonly name = 'ArchiveRefusedError';
-}
 
 export interface ArchiveEntry {
   path: string;
@@ -29,12 +24,22 @@ export interface ArchiveEntry {
   bytes: number;
   /** Permission bits; 0o644 or 0o755 where the archive names none. */
   mode: number;
+  /** Its content. Opening and reading throw ArchiveRefusedError where the archive is damaged or lied about it. */
   open(): Promise<Readable>;
 }
 
 export interface CheckedArchive {
   entries: ArchiveEntry[];
+  /** Ends all that was opened of it, also what nobody has read. */
   close(): void;
+}
+
+/** What an archive is opened for. */
+export interface ArchiveUse {
+  /** Who sent it: where there is no room for all, senders take turns. */
+  sender: string;
+  /** Which of the checked entries are wanted; the others are let go. All unless told. */
+  keeps?: ((entry: ArchiveEntry) => boolean) | undefined;
 }
 
 const TYPE_MASK = 0o170000;
@@ -42,56 +47,80 @@ const DIRECTORY = 0o040000;
 const REGULAR = 0o100000;
 const SYMLINK = 0o120000;
 
+/** What an entry takes in memory while its archive is open, beside its name. */
+const ENTRY_BYTES = 768;
+const MEBIBYTE = 1024 ** 2;
+/** An app of some 10,000 files. */
+const SMALL_BYTES = 8 * MEBIBYTE;
+/**
+ * The directories of all archives that are open; who comes when there is no room waits. Small ones have room of their own, so that
+ * none of them waits for a large one.
+ */
+const small = new Shares(64 * MEBIBYTE, 32 * MEBIBYTE);
+const large = new Shares(192 * MEBIBYTE, 96 * MEBIBYTE);
+
 /** Opens a zip and checks every entry before anything of it is used. Throws ArchiveRefusedError. */
-export async function openArchive(path: string, packedBytes: number, limits: ArchiveLimits): Promise<CheckedArchive> {
-  const zip = await openZip(path);
+export async function openArchive(
+  file: { path: string; bytes: number },
+  limits: ArchiveLimits,
+  { sender, keeps = () => true }: ArchiveUse,
+): Promise<CheckedArchive> {
+  const zip = await openZip(file.path, file.bytes);
+  const streams = new OwnedStreams();
+  let share: Share | null = null;
+  const close = (): void => {
+    streams.end();
+    zip.close();
+    share?.release();
+  };
   try {
     if (zip.entryCount > limits.entries) throw new ArchiveRefusedError('the archive has too many entries');
-    const entries = await readEntries(zip, limits);
-    checkSizes(entries, packedBytes, limits);
-    const checked = entries.map((entry) => describe(zip, entry));
-    checkNames(checked);
-    await checkLinks(checked);
-    return { entries: checked, close: () => zip.close() };
+    const bytes = zip.entryCount * ENTRY_BYTES + Math.min(directoryBytes(zip, file.bytes), limits.directoryBytes);
+    share = await (bytes <= SMALL_BYTES ? small : large).take(sender, bytes);
+    const entries = (await checkedEntries(zip, streams, file.bytes, limits)).filter(keeps);
+    share.shrink(entries.reduce((sum, { path }) => sum + ENTRY_BYTES + 2 * path.length, 0));
+    return { entries, close };
   } catch (error) {
-    zip.close();
-    if (error instanceof ArchiveRefusedError) throw error;
-    throw new ArchiveRefusedError('the archive is damaged or has names that are not allowed', { cause: error });
+    close();
+    throw asRefusal(error, 'the archive is damaged or has names that are not allowed');
   }
 }
 
-function openZip(path: string): Promise<yauzl.ZipFile> {
-  const { promise, resolve, reject } = Promise.withResolvers<yauzl.ZipFile>();
-  yauzl.open(path, { lazyEntries: true, autoClose: false, validateEntrySizes: true }, (error, zip) => {
-    if (error) reject(new ArchiveRefusedError('the upload is not a zip archive', { cause: error }));
-    else resolve(zip);
-  });
-  return promise;
+async function checkedEntries(
+  zip: yauzl.ZipFile,
+  streams: OwnedStreams,
+  packedBytes: number,
+  limits: ArchiveLimits,
+): Promise<ArchiveEntry[]> {
+  const entries = await readDirectory(zip, limits);
+  checkSizes(entries, packedBytes, limits);
+  const checked: ArchiveEntry[] = [];
+  for await (const entry of inTurns(entries)) checked.push(describe(zip, streams, entry));
+  await checkNames(checked);
+  await checkLinks(checked);
+  return checked;
 }
 
-function readEntries(zip: yauzl.ZipFile, limits: ArchiveLimits): Promise<yauzl.Entry[]> {
-  const { promise, resolve, reject } = Promise.withResolvers<yauzl.Entry[]>();
-  const entries: yauzl.Entry[] = [];
-  zip.on('error', reject);
-  zip.on('end', () => resolve(entries));
-  zip.on('entry', (entry: yauzl.Entry) => {
-    entries.push(entry);
-    if (entries.length > limits.entries) return reject(new ArchiveRefusedError('the archive has too many entries'));
-    if ((entry.generalPurposeBitFlag & 1) === 1) {
-      return reject(new ArchiveRefusedError('the archive has encrypted entries'));
-    }
-    if (entry.compressionMethod !== 0 && entry.compressionMethod !== 8) {
-      return reject(new ArchiveRefusedError('the archive uses a compression method that is not supported'));
-    }
-    zip.readEntry();
-  });
-  zip.readEntry();
-  return promise;
+/** Before it is read: it reaches to the end of the file at most. */
+function directoryBytes(zip: yauzl.ZipFile, fileBytes: number): number {
+  const begin: unknown = zip.readEntryCursor;
+  return typeof begin === 'number' ? Math.max(0, fileBytes - begin) : fileBytes;
 }
 
-function openEntry(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<Readable> {
+function openEntry(zip: yauzl.ZipFile, streams: OwnedStreams, entry: yauzl.Entry): Promise<Readable> {
   const { promise, resolve, reject } = Promise.withResolvers<Readable>();
-  zip.openReadStream(entry, (error, stream) => (error ? reject(error) : resolve(stream)));
+  const damaged = (error: unknown): unknown => asRefusal(error, `${quoted(entry.fileName)} is damaged`);
+  async function* content(stream: AsyncIterable<Buffer>) {
+    try {
+      yield* stream;
+    } catch (error) {
+      throw damaged(error);
+    }
+  }
+  zip.openReadStream(entry, (error, stream) => {
+    if (error) reject(damaged(error));
+    else resolve(streams.own(madeOf(streams.own(stream), content)));
+  });
   return promise;
 }
 
@@ -108,17 +137,17 @@ function checkSizes(entries: readonly yauzl.Entry[], packedBytes: number, limits
   if (offsets.size !== entries.length) throw new ArchiveRefusedError('the archive has overlapping entries');
 }
 
-function describe(zip: yauzl.ZipFile, entry: yauzl.Entry): ArchiveEntry {
+function describe(zip: yauzl.ZipFile, streams: OwnedStreams, entry: yauzl.Entry): ArchiveEntry {
   const unixMode = entry.externalFileAttributes >>> 16;
   const isDirectoryName = entry.fileName.endsWith('/');
   const kind = unixMode & TYPE_MASK;
   if (kind !== 0 && kind !== REGULAR && kind !== DIRECTORY && kind !== SYMLINK) {
-    throw new ArchiveRefusedError(`${printable(entry.fileName)} is a device, a pipe or a socket`);
+    throw new ArchiveRefusedError(`${quoted(entry.fileName)} is a device, a pipe or a socket`);
   }
   // The cf CLI marks directories as regular files: their name says what they are, and they hold nothing.
   const fits = isDirectoryName ? kind !== SYMLINK && entry.uncompressedSize === 0 : kind !== DIRECTORY;
   if (!fits) {
-    throw new ArchiveRefusedError(`${printable(entry.fileName)} is not what its name says`);
+    throw new ArchiveRefusedError(`${quoted(entry.fileName)} is not what its name says`);
   }
   const type = isDirectoryName ? 'directory' : kind === SYMLINK ? 'symlink' : 'file';
   // Set-uid, set-gid and sticky bits never leave the archive.
@@ -128,41 +157,52 @@ function describe(zip: yauzl.ZipFile, entry: yauzl.Entry): ArchiveEntry {
     type,
     bytes: entry.uncompressedSize,
     mode: permissions || (type === 'directory' ? 0o755 : 0o644),
-    open: () => openEntry(zip, entry),
+    open: () => openEntry(zip, streams, entry),
   };
 }
+
+/** Ordinary apps stay far below. */
+const MOST_PARTS = 100;
 
 /** The path without a trailing slash and without "." parts. Throws where it is absolute or climbs (zip slip). */
 export function safePath(name: string): string {
   const path = name.replaceAll('\\', '/');
   if (path.startsWith('/') || /^[A-Za-z]:/.test(path) || path.includes('\0') || Buffer.byteLength(path) > 4096) {
-    throw new ArchiveRefusedError(`${printable(name)} is not a relative path`);
+    throw new ArchiveRefusedError(`${quoted(name)} is not a relative path`);
   }
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
-  if (parts.includes('..')) throw new ArchiveRefusedError(`${printable(name)} leaves the archive`);
+  if (parts.length > MOST_PARTS) throw new ArchiveRefusedError(`${quoted(name)} lies too deep`);
+  if (parts.includes('..')) throw new ArchiveRefusedError(`${quoted(name)} leaves the archive`);
   if (parts.some((part) => Buffer.byteLength(part) > 255)) {
-    throw new ArchiveRefusedError(`${printable(name)} is too long`);
+    throw new ArchiveRefusedError(`${quoted(name)} is too long`);
   }
   return parts.join('/');
 }
 
 /** No path twice, and nothing below a file or a link: what is below a link would be written where the link points. */
-function checkNames(entries: readonly ArchiveEntry[]): void {
-  const types = new Map<string, ArchiveEntry['type']>();
-  for (const entry of entries) {
-    const known = types.get(entry.path);
-    if (known && !(known === 'directory' && entry.type === 'directory')) {
-      throw new ArchiveRefusedError(`${printable(entry.path)} is in the archive twice`);
-    }
+async function checkNames(entries: readonly ArchiveEntry[]): Promise<void> {
+  const paths = new PathTree();
+  for await (const entry of inTurns(entries)) {
     if (entry.path === '' && entry.type !== 'directory') throw new ArchiveRefusedError('an entry has no name');
-    types.set(entry.path, entry.type);
+    checkPlace(paths, entry, 'archive');
   }
-  for (const { path } of entries) {
-    for (let slash = path.indexOf('/'); slash !== -1; slash = path.indexOf('/', slash + 1)) {
-      const above = types.get(path.slice(0, slash));
-      if (above && above !== 'directory')
-        throw new ArchiveRefusedError(`${printable(path)} lies below a file or a link`);
-    }
+}
+
+/** Throws ArchiveRefusedError where there is no place for it. */
+export function checkPlace(
+  paths: PathTree,
+  { path, type }: Pick<ArchiveEntry, 'path' | 'type'>,
+  what: 'archive' | 'package',
+): void {
+  switch (paths.put(path, type)) {
+    case 'put':
+      return;
+    case 'twice':
+      throw new ArchiveRefusedError(`${quoted(path)} is in the ${what} twice`);
+    case 'below':
+      throw new ArchiveRefusedError(`${quoted(path)} lies below a file or a link`);
+    case 'full':
+      throw new ArchiveRefusedError(`the ${what} has too many directories`);
   }
 }
 
@@ -171,12 +211,12 @@ async function checkLinks(entries: readonly ArchiveEntry[]): Promise<void> {
   for (const entry of entries) {
     if (entry.type !== 'symlink') continue;
     if (entry.bytes === 0 || entry.bytes > 4096)
-      throw new ArchiveRefusedError(`${printable(entry.path)} is a broken link`);
+      throw new ArchiveRefusedError(`${quoted(entry.path)} is a broken link`);
     const chunks: Buffer[] = [];
     for await (const chunk of await entry.open()) chunks.push(chunk as Buffer);
     const target = Buffer.concat(chunks).toString('utf8');
     if (!staysInside(entry.path, target)) {
-      throw new ArchiveRefusedError(`${printable(entry.path)} links to a place outside the archive`);
+      throw new ArchiveRefusedError(`${quoted(entry.path)} links to a place outside the archive`);
     }
   }
 }
@@ -191,9 +231,4 @@ export function staysInside(path: string, target: string): boolean {
   const climbs = parts.findIndex((part) => part !== '..');
   const leading = climbs === -1 ? parts.length : climbs;
   return leading <= path.split('/').length - 1 && !parts.slice(leading).includes('..');
-}
-
-/** A name as it may stand in an error: short and without control characters. */
-function printable(name: string): string {
-  return `'${name.replace(/[^\x20-\x7e]/g, '?').slice(0, 120)}'`;
 }

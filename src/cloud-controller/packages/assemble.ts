@@ -1,12 +1,13 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { PassThrough, Readable } from 'node:stream';
+import { PassThrough, type Readable } from 'node:stream';
 import * as yazl from 'yazl';
-import type { BlobInfo, Blobs } from '../../contracts/blobs.ts';
-import { type ArchiveEntry, ArchiveRefusedError, type CheckedArchive, safePath } from './archive.ts';
-
-/** Files outside these bounds are not worth matching; the client sends them each time. */
-export const RESOURCE_BYTES = { least: 64 * 1024, most: 512 * 1024 ** 2 } as const;
+import type { Blobs } from '../../contracts/blobs.ts';
+import { isRecord, readJson } from '../../kit/json.ts';
+import { OwnedStreams, readFileLater, readLater } from '../../kit/streams.ts';
+import { inTurns } from '../../kit/turns.ts';
+import { type ArchiveEntry, type CheckedArchive, checkPlace, safePath } from './archive.ts';
+import { ArchiveRefusedError, quoted } from './archive-refusal.ts';
+import { type MatchedFile, SHA1 } from './matched-files.ts';
+import { PathTree } from './path-tree.ts';
 
 /** A file the client did not send because the platform has it: its SHA-1 and size, and where it goes. */
 export interface MatchedResource {
@@ -16,130 +17,129 @@ export interface MatchedResource {
   mode: number;
 }
 
-const SHA1 = /^[0-9a-f]{40}$/;
-
 type Fields = Record<string, unknown>;
 
+/** Files below 64 KiB are matched nowhere, so that this many make up a package of more than it may have. */
+const MOST_RESOURCES = 20_000;
+
 /** Reads the `resources` field of an upload, in the v3 or the older spelling. Throws ArchiveRefusedError. */
-export function readResources(json: string): MatchedResource[] {
+export async function readResources(json: string): Promise<MatchedResource[]> {
   const parsed = parseJson(json);
-  const list = Array.isArray(parsed) ? parsed : (parsed as Fields | null)?.['resources'];
+  const list = Array.isArray(parsed) ? parsed : fieldsOf(parsed)['resources'];
   if (!Array.isArray(list)) throw new ArchiveRefusedError('resources must be a list');
-  if (list.length > 100_000) throw new ArchiveRefusedError('there are too many resources');
-  return list.map((item: Fields | null) => {
-    const checksum = item?.['checksum'];
-    const sha1 = typeof checksum === 'object' && checksum !== null ? (checksum as Fields)['value'] : item?.['sha1'];
-    const bytes = item?.['size_in_bytes'] ?? item?.['size'];
-    const path = item?.['path'] ?? item?.['fn'];
-    const mode = item?.['mode'] ?? '644';
-    if (typeof sha1 !== 'string' || !SHA1.test(sha1) || typeof path !== 'string' || typeof bytes !== 'number') {
-      throw new ArchiveRefusedError('a resource has no checksum, size or path');
-    }
-    if (typeof mode !== 'string' || !/^[0-7]{1,6}$/.test(mode))
-      throw new ArchiveRefusedError('a resource has a bad mode');
-    const permissions = Number.parseInt(mode, 8) & 0o777;
-    return { sha1, bytes, path: safePath(path), mode: Math.max(permissions, 0o600) };
-  });
+  if (list.length > MOST_RESOURCES) throw new ArchiveRefusedError('there are too many resources');
+  const resources: MatchedResource[] = [];
+  for await (const item of inTurns(list)) resources.push(readResource(fieldsOf(item)));
+  return resources;
+}
+
+function readResource(item: Fields): MatchedResource {
+  const { checksum } = item;
+  const sha1 = typeof checksum === 'object' && checksum !== null ? fieldsOf(checksum)['value'] : item['sha1'];
+  const bytes = item['size_in_bytes'] ?? item['size'];
+  const path = item['path'] ?? item['fn'];
+  const mode = item['mode'] ?? '644';
+  if (typeof sha1 !== 'string' || !SHA1.test(sha1) || typeof path !== 'string' || typeof bytes !== 'number') {
+    throw new ArchiveRefusedError('a resource has no checksum, size or path');
+  }
+  if (typeof mode !== 'string' || !/^[0-7]{1,6}$/.test(mode))
+    throw new ArchiveRefusedError('a resource has a bad mode');
+  const permissions = Number.parseInt(mode, 8) & 0o777;
+  const inside = safePath(path);
+  if (inside === '') throw new ArchiveRefusedError('a resource has no name');
+  return { sha1, bytes, path: inside, mode: Math.max(permissions, 0o600) };
+}
+
+function fieldsOf(value: unknown): Fields {
+  return isRecord(value) ? value : {};
 }
 
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
-  } catch {
-    throw new ArchiveRefusedError('resources is not JSON');
+    return readJson(text);
+  } catch (cause) {
+    throw new ArchiveRefusedError('resources is not JSON', { cause });
   }
-}
-
-/** Which of these the platform has: same SHA-1, same size, and of a size it keeps. */
-export async function matchResources(
-  blobs: Blobs,
-  wanted: readonly { sha1: string; bytes: number }[],
-): Promise<Set<string>> {
-  const found = new Set<string>();
-  for (const { sha1, bytes } of wanted) {
-    if (!SHA1.test(sha1) || bytes < RESOURCE_BYTES.least || bytes > RESOURCE_BYTES.most || found.has(sha1)) continue;
-    if ((await blobs.stat('resources', sha1))?.bytes === bytes) found.add(sha1);
-  }
-  return found;
 }
 
 /**
- * Writes the package: the checked upload, or the upload with the matched resources added. Files worth keeping go to
- * the resource cache under the SHA-1 that is computed here, never one the client claims.
+ * The package's bytes: the checked upload, or the upload with the matched files added, each with its size where it is known.
+ * `matched` has what the caller may use, by SHA-1. Throws ArchiveRefusedError.
  */
-export async function storePackage(options: {
+export async function packageContent(options: {
   blobs: Blobs;
-  key: string;
-  upload: { path: string; archive: CheckedArchive } | null;
+  upload: { path: string; bytes: number; archive: CheckedArchive } | null;
   resources: readonly MatchedResource[];
-  maxBytes: number;
+  matched: ReadonlyMap<string, MatchedFile>;
   unpackedBytes: number;
-}): Promise<BlobInfo> {
-  const { blobs, key, upload, resources, maxBytes } = options;
+}): Promise<{ body: Readable; bytes?: number }> {
+  const { blobs, upload, resources, matched } = options;
   if (!upload && resources.length === 0) throw new ArchiveRefusedError('the package is empty');
-  if (upload) await remember(blobs, upload.archive.entries);
-  if (upload && resources.length === 0) return blobs.put('packages', key, createReadStream(upload.path), maxBytes);
+  if (upload && resources.length === 0) return { body: readFileLater(upload.path), bytes: upload.bytes };
   const entries = upload?.archive.entries ?? [];
   const claimed = resources.reduce((sum, resource) => sum + resource.bytes, 0);
   const sent = entries.reduce((sum, entry) => sum + entry.bytes, 0);
   if (claimed + sent > options.unpackedBytes) {
     throw new ArchiveRefusedError('the package unpacks to more than is allowed');
   }
-  return blobs.put('packages', key, await merge(blobs, entries, resources), maxBytes);
+  return { body: await merge(blobs, entries, await withFiles(entries, resources, matched)) };
 }
 
-async function merge(
-  blobs: Blobs,
+interface PlacedFile {
+  resource: MatchedResource;
+  file: MatchedFile;
+}
+
+/** Each matched resource with its file. Throws where one is not there for the caller or its path is taken. */
+async function withFiles(
   entries: readonly ArchiveEntry[],
   resources: readonly MatchedResource[],
-): Promise<Readable> {
+  matched: ReadonlyMap<string, MatchedFile>,
+): Promise<PlacedFile[]> {
+  const paths = new PathTree();
+  for await (const entry of inTurns(entries)) checkPlace(paths, entry, 'package');
+  const files: PlacedFile[] = [];
+  for await (const resource of inTurns(resources)) {
+    checkPlace(paths, { path: resource.path, type: 'file' }, 'package');
+    const name = quoted(resource.path);
+    const file = matched.get(resource.sha1);
+    if (file?.bytes !== resource.bytes) throw new ArchiveRefusedError(`${name} is not known here; send it`);
+    files.push({ resource, file });
+  }
+  return files;
+}
+
+/** What it opens ends with what it gives. */
+async function merge(blobs: Blobs, entries: readonly ArchiveEntry[], files: readonly PlacedFile[]): Promise<Readable> {
   const zip = new yazl.ZipFile();
-  const output = new PassThrough();
+  // It begins to read at once, and may fail before it is read itself.
+  const output = readLater(new PassThrough());
+  const streams = new OwnedStreams();
+  output.once('close', () => streams.end());
   const fail = (error: unknown): void => {
     output.destroy(error instanceof Error ? error : new Error(String(error)));
   };
   const lazily = (path: string, mode: number, open: () => Promise<Readable>): void => {
     zip.addReadStreamLazy(path, { mode }, (callback) => {
-      open().then((stream) => callback(null, stream.on('error', fail)), fail);
+      if (output.destroyed) return;
+      open().then((stream) => callback(null, streams.own(stream).on('error', fail)), fail);
     });
   };
-  const taken = new Map<string, ArchiveEntry['type']>();
-  for (const entry of entries) {
-    taken.set(entry.path, entry.type);
+  for await (const entry of inTurns(entries)) {
     if (entry.path === '') continue;
     if (entry.type === 'directory') zip.addEmptyDirectory(entry.path, { mode: 0o040000 | entry.mode });
     else lazily(entry.path, (entry.type === 'symlink' ? 0o120000 : 0o100000) | entry.mode, entry.open);
   }
-  for (const resource of resources) {
-    if (taken.has(resource.path)) throw new ArchiveRefusedError(`'${resource.path}' is in the package twice`);
-    for (let slash = resource.path.indexOf('/'); slash !== -1; slash = resource.path.indexOf('/', slash + 1)) {
-      if ((taken.get(resource.path.slice(0, slash)) ?? 'directory') !== 'directory') {
-        throw new ArchiveRefusedError(`'${resource.path}' lies below a file or a link`);
-      }
-    }
-    taken.set(resource.path, 'file');
-    if ((await blobs.stat('resources', resource.sha1))?.bytes !== resource.bytes) {
-      throw new ArchiveRefusedError(`'${resource.path}' is not known here; send it`);
-    }
+  for await (const { resource, file } of inTurns(files)) {
     lazily(resource.path, 0o100000 | resource.mode, async () => {
-      const blob = await blobs.open('resources', resource.sha1);
-      if (!blob) throw new ArchiveRefusedError('a matched resource went away; push again');
+      const blob = await blobs.open('resources', file.guid);
+      if (!blob) throw new ArchiveRefusedError('a matched file went away; push again');
       return blob.body;
     });
   }
   zip.end();
+  zip.on('error', fail);
   zip.outputStream.on('error', fail);
   zip.outputStream.pipe(output);
   return output;
-}
-
-async function remember(blobs: Blobs, entries: readonly ArchiveEntry[]): Promise<void> {
-  for (const entry of entries) {
-    if (entry.type !== 'file' || entry.bytes < RESOURCE_BYTES.least || entry.bytes > RESOURCE_BYTES.most) continue;
-    const hash = createHash('sha1');
-    for await (const chunk of await entry.open()) hash.update(chunk as Buffer);
-    const sha1 = hash.digest('hex');
-    if (await blobs.stat('resources', sha1)) continue;
-    await blobs.put('resources', sha1, Readable.from(await entry.open()), RESOURCE_BYTES.most);
-  }
 }

@@ -1,226 +1,96 @@
-import { type Static, Type } from 'typebox';
-import { recordAppEvent } from '../apps/events.ts';
+import { recordObservation } from '../apps/events.ts';
 import { logLine } from '../apps/log-lines.ts';
-import { ToOne } from '../apps/schema.ts';
-import { authorizeApp } from '../apps/store.ts';
-import { now } from '../database.ts';
-import { checkPackageType, openImage, sealImage } from '../docker/images.ts';
-import { notFound, unprocessable } from '../errors.ts';
-import { listView } from '../list.ts';
-import { MetadataInput, mergeMetadata, metadataColumns, newMetadata } from '../metadata.ts';
+import { app, inApp } from '../apps/subject.ts';
+import { invalidApp, notFound, unprocessable } from '../errors.ts';
 import { created, ok, operation } from '../operation.ts';
-import { matchResources, RESOURCE_BYTES } from './assemble.ts';
-import { authorizedPackage, listPackages, type Package, packageQuery, packageView } from './store.ts';
+import { deletes, lists, shown, shows } from '../standard.ts';
+import { Bytes, download } from '../storage/download.ts';
+import { inBody, inQuery } from '../subject.ts';
+import { changePackage } from './changes.ts';
+import { createPackage } from './create.ts';
+import { knownResources } from './matched-files.ts';
+import { CreatePackage, MatchedResources, MatchResources, UpdatePackage } from './schema.ts';
+import { type PackageRow, packageOf } from './store.ts';
+import { packageSubject, packages } from './subject.ts';
 import { PACKAGE_MAX_BYTES, receivePackage } from './upload.ts';
+import { PackageView } from './view.ts';
 
-const CreatePackage = Type.Object(
-  {
-    type: Type.Optional(Type.String()),
-    relationships: Type.Object({ app: ToOne }, { additionalProperties: false }),
-    data: Type.Optional(
-      Type.Object({
-        image: Type.Optional(Type.String({ maxLength: 1024 })),
-        username: Type.Optional(Type.Union([Type.String({ maxLength: 255 }), Type.Null()])),
-        password: Type.Optional(Type.Union([Type.String({ maxLength: 16_384 }), Type.Null()])),
-      }),
-    ),
-    metadata: Type.Optional(MetadataInput),
-  },
-  { additionalProperties: false },
-);
-
-const invalidApp = () => unprocessable('App is invalid. Ensure it exists and you have access to it.');
+function requireBits(row: PackageRow): void {
+  if (packageOf(row).type !== 'bits') throw unprocessable('Package type must be bits.');
+}
 
 export const packageOperations = [
-  operation({
-    id: 'GET /v3/packages',
-    query: packageQuery,
-    async run(call) {
-      const { db, links } = call.context;
-      const found = await listPackages(db, call.query, { visible: call.visibleSpaces() });
-      return ok(listView(links, '/v3/packages', call.query, found, (row) => packageView(links, row)));
+  operation('GET /v3/packages', lists(packages)),
+
+  operation(
+    'GET /v3/apps/:guid/packages',
+    lists(packages.without('app_guids', 'space_guids', 'organization_guids'), { on: app, inside: inApp('packages') }),
+  ),
+
+  operation('POST /v3/packages', {
+    on: {
+      app: inBody('relationships.app', app, invalidApp),
+      source: inQuery(packageSubject, 'source_guid', () => unprocessable('Invalid source package')),
     },
-  }),
-  operation({
-    id: 'GET /v3/apps/:guid/packages',
-    query: packageQuery,
-    async run(call) {
-      const { db, links } = call.context;
-      const app = await authorizeApp(call, call.params.guid);
-      const found = await listPackages(db, call.query, { appGuid: app.guid });
-      const path = `/v3/apps/${app.guid}/packages`;
-      return ok(listView(links, path, call.query, found, (row) => packageView(links, row)));
-    },
-  }),
-  operation({
-    id: 'POST /v3/packages',
     query: { values: ['source_guid'] },
     body: CreatePackage,
+    answers: { 201: PackageView },
     async run(call) {
-      const { db, links, blobs } = call.context;
-      const app = await authorizeApp(call, call.body.relationships.app.data.guid, invalidApp());
-      const sourceGuid = call.query.values.get('source_guid');
-      const source = sourceGuid === undefined ? null : await sourceOf(call, sourceGuid);
-      const guid = crypto.randomUUID();
-      const type = source ? (source.docker_image === null ? 'bits' : 'docker') : typeOf(call.body.type);
-      checkPackageType(app.lifecycle, type);
-      // A copy is the image alone: its registry's password is asked for anew.
-      const image = source?.docker_image ? { reference: source.docker_image } : imageOf(type, call.body.data);
-      if (source && !image) {
-        const blob = await blobs.open('packages', source.guid);
-        if (!blob) throw unprocessable('Source package has no bits.');
-        await blobs.put('packages', guid, blob.body, PACKAGE_MAX_BYTES);
-      }
-      const row = await db.transaction().execute(async (trx) => {
-        const inserted = await trx
-          .insertInto('packages')
-          .values({
-            guid,
-            app_guid: app.guid,
-            state: source || image ? 'READY' : 'AWAITING_UPLOAD',
-            sha256: source?.sha256 ?? null,
-            ...(image ? sealImage(call.context.sealer, 'packages', guid, image) : {}),
-            ...newMetadata(call.body.metadata),
-          })
-          .returningAll()
-          .executeTakeFirstOrThrow();
-        const data = { request: { ...call.body }, ...(source ? { source_package_guid: source.guid } : {}) };
-        await recordAppEvent(trx, 'audit.app.package.create', call.actor, app, { ...data, package_guid: guid });
-        return inserted;
-      });
-      logLine(call.context, app, `Creating package with guid ${guid} for app with guid ${app.guid}`);
-      return created(packageView(links, row));
+      const { actor, body, context, subject } = call;
+      const made = await createPackage(context, subject.app, subject.source, body, actor);
+      logLine(context, subject.app, `Creating package with guid ${made.guid} for app with guid ${subject.app.guid}`);
+      return created(await shown(call, packages, made));
     },
   }),
-  operation({
-    id: 'GET /v3/packages/:guid',
+
+  operation('GET /v3/packages/:guid', shows(packageSubject, packages)),
+
+  operation('PATCH /v3/packages/:guid', {
+    on: packageSubject,
+    body: UpdatePackage,
+    answers: { 200: PackageView },
     async run(call) {
-      const { found } = await authorizedPackage(call, call.params.guid);
-      return ok(packageView(call.context.links, found));
+      const changed = await changePackage(call.context, call.subject, call.body, call.actor);
+      return ok(await shown(call, packages, changed));
     },
   }),
-  operation({
-    id: 'PATCH /v3/packages/:guid',
-    body: Type.Object(
-      {
-        metadata: Type.Optional(MetadataInput),
-        username: Type.Optional(Type.String({ maxLength: 255 })),
-        password: Type.Optional(Type.String({ maxLength: 16_384 })),
-      },
-      { additionalProperties: false },
-    ),
-    async run(call) {
-      const { db, links, sealer } = call.context;
-      const { found } = await authorizedPackage(call, call.params.guid);
-      const { username, password, metadata } = call.body;
-      const image = openImage(sealer, 'packages', found);
-      if (!image && (username || password)) {
-        throw unprocessable('Cannot update Docker credentials for a buildpack app.');
-      }
-      const changed = image && {
-        reference: image.reference,
-        username: username ?? image.username,
-        password: password ?? image.password,
-      };
-      const row = await db
-        .updateTable('packages')
-        .set({
-          ...(changed ? sealImage(sealer, 'packages', found.guid, changed) : {}),
-          ...metadataColumns(mergeMetadata(found, metadata)),
-          updated_at: now,
-        })
-        .where('guid', '=', found.guid)
-        .returningAll()
-        .executeTakeFirstOrThrow();
-      return ok(packageView(links, row));
-    },
-  }),
-  operation({
-    id: 'DELETE /v3/packages/:guid',
-    async run(call) {
-      const { app, found } = await authorizedPackage(call, call.params.guid);
-      await recordAppEvent(call.context.db, 'audit.app.package.delete', call.actor, app, { package_guid: found.guid });
-      const job = await call.context.jobs.enqueue({
-        operation: 'package.delete',
-        actor: call.actor,
-        resource: { type: 'package', guid: found.guid },
-      });
-      call.context.jobs.wake();
-      return call.accepted(job);
-    },
-  }),
-  operation({
-    id: 'POST /v3/packages/:guid/upload',
+
+  operation('DELETE /v3/packages/:guid', deletes(packageSubject, 'package')),
+
+  operation('POST /v3/packages/:guid/upload', {
+    on: packageSubject,
     accepts: 'multipart',
     bodyLimitBytes: PACKAGE_MAX_BYTES + 64 * 1024 ** 2,
+    answers: { 200: PackageView },
     async run(call) {
-      const { db, links } = call.context;
-      const { app, found } = await authorizedPackage(call, call.params.guid);
-      if (found.docker_image !== null) throw unprocessable('Package type must be bits.');
-      const row = await receivePackage(call.context, found, call);
-      await recordAppEvent(db, 'audit.app.package.upload', call.actor, app, { package_guid: found.guid });
-      logLine(call.context, app, `Uploaded bits of package with guid ${found.guid}`);
-      return ok(packageView(links, row));
+      const { context, subject } = call;
+      requireBits(subject);
+      const ready = await receivePackage(context, subject, call);
+      logLine(context, subject.app, `Uploaded bits of package with guid ${subject.guid}`);
+      return ok(await shown(call, packages, ready));
     },
   }),
-  operation({
-    id: 'GET /v3/packages/:guid/download',
-    async run(call) {
-      const { db, blobs } = call.context;
-      const { app, found } = await authorizedPackage(call, call.params.guid);
-      if (found.docker_image !== null) throw unprocessable('Package type must be bits.');
-      if (found.state !== 'READY') throw unprocessable('Package has no bits to download.');
-      const blob = await blobs.open('packages', found.guid);
-      if (!blob) throw notFound('Package');
-      await recordAppEvent(db, 'audit.app.package.download', call.actor, app, { package_guid: found.guid });
-      return {
-        status: 200,
-        body: blob.body,
-        headers: { 'content-type': 'application/zip', 'content-length': String(blob.bytes) },
-      };
+
+  operation('GET /v3/packages/:guid/download', {
+    on: packageSubject,
+    answers: { 200: Bytes },
+    async run({ actor, context, subject }) {
+      requireBits(subject);
+      if (subject.state !== 'READY') throw unprocessable('Package has no bits to download.');
+      const blob = { kind: 'packages', key: subject.guid, type: 'application/zip' } as const;
+      return download(context.blobs, blob, notFound('Package'), () =>
+        recordObservation(context.db, 'audit.app.package.download', actor, subject.app, { package_guid: subject.guid }),
+      );
     },
   }),
-  operation({
-    id: 'POST /v3/resource_matches',
+
+  operation('POST /v3/resource_matches', {
     bodyLimitBytes: 4 * 1024 ** 2,
-    body: Type.Object(
-      {
-        resources: Type.Array(
-          Type.Object({
-            checksum: Type.Object({ value: Type.String() }),
-            size_in_bytes: Type.Integer({ minimum: 0 }),
-            path: Type.Optional(Type.String()),
-            mode: Type.Optional(Type.String()),
-          }),
-          { minItems: 1, maxItems: 5000 },
-        ),
-      },
-      { additionalProperties: false },
-    ),
-    async run(call) {
-      const large = call.body.resources.filter((item) => item.size_in_bytes >= RESOURCE_BYTES.least);
-      const wanted = large.map((item) => ({ sha1: item.checksum.value, bytes: item.size_in_bytes }));
-      const known = await matchResources(call.context.blobs, wanted);
-      return created({ resources: large.filter((item) => known.has(item.checksum.value)) });
+    readsOnly: true,
+    body: MatchResources,
+    answers: { 201: MatchedResources },
+    async run({ body, caller, context }) {
+      return created({ resources: await knownResources(context.db, caller, body.resources) });
     },
   }),
 ];
-
-function typeOf(type: string | undefined): 'bits' | 'docker' {
-  if (type === 'bits' || type === 'docker') return type;
-  throw unprocessable("Type must be one of 'bits, docker'");
-}
-
-/** What a docker package is made of; null for bits. */
-function imageOf(type: 'bits' | 'docker', data: Static<typeof CreatePackage>['data']) {
-  if (type === 'bits') return null;
-  const { image, username, password } = data ?? {};
-  if (!image) throw unprocessable('Data Image required');
-  return { reference: image, username, password };
-}
-
-async function sourceOf(call: Parameters<typeof authorizedPackage>[0], guid: string): Promise<Package> {
-  const { found } = await authorizedPackage(call, guid, unprocessable('Invalid source package'));
-  if (found.state !== 'READY') throw unprocessable('Source package is not ready.');
-  return found;
-}

@@ -1,69 +1,110 @@
-import type { Selectable } from 'kysely';
-import { authorizeByApp, narrowByApp, type OfApps } from '../apps/belongings.ts';
-import type { App } from '../apps/store.ts';
-import type { PackageTable } from '../apps/tables.ts';
-import { metadataView } from '../apps/view.ts';
-import type { Db } from '../database.ts';
-import { notFound } from '../errors.ts';
-import { type Page, page } from '../list.ts';
-import type { Call } from '../operation.ts';
-import type { Query, QueryRules } from '../query.ts';
-import { identityView, type Links, toOne } from '../view.ts';
+import type { InsertObject, Selectable, UpdateObject } from 'kysely';
+import { type Database, type Db, now, type ResourceColumns, type Trx, type WithDefault } from '../database.ts';
+import { bitsOrImage, type DockerTable } from '../docker/images.ts';
+import type { Guid } from '../guid.ts';
+import type { PackageState } from './state.ts';
 
-export type Package = Selectable<PackageTable>;
-
-export const packageQuery = {
-  list: true,
-  labels: true,
-  filters: ['states', 'types', 'app_guids', 'space_guids', 'organization_guids'],
-} as const satisfies QueryRules;
-
-export async function authorizedPackage(
-  call: Pick<Call, 'authorize' | 'context'>,
-  guid: string,
-  invisible = notFound('Package'),
-): Promise<{ app: App; found: Package }> {
-  const { db } = call.context;
-  const found = await db.selectFrom('packages').selectAll().where('guid', '=', guid).executeTakeFirst();
-  const { app, row } = await authorizeByApp(call, found, invisible);
-  return { app, found: row };
+declare module '../database.ts' {
+  interface Database {
+    packages: PackageTable;
+  }
 }
 
-export async function listPackages(db: Db, query: Query, only: OfApps): Promise<Page<Package>> {
-  const joined = db
+/** With an image it is of that, else of bits. */
+export interface PackageTable extends ResourceColumns, DockerTable {
+  app_guid: Guid<'app'>;
+  state: PackageState;
+  error: WithDefault<string | null>;
+  sha256: WithDefault<string | null>;
+}
+
+/** A package as it lies, without what its registry asks for. */
+export type PackageRow = Omit<Selectable<PackageTable>, 'docker_key_label' | 'docker_data'>;
+
+type Common = Omit<PackageRow, 'docker_image' | 'docker_username' | 'error' | 'sha256'>;
+
+/** Files of the blobstore; without a checksum they are not there, or not yet. */
+interface Bits extends Common {
+  type: 'bits';
+  error: string | null;
+  sha256: string | null;
+}
+
+/** An image of a registry. */
+interface Image extends Common {
+  type: 'docker';
+  image: string;
+  username: string | null;
+}
+
+/** What a package is: its row says it by which of its columns are set. */
+export type Package = Bits | Image;
+
+export function packageOf(row: PackageRow): Package {
+  const { docker_image: _image, docker_username: _username, error, sha256, ...common } = row;
+  const made = bitsOrImage(row);
+  return made.type === 'docker' ? { ...common, ...made } : { ...common, ...made, error, sha256 };
+}
+
+const COLUMNS = [
+  'packages.id',
+  'packages.guid',
+  'packages.created_at',
+  'packages.updated_at',
+  'packages.labels',
+  'packages.annotations',
+  'packages.app_guid',
+  'packages.state',
+  'packages.error',
+  'packages.sha256',
+  'packages.docker_image',
+  'packages.docker_username',
+] as const;
+
+export async function findPackage(db: Db, guid: string): Promise<PackageRow | null> {
+  return (await db.selectFrom('packages').select(COLUMNS).where('guid', '=', guid).executeTakeFirst()) ?? null;
+}
+
+export function selectPackages(db: Db) {
+  return db
     .selectFrom('packages')
     .innerJoin('apps', 'apps.guid', 'packages.app_guid')
     .innerJoin('spaces', 'spaces.guid', 'apps.space_guid')
-    .selectAll('packages');
-  let select = narrowByApp(joined, 'packages', query, only);
-  const states = query.filters.get('states');
-  if (states) select = select.where('packages.state', 'in', states as Package['state'][]);
-  const types = query.filters.get('types');
-  if (types && !types.includes('bits')) select = select.where('packages.docker_image', 'is not', null);
-  if (types && !types.includes('docker')) select = select.where('packages.docker_image', 'is', null);
-  return page(db, select, 'packages', query);
+    .select(COLUMNS);
 }
 
-/** A registry's password is never shown again. */
-export const REDACTED_PASSWORD = '***';
+export async function insertPackage(trx: Trx, values: InsertObject<Database, 'packages'>): Promise<PackageRow> {
+  return trx.insertInto('packages').values(values).returning(COLUMNS).executeTakeFirstOrThrow();
+}
 
-export function packageView(links: Links, row: Package): Record<string, unknown> {
-  const path = `/v3/packages/${row.guid}`;
-  const { docker_image: image, docker_username: username } = row;
-  const bits = image === null;
-  return {
-    ...identityView(row),
-    type: bits ? 'bits' : 'docker',
-    data: bits
-      ? { error: row.error, checksum: { type: 'sha256', value: row.sha256 } }
-      : { image, username, password: username === null ? null : REDACTED_PASSWORD },
-    state: row.state,
-    relationships: { app: toOne(row.app_guid) },
-    metadata: metadataView(row),
-    links: {
-      self: links.to(path),
-      ...(bits ? { upload: links.action(`${path}/upload`, 'POST'), download: links.to(`${path}/download`) } : {}),
-      app: links.to(`/v3/apps/${row.app_guid}`),
-    },
-  };
+/** Of a row that the transaction has locked. */
+export async function updatePackage(
+  trx: Trx,
+  guid: string,
+  changes: UpdateObject<Database, 'packages'>,
+): Promise<PackageRow> {
+  return trx
+    .updateTable('packages')
+    .set({ ...changes, updated_at: now })
+    .where('guid', '=', guid)
+    .returning(COLUMNS)
+    .executeTakeFirstOrThrow();
+}
+
+/** Ends an upload; null where it was given up meanwhile. */
+export async function finishUpload(trx: Trx, guid: string, sha256: string): Promise<PackageRow | null> {
+  const row = await trx
+    .updateTable('packages')
+    .set({ state: 'READY', sha256, updated_at: now })
+    .where('guid', '=', guid)
+    .where('state', '=', 'PROCESSING_UPLOAD')
+    .returning(COLUMNS)
+    .executeTakeFirst();
+  return row ?? null;
+}
+
+/** Gives the guid of its app; null where it is gone already. */
+export async function deletePackage(trx: Trx, guid: string): Promise<Guid<'app'> | null> {
+  const row = await trx.deleteFrom('packages').where('guid', '=', guid).returning('app_guid').executeTakeFirst();
+  return row?.app_guid ?? null;
 }

@@ -1,45 +1,42 @@
 import type { Static } from 'typebox';
 import { recordAppEvent } from '../apps/events.ts';
-import { checkSidecarMemory } from '../apps/sidecars.ts';
 import { type App, lockApp } from '../apps/store.ts';
 import type { Actor } from '../authorization.ts';
-import { type Db, now } from '../database.ts';
-import { CfError, notFound, unprocessable } from '../errors.ts';
-import { isFeatureEnabled } from '../feature-flags/store.ts';
-import { mergeMetadata, metadataColumns } from '../metadata.ts';
+import type { Settings } from '../context.ts';
+import type { Trx } from '../database.ts';
+import { notFound, unprocessable } from '../errors.ts';
+import { changeMetadata } from '../metadata.ts';
+import { type Counted, withinQuota } from '../quotas/within.ts';
+import { checkDisk } from './disk.ts';
 import { renewProcess } from './outgoing.ts';
-import { checkQuota, lockQuota } from './quota.ts';
 import type { ScaleProcess, UpdateProcess } from './schema.ts';
-import { findProcess, type Process, updateProcess } from './store.ts';
+import { checkSidecarMemory } from './sidecar-memory.ts';
+import { findProcess, isDeploying, type Process, resizeProcess, updateProcess } from './store.ts';
 
 /** Sets command and health checks; running instances keep theirs until the app is restarted. */
 export async function changeProcess(
-  trx: Db,
+  trx: Trx,
   actor: Actor,
   app: App,
   guid: string,
   body: Static<typeof UpdateProcess>,
-  data: Record<string, unknown> = {},
+  data: { manifest_triggered?: true } = {},
 ): Promise<Process> {
   await lockApp(trx, app.guid);
   const before = await findProcess(trx, guid);
   if (!before) throw notFound('Process');
   const { health_check: health, readiness_health_check: readiness } = body;
   const after = await updateProcess(trx, guid, {
-    ...(body.command === undefined ? {} : { command: body.command }),
-    ...(health?.type === undefined ? {} : { health_check_type: health.type }),
-    ...(health?.data?.timeout === undefined ? {} : { health_check_timeout: health.data.timeout }),
-    ...(health?.data?.invocation_timeout === undefined
-      ? {}
-      : { health_check_invocation_timeout: health.data.invocation_timeout }),
-    ...(health?.data?.interval === undefined ? {} : { health_check_interval: health.data.interval }),
-    ...(health?.data?.endpoint === undefined ? {} : { health_check_endpoint: health.data.endpoint }),
-    ...(readiness?.type === undefined ? {} : { readiness_type: readiness.type }),
-    ...(readiness?.data?.invocation_timeout === undefined
-      ? {}
-      : { readiness_invocation_timeout: readiness.data.invocation_timeout }),
-    ...(readiness?.data?.interval === undefined ? {} : { readiness_interval: readiness.data.interval }),
-    ...(readiness?.data?.endpoint === undefined ? {} : { readiness_endpoint: readiness.data.endpoint }),
+    command: body.command,
+    health_check_type: health?.type,
+    health_check_timeout: health?.data?.timeout,
+    health_check_invocation_timeout: health?.data?.invocation_timeout,
+    health_check_interval: health?.data?.interval,
+    health_check_endpoint: health?.data?.endpoint,
+    readiness_type: readiness?.type,
+    readiness_invocation_timeout: readiness?.data?.invocation_timeout,
+    readiness_interval: readiness?.data?.interval,
+    readiness_endpoint: readiness?.data?.endpoint,
   });
   for (const [type, endpoint, what] of [
     [after.health_check_type, after.health_check_endpoint, 'Health check'],
@@ -54,13 +51,7 @@ export async function changeProcess(
   // An endpoint says nothing to other kinds of checks; a later "http" begins with its default again.
   if (after.health_check_type !== 'http') await updateProcess(trx, guid, { health_check_endpoint: null });
   if (after.readiness_type !== 'http') await updateProcess(trx, guid, { readiness_endpoint: null });
-  if (body.metadata) {
-    await trx
-      .updateTable('processes')
-      .set({ ...metadataColumns(mergeMetadata(before, body.metadata)), updated_at: now })
-      .where('guid', '=', guid)
-      .execute();
-  }
+  if (body.metadata) await changeMetadata(trx, 'processes', guid, body.metadata, notFound('Process'));
   const request = { ...body, ...data, process_guid: guid, process_type: before.type };
   await recordAppEvent(trx, 'audit.app.process.update', actor, app, { ...request });
   return (await findProcess(trx, guid))!;
@@ -71,27 +62,33 @@ export async function changeProcess(
  * running instances anew unless `keepInstances`.
  */
 export async function scaleProcess(
-  trx: Db,
+  trx: Trx,
   actor: Actor,
   app: App,
   guid: string,
   body: Static<typeof ScaleProcess>,
-  options: { isAdmin: boolean; keepInstances?: boolean; data?: Record<string, unknown> },
+  options: {
+    settings: Pick<Settings, 'maximumAppDiskMb'>;
+    keepInstances?: boolean;
+    data?: { manifest_triggered?: true };
+  },
 ): Promise<Process> {
-  if (!options.isAdmin && !(await isFeatureEnabled(trx, 'app_scaling'))) {
-    throw new CfError('FeatureDisabled', 'Feature Disabled: app_scaling');
-  }
-  await lockQuota(trx, app);
+  checkDisk(options.settings, body.disk_in_mb);
+  return withinQuota(trx, app, (counted) => scale(counted, actor, app, guid, body, options));
+}
+
+async function scale(
+  trx: Counted,
+  actor: Actor,
+  app: App,
+  guid: string,
+  body: Static<typeof ScaleProcess>,
+  options: { keepInstances?: boolean; data?: { manifest_triggered?: true } },
+): Promise<Process> {
   await lockApp(trx, app.guid);
   const before = await findProcess(trx, guid);
   if (!before) throw notFound('Process');
-  const deploying = await trx
-    .selectFrom('deployments')
-    .select('guid')
-    .where('app_guid', '=', app.guid)
-    .where('status_value', '=', 'ACTIVE')
-    .executeTakeFirst();
-  if (deploying && before.type === 'web') {
+  if (before.type === 'web' && (await isDeploying(trx, app.guid))) {
     throw unprocessable('Cannot scale this process while a deployment is in flight.');
   }
   const memory = body.memory_in_mb ?? before.memory_mb;
@@ -102,8 +99,7 @@ export async function scaleProcess(
     disk_mb: body.disk_in_mb ?? before.disk_mb,
     log_rate_limit: body.log_rate_limit_in_bytes_per_second ?? before.log_rate_limit,
   };
-  const process = anew ? await renewProcess(trx, app, before, scaled) : await updateProcess(trx, guid, scaled);
-  await checkQuota(trx, app);
+  const process = anew ? await renewProcess(trx, app, before, scaled) : await resizeProcess(trx, guid, scaled);
   await checkSidecarMemory(trx, app.guid);
   await recordAppEvent(trx, 'audit.app.process.scale', actor, app, {
     ...options.data,

@@ -1,11 +1,44 @@
+import type { Generated } from 'kysely';
 import { sql } from 'kysely';
 import type { ActualLrp } from '../../contracts/gen/diego_pb.js';
+import { messageOf } from '../../kit/errors.ts';
 import { logLine } from '../apps/log-lines.ts';
 import { type App, findApp } from '../apps/store.ts';
 import type { Context } from '../context.ts';
-import { type Db, now } from '../database.ts';
-import { lrpGuid } from '../diego/recipe.ts';
-import { type Process, updateProcess } from './store.ts';
+import type { WithDefault } from '../database.ts';
+import { type Db, now, type Trx } from '../database.ts';
+import type { Guid } from '../guid.ts';
+import { keepAtMost } from '../quotas/outgoing-bound.ts';
+import type { Counted } from '../quotas/within.ts';
+import { lrpGuid } from './lrp-guid.ts';
+import { type Process, resizeProcess } from './store.ts';
+
+declare module '../database.ts' {
+  interface Database {
+    outgoing_lrps: OutgoingLrpTable;
+  }
+}
+
+/** An LRP that serves until its successor does. */
+export interface OutgoingLrpTable {
+  id: Generated<number>;
+  lrp_guid: string;
+  app_guid: Guid<'app'>;
+  /** The process whose current version replaces it. */
+  process_guid: string;
+  instances: number;
+  since: Generated<Date>;
+  /** Null: until it is replaced. */
+  until: Date | null;
+  /** The version of its successor whose instances all crashed: then it is shown beside it. */
+  failed_version: WithDefault<string | null>;
+  /** What it runs with; null where it was written down before this was. */
+  memory_mb: WithDefault<number | null>;
+  disk_mb: WithDefault<number | null>;
+  log_rate_limit: WithDefault<number | null>;
+  droplet_guid: WithDefault<string | null>;
+  revision_guid: WithDefault<string | null>;
+}
 
 /**
  * Restarts without a failed request: what serves requests goes on while its successor starts. An LRP that is replaced is
@@ -13,41 +46,41 @@ import { type Process, updateProcess } from './store.ts';
  */
 
 /** `cf restart` is a stop and, a moment later, a start: what is stopped goes on serving for so long. */
-const FAREWELL = sql`interval '1.5 seconds'`;
-/** Beside a version that never gets ready the old one serves no longer: the quota does not count it. */
+const GRACE = sql`interval '1.5 seconds'`;
+/** Beside a version that never gets ready the old one serves no longer. */
 const LONGEST = sql`interval '1 hour'`;
 /** A new instance that finds no place beside the old ones waits for so long before an old one gives way. */
 const ROOM_PATIENCE_MS = 5_000;
 
 /** A new version of a process: all its instances are made anew (CC-07). Those that serve go on until the new ones do. */
 export async function renewProcess(
-  trx: Db,
+  trx: Counted,
   app: App,
   process: Process,
-  changes: Parameters<typeof updateProcess>[2] = {},
+  changes: Parameters<typeof resizeProcess>[2] = {},
 ): Promise<Process> {
   if (process.state === 'STARTED') await keepServing(trx, app, process, process.guid);
-  return updateProcess(trx, process.guid, { ...changes, version: crypto.randomUUID() });
+  return resizeProcess(trx, process.guid, { ...changes, version: crypto.randomUUID() });
 }
 
 /** The running LRP of a process serves on until `successor`, another process or its own next version, does. */
-export async function keepServing(trx: Db, app: App, process: Process, successor: string): Promise<void> {
+export async function keepServing(trx: Counted, app: App, process: Process, successor: string): Promise<void> {
   await remember(trx, app, process, successor, sql`NULL`);
 }
 
 /** What serves goes on for a moment, in case the stop is the first half of a restart. */
-export async function serveFarewell(trx: Db, app: App, process: Process): Promise<void> {
+export async function beginGrace(trx: Counted, app: App, process: Process): Promise<void> {
   await trx
     .updateTable('outgoing_lrps')
-    .set({ until: sql`now() + ${FAREWELL}` })
+    .set({ until: sql`now() + ${GRACE}` })
     .where('process_guid', '=', process.guid)
     .where('until', 'is', null)
     .execute();
-  if (process.state === 'STARTED') await remember(trx, app, process, process.guid, sql`now() + ${FAREWELL}`);
+  if (process.state === 'STARTED') await remember(trx, app, process, process.guid, sql`now() + ${GRACE}`);
 }
 
-/** A start within the farewell makes it a restart. */
-export async function endFarewell(trx: Db, appGuid: string): Promise<void> {
+/** A start within the grace makes it a restart. */
+export async function endGrace(trx: Trx, appGuid: Guid<'app'>): Promise<void> {
   await trx
     .updateTable('outgoing_lrps')
     .set({ until: null })
@@ -58,7 +91,7 @@ export async function endFarewell(trx: Db, appGuid: string): Promise<void> {
 
 /** Only what routes lead to, and only while the app allows two versions beside each other. */
 async function remember(
-  trx: Db,
+  trx: Counted,
   app: App,
   process: Process,
   successor: string,
@@ -80,16 +113,25 @@ async function remember(
       app_guid: app.guid,
       process_guid: successor,
       instances: process.instances,
+      memory_mb: process.version_memory_mb ?? process.memory_mb,
+      disk_mb: process.disk_mb,
+      log_rate_limit: process.version_log_rate_limit ?? process.log_rate_limit,
+      droplet_guid: process.droplet_guid,
+      revision_guid: process.revision_guid,
       until,
     })
     .onConflict((conflict) => conflict.column('lrp_guid').doUpdateSet({ process_guid: successor, until }))
     .execute();
 }
 
-/** Lets go of what is replaced or has said farewell. True while there is anything outgoing. */
-export async function advanceOutgoing(context: Context): Promise<boolean> {
-  const { db } = context;
-  await sql`DELETE FROM outgoing_lrps WHERE until <= now() OR since < now() - ${LONGEST}`.execute(db);
+/**
+ * Lets go of what is replaced or whose grace is over. Gives the apps of
+ * what is outgoing, and of what has gone. What fails for one process fails for no other.
+ */
+export async function advanceOutgoing(context: Context): Promise<readonly string[]> {
+  const { db, log } = context;
+  const over = await sql<{ app_guid: Guid<'app'> }>`
+    DELETE FROM outgoing_lrps WHERE until <= now() OR since < now() - ${LONGEST} RETURNING app_guid`.execute(db);
   const rows = await db
     .selectFrom('outgoing_lrps')
     .innerJoin('processes', 'processes.guid', 'outgoing_lrps.process_guid')
@@ -101,14 +143,20 @@ export async function advanceOutgoing(context: Context): Promise<boolean> {
     rows.filter(({ until }) => until === null),
     ({ guid }) => guid,
   );
-  for (const outgoing of replaced.values()) await replace(context, outgoing);
-  return rows.length > 0;
+  for (const [process, outgoing] of replaced) {
+    try {
+      await replace(context, outgoing);
+    } catch (error) {
+      log.warn('a restart took no step; it is tried again', { process, error: messageOf(error) });
+    }
+  }
+  return [...rows, ...over.rows].map((row) => row.app_guid);
 }
 
 interface Outgoing {
   lrp_guid: string;
   instances: number;
-  app_guid: string;
+  app_guid: Guid<'app'>;
   guid: string;
   version: string;
   wanted: number;
@@ -122,6 +170,7 @@ async function replace(context: Context, outgoing: readonly Outgoing[]): Promise
   const processGuids = [successor, ...outgoing.map((row) => row.lrp_guid)];
   const { actualLrps } = await bbs.actualLrps({ processGuids });
   const of = Map.groupBy(actualLrps, ({ processGuid }) => processGuid);
+  if (haveCrashed(of.get(successor))) await showBeside(db, outgoing, version);
   let needed = wanted - servingOf(of.get(successor)).length;
   const givesWay = lacksRoom(of.get(successor) ?? [], context.clock().getTime());
   for (const { lrp_guid: lrp, instances } of outgoing) {
@@ -133,13 +182,26 @@ async function replace(context: Context, outgoing: readonly Outgoing[]): Promise
     needed -= spare;
     if (spare === 0) await db.deleteFrom('outgoing_lrps').where('lrp_guid', '=', lrp).execute();
     else if (spare < instances) {
-      await db.updateTable('outgoing_lrps').set({ instances: spare }).where('lrp_guid', '=', lrp).execute();
+      await keepAtMost(db, lrp, spare);
     }
   }
 }
 
 function servingOf(lrps: readonly ActualLrp[] = []): ActualLrp[] {
   return lrps.filter(({ state, routable }) => state === 'RUNNING' && routable !== false);
+}
+
+function haveCrashed(lrps: readonly ActualLrp[] = []): boolean {
+  return lrps.length > 0 && lrps.every(({ state }) => state === 'CRASHED');
+}
+
+/**
+ * From now on clients see what serves in the crashed version's place. Not sooner: a client that waits for a start waits for
+ * every process it was shown, and this one goes when the start succeeds.
+ */
+async function showBeside(db: Db, outgoing: readonly Outgoing[], version: string): Promise<void> {
+  const guids = outgoing.map((row) => row.lrp_guid);
+  await db.updateTable('outgoing_lrps').set({ failed_version: version }).where('lrp_guid', 'in', guids).execute();
 }
 
 /** How many instances an LRP must keep, counted from index 0, so that `needed` of those that serve stay. */
@@ -160,7 +222,7 @@ function lacksRoom(lrps: readonly ActualLrp[], nowMs: number): boolean {
   );
 }
 
-async function sayThatOneGivesWay(context: Context, appGuid: string): Promise<void> {
+async function sayThatOneGivesWay(context: Context, appGuid: Guid<'app'>): Promise<void> {
   const app = await findApp(context.db, appGuid);
   if (app)
     logLine(context, app, 'There is no room for a new instance beside those that serve: one of them stops first');

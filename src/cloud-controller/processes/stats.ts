@@ -1,3 +1,4 @@
+import { type Static, type TSchema, Type } from 'typebox';
 import type { ActualLrp, InstanceStats } from '../../contracts/gen/diego_pb.js';
 
 /** The process whose instances are reported. */
@@ -12,13 +13,51 @@ export interface StatsProcess {
   isolationSegment: string | null;
 }
 
-/** One instance in `GET /v3/processes/:guid/stats`. */
-export type InstanceView = Readonly<Record<string, unknown>>;
+const INSTANCE_STATES = ['RUNNING', 'STARTING', 'CRASHED', 'DOWN', 'STOPPING'] as const;
+export type InstanceState = (typeof INSTANCE_STATES)[number];
 
-export type InstanceState = 'RUNNING' | 'STARTING' | 'CRASHED' | 'DOWN' | 'STOPPING';
+const Or = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+/** One instance in `GET /v3/processes/:guid/stats`; the optional fields are there where it runs or ran. */
+export const InstanceView = Type.Object({
+  type: Type.String(),
+  index: Type.Integer(),
+  state: Type.Enum(INSTANCE_STATES),
+  routable: Or(Type.Boolean()),
+  uptime: Type.Integer(),
+  isolation_segment: Or(Type.String()),
+  details: Or(Type.String()),
+  instance_guid: Type.Optional(Type.String()),
+  host: Type.Optional(Type.String()),
+  instance_internal_ip: Type.Optional(Type.String()),
+  mem_quota: Type.Optional(Type.Integer()),
+  disk_quota: Type.Optional(Type.Integer()),
+  log_rate_limit: Type.Optional(Type.Integer()),
+  fds_quota: Type.Optional(Type.Integer()),
+  instance_ports: Type.Optional(
+    Type.Array(
+      Type.Object({
+        external: Type.Null(),
+        internal: Type.Integer(),
+        external_tls_proxy_port: Or(Type.Integer()),
+        internal_tls_proxy_port: Type.Null(),
+      }),
+    ),
+  ),
+  usage: Type.Optional(
+    Type.Object({
+      time: Type.String(),
+      cpu: Type.Number(),
+      cpu_entitlement: Type.Null(),
+      mem: Type.Integer(),
+      disk: Type.Integer(),
+      log_rate: Type.Integer(),
+    }),
+  ),
+});
+export type InstanceView = Static<typeof InstanceView>;
 
 /** What the API calls an actual LRP's state; an instance that waits for a place is DOWN only while an error says why. */
-export function instanceState(lrp: ActualLrp): InstanceState {
+function instanceState(lrp: ActualLrp): InstanceState {
   switch (lrp.state) {
     case 'RUNNING':
       return 'RUNNING';
@@ -39,46 +78,51 @@ export function presentStats(
   nowMs: number,
 ): InstanceView[] {
   return newestByIndex(process.instances, lrps).map((lrp, index) => {
-    if (!lrp) return down(process, index, 0, null);
+    if (!lrp) return { ...head(process, index, 'DOWN', null), uptime: 0, isolation_segment: null, details: null };
     const state = process.isStarted ? instanceState(lrp) : 'STOPPING';
-    const uptime = Math.max(0, Math.floor(nowMs / 1000 - Number(lrp.sinceNs / 1_000_000_000n)));
-    if (state === 'DOWN') return down(process, index, uptime, lrp.placementError);
+    const uptime = secondsSince(lrp, nowMs);
+    if (state === 'DOWN') {
+      const where = { isolation_segment: process.isolationSegment, details: lrp.placementError };
+      return { ...head(process, index, state, false), uptime, ...where };
+    }
     const usage = stats.find((item) => item.instanceGuid === lrp.instanceGuid && item.instanceGuid !== '');
     return present(process, lrp, index, state, uptime, usage, nowMs);
   });
 }
 
-/** `GET /v3/processes/:guid/process_instances`: state and for how long. */
-export function presentInstances(
-  process: StatsProcess,
-  lrps: readonly ActualLrp[],
-  nowMs: number,
-): { index: number; state: string; since: number }[] {
-  return newestByIndex(process.instances, lrps).map((lrp, index) => {
-    if (!lrp) return { index, state: 'DOWN', since: 0 };
-    const since = Math.max(0, Math.floor(nowMs / 1000 - Number(lrp.sinceNs / 1_000_000_000n)));
-    return { index, state: process.isStarted ? instanceState(lrp) : 'STOPPING', since };
+/** An instance's state and for how many seconds; null where it is not to run, and where nothing is known of it. */
+export const ShortInstance = Type.Object({
+  index: Type.Integer(),
+  state: Type.Enum(INSTANCE_STATES),
+  since: Or(Type.Integer()),
+});
+export type ShortInstance = Static<typeof ShortInstance>;
+
+/** `GET /v3/processes/:guid/process_instances`: of each index that should run, and of as many as still do after it was scaled down. */
+export function presentInstances(process: StatsProcess, lrps: readonly ActualLrp[], nowMs: number): ShortInstance[] {
+  const known = new Set(lrps.map((lrp) => lrp.index)).size;
+  return newestByIndex(Math.max(process.instances, known), lrps).map((lrp, index) => {
+    if (!lrp) return { index, state: 'DOWN', since: null };
+    if (!process.isStarted) return { index, state: 'STOPPING', since: null };
+    return { index, state: instanceState(lrp), since: secondsSince(lrp, nowMs) };
   });
 }
 
-function newestByIndex(instances: number, lrps: readonly ActualLrp[]): (ActualLrp | null)[] {
-  return Array.from({ length: instances }, (_, index) =>
-    lrps
-      .filter((lrp) => lrp.index === index)
-      .reduce<ActualLrp | null>((newest, lrp) => (newest && newest.sinceNs > lrp.sinceNs ? newest : lrp), null),
-  );
+function secondsSince(lrp: ActualLrp, nowMs: number): number {
+  return Math.max(0, Math.floor(nowMs / 1000 - Number(lrp.sinceNs / 1_000_000_000n)));
 }
 
-function down(process: StatsProcess, index: number, uptime: number, details: string | null): InstanceView {
-  return {
-    type: process.type,
-    index,
-    state: 'DOWN',
-    routable: null,
-    uptime,
-    isolation_segment: process.isolationSegment,
-    details,
-  };
+function newestByIndex(instances: number, lrps: readonly ActualLrp[]): (ActualLrp | null)[] {
+  const newest = new Map<number, ActualLrp>();
+  for (const lrp of lrps) {
+    const known = newest.get(lrp.index);
+    if (!known || known.sinceNs <= lrp.sinceNs) newest.set(lrp.index, lrp);
+  }
+  return Array.from({ length: instances }, (_, index) => newest.get(index) ?? null);
+}
+
+function head({ type }: StatsProcess, index: number, state: InstanceState, routable: boolean | null) {
+  return { type, index, state, routable };
 }
 
 function present(
@@ -104,7 +148,7 @@ function present(
     log_rate_limit: process.logRateLimit,
     fds_quota: process.fileDescriptors,
     isolation_segment: process.isolationSegment,
-    details: lrp.placementError || (state === 'CRASHED' ? lrp.crashReason || null : null),
+    details: lrp.placementError || null, // why one crashed is told by its event and its log
     instance_ports: lrp.ports.map((port) => ({
       external: null,
       internal: port.containerPort,

@@ -1,10 +1,11 @@
 import { sql } from 'kysely';
-import type { Db } from '../database.ts';
-import { notFound, unprocessable } from '../errors.ts';
-import type { Hooks } from '../hooks.ts';
+import type { Db, Trx } from '../database.ts';
+import { CfError, unprocessable } from '../errors.ts';
+import type { Guid } from '../guid.ts';
+import type { Committed } from './usage.ts';
 
 /** The limits that hold in a space: its organization's, and its own where it has a quota. Null: no limit. */
-interface Limits {
+export interface Limits {
   kind: 'organization' | 'space';
   name: string;
   total_memory_mb: number | null;
@@ -15,41 +16,53 @@ interface Limits {
   total_routes: number | null;
 }
 
-/**
- * Checks what runs in a space against its quotas. Call it in the transaction of the change: `lockQuotas` before the
- * change, this after it and before the commit, and only for changes that use more. Throws UnprocessableEntity.
- * `perProcessMemoryMb` is the memory of one instance of what was changed; `tasksOfApp` how many tasks its app now has.
- */
-export async function checkAppQuotas(
-  trx: Db,
-  hooks: Pick<Hooks, 'usage'>,
-  spaceGuid: string,
-  changed: { perProcessMemoryMb?: number; tasksOfApp?: number },
-): Promise<void> {
-  for (const limits of await limitsOf(trx, spaceGuid)) {
-    const owner = `${limits.kind} '${limits.name}'`;
-    const { perProcessMemoryMb = 0, tasksOfApp = 0 } = changed;
-    if (exceeds(perProcessMemoryMb, limits.per_process_memory_mb)) {
-      throw unprocessable(`Memory of a process exceeds what the quota of ${owner} allows for one instance.`);
-    }
-    if (exceeds(tasksOfApp, limits.per_app_tasks)) throw unprocessable(`Tasks quota exceeded for ${owner}.`);
-    const organizationGuid = await organizationOf(trx, spaceGuid);
-    const usage = await hooks.usage(trx, organizationGuid, limits.kind === 'space' ? spaceGuid : undefined);
-    if (exceeds(usage.memoryMb, limits.total_memory_mb)) throw unprocessable(`Memory quota exceeded for ${owner}.`);
-    if (exceeds(usage.startedInstances, limits.total_instances)) {
-      throw unprocessable(`App instance quota exceeded for ${owner}.`);
-    }
-    if (limits.log_rate_bytes_per_second !== null) {
-      if (usage.logRateBytesPerSecond < 0) throw unprocessable(`Log rate limit cannot be unlimited in ${owner}.`);
-      if (exceeds(usage.logRateBytesPerSecond, limits.log_rate_bytes_per_second)) {
-        throw unprocessable(`Log rate quota exceeded for ${owner}.`);
-      }
-    }
+/** What one app has of what a quota limits for each. */
+export interface OfOneApp {
+  /** Of one instance of its largest process, started or not. */
+  processMemoryMb: number;
+  /** Of one instance of its largest started process or of its largest task. */
+  runningMemoryMb: number;
+  tasks: number;
+}
+
+/** A change would exceed a quota. The detail is for the caller: which quota, and whose. */
+export class QuotaExceeded extends CfError {
+  constructor(detail: string) {
+    super('UnprocessableEntity', detail);
   }
 }
 
+/**
+ * Throws QuotaExceeded where a change has made something larger than it was and than the limit is. What exceeded a limit
+ * before (it was lowered) may stay, and may become less.
+ */
+export function checkAppQuotas(
+  limits: Limits,
+  before: Committed,
+  after: Committed,
+  appBefore: OfOneApp,
+  appAfter: OfOneApp,
+): void {
+  const owner = `${limits.kind} '${limits.name}'`;
+  const check = (was: number, is: number, limit: number | null, refusal: string): void => {
+    if (is > was && exceeds(is, limit)) throw new QuotaExceeded(refusal);
+  };
+  const perProcess = `Memory of a process exceeds what the quota of ${owner} allows for one instance.`;
+  check(appBefore.processMemoryMb, appAfter.processMemoryMb, limits.per_process_memory_mb, perProcess);
+  check(appBefore.runningMemoryMb, appAfter.runningMemoryMb, limits.per_process_memory_mb, perProcess);
+  check(appBefore.tasks, appAfter.tasks, limits.per_app_tasks, `Tasks quota exceeded for ${owner}.`);
+  check(before.memoryMb, after.memoryMb, limits.total_memory_mb, `Memory quota exceeded for ${owner}.`);
+  check(before.instances, after.instances, limits.total_instances, `App instance quota exceeded for ${owner}.`);
+  const rate = limits.log_rate_bytes_per_second;
+  const grows = after.unlimitedLogs > before.unlimitedLogs || after.logRate > before.logRate;
+  if (rate !== null && after.unlimitedLogs > 0 && grows) {
+    throw new QuotaExceeded(`Log rate limit cannot be unlimited in ${owner}.`);
+  }
+  check(before.logRate, after.logRate, rate, `Log rate quota exceeded for ${owner}.`);
+}
+
 /** Checks the number of routes, in the transaction that added one (after `lockQuotas`). Throws in Cloud Foundry's words. */
-export async function checkRouteQuotas(trx: Db, spaceGuid: string): Promise<void> {
+export async function checkRouteQuotas(trx: Trx, spaceGuid: Guid<'space'>): Promise<void> {
   for (const limits of await limitsOf(trx, spaceGuid)) {
     if (limits.total_routes === null) continue;
     const inOrganization = sql`spaces.organization_guid = (SELECT organization_guid FROM spaces WHERE guid = ${spaceGuid})`;
@@ -62,22 +75,25 @@ export async function checkRouteQuotas(trx: Db, spaceGuid: string): Promise<void
   }
 }
 
+/** Checks the number of private domains, in the transaction that added one. Throws UnprocessableEntity. */
+export async function checkDomainQuota(trx: Trx, organizationGuid: Guid<'organization'>): Promise<void> {
+  const { rows } = await sql<{ name: string; total_domains: number | null; owned: number }>`
+    SELECT organizations.name, quota.total_domains,
+      (SELECT count(*) FROM domains WHERE organization_guid = organizations.guid) AS owned
+    FROM organizations JOIN organization_quotas AS quota ON quota.guid = organizations.quota_guid
+    WHERE organizations.guid = ${organizationGuid}`.execute(trx);
+  const [found] = rows;
+  if (!found || !exceeds(found.owned, found.total_domains)) return;
+  throw unprocessable(`The number of private domains exceeds the quota for organization "${found.name}"`);
+}
+
 /** Two changes that use more of an organization's quota wait for each other (SECURITY 30). Held until the transaction ends. */
-export async function lockQuotas(trx: Db, organizationGuid: string): Promise<void> {
+export async function lockQuotas(trx: Trx, organizationGuid: Guid<'organization'>): Promise<void> {
   await sql`SELECT pg_advisory_xact_lock(hashtext('quota'), hashtext(${organizationGuid}))`.execute(trx);
 }
 
-async function organizationOf(db: Db, spaceGuid: string): Promise<string> {
-  const row = await db
-    .selectFrom('spaces')
-    .select('organization_guid')
-    .where('guid', '=', spaceGuid)
-    .executeTakeFirst();
-  if (!row) throw notFound('Space');
-  return row.organization_guid;
-}
-
-async function limitsOf(db: Db, spaceGuid: string): Promise<Limits[]> {
+/** The limits of a space's quota, where it has one, and of its organization's. */
+export async function limitsOf(db: Db, spaceGuid: Guid<'space'>): Promise<Limits[]> {
   const columns = sql.raw(
     [
       'total_memory_mb',

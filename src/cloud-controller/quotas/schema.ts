@@ -1,11 +1,13 @@
 import { type Static, Type } from 'typebox';
-import { ToMany, ToOne } from '../relationships.ts';
+import { ResourceName } from '../names.ts';
 
 const MAX_INTEGER = 2 ** 31 - 1;
-const Limit = Type.Optional(Type.Union([Type.Null(), Type.Integer({ minimum: 0, maximum: MAX_INTEGER })]));
-const strict = { additionalProperties: false };
+export const Limit = Type.Optional(Type.Union([Type.Null(), Type.Integer({ minimum: 0, maximum: MAX_INTEGER })]));
+/** A group of limits may be left out, but not be null. */
+export const GROUP = { additionalProperties: false, nullRefused: true };
 
-const limits = {
+/** What a quota of either kind may limit, in a request. */
+export const LIMITS = {
   apps: Type.Optional(
     Type.Object(
       {
@@ -15,7 +17,7 @@ const limits = {
         per_app_tasks: Limit,
         log_rate_limit_in_bytes_per_second: Limit,
       },
-      strict,
+      GROUP,
     ),
   ),
   services: Type.Optional(
@@ -25,33 +27,12 @@ const limits = {
         total_service_instances: Limit,
         total_service_keys: Limit,
       },
-      strict,
+      GROUP,
     ),
   ),
-  routes: Type.Optional(Type.Object({ total_routes: Limit, total_reserved_ports: Limit }, strict)),
+  routes: Type.Optional(Type.Object({ total_routes: Limit, total_reserved_ports: Limit }, GROUP)),
 };
-const domains = Type.Optional(Type.Object({ total_domains: Limit }, strict));
-const Name = Type.String({ minLength: 1, maxLength: 250 });
+export type LimitsInput = Static<ReturnType<typeof Type.Object<typeof LIMITS>>>;
 
-export const CreateOrganizationQuota = Type.Object(
-  {
-    name: Name,
-    ...limits,
-    domains,
-    relationships: Type.Optional(Type.Object({ organizations: Type.Optional(ToMany) }, strict)),
-  },
-  strict,
-);
-export const UpdateOrganizationQuota = Type.Object({ name: Type.Optional(Name), ...limits, domains }, strict);
-export const CreateSpaceQuota = Type.Object(
-  {
-    name: Name,
-    ...limits,
-    relationships: Type.Object({ organization: ToOne, spaces: Type.Optional(ToMany) }, strict),
-  },
-  strict,
-);
-export const UpdateSpaceQuota = Type.Object({ name: Type.Optional(Name), ...limits }, strict);
-
-/** What create and update have in common. */
-export type QuotaInput = Static<typeof UpdateOrganizationQuota>;
+export const QuotaName = ResourceName({ maxLength: 250 });
+export const ChangedQuotaName = Type.Optional(ResourceName({ maxLength: 250, nullRefused: true }));

@@ -1,7 +1,26 @@
-import { identityView, type Links, toMany, toOne } from '../view.ts';
-import type { LimitColumns, OrganizationQuota, SpaceQuota } from './store.ts';
+import { Type } from 'typebox';
+import type { LimitColumns } from './store.ts';
 
-function limitsView(quota: LimitColumns) {
+export const LimitView = Type.Union([Type.Integer(), Type.Null()], { title: 'Limit' });
+
+/** What a quota of either kind limits, as a view shows it. */
+export const LIMITS_VIEW = {
+  apps: Type.Object({
+    total_memory_in_mb: LimitView,
+    per_process_memory_in_mb: LimitView,
+    total_instances: LimitView,
+    per_app_tasks: LimitView,
+    log_rate_limit_in_bytes_per_second: LimitView,
+  }),
+  services: Type.Object({
+    paid_services_allowed: Type.Boolean(),
+    total_service_instances: LimitView,
+    total_service_keys: LimitView,
+  }),
+  routes: Type.Object({ total_routes: LimitView, total_reserved_ports: LimitView }),
+};
+
+export function limitsView(quota: LimitColumns) {
   return {
     apps: {
       total_memory_in_mb: quota.total_memory_mb,
@@ -16,34 +35,5 @@ function limitsView(quota: LimitColumns) {
       total_service_keys: quota.total_service_keys,
     },
     routes: { total_routes: quota.total_routes, total_reserved_ports: quota.total_reserved_ports },
-  };
-}
-
-/** `visible` says which organizations the caller may know of. */
-export function organizationQuotaView(links: Links, quota: OrganizationQuota, visible: (guid: string) => boolean) {
-  return {
-    ...identityView(quota),
-    name: quota.name,
-    ...limitsView(quota),
-    domains: { total_domains: quota.total_domains },
-    relationships: { organizations: toMany(quota.organization_guids.filter(visible)) },
-    links: { self: links.to(`/v3/organization_quotas/${quota.guid}`) },
-  };
-}
-
-/** `visible` says which spaces the caller may know of. */
-export function spaceQuotaView(links: Links, quota: SpaceQuota, visible: (guid: string) => boolean) {
-  return {
-    ...identityView(quota),
-    name: quota.name,
-    ...limitsView(quota),
-    relationships: {
-      organization: toOne(quota.organization_guid),
-      spaces: toMany(quota.space_guids.filter(visible)),
-    },
-    links: {
-      self: links.to(`/v3/space_quotas/${quota.guid}`),
-      organization: links.to(`/v3/organizations/${quota.organization_guid}`),
-    },
   };
 }

@@ -1,33 +1,28 @@
 import { Type } from 'typebox';
+import { ORGANIZATION_ROLES, SPACE_ROLES } from '../permissions.ts';
 import { ToOne } from '../relationships.ts';
 
 const Text = Type.String({ minLength: 1, maxLength: 255 });
 
+const TYPES = [...ORGANIZATION_ROLES, ...SPACE_ROLES];
+
 export const CreateRole = Type.Object(
   {
-    type: Type.Enum([
-      'organization_user',
-      'organization_auditor',
-      'organization_manager',
-      'organization_billing_manager',
-      'space_auditor',
-      'space_developer',
-      'space_manager',
-      'space_supporter',
-    ]),
+    type: Type.Enum(TYPES, { sentence: `must be one of the allowed types ${JSON.stringify(TYPES)}` }),
     relationships: Type.Object(
       {
         user: Type.Object(
           {
-            data: Type.Object(
-              { guid: Type.Optional(Text), username: Type.Optional(Text), origin: Type.Optional(Text) },
-              { additionalProperties: false },
-            ),
+            data: Type.Object({
+              guid: Type.Optional(Text),
+              username: Type.Optional(Text),
+              origin: Type.Optional(Text),
+            }),
           },
           { additionalProperties: false },
         ),
-        organization: Type.Optional(ToOne),
-        space: Type.Optional(ToOne),
+        organization: Type.Optional(ToOne<'organization'>()),
+        space: Type.Optional(ToOne<'space'>()),
       },
       { additionalProperties: false },
     ),

@@ -1,7 +1,23 @@
-import { identityView, type Links, toOne } from '../view.ts';
-import type { RoleRow } from './store.ts';
+import { type Static, Type } from 'typebox';
+import { IDENTITY, identityView, Link, type Links, ToOneView, toOne } from '../view.ts';
+import type { Role } from './store.ts';
 
-export function roleView(links: Links, role: RoleRow): Record<string, unknown> {
+export const RoleView = Type.Object(
+  {
+    ...IDENTITY,
+    type: Type.String(),
+    relationships: Type.Object({ user: ToOneView, organization: ToOneView, space: ToOneView }),
+    links: Type.Object({
+      self: Link,
+      user: Link,
+      organization: Type.Optional(Link),
+      space: Type.Optional(Link),
+    }),
+  },
+  { title: 'Role' },
+);
+
+export function roleView(links: Links, role: Role): Static<typeof RoleView> {
   const { organization_guid: organization, space_guid: space } = role;
   return {
     ...identityView(role),

@@ -1,27 +1,20 @@
 import type { Static } from 'typebox';
-import { recordEvent } from '../audit-events/store.ts';
+import { spacesOfApps } from '../apps/store.ts';
 import type { Actor } from '../authorization.ts';
 import type { Context } from '../context.ts';
-import type { Db } from '../database.ts';
+import type { Trx } from '../database.ts';
 import { unprocessable } from '../errors.ts';
-import { announceRoutes } from './delete.ts';
+import { recordMapping, type Target } from './events.ts';
+import { requireProtocol } from './protocols.ts';
 import type { ReplaceDestinations } from './schema.ts';
 import { addressOf, type Destination, destinationsOf, type Route } from './store.ts';
 
 const DEFAULT_PORT = 8080;
 const MAX_DESTINATIONS = 100;
 
-/** Where a route leads: a process of an app on one of its ports. */
-export interface Target {
-  appGuid: string;
-  processType: string;
-  port: number;
-  protocol: string;
-}
-
 /** Reads destinations from a body; ports and protocols have their defaults. */
 export function targetsOf(body: Static<typeof ReplaceDestinations>): Target[] {
-  const targets = body.destinations.map((item, index) => {
+  const targets = body.destinations.map((item, index): Target => {
     if (item.weight !== undefined && item.weight !== null) {
       throw unprocessable(`Destinations[${index}]: weighted destinations are not supported.`);
     }
@@ -46,7 +39,7 @@ export async function addDestinations(
   actor: Actor,
 ): Promise<Destination[]> {
   return change(context, route, actor, async (trx, existing) => {
-    await checkApps(context, trx, route, targets);
+    await checkApps(trx, route, targets);
     const there = new Map(existing.map((item) => [keyOfRow(item), item]));
     for (const target of targets) {
       const same = there.get(keyOf(target));
@@ -68,7 +61,7 @@ export async function replaceDestinations(
   actor: Actor,
 ): Promise<Destination[]> {
   return change(context, route, actor, async (trx, existing) => {
-    await checkApps(context, trx, route, targets);
+    await checkApps(trx, route, targets);
     const full = (key: string, protocol: string): string => `${key} ${protocol}`;
     const wanted = new Set(targets.map((target) => full(keyOf(target), target.protocol)));
     const there = new Set(existing.map((item) => full(keyOfRow(item), item.protocol)));
@@ -98,13 +91,14 @@ async function change(
   context: Context,
   route: Route,
   actor: Actor,
-  decide: (trx: Db, existing: readonly Destination[]) => Promise<Change>,
+  decide: (trx: Trx, existing: readonly Destination[]) => Promise<Change>,
 ): Promise<Destination[]> {
   const { after, apps } = await context.db.transaction().execute(async (trx) => {
     // Changes of one route wait for each other.
     await trx.selectFrom('routes').select('guid').where('guid', '=', route.guid).forUpdate().execute();
     const existing = (await destinationsOf(trx, [route.guid])).get(route.guid) ?? [];
     const { add, remove } = await decide(trx, existing);
+    for (const { protocol } of add) requireProtocol(context.settings, protocol);
     if (existing.length + add.length - remove.length > MAX_DESTINATIONS) {
       throw unprocessable(`Routes can be mapped to at most ${MAX_DESTINATIONS} destinations.`);
     }
@@ -112,7 +106,7 @@ async function change(
       await trx.deleteFrom('route_destinations').where('guid', '=', item.guid).execute();
       await recordMapping(
         trx,
-        'unmap',
+        'audit.app.unmap-route',
         route,
         { ...item, appGuid: item.app_guid, processType: item.process_type },
         actor,
@@ -131,43 +125,26 @@ async function change(
           weight: null,
         })
         .execute();
-      await recordMapping(trx, 'map', route, target, actor);
+      await recordMapping(trx, 'audit.app.map-route', route, target, actor);
     }
     return {
       after: (await destinationsOf(trx, [route.guid])).get(route.guid) ?? [],
       apps: [...add.map((target) => target.appGuid), ...remove.map((item) => item.app_guid)],
     };
   });
-  await announceRoutes(context, apps);
+  context.changed(apps);
   return after;
 }
 
 /** The apps must exist and lie in the route's space. */
-async function checkApps(context: Context, db: Db, route: Route, targets: readonly Target[]): Promise<void> {
+async function checkApps(trx: Trx, route: Route, targets: readonly Target[]): Promise<void> {
   const guids = [...new Set(targets.map((target) => target.appGuid))];
-  const spaces = await context.hooks.spacesOfApps(db, guids);
+  const spaces = await spacesOfApps(trx, guids);
   const missing = guids.filter((guid) => !spaces.has(guid));
   if (missing.length > 0) throw unprocessable(`App(s) with guid(s) "${missing.join('", "')}" do not exist.`);
   if (guids.some((guid) => spaces.get(guid) !== route.space_guid)) {
     throw unprocessable("Routes destinations must be in either the route's space or the route's shared spaces");
   }
-}
-
-async function recordMapping(db: Db, verb: 'map' | 'unmap', route: Route, target: Target, actor: Actor): Promise<void> {
-  await recordEvent(db, {
-    type: `audit.app.${verb}-route`,
-    actor,
-    target: { guid: target.appGuid, type: 'app', name: addressOf(route) },
-    organizationGuid: route.organization_guid,
-    spaceGuid: route.space_guid,
-    data: {
-      route_guid: route.guid,
-      app_port: target.port,
-      process_type: target.processType,
-      protocol: target.protocol,
-      weight: null,
-    },
-  });
 }
 
 function keyOf(target: Target): string {

@@ -1,22 +1,15 @@
+import { Type } from 'typebox';
+import { app } from '../apps/subject.ts';
 import { recordEvent } from '../audit-events/store.ts';
-import type { Actor } from '../authorization.ts';
-import { now } from '../database.ts';
-import { organizationFilter } from '../domains/access.ts';
-import { findDomain, findDomains } from '../domains/store.ts';
-import { domainView } from '../domains/view.ts';
-import { invalidSpace, notFound, unprocessable } from '../errors.ts';
-import { requireFeature } from '../feature-flags/store.ts';
-import { listView } from '../list.ts';
-import { type Call, created, noContent, ok, operation } from '../operation.ts';
-import { findOrganizations } from '../organizations/store.ts';
-import { organizationView } from '../organizations/view.ts';
-import type { OperationId } from '../permissions.ts';
-import { toManyView } from '../relationships.ts';
-import { authorizedSpace } from '../spaces/operations.ts';
-import { findSpace, findSpaces, placeOf } from '../spaces/store.ts';
-import { spaceView } from '../spaces/view.ts';
+import { findDomain } from '../domains/store.ts';
+import { invalidSpace, unprocessable } from '../errors.ts';
+import { created, noContent, ok, operation } from '../operation.ts';
+import { RelationshipToMany, toManyView } from '../relationships.ts';
+import { space } from '../spaces/subject.ts';
+import { deletes, lists, shown, shows } from '../standard.ts';
+import { inBody } from '../subject.ts';
+import { Link } from '../view.ts';
 import { createRoute } from './create.ts';
-import { announceRoutes } from './delete.ts';
 import {
   addDestinations,
   noSuchDestination,
@@ -24,218 +17,150 @@ import {
   replaceDestinations,
   targetsOf,
 } from './destinations.ts';
+import { routeEvent } from './events.ts';
+import { mergeOptions } from './options.ts';
+import { requireProtocol } from './protocols.ts';
 import { AddDestinations, CreateRoute, ReplaceDestinations, UpdateDestination, UpdateRoute } from './schema.ts';
-import { destinationsOf, findRoute, listRoutes, placeOfRoute, type Route, routeQuery, updateRoute } from './store.ts';
-import { destinationsView, destinationView, routeView } from './view.ts';
-
-async function authorizedRoute<Id extends OperationId>(call: Call<Id, unknown>, guid: string): Promise<Route> {
-  const missing = notFound('Route');
-  const route = await findRoute(call.context.db, guid);
-  if (!route) throw missing;
-  await call.authorize(placeOfRoute(route), missing);
-  return route;
-}
+import { destinationsOf, leadTo, setProtocol, updateRoute } from './store.ts';
+import { route, routes } from './subject.ts';
+import { DestinationsView, DestinationView, destinationsView, destinationView, RouteView } from './view.ts';
 
 export const routeOperations = [
-  operation({
-    id: 'GET /v3/routes',
-    query: routeQuery,
-    async run(call) {
-      const { db, links } = call.context;
-      const found = await listRoutes(db, call.query, call.visibleSpaces());
-      const destinations = await destinationsOf(
-        db,
-        found.rows.map((row) => row.guid),
-      );
-      const included = await includedWith(call, found.rows);
-      const view = (row: Route) => routeView(links, row, destinations.get(row.guid) ?? []);
-      return ok(listView(links, '/v3/routes', call.query, found, view, included));
-    },
-  }),
+  operation('GET /v3/routes', lists(routes)),
 
-  operation({
-    id: 'POST /v3/routes',
+  operation('GET /v3/apps/:guid/routes', lists(routes, { on: app, inside: ({ guid }) => leadTo([guid]) })),
+
+  operation('POST /v3/routes', {
+    on: { space: inBody('relationships.space', space, invalidSpace) },
     body: CreateRoute,
+    answers: { 201: RouteView },
     async run(call) {
-      const { context, body } = call;
-      const space = await findSpace(context.db, body.relationships.space.data.guid);
-      if (!space) throw invalidSpace();
-      await call.authorize(placeOf(space), invalidSpace());
-      if (!call.isAdmin) await requireFeature(context.db, 'route_creation');
-      const domain = await findDomain(context.db, body.relationships.domain.data.guid);
+      const { actor, body, context, isAdmin, subject } = call;
+      const { host, path, port, options, metadata, relationships } = body;
+      const domain = await findDomain(context.db, relationships.domain.data.guid);
       if (!domain) throw unprocessable('Invalid domain. Ensure that the domain exists and you have access to it.');
-      if ((body.port ?? 0) !== 0) throw unprocessable("Routes with protocol 'http' do not support ports.");
-      const route = await createRoute(
+      if ((port ?? 0) !== 0) throw unprocessable("Routes with protocol 'http' do not support ports.");
+      const made = await createRoute(
         context,
-        { space, domain, host: body.host ?? '', path: body.path ?? '', metadata: body.metadata },
-        { actor: call.actor, isAdmin: call.isAdmin, request: { ...body } },
+        {
+          space: subject.space,
+          domain,
+          host: host ?? '',
+          path: path ?? '',
+          options: mergeOptions({}, options),
+          metadata,
+        },
+        { actor, isAdmin, request: { ...body } },
       );
-      return created(routeView(context.links, route, []));
+      return created(await shown(call, routes, made));
     },
   }),
 
-  operation({
-    id: 'GET /v3/routes/:guid',
-    query: { include: routeQuery.include },
-    async run(call) {
-      const { db, links } = call.context;
-      const route = await authorizedRoute(call, call.params.guid);
-      const destinations = (await destinationsOf(db, [route.guid])).get(route.guid) ?? [];
-      const included = await includedWith(call, [route]);
-      return ok({ ...routeView(links, route, destinations), ...(included ? { included } : {}) });
-    },
-  }),
+  operation('GET /v3/routes/:guid', shows(route, routes)),
 
-  operation({
-    id: 'PATCH /v3/routes/:guid',
+  operation('PATCH /v3/routes/:guid', {
+    on: route,
     body: UpdateRoute,
+    answers: { 200: RouteView },
     async run(call) {
-      const { db, links } = call.context;
-      const route = await authorizedRoute(call, call.params.guid);
-      await db.transaction().execute(async (trx) => {
-        await updateRoute(trx, route, call.body.metadata);
-        await recordEvent(trx, routeEvent(call.actor, 'update', route, call.body));
+      const { body, subject } = call;
+      const updated = await call.context.db.transaction().execute(async (trx) => {
+        await recordEvent(trx, routeEvent('audit.route.update', call.actor, subject, { request: body }));
+        return updateRoute(trx, subject.guid, body);
       });
-      const updated = (await findRoute(db, route.guid)) ?? route;
-      return ok(routeView(links, updated, (await destinationsOf(db, [route.guid])).get(route.guid) ?? []));
+      return ok(await shown(call, routes, updated));
     },
   }),
 
-  operation({
-    id: 'DELETE /v3/routes/:guid',
-    async run(call) {
-      const route = await authorizedRoute(call, call.params.guid);
-      const resource = { type: 'route', guid: route.guid };
-      return call.accepted(await call.context.jobs.enqueue({ operation: 'route.delete', actor: call.actor, resource }));
-    },
-  }),
+  operation('DELETE /v3/routes/:guid', deletes(route, 'route')),
 
-  operation({
-    id: 'DELETE /v3/spaces/:guid/routes',
+  operation('DELETE /v3/spaces/:guid/routes', {
+    on: space,
     query: { values: ['unmapped'] },
+    answers: { 202: null },
     async run(call) {
-      const space = await authorizedSpace(call, call.params.guid);
       if (call.query.values.get('unmapped') !== 'true') {
         throw unprocessable(
           "Mass delete not supported for mapped routes. Use 'unmapped' parameter set to 'true' to delete unmapped routes.",
         );
       }
-      const resource = { type: 'space', guid: space.guid };
-      return call.accepted(
-        await call.context.jobs.enqueue({ operation: 'space.delete_unmapped_routes', actor: call.actor, resource }),
-      );
+      return call.enqueue('space.delete_unmapped_routes', { type: 'space', guid: call.subject.guid });
     },
   }),
 
-  operation({
-    id: 'GET /v3/routes/:guid/destinations',
+  operation('GET /v3/routes/:guid/destinations', {
+    on: route,
     query: { filters: ['guids', 'app_guids'] },
-    async run(call) {
-      const { db, links } = call.context;
-      const route = await authorizedRoute(call, call.params.guid);
-      const guids = call.query.filters.get('guids');
-      const apps = call.query.filters.get('app_guids');
-      const all = (await destinationsOf(db, [route.guid])).get(route.guid) ?? [];
+    answers: { 200: DestinationsView },
+    async run({ context, query, subject }) {
+      const guids = query.filters.get('guids');
+      const apps = query.filters.get('app_guids');
+      const all = (await destinationsOf(context.db, [subject.guid])).get(subject.guid) ?? [];
       const found = all.filter(
         (item) => (guids?.includes(item.guid) ?? true) && (apps?.includes(item.app_guid) ?? true),
       );
-      return ok(destinationsView(links, route.guid, found));
+      return ok(destinationsView(context.links, subject, found));
     },
   }),
 
-  operation({
-    id: 'POST /v3/routes/:guid/destinations',
+  operation('POST /v3/routes/:guid/destinations', {
+    on: route,
     body: AddDestinations,
-    async run(call) {
-      const route = await authorizedRoute(call, call.params.guid);
-      const after = await addDestinations(call.context, route, targetsOf(call.body), call.actor);
-      return ok(destinationsView(call.context.links, route.guid, after));
+    answers: { 200: DestinationsView },
+    async run({ actor, body, context, subject }) {
+      const after = await addDestinations(context, subject, targetsOf(body), actor);
+      return ok(destinationsView(context.links, subject, after));
     },
   }),
 
-  operation({
-    id: 'PATCH /v3/routes/:guid/destinations',
+  operation('PATCH /v3/routes/:guid/destinations', {
+    on: route,
     body: ReplaceDestinations,
-    async run(call) {
-      const route = await authorizedRoute(call, call.params.guid);
-      const after = await replaceDestinations(call.context, route, targetsOf(call.body), call.actor);
-      return ok(destinationsView(call.context.links, route.guid, after));
+    answers: { 200: DestinationsView },
+    async run({ actor, body, context, subject }) {
+      const after = await replaceDestinations(context, subject, targetsOf(body), actor);
+      return ok(destinationsView(context.links, subject, after));
     },
   }),
 
-  operation({
-    id: 'PATCH /v3/routes/:guid/destinations/:destination_guid',
+  operation('PATCH /v3/routes/:guid/destinations/:destination_guid', {
+    on: route,
     body: UpdateDestination,
-    async run(call) {
-      const { context, params } = call;
-      const route = await authorizedRoute(call, params.guid);
+    answers: {
+      200: Type.Evaluate(
+        Type.Intersect([DestinationView, Type.Object({ links: Type.Object({ destinations: Link, route: Link }) })]),
+      ),
+    },
+    async run({ actor, body, context, params, subject }) {
+      requireProtocol(context.settings, body.protocol);
       const updated = await context.db.transaction().execute(async (trx) => {
-        const row = await trx
-          .updateTable('route_destinations')
-          .set({ protocol: call.body.protocol ?? 'http1', updated_at: now })
-          .where('route_guid', '=', route.guid)
-          .where('guid', '=', params.destination_guid)
-          .returningAll()
-          .executeTakeFirst();
-        if (row)
-          await recordEvent(trx, routeEvent(call.actor, 'update', route, { destination: row.guid, ...call.body }));
+        const row = await setProtocol(trx, subject, params.destination_guid, body.protocol ?? 'http1');
+        if (!row) throw noSuchDestination();
+        await recordEvent(
+          trx,
+          routeEvent('audit.route.update', actor, subject, { request: { destination: row.guid, ...body } }),
+        );
         return row;
       });
-      if (!updated) throw noSuchDestination();
-      await announceRoutes(context, [updated.app_guid]);
-      const path = `/v3/routes/${route.guid}`;
+      context.changed([updated.app_guid]);
+      const path = `/v3/routes/${subject.guid}`;
       const links = { destinations: context.links.to(`${path}/destinations`), route: context.links.to(path) };
       return ok({ ...destinationView(updated), links });
     },
   }),
 
-  operation({
-    id: 'DELETE /v3/routes/:guid/destinations/:destination_guid',
-    async run(call) {
-      const route = await authorizedRoute(call, call.params.guid);
-      await removeDestination(call.context, route, call.params.destination_guid, call.actor);
+  operation('DELETE /v3/routes/:guid/destinations/:destination_guid', {
+    on: route,
+    answers: { 204: null },
+    async run({ actor, context, params, subject }) {
+      await removeDestination(context, subject, params.destination_guid, actor);
       return noContent();
     },
   }),
 
-  operation({
-    id: 'GET /v3/routes/:guid/relationships/shared_spaces',
-    async run(call) {
-      const route = await authorizedRoute(call, call.params.guid);
-      return ok(toManyView(call.context.links, `/v3/routes/${route.guid}/relationships/shared_spaces`, []));
-    },
+  operation('GET /v3/routes/:guid/relationships/shared_spaces', {
+    on: route,
+    answers: { 200: RelationshipToMany },
+    run: async ({ context, path }) => ok(toManyView(context.links, path, [])),
   }),
 ];
-
-async function includedWith(call: Call<OperationId, unknown>, routes: readonly Route[]) {
-  const { include } = call.query;
-  if (include.size === 0) return undefined;
-  const { db, links } = call.context;
-  const distinct = (guids: readonly string[]) => [...new Set(guids)];
-  const included: Record<string, unknown[]> = {};
-  if (include.has('domain')) {
-    const rows = await findDomains(db, distinct(routes.map((route) => route.domain_guid)));
-    const visible = await organizationFilter(db, call.caller);
-    included['domains'] = rows.map((row) => domainView(links, row, visible));
-  }
-  if (include.has('space') || include.has('space.organization')) {
-    const rows = await findSpaces(db, distinct(routes.map((route) => route.space_guid)));
-    included['spaces'] = rows.map((row) => spaceView(links, row));
-  }
-  if (include.has('space.organization')) {
-    const rows = await findOrganizations(db, distinct(routes.map((route) => route.organization_guid)));
-    included['organizations'] = rows.map((row) => organizationView(links, row));
-  }
-  return included;
-}
-
-function routeEvent(actor: Actor, verb: string, route: Route, request: object) {
-  return {
-    type: `audit.route.${verb}`,
-    actor,
-    target: { guid: route.guid, type: 'route', name: route.host },
-    organizationGuid: route.organization_guid,
-    spaceGuid: route.space_guid,
-    data: { request: { ...request } },
-  };
-}

@@ -1,36 +1,37 @@
 import { Type } from 'typebox';
 import { MetadataInput } from '../metadata.ts';
-import { ToOne } from '../relationships.ts';
+import { ProcessType } from '../processes/schema.ts';
+import { GuidOf, ToOne } from '../relationships.ts';
+import { RouteOptionsInput } from './options.ts';
 
 export const CreateRoute = Type.Object(
   {
     host: Type.Optional(Type.Union([Type.Null(), Type.String({ maxLength: 253 })])),
     path: Type.Optional(Type.Union([Type.Null(), Type.String({ maxLength: 1000 })])),
     port: Type.Optional(Type.Union([Type.Null(), Type.Integer()])),
-    relationships: Type.Object({ space: ToOne, domain: ToOne }, { additionalProperties: false }),
+    options: Type.Optional(RouteOptionsInput),
+    relationships: Type.Object({ space: ToOne<'space'>(), domain: ToOne<'domain'>() }, { additionalProperties: false }),
     metadata: Type.Optional(MetadataInput),
   },
   { additionalProperties: false },
 );
 
-export const UpdateRoute = Type.Object({ metadata: Type.Optional(MetadataInput) }, { additionalProperties: false });
+export const UpdateRoute = Type.Object(
+  { options: Type.Optional(RouteOptionsInput), metadata: Type.Optional(MetadataInput) },
+  { additionalProperties: false },
+);
 
 const Destination = Type.Object(
   {
-    app: Type.Object(
-      {
-        guid: Type.String({ minLength: 1, maxLength: 200 }),
-        process: Type.Optional(
-          Type.Union([
-            Type.Null(),
-            Type.Object({ type: Type.String({ minLength: 1, maxLength: 255 }) }, { additionalProperties: false }),
-          ]),
-        ),
-      },
-      { additionalProperties: false },
-    ),
-    weight: Type.Optional(Type.Union([Type.Null(), Type.Integer()])),
-    port: Type.Optional(Type.Union([Type.Null(), Type.Integer({ minimum: 1024, maximum: 65535 })])),
+    // Clients send an app as they got it, with its name and links.
+    app: Type.Object({
+      guid: GuidOf<'app'>(),
+      process: Type.Optional(
+        Type.Union([Type.Null(), Type.Object({ type: ProcessType }, { additionalProperties: false })]),
+      ),
+    }),
+    weight: Type.Optional(Type.Union([Type.Null(), Type.Integer({ exact: true })])),
+    port: Type.Optional(Type.Union([Type.Null(), Type.Integer({ minimum: 1024, maximum: 65535, exact: true })])),
     protocol: Type.Optional(Type.Union([Type.Null(), Type.Enum(['http1', 'http2'])])),
   },
   { additionalProperties: false },

@@ -1,24 +1,35 @@
-import { type Selectable, type SelectQueryBuilder, sql } from 'kysely';
-import type { Place, Visible } from '../authorization.ts';
-import { type Database, type Db, now, type RowColumns } from '../database.ts';
-import { narrow, type Page, page } from '../list.ts';
-import { type MetadataColumns, type MetadataInput, mergeMetadata, metadataColumns, newMetadata } from '../metadata.ts';
-import type { Query, QueryRules } from '../query.ts';
+import { type Selectable, sql } from 'kysely';
+import { routePathKey } from '../../contracts/route-grammar.ts';
+import type { Place } from '../authorization.ts';
+import { type Db, lockRow, now, type RowColumns, type Trx } from '../database.ts';
+import { notFound } from '../errors.ts';
+import { type Guid, newGuid } from '../guid.ts';
+import { readAll, SMALL_ROWS_AT_ONCE } from '../list.ts';
+import { changedMetadata, jsonb, type MetadataColumns, type MetadataInput, newMetadata } from '../metadata.ts';
+import { mergeOptions, type OptionChanges, type RouteOptions } from './options.ts';
 
-export interface RouteTable extends RowColumns, MetadataColumns {
-  space_guid: string;
-  domain_guid: string;
+declare module '../database.ts' {
+  interface Database {
+    routes: RouteTable;
+    route_destinations: RouteDestinationTable;
+  }
+}
+
+export interface RouteTable extends RowColumns<Guid<'route'>>, MetadataColumns {
+  space_guid: Guid<'space'>;
+  domain_guid: Guid<'domain'>;
   /** Lower case; "" for the domain itself, "*" for a wildcard. */
   host: string;
   /** "" or with its leading slash. */
   path: string;
   /** 0: none. */
   port: number;
+  options: RouteOptions;
 }
 
 export interface RouteDestinationTable extends RowColumns {
-  route_guid: string;
-  app_guid: string;
+  route_guid: Guid<'route'>;
+  app_guid: Guid<'app'>;
   process_type: string;
   /** The container's. */
   port: number;
@@ -30,25 +41,9 @@ export type Destination = Selectable<RouteDestinationTable>;
 /** A route with what its view and its permissions need. */
 export interface Route extends Selectable<RouteTable> {
   domain_name: string;
-  organization_guid: string;
+  organization_guid: Guid<'organization'>;
   organization_suspended: boolean;
 }
-
-export const routeQuery = {
-  list: true,
-  labels: true,
-  filters: [
-    'hosts',
-    'paths',
-    'ports',
-    'domain_guids',
-    'space_guids',
-    'organization_guids',
-    'app_guids',
-    'service_instance_guids',
-  ],
-  include: ['domain', 'space', 'space.organization'],
-} as const satisfies QueryRules;
 
 export function placeOfRoute(route: Route): Place {
   return {
@@ -62,9 +57,7 @@ export function addressOf(route: Pick<Route, 'host' | 'domain_name' | 'path'>): 
   return `${route.host === '' ? '' : `${route.host}.`}${route.domain_name}${route.path}`;
 }
 
-type Select = SelectQueryBuilder<Database, 'routes' | 'domains' | 'spaces' | 'organizations', Route>;
-
-function select(db: Db): Select {
+export function selectRoutes(db: Db) {
   return db
     .selectFrom('routes')
     .innerJoin('domains', 'domains.guid', 'routes.domain_guid')
@@ -78,73 +71,83 @@ function select(db: Db): Select {
     ]);
 }
 
-export async function findRoute(db: Db, guid: string): Promise<Route | null> {
-  return (await select(db).where('routes.guid', '=', guid).executeTakeFirst()) ?? null;
+export async function findRoute(db: Db, guid: Guid<'route'>): Promise<Route | null> {
+  return (await selectRoutes(db).where('routes.guid', '=', guid).executeTakeFirst()) ?? null;
+}
+
+/** Those that are there, in the order of creation. */
+export async function findRoutes(db: Db, guids: readonly Guid<'route'>[]): Promise<Route[]> {
+  if (guids.length === 0) return [];
+  return selectRoutes(db).where(sql<boolean>`routes.guid = ANY(${guids})`).orderBy('routes.id').execute();
 }
 
 /** The route of exactly this address, whoever owns it. */
 export async function findRouteByAddress(
   db: Db,
-  address: { domainGuid: string; host: string; path: string },
+  address: { domainGuid: Guid<'domain'>; host: string; path: string },
 ): Promise<Route | null> {
-  const row = await select(db)
+  const row = await selectRoutes(db)
     .where('routes.domain_guid', '=', address.domainGuid)
     .where('routes.host', '=', address.host.toLowerCase())
-    .where('routes.path', '=', address.path)
+    .where(sql<string>`lower(regexp_replace(routes.path, '/$', ''))`, '=', routePathKey(address.path))
     .executeTakeFirst();
   return row ?? null;
 }
 
-export async function listRoutes(db: Db, query: Query, visible: Visible): Promise<Page<Route>> {
-  let narrowed = narrow(select(db), 'routes', query, { column: 'routes.space_guid', to: visible });
-  const columns = {
-    hosts: 'routes.host',
-    paths: 'routes.path',
-    domain_guids: 'routes.domain_guid',
-    space_guids: 'routes.space_guid',
-    organization_guids: 'spaces.organization_guid',
-  } as const;
-  for (const [filter, column] of Object.entries(columns)) {
-    const values = query.filters.get(filter);
-    const compared = filter === 'hosts' ? values?.map((value) => value.toLowerCase()) : values;
-    if (compared) narrowed = narrowed.where(sql<boolean>`${sql.ref(column)} = ANY(${compared})`);
-  }
-  const ports = query.filters.get('ports');
-  const apps = query.filters.get('app_guids');
-  if (ports) narrowed = narrowed.where(sql<boolean>`routes.port::text = ANY(${ports})`);
-  if (apps) {
-    narrowed = narrowed.where(
-      sql<boolean>`routes.guid IN (SELECT route_guid FROM route_destinations WHERE app_guid = ANY(${apps}))`,
-    );
-  }
-  // No service instance is bound to a route yet.
-  if (query.filters.has('service_instance_guids')) narrowed = narrowed.where(sql<boolean>`false`);
-  return page(db, narrowed, 'routes', query);
+/** The condition of routes that lead to one of these apps. */
+export function leadTo(apps: readonly string[]) {
+  return sql<boolean>`routes.guid IN (SELECT route_guid FROM route_destinations WHERE app_guid = ANY(${apps}))`;
 }
 
 /** Every route that leads to one of these apps, with its destinations there: what Diego must know. */
-export async function routesOfApp(db: Db, appGuid: string): Promise<{ route: Route; destinations: Destination[] }[]> {
-  const routes = await select(db)
-    .where(sql<boolean>`routes.guid IN (SELECT route_guid FROM route_destinations WHERE app_guid = ${appGuid})`)
-    .orderBy('routes.id')
-    .execute();
-  const destinations = await destinationsOf(
-    db,
-    routes.map((route) => route.guid),
+export async function routesOfApp(
+  db: Db,
+  appGuid: Guid<'app'>,
+): Promise<{ route: Route; destinations: Destination[] }[]> {
+  const routes = await readAll(
+    selectRoutes(db)
+      .where(leadTo([appGuid]))
+      .orderBy('routes.id'),
   );
-  return routes.map((route) => ({
-    route,
-    destinations: (destinations.get(route.guid) ?? []).filter((item) => item.app_guid === appGuid),
-  }));
+  const destinations = await readAll(
+    db.selectFrom('route_destinations').selectAll().where('app_guid', '=', appGuid).orderBy('id'),
+    SMALL_ROWS_AT_ONCE,
+  );
+  const byRoute = Map.groupBy(destinations, (row) => row.route_guid);
+  return routes.map((route) => ({ route, destinations: byRoute.get(route.guid) ?? [] }));
+}
+
+/** Where a route leads to an app's web process, the oldest of several; null where it does not. */
+export async function findWebDestination(
+  db: Db,
+  routeGuid: Guid<'route'>,
+  appGuid: Guid<'app'>,
+): Promise<Destination | null> {
+  const row = await db
+    .selectFrom('route_destinations')
+    .selectAll()
+    .where('route_guid', '=', routeGuid)
+    .where('app_guid', '=', appGuid)
+    .where('process_type', '=', 'web')
+    .orderBy('id')
+    .executeTakeFirst();
+  return row ?? null;
 }
 
 /** Gives the guid. Throws the unique violation `routes_address`. */
 export async function insertRoute(
-  db: Db,
-  values: { spaceGuid: string; domainGuid: string; host: string; path: string; metadata?: MetadataInput },
-): Promise<string> {
-  const guid = crypto.randomUUID();
-  await db
+  trx: Trx,
+  values: {
+    spaceGuid: Guid<'space'>;
+    domainGuid: Guid<'domain'>;
+    host: string;
+    path: string;
+    options: RouteOptions;
+    metadata?: MetadataInput;
+  },
+): Promise<Guid<'route'>> {
+  const guid = newGuid<'route'>();
+  await trx
     .insertInto('routes')
     .values({
       guid,
@@ -153,30 +156,73 @@ export async function insertRoute(
       host: values.host.toLowerCase(),
       path: values.path,
       port: 0,
+      options: jsonb(values.options),
       ...newMetadata(values.metadata),
     })
     .execute();
   return guid;
 }
 
-export async function updateRoute(db: Db, route: Route, metadata: MetadataInput | undefined): Promise<void> {
-  await db
+/** Changes the options and the metadata that are named. Throws ResourceNotFound, and UnprocessableEntity for metadata that is not allowed. */
+export async function updateRoute(
+  trx: Trx,
+  guid: Guid<'route'>,
+  changes: { options?: OptionChanges; metadata?: MetadataInput },
+): Promise<Route> {
+  const before = await lockRow(trx, 'routes', guid, notFound('Route'));
+  await trx
     .updateTable('routes')
-    .set({ ...metadataColumns(mergeMetadata(route, metadata)), updated_at: now })
-    .where('guid', '=', route.guid)
+    .set({
+      ...changedMetadata(before, changes.metadata),
+      options: jsonb(mergeOptions(before.options, changes.options)),
+      updated_at: now,
+    })
+    .where('guid', '=', guid)
     .execute();
+  const updated = await findRoute(trx, guid);
+  if (!updated) throw notFound('Route');
+  return updated;
+}
+
+/** Null where the route has no such destination. */
+export async function setProtocol(
+  trx: Trx,
+  { guid }: Pick<Route, 'guid'>,
+  destinationGuid: string,
+  protocol: string,
+): Promise<Destination | null> {
+  const row = await trx
+    .updateTable('route_destinations')
+    .set({ protocol, updated_at: now })
+    .where('route_guid', '=', guid)
+    .where('guid', '=', destinationGuid)
+    .returningAll()
+    .executeTakeFirst();
+  return row ?? null;
 }
 
 /** Destinations by route, each list in the order of creation. */
-export async function destinationsOf(db: Db, routeGuids: readonly string[]): Promise<Map<string, Destination[]>> {
-  const byRoute = new Map<string, Destination[]>();
-  if (routeGuids.length === 0) return byRoute;
-  const rows = await db
+export async function destinationsOf(
+  db: Db,
+  routeGuids: readonly Guid<'route'>[],
+): Promise<Map<string, Destination[]>> {
+  if (routeGuids.length === 0) return new Map();
+  const select = db
     .selectFrom('route_destinations')
     .selectAll()
-    .where('route_guid', 'in', routeGuids)
+    .where(sql<boolean>`route_guid = ANY(${routeGuids})`)
+    .orderBy('id');
+  return Map.groupBy(await readAll(select, SMALL_ROWS_AT_ONCE), (row) => row.route_guid);
+}
+
+/** The oldest of a domain's routes, no more than so many. */
+export async function routesOnDomain(trx: Trx, domainGuid: Guid<'domain'>, most: number): Promise<Guid<'route'>[]> {
+  const rows = await trx
+    .selectFrom('routes')
+    .select('guid')
+    .where('domain_guid', '=', domainGuid)
     .orderBy('id')
+    .limit(most)
     .execute();
-  for (const row of rows) byRoute.set(row.route_guid, [...(byRoute.get(row.route_guid) ?? []), row]);
-  return byRoute;
+  return rows.map((row) => row.guid);
 }

@@ -1,7 +1,54 @@
-import { identityView, type Links, timestamp, toOne } from '../view.ts';
+import { type Static, Type } from 'typebox';
+import {
+  IDENTITY,
+  identityView,
+  Link,
+  type Links,
+  MetadataView,
+  metadataView,
+  ToOneView,
+  timestamp,
+  toOne,
+} from '../view.ts';
 import { addressOf, type Destination, type Route } from './store.ts';
 
-export function routeView(links: Links, route: Route, destinations: readonly Destination[]): Record<string, unknown> {
+export const DestinationView = Type.Object(
+  {
+    ...IDENTITY,
+    app: Type.Object({ guid: Type.String(), process: Type.Object({ type: Type.String() }) }),
+    weight: Type.Union([Type.Integer(), Type.Null()]),
+    port: Type.Integer(),
+    protocol: Type.String(),
+  },
+  { title: 'Destination' },
+);
+
+export const RouteView = Type.Object(
+  {
+    ...IDENTITY,
+    protocol: Type.String(),
+    host: Type.String(),
+    path: Type.String(),
+    port: Type.Union([Type.Integer(), Type.Null()]),
+    url: Type.String(),
+    destinations: Type.Array(DestinationView),
+    options: Type.Object({ loadbalancing: Type.Optional(Type.String()) }),
+    metadata: MetadataView,
+    relationships: Type.Object({ space: ToOneView, domain: ToOneView }),
+    links: Type.Object({ self: Link, space: Link, destinations: Link, domain: Link }),
+  },
+  { title: 'Route' },
+);
+
+export const DestinationsView = Type.Object(
+  {
+    destinations: Type.Array(DestinationView),
+    links: Type.Object({ self: Link, route: Link }),
+  },
+  { title: 'Destinations' },
+);
+
+export function routeView(links: Links, route: Route, destinations: readonly Destination[]): Static<typeof RouteView> {
   const path = `/v3/routes/${route.guid}`;
   return {
     ...identityView(route),
@@ -11,8 +58,8 @@ export function routeView(links: Links, route: Route, destinations: readonly Des
     port: route.port === 0 ? null : route.port,
     url: addressOf(route),
     destinations: destinations.map(destinationView),
-    options: {},
-    metadata: { labels: route.labels, annotations: route.annotations },
+    options: route.options,
+    metadata: metadataView(route),
     relationships: { space: toOne(route.space_guid), domain: toOne(route.domain_guid) },
     links: {
       self: links.to(path),
@@ -23,7 +70,7 @@ export function routeView(links: Links, route: Route, destinations: readonly Des
   };
 }
 
-export function destinationView(destination: Destination): Record<string, unknown> {
+export function destinationView(destination: Destination): Static<typeof DestinationView> {
   return {
     guid: destination.guid,
     app: { guid: destination.app_guid, process: { type: destination.process_type } },
@@ -35,8 +82,12 @@ export function destinationView(destination: Destination): Record<string, unknow
   };
 }
 
-export function destinationsView(links: Links, routeGuid: string, destinations: readonly Destination[]) {
-  const path = `/v3/routes/${routeGuid}`;
+export function destinationsView(
+  links: Links,
+  { guid }: Pick<Route, 'guid'>,
+  destinations: readonly Destination[],
+): Static<typeof DestinationsView> {
+  const path = `/v3/routes/${guid}`;
   return {
     destinations: destinations.map(destinationView),
     links: { self: links.to(`${path}/destinations`), route: links.to(path) },

@@ -1,11 +1,17 @@
-import { type Selectable, type SelectQueryBuilder, sql } from 'kysely';
+import { type RawBuilder, type Selectable, sql } from 'kysely';
 import type { Visible } from '../authorization.ts';
-import { type Database, type Db, now, type RowColumns } from '../database.ts';
-import { isUniqueViolation, unprocessable } from '../errors.ts';
-import { lowered, narrow, type Page, page } from '../list.ts';
+import { type Db, lockRow, now, type RowColumns, type Trx } from '../database.ts';
+import { isUniqueViolation, notFound, unprocessable } from '../errors.ts';
+import type { Guid } from '../guid.ts';
 import { jsonb } from '../metadata.ts';
-import type { Query, QueryRules } from '../query.ts';
 import type { Rule } from './rules.ts';
+
+declare module '../database.ts' {
+  interface Database {
+    security_groups: SecurityGroupTable;
+    security_group_spaces: SecurityGroupSpaceTable;
+  }
+}
 
 export type Phase = 'running' | 'staging';
 
@@ -18,27 +24,18 @@ export interface SecurityGroupTable extends RowColumns {
 }
 export interface SecurityGroupSpaceTable {
   security_group_guid: string;
-  space_guid: string;
+  space_guid: Guid<'space'>;
   phase: Phase;
 }
 
 /** A group with the spaces it is bound to. */
 export interface SecurityGroup extends Selectable<SecurityGroupTable> {
-  running_space_guids: string[];
-  staging_space_guids: string[];
+  running_space_guids: Guid<'space'>[];
+  staging_space_guids: Guid<'space'>[];
 }
 
-export const securityGroupQuery = {
-  list: true,
-  orderBy: ['name'],
-  filters: ['names', 'running_space_guids', 'staging_space_guids'],
-  values: ['globally_enabled_running', 'globally_enabled_staging'],
-} as const satisfies QueryRules;
-
-type Select = SelectQueryBuilder<Database, 'security_groups', SecurityGroup>;
-
-function select(db: Db): Select {
-  const spaces = (phase: Phase) => sql<string[]>`ARRAY(SELECT space_guid FROM security_group_spaces AS bound
+export function selectSecurityGroups(db: Db) {
+  const spaces = (phase: Phase) => sql<Guid<'space'>[]>`ARRAY(SELECT space_guid FROM security_group_spaces AS bound
     WHERE bound.security_group_guid = security_groups.guid AND bound.phase = ${phase} ORDER BY space_guid)`;
   return db
     .selectFrom('security_groups')
@@ -46,45 +43,25 @@ function select(db: Db): Select {
     .select([spaces('running').as('running_space_guids'), spaces('staging').as('staging_space_guids')]);
 }
 
-/** Groups that hold everywhere, and those bound to a space the caller sees. */
-export async function findSecurityGroup(db: Db, guid: string, visible: Visible): Promise<SecurityGroup | null> {
-  const found = await visibleOnly(select(db), visible).where('security_groups.guid', '=', guid).executeTakeFirst();
-  return found ?? null;
-}
-
-export async function listSecurityGroups(db: Db, query: Query, visible: Visible): Promise<Page<SecurityGroup>> {
-  let narrowed: Select = visibleOnly(narrow(select(db), 'security_groups', query), visible);
-  const names = query.filters.get('names');
-  if (names) narrowed = narrowed.where(sql<boolean>`lower(security_groups.name) = ANY(${lowered(names)})`);
-  for (const phase of ['running', 'staging'] as const) {
-    const spaces = query.filters.get(`${phase}_space_guids`);
-    const everywhere = query.values.get(`globally_enabled_${phase}`);
-    if (spaces) {
-      narrowed = narrowed.where(
-        sql<boolean>`security_groups.guid IN (SELECT security_group_guid FROM security_group_spaces
-          WHERE phase = ${phase} AND space_guid = ANY(${spaces}))`,
-      );
-    }
-    if (everywhere !== undefined) narrowed = narrowed.where(`${phase}_default`, '=', everywhere === 'true');
-  }
-  return page(db, narrowed, 'security_groups', query);
-}
-
-/** What holds in one space: the global groups and those bound to it. */
-export async function listSecurityGroupsOfSpace(
+/** One of those that a condition leaves, where one is given. */
+export async function findSecurityGroup(
   db: Db,
-  query: Query,
-  spaceGuid: string,
-  phase: Phase,
-): Promise<Page<SecurityGroup>> {
-  let narrowed: Select = narrow(select(db), 'security_groups', query).where(holdsIn(spaceGuid, phase));
-  const names = query.filters.get('names');
-  if (names) narrowed = narrowed.where(sql<boolean>`lower(security_groups.name) = ANY(${lowered(names)})`);
-  return page(db, narrowed, 'security_groups', query);
+  guid: string,
+  seen: RawBuilder<boolean> | null = null,
+): Promise<SecurityGroup | null> {
+  const select = selectSecurityGroups(db).where('security_groups.guid', '=', guid);
+  return (await (seen ? select.where(seen) : select).executeTakeFirst()) ?? null;
+}
+
+/** As it is in the transaction that changed it. */
+export async function readSecurityGroup(trx: Trx, guid: string): Promise<SecurityGroup> {
+  const group = await findSecurityGroup(trx, guid);
+  if (!group) throw notFound('Security group');
+  return group;
 }
 
 /** The rules of a container: of all groups that hold in its space, running or while staging. */
-export async function egressRulesOf(db: Db, spaceGuid: string, phase: Phase): Promise<Rule[]> {
+export async function egressRulesOf(db: Db, spaceGuid: Guid<'space'>, phase: Phase): Promise<Rule[]> {
   const rows = await db
     .selectFrom('security_groups')
     .select('rules')
@@ -94,34 +71,39 @@ export async function egressRulesOf(db: Db, spaceGuid: string, phase: Phase): Pr
   return rows.flatMap((row) => row.rules);
 }
 
-function holdsIn(spaceGuid: string, phase: Phase) {
-  const everywhere = sql.ref(`security_groups.${phase}_default`);
-  return sql<boolean>`(${everywhere} OR security_groups.guid IN (SELECT security_group_guid FROM security_group_spaces
-    WHERE phase = ${phase} AND space_guid = ${spaceGuid}))`;
+/** The condition of what holds in one space: the global groups and those bound to it. */
+export function holdsIn(spaceGuid: Guid<'space'>, phase: Phase): RawBuilder<boolean> {
+  return sql<boolean>`(${sql.ref(`security_groups.${phase}_default`)} OR ${boundTo(phase, [spaceGuid])})`;
 }
 
-function visibleOnly(query: Select, visible: Visible): Select {
-  if (visible.everything) return query;
-  return query.where(
-    sql<boolean>`(security_groups.running_default OR security_groups.staging_default OR security_groups.guid IN
-      (SELECT security_group_guid FROM security_group_spaces WHERE space_guid IN ${visible.guids}))`,
-  );
+/** The condition of groups that are bound to one of these spaces. */
+export function boundTo(phase: Phase, spaceGuids: readonly string[]): RawBuilder<boolean> {
+  return sql<boolean>`security_groups.guid IN (SELECT security_group_guid FROM security_group_spaces
+    WHERE phase = ${phase} AND space_guid = ANY(${spaceGuids}))`;
+}
+
+/** The condition of what is seen from these spaces: groups that hold everywhere, and those bound to one of them. */
+export function seenFrom(spaces: Visible): RawBuilder<boolean> | null {
+  if (spaces.everything) return null;
+  return sql<boolean>`(security_groups.running_default OR security_groups.staging_default OR security_groups.guid IN
+    (SELECT security_group_guid FROM security_group_spaces WHERE space_guid IN ${spaces.guids}))`;
 }
 
 export async function insertSecurityGroup(
-  db: Db,
-  values: { name: string; rules: readonly Rule[]; running: boolean; staging: boolean },
+  trx: Trx,
+  values: { name: string; rules: readonly Rule[]; running?: boolean; staging?: boolean },
 ): Promise<string> {
   const guid = crypto.randomUUID();
+  const { running = false, staging = false } = values;
   await naming(values.name, () =>
-    db
+    trx
       .insertInto('security_groups')
       .values({
         guid,
         name: values.name,
         rules: jsonb(values.rules),
-        running_default: values.running,
-        staging_default: values.staging,
+        running_default: running,
+        staging_default: staging,
       })
       .execute(),
   );
@@ -129,54 +111,75 @@ export async function insertSecurityGroup(
 }
 
 export async function updateSecurityGroup(
-  db: Db,
-  group: SecurityGroup,
+  trx: Trx,
+  guid: string,
   changes: { name?: string; rules?: readonly Rule[]; running?: boolean; staging?: boolean },
 ): Promise<void> {
-  const name = changes.name ?? group.name;
-  await naming(name, () =>
-    db
+  const before = await lockRow(trx, 'security_groups', guid, notFound('Security group'));
+  const { name, rules, running, staging } = changes;
+  await naming(name ?? before.name, () =>
+    trx
       .updateTable('security_groups')
       .set({
         name,
-        rules: jsonb(changes.rules ?? group.rules),
-        running_default: changes.running ?? group.running_default,
-        staging_default: changes.staging ?? group.staging_default,
+        rules: rules && jsonb(rules),
+        running_default: running,
+        staging_default: staging,
         updated_at: now,
       })
-      .where('guid', '=', group.guid)
+      .where('guid', '=', guid)
       .execute(),
   );
 }
 
+/** Those of these guids that are no space's. */
+export async function missingSpaces(db: Db, guids: readonly Guid<'space'>[]): Promise<Guid<'space'>[]> {
+  if (guids.length === 0) return [];
+  const rows = await db.selectFrom('spaces').select('guid').where('guid', 'in', guids).execute();
+  const found = new Set(rows.map((row) => row.guid));
+  return guids.filter((guid) => !found.has(guid));
+}
+
+/** Gives the spaces it was not bound to before. */
 export async function bindSecurityGroup(
-  db: Db,
+  trx: Trx,
   groupGuid: string,
   phase: Phase,
-  spaceGuids: readonly string[],
-): Promise<void> {
-  if (spaceGuids.length === 0) return;
-  await db
+  spaceGuids: readonly Guid<'space'>[],
+): Promise<string[]> {
+  if (spaceGuids.length === 0) return [];
+  const bound = await trx
     .insertInto('security_group_spaces')
     .values(spaceGuids.map((space_guid) => ({ security_group_guid: groupGuid, space_guid, phase })))
     .onConflict((conflict) => conflict.doNothing())
+    .returning('space_guid')
     .execute();
+  return bound.map((row) => row.space_guid);
 }
 
 /** False where it was not bound. */
 export async function unbindSecurityGroup(
-  db: Db,
+  trx: Trx,
   groupGuid: string,
   phase: Phase,
-  spaceGuid: string,
+  spaceGuid: Guid<'space'>,
 ): Promise<boolean> {
-  const result = await db
+  const result = await trx
     .deleteFrom('security_group_spaces')
     .where('security_group_guid', '=', groupGuid)
     .where('space_guid', '=', spaceGuid)
     .where('phase', '=', phase)
     .executeTakeFirst();
   return result.numDeletedRows > 0n;
+}
+
+/** Gives what is gone by this; null where it was gone before. */
+export async function deleteSecurityGroup(
+  trx: Trx,
+  guid: string,
+): Promise<Pick<SecurityGroup, 'guid' | 'name'> | null> {
+  const deleted = trx.deleteFrom('security_groups').where('guid', '=', guid).returning(['guid', 'name']);
+  return (await deleted.executeTakeFirst()) ?? null;
 }
 
 async function naming(name: string, body: () => Promise<unknown>): Promise<void> {

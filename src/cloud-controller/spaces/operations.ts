@@ -1,170 +1,100 @@
-import { type AuditEvent, recordEvent } from '../audit-events/store.ts';
-import type { Db } from '../database.ts';
+import { Type } from 'typebox';
+import { recordEvent } from '../audit-events/store.ts';
 import { notFound, unprocessable } from '../errors.ts';
-import { listView } from '../list.ts';
-import { type Call, created, ok, operation } from '../operation.ts';
-import { findOrganization, findOrganizations } from '../organizations/store.ts';
-import { organizationView } from '../organizations/view.ts';
-import type { OperationId } from '../permissions.ts';
-import type { Query } from '../query.ts';
-import { usageView } from '../quotas/usage.ts';
+import { created, ok, operation } from '../operation.ts';
+import { organization } from '../organizations/subject.ts';
+import { UsageSummaryView, usageView } from '../quotas/summary.ts';
+import { deletes, lists, shown, shows } from '../standard.ts';
+import { inBody } from '../subject.ts';
+import { spaceEvent } from './events.ts';
 import { CreateSpace, UpdateFeature, UpdateSpace } from './schema.ts';
-import { findSpace, insertSpace, listSpaces, placeOf, type Space, spaceQuery, updateSpace } from './store.ts';
-import { spaceView, sshFeatureView } from './view.ts';
+import { insertSpace, updateSpace } from './store.ts';
+import { space, spaces } from './subject.ts';
+import { FeatureView, SpaceView, sshFeatureView } from './view.ts';
 
-/** The space a path names, if the caller may do this operation there. */
-export async function authorizedSpace<Id extends OperationId>(call: Call<Id, unknown>, guid: string): Promise<Space> {
-  const space = await findSpace(call.context.db, guid);
-  const missing = notFound('Space');
-  if (!space) throw missing;
-  await call.authorize(placeOf(space), missing);
-  return space;
-}
+const invalidOrganization = () =>
+  unprocessable('Invalid organization. Ensure the organization exists and you have access to it.');
 
 export const spaceOperations = [
-  operation({
-    id: 'GET /v3/spaces',
-    query: spaceQuery,
-    async run(call) {
-      const { db, links } = call.context;
-      const found = await listSpaces(db, call.query, call.visibleSpaces());
-      const included = await includedOrganizations(call, call.query, found.rows);
-      return ok(listView(links, '/v3/spaces', call.query, found, (row) => spaceView(links, row), included));
-    },
-  }),
+  operation('GET /v3/spaces', lists(spaces)),
 
-  operation({
-    id: 'POST /v3/spaces',
+  operation('POST /v3/spaces', {
+    on: { organization: inBody('relationships.organization', organization, invalidOrganization) },
     body: CreateSpace,
+    answers: { 201: SpaceView },
     async run(call) {
-      const { db, links } = call.context;
-      const invisible = unprocessable(
-        'Invalid organization. Ensure the organization exists and you have access to it.',
-      );
-      const organization = await findOrganization(db, call.body.relationships.organization.data.guid);
-      if (!organization) throw invisible;
-      await call.authorize({ organization }, invisible);
-      const space = await db.transaction().execute(async (trx) => {
-        const { name, metadata } = call.body;
-        const guid = await insertSpace(trx, { name, organizationGuid: organization.guid, metadata });
-        const row = await reread(trx, guid);
-        await recordEvent(trx, spaceEvent(call, 'create', row, call.body));
+      const { body, subject } = call;
+      const { name, metadata } = body;
+      const made = await call.context.db.transaction().execute(async (trx) => {
+        const row = await insertSpace(trx, { name, organizationGuid: subject.organization.guid, metadata });
+        await recordEvent(trx, spaceEvent('audit.space.create', call.actor, row, { request: body }));
         return row;
       });
-      return created(spaceView(links, space));
+      return created(await shown(call, spaces, made));
     },
   }),
 
-  operation({
-    id: 'GET /v3/spaces/:guid',
-    query: { include: spaceQuery.include },
-    async run(call) {
-      const space = await authorizedSpace(call, call.params.guid);
-      const included = await includedOrganizations(call, call.query, [space]);
-      return ok({ ...spaceView(call.context.links, space), ...(included ? { included } : {}) });
-    },
-  }),
+  operation('GET /v3/spaces/:guid', shows(space, spaces)),
 
-  operation({
-    id: 'PATCH /v3/spaces/:guid',
+  operation('PATCH /v3/spaces/:guid', {
+    on: space,
     body: UpdateSpace,
+    answers: { 200: SpaceView },
     async run(call) {
-      const { db, links } = call.context;
-      const space = await authorizedSpace(call, call.params.guid);
-      const updated = await db.transaction().execute(async (trx) => {
-        await updateSpace(trx, space, call.body);
-        const row = await reread(trx, space.guid);
-        await recordEvent(trx, spaceEvent(call, 'update', row, call.body));
+      const { body, context, subject } = call;
+      const updated = await context.db.transaction().execute(async (trx) => {
+        const row = await updateSpace(trx, subject, body);
+        await recordEvent(trx, spaceEvent('audit.space.update', call.actor, row, { request: body }));
         return row;
       });
-      return ok(spaceView(links, updated));
+      if (body.name !== undefined) context.changed([subject.guid]);
+      return ok(await shown(call, spaces, updated));
     },
   }),
 
-  operation({
-    id: 'DELETE /v3/spaces/:guid',
-    async run(call) {
-      const space = await authorizedSpace(call, call.params.guid);
-      const job = await call.context.jobs.enqueue({
-        operation: 'space.delete',
-        actor: call.actor,
-        resource: { type: 'space', guid: space.guid },
-      });
-      return call.accepted(job);
-    },
-  }),
+  operation('DELETE /v3/spaces/:guid', deletes(space, 'space')),
 
-  operation({
-    id: 'GET /v3/spaces/:guid/usage_summary',
-    async run(call) {
-      const space = await authorizedSpace(call, call.params.guid);
-      const path = `/v3/spaces/${space.guid}`;
-      const { links } = call.context;
+  operation('GET /v3/spaces/:guid/usage_summary', {
+    on: space,
+    answers: { 200: UsageSummaryView },
+    async run({ context, path, subject }) {
       return ok({
-        usage_summary: await usageView(call.context, space.organization_guid, space.guid),
-        links: { self: links.to(`${path}/usage_summary`), space: links.to(path) },
+        usage_summary: await usageView(context, subject.organization_guid, subject.guid),
+        links: { self: context.links.to(path), space: context.links.to(`/v3/spaces/${subject.guid}`) },
       });
     },
   }),
 
-  operation({
-    id: 'GET /v3/spaces/:guid/features',
-    async run(call) {
-      return ok({ resources: [sshFeatureView(await authorizedSpace(call, call.params.guid))] });
+  operation('GET /v3/spaces/:guid/features', {
+    on: space,
+    answers: { 200: Type.Object({ resources: Type.Array(FeatureView) }) },
+    run: async ({ subject }) => ok({ resources: [sshFeatureView(subject)] }),
+  }),
+
+  operation('GET /v3/spaces/:guid/features/:name', {
+    on: space,
+    answers: { 200: FeatureView },
+    async run({ params, subject }) {
+      if (params.name !== 'ssh') throw notFound('Feature');
+      return ok(sshFeatureView(subject));
     },
   }),
 
-  operation({
-    id: 'GET /v3/spaces/:guid/features/:name',
-    async run(call) {
-      const space = await authorizedSpace(call, call.params.guid);
-      if (call.params.name !== 'ssh') throw notFound('Feature');
-      return ok(sshFeatureView(space));
-    },
-  }),
-
-  operation({
-    id: 'PATCH /v3/spaces/:guid/features/:name',
+  operation('PATCH /v3/spaces/:guid/features/:name', {
+    on: space,
     body: UpdateFeature,
+    answers: { 200: FeatureView },
     async run(call) {
-      const { db } = call.context;
-      const space = await authorizedSpace(call, call.params.guid);
-      if (call.params.name !== 'ssh') throw notFound('Feature');
-      await db.transaction().execute(async (trx) => {
-        await updateSpace(trx, space, { allowSsh: call.body.enabled });
-        await recordEvent(trx, spaceEvent(call, 'update', space, { features: { ssh: call.body.enabled } }));
+      const { body, params, subject } = call;
+      if (params.name !== 'ssh') throw notFound('Feature');
+      await call.context.db.transaction().execute(async (trx) => {
+        await updateSpace(trx, subject, { allowSsh: body.enabled });
+        await recordEvent(
+          trx,
+          spaceEvent('audit.space.update', call.actor, subject, { request: { features: { ssh: body.enabled } } }),
+        );
       });
-      return ok(sshFeatureView({ ...space, allow_ssh: call.body.enabled }));
+      return ok(sshFeatureView({ allow_ssh: body.enabled }));
     },
   }),
 ];
-
-async function reread(db: Db, guid: string): Promise<Space> {
-  const space = await findSpace(db, guid);
-  if (!space) throw notFound('Space');
-  return space;
-}
-
-async function includedOrganizations(call: Call<OperationId, unknown>, query: Query, spaces: readonly Space[]) {
-  if (query.include.size === 0) return undefined;
-  const { db, links } = call.context;
-  const guids = [...new Set(spaces.map((space) => space.organization_guid))];
-  const organizations = await findOrganizations(db, guids);
-  return { organizations: organizations.map((row) => organizationView(links, row)) };
-}
-
-export function spaceEvent(
-  call: { actor: AuditEvent['actor'] },
-  verb: string,
-  space: Space,
-  request: object,
-): AuditEvent {
-  return {
-    type: `audit.space.${verb}`,
-    actor: call.actor,
-    target: { guid: space.guid, type: 'space', name: space.name },
-    organizationGuid: space.organization_guid,
-    spaceGuid: space.guid,
-    data: { request: { ...request } },
-  };
-}

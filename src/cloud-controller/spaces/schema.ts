@@ -1,13 +1,14 @@
 import { Type } from 'typebox';
 import { MetadataInput } from '../metadata.ts';
+import { ResourceName } from '../names.ts';
 import { ToOne } from '../relationships.ts';
 
-const Name = Type.String({ minLength: 1, maxLength: 255 });
+const Name = ResourceName();
 
 export const CreateSpace = Type.Object(
   {
     name: Name,
-    relationships: Type.Object({ organization: ToOne }, { additionalProperties: false }),
+    relationships: Type.Object({ organization: ToOne<'organization'>() }, { additionalProperties: false }),
     metadata: Type.Optional(MetadataInput),
   },
   { additionalProperties: false },

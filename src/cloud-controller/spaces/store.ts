@@ -1,14 +1,19 @@
-import { type Selectable, type SelectQueryBuilder, sql } from 'kysely';
-import type { Place, Visible } from '../authorization.ts';
-import { type Database, type Db, now, type RowColumns } from '../database.ts';
-import { isUniqueViolation, unprocessable } from '../errors.ts';
-import { lowered, narrow, type Page, page } from '../list.ts';
-import { type MetadataColumns, type MetadataInput, mergeMetadata, metadataColumns, newMetadata } from '../metadata.ts';
-import type { Query, QueryRules } from '../query.ts';
+import { type Selectable, sql } from 'kysely';
+import type { Place } from '../authorization.ts';
+import { type Db, lockRow, now, type RowColumns, type Trx } from '../database.ts';
+import { isUniqueViolation, notFound, unprocessable } from '../errors.ts';
+import { type Guid, newGuid } from '../guid.ts';
+import { changedMetadata, type MetadataColumns, type MetadataInput, newMetadata } from '../metadata.ts';
 
-export interface SpaceTable extends RowColumns, MetadataColumns {
+declare module '../database.ts' {
+  interface Database {
+    spaces: SpaceTable;
+  }
+}
+
+export interface SpaceTable extends RowColumns<Guid<'space'>>, MetadataColumns {
   name: string;
-  organization_guid: string;
+  organization_guid: Guid<'organization'>;
   space_quota_guid: string | null;
   isolation_segment_guid: string | null;
   allow_ssh: boolean;
@@ -20,7 +25,7 @@ export interface Space extends Selectable<SpaceTable> {
   organization_suspended: boolean;
 }
 
-/** Where a space lies, for `call.authorize`. */
+/** Where a space lies, for the permission table. */
 export function placeOf(space: Pick<Space, 'guid' | 'organization_guid' | 'organization_suspended'>): Place {
   return {
     organization: { guid: space.organization_guid, suspended: space.organization_suspended },
@@ -28,15 +33,7 @@ export function placeOf(space: Pick<Space, 'guid' | 'organization_guid' | 'organ
   };
 }
 
-export const spaceQuery = {
-  list: true,
-  labels: true,
-  orderBy: ['name'],
-  filters: ['names', 'organization_guids'],
-  include: ['org', 'organization'],
-} as const satisfies QueryRules;
-
-function select(db: Db) {
+export function selectSpaces(db: Db) {
   return db
     .selectFrom('spaces')
     .innerJoin('organizations', 'organizations.guid', 'spaces.organization_guid')
@@ -44,34 +41,34 @@ function select(db: Db) {
     .select(['organizations.name as organization_name', 'organizations.suspended as organization_suspended']);
 }
 
-export async function findSpace(db: Db, guid: string): Promise<Space | null> {
-  return (await select(db).where('spaces.guid', '=', guid).executeTakeFirst()) ?? null;
+export async function findSpace(db: Db, guid: Guid<'space'>): Promise<Space | null> {
+  return (await selectSpaces(db).where('spaces.guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
-export async function findSpaces(db: Db, guids: readonly string[]): Promise<Space[]> {
-  return guids.length === 0 ? [] : select(db).where('spaces.guid', 'in', guids).orderBy('spaces.id').execute();
+export async function findSpaces(db: Db, guids: readonly Guid<'space'>[]): Promise<Space[]> {
+  return guids.length === 0 ? [] : selectSpaces(db).where('spaces.guid', 'in', guids).orderBy('spaces.id').execute();
 }
 
-export async function listSpaces(db: Db, query: Query, visible: Visible): Promise<Page<Space>> {
-  let narrowed: SelectQueryBuilder<Database, 'spaces' | 'organizations', Space> = narrow(select(db), 'spaces', query, {
-    column: 'spaces.guid',
-    to: visible,
-  });
-  const names = query.filters.get('names');
-  const organizations = query.filters.get('organization_guids');
-  if (names) narrowed = narrowed.where(sql<boolean>`lower(spaces.name) = ANY(${lowered(names)})`);
-  if (organizations) narrowed = narrowed.where('spaces.organization_guid', 'in', organizations);
-  return page(db, narrowed, 'spaces', query);
-}
-
-/** Gives the guid. Throws in the words the CLI looks for where the organization has one of that name. */
-export async function insertSpace(
+/** Where these spaces lie, of those that are there. */
+export async function findPlaces(
   db: Db,
-  values: { name: string; organizationGuid: string; metadata?: MetadataInput },
-): Promise<string> {
-  const guid = crypto.randomUUID();
+  guids: readonly Guid<'space'>[],
+): Promise<Pick<Space, 'guid' | 'organization_guid' | 'organization_suspended'>[]> {
+  const { rows } = await sql<Pick<Space, 'guid' | 'organization_guid' | 'organization_suspended'>>`
+    SELECT spaces.guid, organization_guid, organizations.suspended AS organization_suspended
+    FROM spaces JOIN organizations ON organizations.guid = organization_guid
+    WHERE spaces.guid = ANY(${guids})`.execute(db);
+  return rows;
+}
+
+/** Throws in the words the CLI looks for where the organization has one of that name. */
+export async function insertSpace(
+  trx: Trx,
+  values: { name: string; organizationGuid: Guid<'organization'>; metadata: MetadataInput | undefined },
+): Promise<Space> {
+  const guid = newGuid<'space'>();
   try {
-    await db
+    await trx
       .insertInto('spaces')
       .values({
         guid,
@@ -86,30 +83,39 @@ export async function insertSpace(
   } catch (error) {
     throw isUniqueViolation(error, 'spaces_name_key') ? unprocessable('Name must be unique per organization') : error;
   }
-  return guid;
+  return written(trx, guid);
 }
 
 export async function updateSpace(
-  db: Db,
-  space: Space,
+  trx: Trx,
+  space: Pick<Space, 'guid' | 'organization_name'>,
   changes: { name?: string; metadata?: MetadataInput; allowSsh?: boolean; isolationSegmentGuid?: string | null },
-): Promise<void> {
-  const name = changes.name ?? space.name;
+): Promise<Space> {
+  const before = await lockRow(trx, 'spaces', space.guid, notFound('Space'));
+  const { name } = changes;
   try {
-    await db
+    await trx
       .updateTable('spaces')
       .set({
         name,
-        allow_ssh: changes.allowSsh ?? space.allow_ssh,
-        isolation_segment_guid:
-          changes.isolationSegmentGuid === undefined ? space.isolation_segment_guid : changes.isolationSegmentGuid,
-        ...metadataColumns(mergeMetadata(space, changes.metadata)),
+        allow_ssh: changes.allowSsh,
+        isolation_segment_guid: changes.isolationSegmentGuid,
+        ...changedMetadata(before, changes.metadata),
         updated_at: now,
       })
       .where('guid', '=', space.guid)
       .execute();
   } catch (error) {
     if (!isUniqueViolation(error, 'spaces_name_key')) throw error;
-    throw unprocessable(`Organization '${space.organization_name}' already contains a space with name '${name}'.`);
+    throw unprocessable(
+      `Organization '${space.organization_name}' already contains a space with name '${name ?? before.name}'.`,
+    );
   }
+  return written(trx, space.guid);
+}
+
+async function written(trx: Trx, guid: Guid<'space'>): Promise<Space> {
+  const space = await findSpace(trx, guid);
+  if (!space) throw notFound('Space');
+  return space;
 }

@@ -1,14 +1,47 @@
-import { identityView, type Links, toOne } from '../view.ts';
+import { type Static, Type } from 'typebox';
+import {
+  ActionLink,
+  IDENTITY,
+  identityView,
+  Link,
+  type Links,
+  MetadataView,
+  metadataView,
+  ToOneView,
+  toOne,
+} from '../view.ts';
 import type { Space } from './store.ts';
 
-export function spaceView(links: Links, space: Space): Record<string, unknown> {
+export const SpaceView = Type.Object(
+  {
+    ...IDENTITY,
+    name: Type.String(),
+    relationships: Type.Object({ organization: ToOneView, quota: ToOneView }),
+    metadata: MetadataView,
+    links: Type.Object({
+      self: Link,
+      organization: Link,
+      features: Link,
+      apply_manifest: ActionLink,
+      quota: Type.Optional(Link),
+    }),
+  },
+  { title: 'Space' },
+);
+
+export const FeatureView = Type.Object(
+  { name: Type.String(), description: Type.String(), enabled: Type.Boolean() },
+  { title: 'Feature' },
+);
+
+export function spaceView(links: Links, space: Space): Static<typeof SpaceView> {
   const path = `/v3/spaces/${space.guid}`;
   const quota = space.space_quota_guid;
   return {
     ...identityView(space),
     name: space.name,
     relationships: { organization: toOne(space.organization_guid), quota: toOne(quota) },
-    metadata: { labels: space.labels, annotations: space.annotations },
+    metadata: metadataView(space),
     links: {
       self: links.to(path),
       organization: links.to(`/v3/organizations/${space.organization_guid}`),
@@ -19,6 +52,6 @@ export function spaceView(links: Links, space: Space): Record<string, unknown> {
   };
 }
 
-export function sshFeatureView(space: Space): Record<string, unknown> {
+export function sshFeatureView(space: Pick<Space, 'allow_ssh'>): Static<typeof FeatureView> {
   return { name: 'ssh', description: 'Enable SSHing into apps in the space.', enabled: space.allow_ssh };
 }

@@ -1,23 +1,55 @@
-import type { Selectable } from 'kysely';
+import { type InsertObject, type Selectable, sql, type UpdateObject } from 'kysely';
 import type { Sealer } from '../../kit/crypto.ts';
-import { authorizeByApp, narrowByApp, type OfApps } from '../apps/belongings.ts';
-import type { App } from '../apps/store.ts';
-import type { TaskTable } from '../apps/tables.ts';
-import { metadataView } from '../apps/view.ts';
-import type { Db } from '../database.ts';
-import { notFound } from '../errors.ts';
-import { type Page, page } from '../list.ts';
-import type { Call } from '../operation.ts';
-import type { Query, QueryRules } from '../query.ts';
-import { identityView, type Links, toOne } from '../view.ts';
+import { type Database, type Db, now, type ResourceColumns, type Trx, type WithDefault } from '../database.ts';
+import type { Guid } from '../guid.ts';
+import { readAll } from '../list.ts';
+import type { Counted } from '../quotas/within.ts';
+import { type TaskState, UNENDED } from './state.ts';
 
-export type Task = Selectable<TaskTable>;
+declare module '../database.ts' {
+  interface Database {
+    tasks: TaskTable;
+  }
+}
 
-export const taskQuery = {
-  list: true,
-  labels: true,
-  filters: ['names', 'states', 'app_guids', 'space_guids', 'organization_guids', 'sequence_ids'],
-} as const satisfies QueryRules;
+export interface TaskTable extends ResourceColumns {
+  app_guid: Guid<'app'>;
+  sequence_id: number;
+  name: string;
+  /** Sealed under the task's guid: commands carry secrets. */
+  command_key_label: string;
+  command_data: Buffer;
+  state: TaskState;
+  memory_mb: number;
+  disk_mb: number;
+  log_rate_limit: number;
+  failure_reason: WithDefault<string | null>;
+  droplet_guid: string;
+  desired_at: WithDefault<Date | null>;
+}
+
+/** What it runs is read where it is meant (`commandsOf`). */
+export type Task = Omit<Selectable<TaskTable>, 'command_key_label' | 'command_data'>;
+export type SealedCommand = Pick<Selectable<TaskTable>, 'guid' | 'command_key_label' | 'command_data'>;
+
+const COLUMNS = [
+  'tasks.id',
+  'tasks.guid',
+  'tasks.created_at',
+  'tasks.updated_at',
+  'tasks.labels',
+  'tasks.annotations',
+  'tasks.app_guid',
+  'tasks.sequence_id',
+  'tasks.name',
+  'tasks.state',
+  'tasks.memory_mb',
+  'tasks.disk_mb',
+  'tasks.log_rate_limit',
+  'tasks.failure_reason',
+  'tasks.droplet_guid',
+  'tasks.desired_at',
+] as const;
 
 const contextOf = (guid: string): string => `tasks.command:${guid}`;
 
@@ -26,59 +58,73 @@ export function sealCommand(sealer: Sealer, guid: string, command: string) {
   return { command_key_label: keyLabel, command_data: data };
 }
 
-export function openCommand(sealer: Sealer, task: Task): string {
+export function openCommand(sealer: Sealer, task: SealedCommand): string {
   return sealer.open({ keyLabel: task.command_key_label, data: task.command_data }, contextOf(task.guid));
 }
 
-export async function authorizedTask(
-  call: Pick<Call, 'authorize' | 'context'>,
-  guid: string,
-): Promise<{ app: App; task: Task; seesSecrets: boolean }> {
-  const { db } = call.context;
-  const task = await db.selectFrom('tasks').selectAll().where('guid', '=', guid).executeTakeFirst();
-  const { app, row, roles } = await authorizeByApp(call, task, notFound('Task'));
-  const seesSecrets = (['admin', 'admin_read_only', 'space_developer'] as const).some((role) => roles.has(role));
-  return { app, task: row, seesSecrets };
+/** What these tasks run, by guid. */
+export async function commandsOf(
+  db: Db,
+  sealer: Sealer,
+  guids: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const select = db
+    .selectFrom('tasks')
+    .select(['guid', 'command_key_label', 'command_data'])
+    .where(sql<boolean>`guid = ANY(${guids})`);
+  return new Map((await readAll(select)).map((row) => [row.guid, openCommand(sealer, row)]));
 }
 
-export async function listTasks(db: Db, query: Query, only: OfApps): Promise<Page<Task>> {
-  const joined = db
+export async function findTask(db: Db, guid: string): Promise<Task | null> {
+  return (await db.selectFrom('tasks').select(COLUMNS).where('guid', '=', guid).executeTakeFirst()) ?? null;
+}
+
+export function selectTasks(db: Db) {
+  return db
     .selectFrom('tasks')
     .innerJoin('apps', 'apps.guid', 'tasks.app_guid')
     .innerJoin('spaces', 'spaces.guid', 'apps.space_guid')
-    .selectAll('tasks');
-  let select = narrowByApp(joined, 'tasks', query, only);
-  const names = query.filters.get('names');
-  if (names) select = select.where('tasks.name', 'in', names);
-  const states = query.filters.get('states');
-  if (states) select = select.where('tasks.state', 'in', states as Task['state'][]);
-  const sequence = query.filters.get('sequence_ids')?.filter((text) => /^\d{1,9}$/.test(text));
-  if (sequence) select = select.where('tasks.sequence_id', 'in', sequence.map(Number));
-  return page(db, select, 'tasks', query);
+    .select(COLUMNS);
 }
 
-/** `command` is shown where it is not a list, and to those who may see secrets. */
-export function taskView(links: Links, task: Task, command: string | null): Record<string, unknown> {
-  const path = `/v3/tasks/${task.guid}`;
-  return {
-    ...identityView(task),
-    sequence_id: task.sequence_id,
-    name: task.name,
-    ...(command === null ? {} : { command }),
-    user: 'vcap',
-    state: task.state,
-    memory_in_mb: task.memory_mb,
-    disk_in_mb: task.disk_mb,
-    log_rate_limit_in_bytes_per_second: task.log_rate_limit,
-    result: { failure_reason: task.failure_reason },
-    droplet_guid: task.droplet_guid,
-    relationships: { app: toOne(task.app_guid) },
-    metadata: metadataView(task),
-    links: {
-      self: links.to(path),
-      app: links.to(`/v3/apps/${task.app_guid}`),
-      cancel: links.action(`${path}/actions/cancel`, 'POST'),
-      droplet: links.to(`/v3/droplets/${task.droplet_guid}`),
-    },
-  };
+/** With what they run, sealed. */
+export async function unendedTasks(db: Db): Promise<(Task & SealedCommand)[]> {
+  return db.selectFrom('tasks').selectAll().where('state', 'in', UNENDED).orderBy('id').execute();
+}
+
+/** The number of an app's next task; the app is locked. */
+export async function nextSequenceId(trx: Trx, appGuid: Guid<'app'>): Promise<number> {
+  const row = await trx
+    .selectFrom('tasks')
+    .select(sql<number | null>`max(sequence_id)`.as('last'))
+    .where('app_guid', '=', appGuid)
+    .executeTakeFirst();
+  return (row?.last ?? 0) + 1;
+}
+
+/** Writes a task that was checked against its quotas, and gives it. Its command is sealed (`sealCommand`). */
+export async function insertTask(trx: Counted, values: InsertObject<Database, 'tasks'>): Promise<Task> {
+  return trx.insertInto('tasks').values(values).returning(COLUMNS).executeTakeFirstOrThrow();
+}
+
+/** Changes a task that is in one of these states; null where it is not, or is gone. */
+export async function updateTask(
+  db: Db,
+  guid: string,
+  states: readonly TaskState[],
+  changes: Pick<UpdateObject<Database, 'tasks'>, 'state' | 'failure_reason'>,
+): Promise<Task | null> {
+  const row = await db
+    .updateTable('tasks')
+    .set({ ...changes, updated_at: now })
+    .where('guid', '=', guid)
+    .where('state', 'in', states)
+    .returning(COLUMNS)
+    .executeTakeFirst();
+  return row ?? null;
+}
+
+/** Diego has it. */
+export async function markDesired(db: Db, guid: string): Promise<void> {
+  await db.updateTable('tasks').set({ desired_at: now }).where('guid', '=', guid).execute();
 }

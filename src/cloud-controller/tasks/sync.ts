@@ -1,18 +1,17 @@
 import { messageOf } from '../../kit/errors.ts';
-import { findApp, identityOf } from '../apps/store.ts';
-import { openVariables } from '../apps/variables.ts';
+import { openVariables } from '../apps/sealed-variables.ts';
+import { findAppWithVariables, identityOf, urisOfApp } from '../apps/store.ts';
+import { FILE_DESCRIPTORS } from '../apps/vcap-application.ts';
 import type { Context } from '../context.ts';
-import { now } from '../database.ts';
+import { cancelTasks } from '../diego/cancel.ts';
 import { runningEnvironment } from '../diego/environment.ts';
 import { egressRules, environmentGroup } from '../diego/groups.ts';
-import { placementTags } from '../diego/placement.ts';
 import { commandTask, TASK_DOMAIN } from '../diego/recipe.ts';
-import { urisOfApp } from '../diego/routes.ts';
 import { contentOf } from '../diego/wanted.ts';
-import { findDroplet } from '../droplets/store.ts';
-import { FILE_DESCRIPTORS } from '../processes/instances.ts';
+import { findSealedDroplet } from '../droplets/store.ts';
+import { placementTags } from '../isolation-segments/placement.ts';
 import { completeTask } from './complete.ts';
-import { openCommand, type Task } from './store.ts';
+import { markDesired, openCommand, type SealedCommand, type Task, unendedTasks, updateTask } from './store.ts';
 
 const BLOB_URL_SECONDS = 24 * 3600;
 
@@ -24,12 +23,7 @@ export async function syncTasks(context: Context): Promise<boolean> {
   const { db, bbs, log } = context;
   const { tasks } = await bbs.tasks({ domain: TASK_DOMAIN });
   const known = new Map(tasks.map((task) => [task.taskGuid, task]));
-  const wanted = await db
-    .selectFrom('tasks')
-    .selectAll()
-    .where('state', 'in', ['PENDING', 'RUNNING', 'CANCELING'])
-    .orderBy('id')
-    .execute();
+  const wanted = await unendedTasks(db);
   for (const task of wanted) {
     const there = known.get(task.guid);
     try {
@@ -38,14 +32,7 @@ export async function syncTasks(context: Context): Promise<boolean> {
       else if (task.state === 'CANCELING') await end(context, task, 'task was cancelled');
       else if (!there && task.desired_at === null) await handOver(context, task);
       else if (!there) await end(context, task, 'unable to determine the result of the task');
-      else if (there.state === 'RUNNING' && task.state === 'PENDING') {
-        await db
-          .updateTable('tasks')
-          .set({ state: 'RUNNING', updated_at: now })
-          .where('guid', '=', task.guid)
-          .where('state', '=', 'PENDING')
-          .execute();
-      }
+      else if (there.state === 'RUNNING') await updateTask(db, task.guid, ['PENDING'], { state: 'RUNNING' });
     } catch (error) {
       log.warn('a task was not brought in step with Diego; it is tried again', {
         task: task.guid,
@@ -54,20 +41,17 @@ export async function syncTasks(context: Context): Promise<boolean> {
     }
   }
   const guids = new Set(wanted.map((task) => task.guid));
-  for (const task of tasks) {
-    if (guids.has(task.taskGuid) || task.state === 'COMPLETED') continue;
-    await bbs.cancelTask({ taskGuid: task.taskGuid });
-  }
-  return wanted.length > 0;
+  const left = tasks.filter((task) => !guids.has(task.taskGuid) && task.state !== 'COMPLETED');
+  return !(await cancelTasks(bbs, left, log)) || wanted.length > 0;
 }
 
 const end = (context: Context, task: Task, failureReason: string): Promise<void> =>
   completeTask(context, task.guid, { failed: true, failureReason, result: '' });
 
-async function handOver(context: Context, task: Task): Promise<void> {
+async function handOver(context: Context, task: Task & SealedCommand): Promise<void> {
   const { db, bbs, sealer, settings } = context;
-  const app = await findApp(db, task.app_guid);
-  const droplet = await findDroplet(db, task.droplet_guid);
+  const app = await findAppWithVariables(db, task.app_guid);
+  const droplet = await findSealedDroplet(db, task.droplet_guid);
   const content = droplet ? contentOf(context, droplet, BLOB_URL_SECONDS) : null;
   if (!app || !droplet || !content) return end(context, task, 'the droplet is gone');
   const environment = runningEnvironment({
@@ -80,7 +64,6 @@ async function handOver(context: Context, task: Task): Promise<void> {
     memoryMb: task.memory_mb,
     diskMb: task.disk_mb,
     fileDescriptors: FILE_DESCRIPTORS,
-    ofImage: app.lifecycle === 'docker',
     processGuid: task.guid,
     processType: 'TASK',
     version: task.guid,
@@ -101,5 +84,5 @@ async function handOver(context: Context, task: Task): Promise<void> {
       content,
     }),
   );
-  await db.updateTable('tasks').set({ desired_at: now }).where('guid', '=', task.guid).execute();
+  await markDesired(db, task.guid);
 }

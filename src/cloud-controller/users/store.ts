@@ -1,20 +1,16 @@
-import { type RawBuilder, type Selectable, type SelectQueryBuilder, sql } from 'kysely';
-import type { UserDirectory } from '../../contracts/user-directory.ts';
-import type { Caller, Visible } from '../authorization.ts';
-import { type Database, type Db, now, type RowColumns } from '../database.ts';
-import { badQuery } from '../errors.ts';
-import { narrow, type Page, page } from '../list.ts';
-import { jsonb, type MetadataColumns, type MetadataInput, mergeMetadata, metadataColumns } from '../metadata.ts';
-import type { Query, QueryRules } from '../query.ts';
+import { type RawBuilder, type Selectable, sql } from 'kysely';
+import type { Db, RowColumns, Trx } from '../database.ts';
+import { notFound } from '../errors.ts';
+import { changeMetadata, type MetadataColumns, type MetadataInput, newMetadata } from '../metadata.ts';
+
+declare module '../database.ts' {
+  interface Database {
+    users: UserTable;
+  }
+}
 
 export interface UserTable extends RowColumns, MetadataColumns {}
 export type User = Selectable<UserTable>;
-
-export const userQuery = {
-  list: true,
-  labels: true,
-  filters: ['usernames', 'partial_usernames', 'origins'],
-} as const satisfies QueryRules;
 
 const known = new WeakMap<Db, Set<string>>();
 const MAX_KNOWN = 50_000;
@@ -24,95 +20,48 @@ export async function rememberUser(db: Db, guid: string): Promise<void> {
   const seen = known.get(db) ?? new Set<string>();
   known.set(db, seen);
   if (seen.has(guid)) return;
-  await insertUser(db, guid);
+  await db.transaction().execute((trx) => insertUser(trx, guid));
   if (seen.size >= MAX_KNOWN) seen.clear();
   seen.add(guid);
 }
 
-/** False where the user was there already. */
-export async function insertUser(db: Db, guid: string, metadata?: MetadataInput): Promise<boolean> {
-  const { labels, annotations } = mergeMetadata({ labels: {}, annotations: {} }, metadata);
-  const result = await db
-    .insertInto('users')
-    .values({ guid, labels: jsonb(labels), annotations: jsonb(annotations) })
-    .onConflict((conflict) => conflict.column('guid').doNothing())
-    .executeTakeFirst();
-  return result.numInsertedOrUpdatedRows === 1n;
-}
-
-export async function updateUser(db: Db, user: User, metadata: MetadataInput | undefined): Promise<User> {
-  return db
-    .updateTable('users')
-    .set({ ...metadataColumns(mergeMetadata(user, metadata)), updated_at: now })
-    .where('guid', '=', user.guid)
-    .returningAll()
-    .executeTakeFirstOrThrow();
-}
-
-/** The user with all their roles. */
-export async function deleteUser(db: Db, guid: string): Promise<void> {
+/** Who is deleted is a user again with their next call. */
+export function forgetUser(db: Db, guid: string): void {
   known.get(db)?.delete(guid);
-  await db.deleteFrom('users').where('guid', '=', guid).execute();
 }
 
-export async function findUsers(db: Db, guids: readonly string[]): Promise<User[]> {
-  return guids.length === 0
-    ? []
-    : db.selectFrom('users').selectAll().where('guid', 'in', guids).orderBy('id').execute();
+export function selectUsers(db: Db) {
+  return db.selectFrom('users').selectAll('users');
 }
 
-/** Which users a list is about. */
-export type Among =
-  | { kind: 'visible'; caller: Caller; organizations: Visible }
-  | { kind: 'organization' | 'space'; guid: string };
-
-export async function listUsers(db: Db, directory: UserDirectory, query: Query, among: Among): Promise<Page<User>> {
-  let select: SelectQueryBuilder<Database, 'users', User> = narrow(
-    db.selectFrom('users').selectAll('users'),
-    'users',
-    query,
-  );
-  const condition = membership(among);
-  if (condition) select = select.where(condition);
-  const named = await namedUsers(directory, query);
-  if (named) select = select.where(sql<boolean>`users.guid = ANY(${named})`);
-  return page(db, select, 'users', query);
+/** Null too for a user that `condition` leaves out. */
+export async function findUser(db: Db, guid: string, condition: RawBuilder<boolean> | null): Promise<User | null> {
+  const select = selectUsers(db).where('users.guid', '=', guid);
+  return (await select.where(condition ?? sql<boolean>`true`).executeTakeFirst()) ?? null;
 }
 
-/** May the caller see this user: themselves, or somebody in an organization they see. */
-export async function isVisibleUser(db: Db, guid: string, among: Among): Promise<boolean> {
-  const condition = membership(among) ?? sql<boolean>`true`;
-  const row = await db.selectFrom('users').select('guid').where('guid', '=', guid).where(condition).executeTakeFirst();
-  return row !== undefined;
+/** Null where the user was there already. */
+export async function insertUser(trx: Trx, guid: string, metadata?: MetadataInput): Promise<User | null> {
+  const made = await trx
+    .insertInto('users')
+    .values({ guid, ...newMetadata(metadata) })
+    .onConflict((conflict) => conflict.column('guid').doNothing())
+    .returningAll()
+    .executeTakeFirst();
+  return made ?? null;
 }
 
-function membership(among: Among): RawBuilder<boolean> | null {
-  switch (among.kind) {
-    case 'visible': {
-      if (among.organizations.everything) return null;
-      const { guids } = among.organizations;
-      return sql<boolean>`(users.guid = ${among.caller.userGuid} OR users.guid IN
-        (SELECT user_guid FROM roles WHERE organization_guid IN ${guids}))`;
-    }
-    case 'organization':
-      return sql<boolean>`users.guid IN (SELECT user_guid FROM roles WHERE organization_guid = ${among.guid})`;
-    case 'space':
-      return sql<boolean>`users.guid IN (SELECT user_guid FROM roles WHERE space_guid = ${among.guid})`;
-  }
+/** Gives what is changed. */
+export async function updateUser(trx: Trx, guid: string, metadata: MetadataInput | undefined) {
+  return changeMetadata(trx, 'users', guid, metadata, notFound('User'));
 }
 
-/** Ids of the users a query names; null where it names none. */
-async function namedUsers(directory: UserDirectory, query: Query): Promise<string[] | null> {
-  const names = query.filters.get('usernames');
-  const parts = query.filters.get('partial_usernames');
-  const origins = query.filters.get('origins');
-  if (names && parts) throw badQuery('Usernames cannot be provided when partial_usernames is provided');
-  if (!names && !parts) {
-    if (origins) throw badQuery('Origins filter cannot be provided without usernames or partial_usernames filter.');
-    return null;
-  }
-  const found = names
-    ? (await Promise.all(names.map((name) => directory.byName(name)))).flat()
-    : await directory.byPartialNames(parts ?? []);
-  return found.filter((user) => !origins || origins.includes(user.origin)).map((user) => user.id);
+/** Deletes a user, but not while they have a role. */
+export async function deleteUserWithoutRoles(trx: Trx, guid: string): Promise<'deleted' | 'gone' | 'has roles'> {
+  // From here on no role comes to them.
+  await trx.selectFrom('users').select('guid').where('guid', '=', guid).forUpdate().execute();
+  const role = await trx.selectFrom('roles').select('guid').where('user_guid', '=', guid).executeTakeFirst();
+  if (role) return 'has roles';
+  const deleted = await trx.deleteFrom('users').where('guid', '=', guid).returning('guid').executeTakeFirst();
+  return deleted ? 'deleted' : 'gone';
 }

@@ -1,28 +1,30 @@
+import { type Static, Type } from 'typebox';
 import type { DirectoryUser } from '../../contracts/user-directory.ts';
-import type { Context } from '../context.ts';
-import { identityView, type Links } from '../view.ts';
-import { findUsers, type User } from './store.ts';
+import { IDENTITY, identityView, Link, type Links, MetadataView, metadataView } from '../view.ts';
+import type { User } from './store.ts';
 
-export function userView(links: Links, user: User, known: DirectoryUser | undefined): Record<string, unknown> {
+const TextOrNone = Type.Union([Type.String(), Type.Null()]);
+
+export const UserView = Type.Object(
+  {
+    ...IDENTITY,
+    username: TextOrNone,
+    presentation_name: Type.String(),
+    origin: TextOrNone,
+    metadata: MetadataView,
+    links: Type.Object({ self: Link }),
+  },
+  { title: 'User' },
+);
+
+/** `known` is what UAA says of the user. */
+export function userView(links: Links, user: User, known: DirectoryUser | undefined): Static<typeof UserView> {
   return {
     ...identityView(user),
     username: known?.userName ?? null,
     presentation_name: known?.userName ?? user.guid,
     origin: known?.origin ?? null,
-    metadata: { labels: user.labels, annotations: user.annotations },
+    metadata: metadataView(user),
     links: { self: links.to(`/v3/users/${encodeURIComponent(user.guid)}`) },
   };
-}
-
-/** Makes views of users with the names UAA has for them, asked once for all. */
-export async function userPresenter(context: Context, users: readonly User[]): Promise<(user: User) => unknown> {
-  const found = users.length === 0 ? [] : await context.users.byIds(users.map((user) => user.guid));
-  const byId = new Map(found.map((user) => [user.id, user]));
-  return (user) => userView(context.links, user, byId.get(user.guid));
-}
-
-export async function usersView(context: Context, guids: readonly string[]): Promise<unknown[]> {
-  const users = await findUsers(context.db, guids);
-  const present = await userPresenter(context, users);
-  return users.map(present);
 }

@@ -6,6 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { Owner } from "./diego_pb.js";
 
 /**
  * Describes the file cloud-controller.proto.
@@ -24,9 +25,9 @@ export declare type LogAccessRequest = Message<"cupola.cloudcontroller.v1.LogAcc
   accessToken: string;
 
   /**
-   * @generated from field: string source_id = 2;
+   * @generated from field: repeated string source_ids = 3;
    */
-  sourceId: string;
+  sourceIds: string[];
 };
 
 /**
@@ -40,9 +41,11 @@ export declare const LogAccessRequestSchema: GenMessage<LogAccessRequest>;
  */
 export declare type LogAccessResponse = Message<"cupola.cloudcontroller.v1.LogAccessResponse"> & {
   /**
-   * @generated from field: bool allowed = 1;
+   * of the sources that were asked about
+   *
+   * @generated from field: repeated string allowed = 2;
    */
-  allowed: boolean;
+  allowed: string[];
 };
 
 /**
@@ -211,14 +214,16 @@ export declare type SshAccessResponse = Message<"cupola.cloudcontroller.v1.SshAc
   lrpProcessGuid: string;
 
   /**
-   * @generated from field: string app_guid = 3;
-   */
-  appGuid: string;
-
-  /**
    * @generated from field: string user_guid = 4;
    */
   userGuid: string;
+
+  /**
+   * whose the instance is, for lines in the app's log
+   *
+   * @generated from field: cupola.diego.v1.Owner owner = 6;
+   */
+  owner?: Owner | undefined;
 };
 
 /**

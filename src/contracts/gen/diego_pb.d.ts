@@ -246,6 +246,34 @@ export declare type Owner = Message<"cupola.diego.v1.Owner"> & {
 export declare const OwnerSchema: GenMessage<Owner>;
 
 /**
+ * The part of an owner that may change while its instances run.
+ *
+ * @generated from message cupola.diego.v1.OwnerNames
+ */
+export declare type OwnerNames = Message<"cupola.diego.v1.OwnerNames"> & {
+  /**
+   * @generated from field: string app_name = 1;
+   */
+  appName: string;
+
+  /**
+   * @generated from field: string space_name = 2;
+   */
+  spaceName: string;
+
+  /**
+   * @generated from field: string organization_name = 3;
+   */
+  organizationName: string;
+};
+
+/**
+ * Describes the message cupola.diego.v1.OwnerNames.
+ * Use `create(OwnerNamesSchema)` to create a new message.
+ */
+export declare const OwnerNamesSchema: GenMessage<OwnerNames>;
+
+/**
  * A file of the blobstore a cell may fetch or write: a signed, single-object, expiring URL.
  *
  * @generated from message cupola.diego.v1.Blob
@@ -564,6 +592,13 @@ export declare type ActualLrp = Message<"cupola.diego.v1.ActualLrp"> & {
    * @generated from field: bool evacuating = 14;
    */
   evacuating: boolean;
+
+  /**
+   * What its log tags are to say now. Told to its cell alone; absent where it is not desired any more.
+   *
+   * @generated from field: cupola.diego.v1.OwnerNames names = 15;
+   */
+  names?: OwnerNames | undefined;
 };
 
 /**
@@ -844,6 +879,13 @@ export declare type UpdateDesiredLrpRequest = Message<"cupola.diego.v1.UpdateDes
    * @generated from field: repeated cupola.diego.v1.EgressRule egress_rules = 7;
    */
   egressRules: EgressRule[];
+
+  /**
+   * absent: they stay
+   *
+   * @generated from field: cupola.diego.v1.OwnerNames names = 8;
+   */
+  names?: OwnerNames | undefined;
 };
 
 /**
@@ -915,6 +957,68 @@ export declare type TasksResponse = Message<"cupola.diego.v1.TasksResponse"> & {
  * Use `create(TasksResponseSchema)` to create a new message.
  */
 export declare const TasksResponseSchema: GenMessage<TasksResponse>;
+
+/**
+ * Of these apps, or of a group that is compared together; neither: all.
+ *
+ * @generated from message cupola.diego.v1.DesiredLrpsRequest
+ */
+export declare type DesiredLrpsRequest = Message<"cupola.diego.v1.DesiredLrpsRequest"> & {
+  /**
+   * @generated from field: repeated string app_guids = 1;
+   */
+  appGuids: string[];
+
+  /**
+   * @generated from field: optional string group = 2;
+   */
+  group?: string | undefined;
+};
+
+/**
+ * Describes the message cupola.diego.v1.DesiredLrpsRequest.
+ * Use `create(DesiredLrpsRequestSchema)` to create a new message.
+ */
+export declare const DesiredLrpsRequestSchema: GenMessage<DesiredLrpsRequest>;
+
+/**
+ * of apps whose guids are not before one and before another
+ *
+ * @generated from message cupola.diego.v1.DesiredLrpFingerprintsRequest
+ */
+export declare type DesiredLrpFingerprintsRequest = Message<"cupola.diego.v1.DesiredLrpFingerprintsRequest"> & {
+  /**
+   * @generated from field: string from = 1;
+   */
+  from: string;
+
+  /**
+   * @generated from field: optional string before = 2;
+   */
+  before?: string | undefined;
+};
+
+/**
+ * Describes the message cupola.diego.v1.DesiredLrpFingerprintsRequest.
+ * Use `create(DesiredLrpFingerprintsRequestSchema)` to create a new message.
+ */
+export declare const DesiredLrpFingerprintsRequestSchema: GenMessage<DesiredLrpFingerprintsRequest>;
+
+/**
+ * @generated from message cupola.diego.v1.DesiredLrpFingerprintsResponse
+ */
+export declare type DesiredLrpFingerprintsResponse = Message<"cupola.diego.v1.DesiredLrpFingerprintsResponse"> & {
+  /**
+   * @generated from field: map<string, string> by_group = 1;
+   */
+  byGroup: { [key: string]: string };
+};
+
+/**
+ * Describes the message cupola.diego.v1.DesiredLrpFingerprintsResponse.
+ * Use `create(DesiredLrpFingerprintsResponseSchema)` to create a new message.
+ */
+export declare const DesiredLrpFingerprintsResponseSchema: GenMessage<DesiredLrpFingerprintsResponse>;
 
 /**
  * @generated from message cupola.diego.v1.DesiredLrpsResponse
@@ -1057,6 +1161,38 @@ export declare type InstanceStatsResponse = Message<"cupola.diego.v1.InstanceSta
 export declare const InstanceStatsResponseSchema: GenMessage<InstanceStatsResponse>;
 
 /**
+ * @generated from message cupola.diego.v1.RoutingTableRequest
+ */
+export declare type RoutingTableRequest = Message<"cupola.diego.v1.RoutingTableRequest"> & {
+  /**
+   * of these LRPs alone; none: all
+   *
+   * @generated from field: repeated string process_guids = 1;
+   */
+  processGuids: string[];
+
+  /**
+   * of all a page of so many LRPs, in the order of their guids; 0: no pages
+   *
+   * @generated from field: uint32 at_most = 2;
+   */
+  atMost: number;
+
+  /**
+   * the page's LRPs come after this one
+   *
+   * @generated from field: string after = 3;
+   */
+  after: string;
+};
+
+/**
+ * Describes the message cupola.diego.v1.RoutingTableRequest.
+ * Use `create(RoutingTableRequestSchema)` to create a new message.
+ */
+export declare const RoutingTableRequestSchema: GenMessage<RoutingTableRequest>;
+
+/**
  * @generated from message cupola.diego.v1.RoutingTableResponse
  */
 export declare type RoutingTableResponse = Message<"cupola.diego.v1.RoutingTableResponse"> & {
@@ -1064,6 +1200,13 @@ export declare type RoutingTableResponse = Message<"cupola.diego.v1.RoutingTable
    * @generated from field: repeated cupola.diego.v1.RouteEntry entries = 1;
    */
   entries: RouteEntry[];
+
+  /**
+   * the page's last LRP; empty where none comes after it
+   *
+   * @generated from field: string last = 2;
+   */
+  last: string;
 };
 
 /**
@@ -1071,6 +1214,93 @@ export declare type RoutingTableResponse = Message<"cupola.diego.v1.RoutingTable
  * Use `create(RoutingTableResponseSchema)` to create a new message.
  */
 export declare const RoutingTableResponseSchema: GenMessage<RoutingTableResponse>;
+
+/**
+ * @generated from message cupola.diego.v1.RoutingFingerprintsRequest
+ */
+export declare type RoutingFingerprintsRequest = Message<"cupola.diego.v1.RoutingFingerprintsRequest"> & {
+  /**
+   * LRPs of the page
+   *
+   * @generated from field: uint32 at_most = 1;
+   */
+  atMost: number;
+
+  /**
+   * @generated from field: string after = 2;
+   */
+  after: string;
+
+  /**
+   * each LRP of these alone; none: each bucket
+   *
+   * @generated from field: repeated string buckets = 3;
+   */
+  buckets: string[];
+};
+
+/**
+ * Describes the message cupola.diego.v1.RoutingFingerprintsRequest.
+ * Use `create(RoutingFingerprintsRequestSchema)` to create a new message.
+ */
+export declare const RoutingFingerprintsRequestSchema: GenMessage<RoutingFingerprintsRequest>;
+
+/**
+ * @generated from message cupola.diego.v1.RoutingFingerprintsResponse
+ */
+export declare type RoutingFingerprintsResponse = Message<"cupola.diego.v1.RoutingFingerprintsResponse"> & {
+  /**
+   * @generated from field: repeated cupola.diego.v1.RoutingFingerprint fingerprints = 1;
+   */
+  fingerprints: RoutingFingerprint[];
+
+  /**
+   * as above
+   *
+   * @generated from field: string last = 2;
+   */
+  last: string;
+};
+
+/**
+ * Describes the message cupola.diego.v1.RoutingFingerprintsResponse.
+ * Use `create(RoutingFingerprintsResponseSchema)` to create a new message.
+ */
+export declare const RoutingFingerprintsResponseSchema: GenMessage<RoutingFingerprintsResponse>;
+
+/**
+ * Of an LRP that has routes; or of those of a page that are in one bucket: the first three characters of their guids.
+ *
+ * @generated from message cupola.diego.v1.RoutingFingerprint
+ */
+export declare type RoutingFingerprint = Message<"cupola.diego.v1.RoutingFingerprint"> & {
+  /**
+   * LRP or bucket
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * of all LRPs in it, joined by exclusive or
+   *
+   * @generated from field: fixed64 fingerprint = 2;
+   */
+  fingerprint: bigint;
+
+  /**
+   * of LRPs
+   *
+   * @generated from field: uint32 count = 3;
+   */
+  count: number;
+};
+
+/**
+ * Describes the message cupola.diego.v1.RoutingFingerprint.
+ * Use `create(RoutingFingerprintSchema)` to create a new message.
+ */
+export declare const RoutingFingerprintSchema: GenMessage<RoutingFingerprint>;
 
 /**
  * @generated from message cupola.diego.v1.RouteEntry
@@ -1090,6 +1320,20 @@ export declare type RouteEntry = Message<"cupola.diego.v1.RouteEntry"> & {
    * @generated from field: repeated cupola.diego.v1.RouteEndpoint endpoints = 3;
    */
   endpoints: RouteEndpoint[];
+
+  /**
+   * of the LRP; empty from a Diego that tells all of all and of none which
+   *
+   * @generated from field: string process_guid = 4;
+   */
+  processGuid: string;
+
+  /**
+   * of all entries of the LRP; absent from a Diego that has none
+   *
+   * @generated from field: optional fixed64 fingerprint = 5;
+   */
+  fingerprint?: bigint | undefined;
 };
 
 /**
@@ -1475,6 +1719,27 @@ export declare type UpdateEgressRulesRequest = Message<"cupola.diego.v1.UpdateEg
 export declare const UpdateEgressRulesRequestSchema: GenMessage<UpdateEgressRulesRequest>;
 
 /**
+ * @generated from message cupola.diego.v1.UpdateNamesRequest
+ */
+export declare type UpdateNamesRequest = Message<"cupola.diego.v1.UpdateNamesRequest"> & {
+  /**
+   * @generated from field: string process_guid = 1;
+   */
+  processGuid: string;
+
+  /**
+   * @generated from field: cupola.diego.v1.OwnerNames names = 2;
+   */
+  names?: OwnerNames | undefined;
+};
+
+/**
+ * Describes the message cupola.diego.v1.UpdateNamesRequest.
+ * Use `create(UpdateNamesRequestSchema)` to create a new message.
+ */
+export declare const UpdateNamesRequestSchema: GenMessage<UpdateNamesRequest>;
+
+/**
  * @generated from message cupola.diego.v1.InstanceGuidsRequest
  */
 export declare type InstanceGuidsRequest = Message<"cupola.diego.v1.InstanceGuidsRequest"> & {
@@ -1529,8 +1794,18 @@ export declare const Bbs: GenService<{
    */
   desiredLrps: {
     methodKind: "unary";
-    input: typeof EmptySchema;
+    input: typeof DesiredLrpsRequestSchema;
     output: typeof DesiredLrpsResponseSchema;
+  },
+  /**
+   * So that who keeps the same reads only what differs: `lrp-fingerprint.ts`.
+   *
+   * @generated from rpc cupola.diego.v1.Bbs.DesiredLrpFingerprints
+   */
+  desiredLrpFingerprints: {
+    methodKind: "unary";
+    input: typeof DesiredLrpFingerprintsRequestSchema;
+    output: typeof DesiredLrpFingerprintsResponseSchema;
   },
   /**
    * @generated from rpc cupola.diego.v1.Bbs.ActualLrps
@@ -1593,14 +1868,24 @@ export declare const Bbs: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * Every route with the instances that serve it.
+   * The routes of LRPs with the instances that serve them.
    *
    * @generated from rpc cupola.diego.v1.Bbs.RoutingTable
    */
   routingTable: {
     methodKind: "unary";
-    input: typeof EmptySchema;
+    input: typeof RoutingTableRequestSchema;
     output: typeof RoutingTableResponseSchema;
+  },
+  /**
+   * The same table in short, a page of LRPs at a time: for who has it, to see what differs.
+   *
+   * @generated from rpc cupola.diego.v1.Bbs.RoutingFingerprints
+   */
+  routingFingerprints: {
+    methodKind: "unary";
+    input: typeof RoutingFingerprintsRequestSchema;
+    output: typeof RoutingFingerprintsResponseSchema;
   },
   /**
    * @generated from rpc cupola.diego.v1.Bbs.Cells
@@ -1666,7 +1951,7 @@ export declare const CellRegistry: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * What the registry thinks runs on this cell.
+   * What the registry thinks runs on this cell, and by which names.
    *
    * @generated from rpc cupola.diego.v1.CellRegistry.ActualLrpsOfCell
    */
@@ -1747,6 +2032,16 @@ export declare const Rep: GenService<{
   updateEgressRules: {
     methodKind: "unary";
     input: typeof UpdateEgressRulesRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * New lines and metrics of the instances carry these names; what runs in them is told nothing.
+   *
+   * @generated from rpc cupola.diego.v1.Rep.UpdateNames
+   */
+  updateNames: {
+    methodKind: "unary";
+    input: typeof UpdateNamesRequestSchema;
     output: typeof EmptySchema;
   },
   /**

@@ -153,6 +153,47 @@ export declare type SendResponse = Message<"cupola.loggregator.v1.SendResponse">
 export declare const SendResponseSchema: GenMessage<SendResponse>;
 
 /**
+ * @generated from message cupola.loggregator.v1.FollowersRequest
+ */
+export declare type FollowersRequest = Message<"cupola.loggregator.v1.FollowersRequest"> & {
+  /**
+   * @generated from field: string source_id = 1;
+   */
+  sourceId: string;
+
+  /**
+   * whose newest line is asked about
+   *
+   * @generated from field: string source_type = 2;
+   */
+  sourceType: string;
+};
+
+/**
+ * Describes the message cupola.loggregator.v1.FollowersRequest.
+ * Use `create(FollowersRequestSchema)` to create a new message.
+ */
+export declare const FollowersRequestSchema: GenMessage<FollowersRequest>;
+
+/**
+ * Clients that follow the log of a source and have not read past its newest line of that type.
+ *
+ * @generated from message cupola.loggregator.v1.FollowersResponse
+ */
+export declare type FollowersResponse = Message<"cupola.loggregator.v1.FollowersResponse"> & {
+  /**
+   * @generated from field: uint32 behind = 1;
+   */
+  behind: number;
+};
+
+/**
+ * Describes the message cupola.loggregator.v1.FollowersResponse.
+ * Use `create(FollowersResponseSchema)` to create a new message.
+ */
+export declare const FollowersResponseSchema: GenMessage<FollowersResponse>;
+
+/**
  * Served by control's Loggregator. A batch that was answered is kept.
  *
  * @generated from service cupola.loggregator.v1.Ingress
@@ -165,6 +206,16 @@ export declare const Ingress: GenService<{
     methodKind: "unary";
     input: typeof EnvelopeBatchSchema;
     output: typeof SendResponseSchema;
+  },
+  /**
+   * Answers at once; whoever wants to wait asks again.
+   *
+   * @generated from rpc cupola.loggregator.v1.Ingress.Followers
+   */
+  followers: {
+    methodKind: "unary";
+    input: typeof FollowersRequestSchema;
+    output: typeof FollowersResponseSchema;
   },
 }>;
 

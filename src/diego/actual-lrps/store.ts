@@ -84,6 +84,14 @@ export class ActualLrpStore {
     ];
   }
 
+  /** Every cell that has instances of the process, on their way out or not. */
+  async cellsOf(processGuid: string): Promise<Set<string>> {
+    const { rows } = await sql<{ cell_id: string }>`
+      SELECT cell_id FROM actual_lrps WHERE process_guid = ${processGuid} AND cell_id <> ''
+      UNION SELECT cell_id FROM evacuating_lrps WHERE process_guid = ${processGuid}`.execute(this.#db);
+    return new Set(rows.map((row) => row.cell_id));
+  }
+
   /** As `list` shows it. */
   async find(processGuid: string, index: number): Promise<ActualLrp | null> {
     return (await this.list([processGuid])).find((lrp) => lrp.index === index) ?? null;

@@ -15,7 +15,7 @@ import type { DesiredLrpStore } from '../desired-lrps/store.ts';
 import { inParallel, type Reps } from '../reps.ts';
 import type { DiegoSettings } from '../settings.ts';
 import type { TaskStore } from '../tasks/store.ts';
-import { type AuctionCell, type Placement, place } from './placement.ts';
+import { type AuctionCell, CONTAINERS_FOR_EACH_FREE, type Placement, place } from './placement.ts';
 import { type Assignment, type AuctionStore, isLrp, isTask, type Pending } from './store.ts';
 
 export interface AuctioneerOptions {
@@ -74,7 +74,7 @@ export class Auctioneer {
       ({ cellId, draining }) => !draining && !reps.isSilent(cellId, clock()) && !refusing.has(cellId),
     );
     const states = await this.#states(live);
-    const bidders = await this.#bidders(states);
+    const bidders = await this.#bidders(states, pending.length);
     const assignments: Assignment<Pending>[] = [];
     const failures: { item: Pending; error: string }[] = [];
     for (const placement of place(bidders, pending) as Placement<Pending>[]) {
@@ -105,8 +105,11 @@ export class Auctioneer {
     return states;
   }
 
-  /** The cells' own word, less what is reserved on them and has perhaps not reached them yet. */
-  async #bidders(states: readonly CellState[]): Promise<AuctionCell[]> {
+  /**
+   * The cells' own word, less what is reserved on them and has perhaps not reached them yet; and whose containers they
+   * have, where so many may be placed that it matters.
+   */
+  async #bidders(states: readonly CellState[], waiting: number): Promise<AuctionCell[]> {
     const { store, clock } = this.#options;
     const known = new Map(states.map((state) => [state.presence!.cellId, new Set(state.lrps.map(keyOf))]));
     const bidders = new Map(states.map((state) => [state.presence!.cellId, bidderOf(state)]));
@@ -117,6 +120,16 @@ export class Auctioneer {
       cell.memoryMb -= reservation.memoryMb;
       cell.diskMb -= reservation.diskMb;
       cell.containers -= 1;
+    }
+    const filling = [...bidders.values()].filter(
+      (cell) => (cell.containers - waiting) * (1 + CONTAINERS_FOR_EACH_FREE) < cell.totalContainers,
+    );
+    const held = await store.containersOf(
+      filling.map(({ cellId }) => cellId),
+      clock(),
+    );
+    for (const { cellId, organizationGuid, containers } of held) {
+      bidders.get(cellId)!.organizations.set(organizationGuid, containers);
     }
     return [...bidders.values()];
   }
@@ -187,7 +200,9 @@ export class Auctioneer {
   }
 }
 
-function bidderOf(state: CellState): AuctionCell & { instances: Map<string, number> } {
+type Bidder = AuctionCell & { instances: Map<string, number>; organizations: Map<string, number> };
+
+function bidderOf(state: CellState): Bidder {
   const presence = state.presence!;
   const instances = new Map<string, number>();
   for (const { processGuid } of state.lrps) instances.set(processGuid, (instances.get(processGuid) ?? 0) + 1);
@@ -203,6 +218,7 @@ function bidderOf(state: CellState): AuctionCell & { instances: Map<string, numb
     diskMb: state.availableDiskMb,
     containers: state.availableContainers,
     instances,
+    organizations: new Map(),
   };
 }
 

@@ -12,11 +12,15 @@ export interface AuctionCell {
   containers: number;
   /** Of each process, how many instances run or start here. */
   instances: ReadonlyMap<string, number>;
+  /** Of each organization, how many containers are here or on their way. */
+  organizations: ReadonlyMap<string, number>;
 }
 
 /** One instance or one task to be placed. `processGuid` is null for a task. */
 export interface AuctionItem {
   processGuid: string | null;
+  /** '' where it is nobody's. */
+  organizationGuid: string;
   /** 0 for a task. */
   index: number;
   stack: string;
@@ -27,6 +31,13 @@ export interface AuctionItem {
 
 export type Placement<Item> = { item: Item; cell: number } | { item: Item; error: string };
 
+/**
+ * An organization takes a place of a cell only while it has there fewer than this many for each that is free. Alone it comes
+ * to nine tenths of a cell's containers, two come to nine nineteenths each: whatever many small instances one of them asks
+ * for, somebody else finds a place (SECURITY 32).
+ */
+export const CONTAINERS_FOR_EACH_FREE = 9;
+
 /** Instances of one process, by zone and by cell. */
 interface Spread {
   zones: Int32Array;
@@ -36,8 +47,8 @@ interface Spread {
 /**
  * Places work on cells; pure, so that it can be tested and timed alone.
  *
- * First instances come before tasks, tasks before further instances, large before small: when room is short every app
- * has something. A cell is eligible with the right stack and exactly the placement tags (a cell of an isolation segment
+ * First instances come before tasks, tasks before further instances: when room is short every app has something. Of each
+ * of these, organizations take turns, and each places large before small. A cell is eligible with the right stack and exactly the placement tags (a cell of an isolation segment
  * takes nothing else, DGO-01). Among the eligible with room the choice is: fewest instances of the process in the zone,
  * then on the cell (DGO-04: a lost zone or cell costs the least), then the least loaded, then the first by name, which
  * packs ties.
@@ -47,8 +58,26 @@ export function place<Item extends AuctionItem>(
   items: readonly Item[],
 ): Placement<Item>[] {
   const fleet = new Fleet(cells);
+  return inPlacingOrder(items).map((item) => fleet.place(item));
+}
+
+/** In the order they are placed. */
+function inPlacingOrder<Item extends AuctionItem>(items: readonly Item[]): Item[] {
   const ordered = items.toSorted((a, b) => priority(a) - priority(b) || b.memoryMb - a.memoryMb);
-  return ordered.map((item) => fleet.place(item));
+  const taken = new Map<string, number>();
+  const turns = ordered.map((item) => {
+    const queue = `${kindOf(item)}/${item.organizationGuid}`;
+    const turn = taken.get(queue) ?? 0;
+    taken.set(queue, turn + 1);
+    return { item, turn, kind: kindOf(item) };
+  });
+  // Equals stay in the order they had.
+  turns.sort((a, b) => a.kind - b.kind || a.turn - b.turn);
+  return turns.map(({ item }) => item);
+}
+
+function kindOf(item: AuctionItem): number {
+  return Math.min(priority(item), 2);
 }
 
 function priority(item: AuctionItem): number {
@@ -76,6 +105,8 @@ class Fleet {
   /** Instances of the process at hand on each cell; cleared after each use. */
   readonly #here: Int32Array;
   readonly #refused = new Map<string, string>();
+  /** Of each organization, its containers on each cell. */
+  readonly #held = new Map<string, Int32Array>();
 
   constructor(cells: readonly AuctionCell[]) {
     this.#cells = cells;
@@ -103,7 +134,7 @@ class Fleet {
 
   place<Item extends AuctionItem>(item: Item): Placement<Item> {
     const kind = `${item.stack}/${tagKey(item.placementTags)}`;
-    const size = `${kind}/${item.memoryMb}/${item.diskMb}`;
+    const size = `${kind}/${item.memoryMb}/${item.diskMb}/${item.organizationGuid}`;
     // Room only shrinks during an auction: what did not fit once does not fit later.
     const refused = this.#refused.get(size);
     if (refused !== undefined) return { item, error: refused };
@@ -128,6 +159,7 @@ class Fleet {
     const memory = this.#memory;
     const disk = this.#disk;
     const containers = this.#containers;
+    const held = this.#heldBy(item.organizationGuid);
     const load = this.#load;
     const zone = this.#zone;
     let best = -1;
@@ -137,6 +169,7 @@ class Fleet {
     for (let i = 0; i < eligible.length; i += 1) {
       const cell = eligible[i]!;
       if (memory[cell]! < memoryMb || disk[cell]! < diskMb || containers[cell]! < 1) continue;
+      if (held !== null && held[cell]! >= containers[cell]! * CONTAINERS_FOR_EACH_FREE) continue;
       const inZone = zones[zone[cell]!]!;
       const onCell = here[cell]!;
       const loaded = load[cell]!;
@@ -161,6 +194,8 @@ class Fleet {
     this.#disk[cell]! -= item.diskMb;
     this.#containers[cell]! -= 1;
     this.#weigh(cell);
+    const held = this.#heldBy(item.organizationGuid);
+    if (held !== null) held[cell]! += 1;
     if (item.processGuid === null) return;
     const spread = this.#spreadOf(item.processGuid);
     spread.zones[this.#zone[cell]!]! += 1;
@@ -174,6 +209,15 @@ class Fleet {
       this.#disk[cell]! / Math.max(totalDiskMb, 1) +
       this.#containers[cell]! / Math.max(totalContainers, 1);
     this.#load[cell] = 1 - free / 3;
+  }
+
+  #heldBy(organizationGuid: string): Int32Array | null {
+    if (organizationGuid === '') return null;
+    const known = this.#held.get(organizationGuid);
+    if (known) return known;
+    const held = Int32Array.from(this.#cells, ({ organizations }) => organizations.get(organizationGuid) ?? 0);
+    this.#held.set(organizationGuid, held);
+    return held;
   }
 
   #spreadOf(processGuid: string): Spread {
@@ -210,12 +254,16 @@ class Fleet {
         ? `found no compatible cell with placement tags ${item.placementTags.map((tag) => `"${tag}"`).join(', ')}`
         : `found no compatible cell for required stack ${item.stack}`;
     }
+    const held = this.#heldBy(item.organizationGuid);
+    const hasShare = (cell: number): boolean =>
+      held === null || this.#containers[cell]! < 1 || held[cell]! < this.#containers[cell]! * CONTAINERS_FOR_EACH_FREE;
     const lacking = (enough: (cell: number) => boolean): 'nowhere' | 'somewhere' | 'everywhere' =>
       eligible.every(enough) ? 'nowhere' : eligible.some(enough) ? 'somewhere' : 'everywhere';
     const resources = [
       { name: 'disk', lacks: lacking((cell) => this.#disk[cell]! >= item.diskMb) },
       { name: 'memory', lacks: lacking((cell) => this.#memory[cell]! >= item.memoryMb) },
       { name: 'containers', lacks: lacking((cell) => this.#containers[cell]! >= 1) },
+      { name: "the organization's share of containers", lacks: lacking(hasShare) },
     ];
     const everywhere = resources.filter(({ lacks }) => lacks === 'everywhere');
     const named = everywhere.length > 0 ? everywhere : resources.filter(({ lacks }) => lacks === 'somewhere');

@@ -34,20 +34,26 @@ export class AuctionStore {
     this.#db = db;
   }
 
-  /** First instances first, so that a batch starts every app before it scales any. */
+  /**
+   * Organizations take turns, each with its first instances first: a batch starts every app before it scales any, and has
+   * something of everybody who waits, however much another asks for.
+   */
   async pending(nowMs: number, limit: number): Promise<Pending[]> {
     const lrps = await sql<PendingLrp>`
       SELECT 'lrp' AS kind, a.process_guid AS "processGuid", a.index, d.stack, d.placement_tags AS "placementTags",
-        d.memory_mb AS "memoryMb", d.disk_mb AS "diskMb", a.placement_error AS "placementError"
+        d.memory_mb AS "memoryMb", d.disk_mb AS "diskMb", a.placement_error AS "placementError",
+        ${organizationOf('d')} AS "organizationGuid"
       FROM actual_lrps a JOIN desired_lrps d ON d.process_guid = a.process_guid AND a.index < d.instances
       WHERE a.state = 'UNCLAIMED' AND a.placed_until_ms <= ${nowMs}
-      ORDER BY a.index, a.since_ms LIMIT ${limit}`.execute(this.#db);
+      ORDER BY row_number() OVER (PARTITION BY ${organizationOf('d')} ORDER BY a.index, a.since_ms), a.since_ms
+      LIMIT ${limit}`.execute(this.#db);
     const tasks = await sql<PendingTask>`
       SELECT 'task' AS kind, task_guid AS "taskGuid", NULL AS "processGuid", 0 AS index, stack,
         placement_tags AS "placementTags", memory_mb AS "memoryMb", disk_mb AS "diskMb",
-        placement_error AS "placementError"
+        placement_error AS "placementError", ${organizationOf('tasks')} AS "organizationGuid"
       FROM tasks WHERE state = 'PENDING' AND placed_until_ms <= ${nowMs}
-      ORDER BY created_ms LIMIT ${limit}`.execute(this.#db);
+      ORDER BY row_number() OVER (PARTITION BY ${organizationOf('tasks')} ORDER BY created_ms), created_ms
+      LIMIT ${limit}`.execute(this.#db);
     return [...tasks.rows, ...lrps.rows];
   }
 
@@ -58,6 +64,27 @@ export class AuctionStore {
         d.disk_mb AS "diskMb"
       FROM actual_lrps a JOIN desired_lrps d USING (process_guid)
       WHERE a.state = 'UNCLAIMED' AND a.placed_until_ms > ${nowMs}`.execute(this.#db);
+    return rows;
+  }
+
+  /** Of each of these cells and each organization: its containers there, and those given to the cell and not claimed yet. */
+  async containersOf(
+    cellIds: readonly string[],
+    nowMs: number,
+  ): Promise<{ cellId: string; organizationGuid: string; containers: number }[]> {
+    if (cellIds.length === 0) return [];
+    const given = sql`placed_until_ms > ${nowMs} AND placed_cell = ANY(${cellIds}::text[])`;
+    const { rows } = await sql<{ cellId: string; organizationGuid: string; containers: number }>`
+      SELECT cell_id AS "cellId", organization AS "organizationGuid", count(*)::integer AS containers FROM (
+        SELECT a.cell_id, ${organizationOf('d')} AS organization
+        FROM actual_lrps a JOIN desired_lrps d USING (process_guid)
+        WHERE a.cell_id <> '' AND a.cell_id = ANY(${cellIds}::text[])
+        UNION ALL SELECT a.placed_cell, ${organizationOf('d')}
+        FROM actual_lrps a JOIN desired_lrps d USING (process_guid) WHERE a.state = 'UNCLAIMED' AND ${given}
+        UNION ALL SELECT cell_id, ${organizationOf('tasks')}
+        FROM tasks WHERE state = 'RUNNING' AND cell_id = ANY(${cellIds}::text[])
+        UNION ALL SELECT placed_cell, ${organizationOf('tasks')} FROM tasks WHERE state = 'PENDING' AND ${given}) held
+      GROUP BY cell_id, organization`.execute(this.#db);
     return rows;
   }
 
@@ -147,6 +174,11 @@ export class AuctionStore {
         WHERE t.task_guid = k.task_guid AND t.state = 'PENDING'`.execute(this.#db);
     }
   }
+}
+
+/** The organization in a row's owner, '' where there is none. */
+function organizationOf(table: 'd' | 'tasks') {
+  return sql.raw(`coalesce(${table}.owner ->> 'organizationGuid', '')`);
 }
 
 export function isLrp(assignment: Assignment<Pending>): assignment is Assignment<PendingLrp> {

@@ -50,24 +50,18 @@ export class Converger {
   async sweep(): Promise<void> {
     const { store, settings, clock, changes, wakeAuction, wakeCompletions } = this.#options;
     const now = clock();
-    let toPlace = await store.restartCrashed(now);
-    let completed = await store.failUnplaceableTasks(now - settings.taskPatienceMs);
+    const restarted = await store.restartCrashed(now);
+    const failed = await store.failUnplaceableTasks(now - settings.taskPatienceMs);
     const expired = await store.failExpiredTasks(now);
-    completed += expired.length;
     const lost = await this.#loseCells(now, false);
-    toPlace += lost.toPlace;
-    completed += lost.completed;
     const { evacuation } = this.#options;
-    toPlace += await evacuation.begin(now);
+    const leaving = await evacuation.begin(now);
     const replaced = await evacuation.replaced(now - settings.evacuationOverlapMs);
-    if (toPlace > 0) {
-      changes.publish({});
-      wakeAuction();
-    }
-    if (completed > 0) {
-      changes.publish({});
-      wakeCompletions();
-    }
+    for (const processGuid of restarted) changes.publish({ processGuid });
+    for (const taskGuid of [...failed, ...expired.map((task) => task.taskGuid)]) changes.publish({ taskGuid });
+    if (lost.toPlace + lost.completed + leaving > 0) changes.publish({});
+    if (restarted.length + lost.toPlace + leaving > 0) wakeAuction();
+    if (failed.length + expired.length + lost.completed > 0) wakeCompletions();
     await this.#stop(replaced);
     await inParallel(expired, CALLS_AT_ONCE, ({ taskGuid, cellId }) => this.#cancelTask(taskGuid, cellId));
   }

@@ -106,10 +106,14 @@ export class ConvergenceStore {
         AND NOT EXISTS (SELECT 1 FROM cells c WHERE c.cell_id = t.cell_id AND c.last_seen_ms >= ${liveSinceMs})`);
   }
 
-  restartCrashed(nowMs: number): Promise<number> {
-    return this.#changed(sql`
+  /** Gives the LRP of each instance that may start again. */
+  async restartCrashed(nowMs: number): Promise<string[]> {
+    const { rows } = await retryConflicts(() =>
+      sql<{ processGuid: string }>`
       UPDATE actual_lrps SET ${NOBODYS}, since_ms = ${nowMs}
-      WHERE state = 'CRASHED' AND restart_at_ms <= ${nowMs}`);
+      WHERE state = 'CRASHED' AND restart_at_ms <= ${nowMs} RETURNING process_guid AS "processGuid"`.execute(this.#db),
+    );
+    return rows.map(({ processGuid }) => processGuid);
   }
 
   /** Tasks past their timeout; gives which cell to tell of each. */
@@ -123,13 +127,17 @@ export class ConvergenceStore {
     return rows;
   }
 
-  /** Tasks that found no room for too long: who waits for a staging would rather know. */
-  failUnplaceableTasks(createdBeforeMs: number): Promise<number> {
-    return this.#changed(sql`
+  /** Tasks that found no room for too long: who waits for a staging would rather know. Gives their guids. */
+  async failUnplaceableTasks(createdBeforeMs: number): Promise<string[]> {
+    const { rows } = await retryConflicts(() =>
+      sql<{ taskGuid: string }>`
       UPDATE tasks SET state = 'COMPLETED', failed = true,
         failure_reason = CASE WHEN domain = ${STAGING_DOMAIN} THEN 'InsufficientResources: ' ELSE '' END
           || placement_error
-      WHERE state = 'PENDING' AND placement_error <> '' AND created_ms < ${createdBeforeMs}`);
+      WHERE state = 'PENDING' AND placement_error <> '' AND created_ms < ${createdBeforeMs}
+      RETURNING task_guid AS "taskGuid"`.execute(this.#db),
+    );
+    return rows.map(({ taskGuid }) => taskGuid);
   }
 
   async #changed(statement: ReturnType<typeof sql>): Promise<number> {

@@ -5,12 +5,20 @@ import {
   DesiredLrpSchema,
   EgressRuleSchema,
   type Owner,
+  type OwnerNames,
+  OwnerNamesSchema,
   OwnerSchema,
   RouteSchema,
   type UpdateDesiredLrpRequest,
 } from '../../contracts/gen/diego_pb.js';
+import { fingerprintOf, type GuidRange, groupOf, isInGroup, isInRange } from '../../contracts/lrp-fingerprint.ts';
 import { type BbsDatabase, type BbsTransaction, shortTransaction, stored } from '../schema.ts';
 import type { Definitions, SealedColumns } from '../sealing.ts';
+
+/** A field of the owner, which is not written where it is empty. */
+const ownerField = (name: keyof Owner & string) => sql<string>`coalesce(owner->>${sql.lit(name)}, '')`;
+/** As the index has it. */
+const APP_GUID = ownerField('appGuid');
 
 /** What shall run. */
 export class DesiredLrpStore {
@@ -46,6 +54,7 @@ export class DesiredLrpStore {
   /** Gives false where no such LRP is desired. */
   async update(request: UpdateDesiredLrpRequest, nowMs: number): Promise<boolean> {
     const { processGuid, instances, annotation } = request;
+    const names = JSON.stringify(request.names ? namesOf(request.names) : {});
     const routes = request.setRoutes ? JSON.stringify(request.routes.map((route) => toJson(RouteSchema, route))) : null;
     const egressRules = request.setEgressRules
       ? JSON.stringify(request.egressRules.map((rule) => toJson(EgressRuleSchema, rule)))
@@ -56,7 +65,8 @@ export class DesiredLrpStore {
           instances = coalesce(${instances ?? null}::integer, instances),
           annotation = coalesce(${annotation ?? null}::text, annotation),
           routes = coalesce(${routes}::jsonb, routes),
-          egress_rules = coalesce(${egressRules}::jsonb, egress_rules)
+          egress_rules = coalesce(${egressRules}::jsonb, egress_rules),
+          owner = owner || ${names}::jsonb
         WHERE process_guid = ${processGuid} RETURNING instances`.execute(trx);
       if (!rows[0]) return false;
       if (instances !== undefined) await matchInstances(trx, processGuid, rows[0].instances, nowMs);
@@ -74,17 +84,18 @@ export class DesiredLrpStore {
     });
   }
 
-  /** All, without what is sealed. */
-  async list(): Promise<DesiredLrp[]> {
+  /** Those of these apps or of a group, or all where neither is named; without what is sealed. */
+  async list(appGuids: readonly string[], group?: string): Promise<DesiredLrp[]> {
+    const ofThese = appGuids.length > 0 ? sql`${APP_GUID} = ANY(${appGuids}::text[])` : sql`true`;
+    const ofGroup = group === undefined ? sql`true` : isInGroup(APP_GUID, group);
     const { rows } = await sql<{
       process_guid: string;
       instances: number;
       annotation: string;
       routes: JsonValue[];
       owner: JsonValue;
-    }>`SELECT process_guid, instances, annotation, routes, owner FROM desired_lrps ORDER BY process_guid`.execute(
-      this.#db,
-    );
+    }>`SELECT process_guid, instances, annotation, routes, owner FROM desired_lrps
+      WHERE ${ofThese} AND ${ofGroup} ORDER BY process_guid`.execute(this.#db);
     return rows.map((row) =>
       create(DesiredLrpSchema, {
         processGuid: row.process_guid,
@@ -96,7 +107,35 @@ export class DesiredLrpStore {
     );
   }
 
-  /** The whole LRPs, environment opened, as cells need them; those that are gone are missing in the answer. */
+  /** By group. */
+  async fingerprints(range: GuidRange): Promise<Record<string, string>> {
+    const fingerprint = fingerprintOf({
+      guid: sql.ref('process_guid'),
+      instances: sql.ref('instances'),
+      annotation: sql.ref('annotation'),
+      appName: ownerField('appName'),
+      spaceName: ownerField('spaceName'),
+      organizationName: ownerField('organizationName'),
+    });
+    const { rows } = await sql<{ group: string; fingerprint: string }>`
+      SELECT ${groupOf(APP_GUID)} AS "group", ${fingerprint} AS fingerprint FROM desired_lrps
+      WHERE ${isInRange(APP_GUID, range)} GROUP BY 1`.execute(this.#db);
+    return Object.fromEntries(rows.map(({ group, fingerprint }) => [group, fingerprint]));
+  }
+
+  /** What the owners of those that are desired are called now. */
+  async names(processGuids: readonly string[]): Promise<Map<string, OwnerNames>> {
+    const { rows } = await sql<{ process_guid: string; owner: JsonValue }>`
+      SELECT process_guid, owner FROM desired_lrps WHERE process_guid = ANY(${processGuids}::text[])`.execute(this.#db);
+    return new Map(
+      rows.map((row) => [row.process_guid, create(OwnerNamesSchema, namesOf(stored(OwnerSchema, row.owner)))]),
+    );
+  }
+
+  /**
+   * The whole LRPs, environment opened, as cells need them; those that are gone are missing in the answer. Whose they are
+   * is what was sealed; only the names are taken from the column that follows a rename.
+   */
   async open(processGuids: readonly string[]): Promise<Map<string, DesiredLrp>> {
     const { rows } = await sql<
       SealedColumns & {
@@ -105,8 +144,9 @@ export class DesiredLrpStore {
         annotation: string;
         routes: JsonValue[];
         egress_rules: JsonValue[];
+        owner: JsonValue;
       }
-    >`SELECT process_guid, instances, annotation, routes, egress_rules, definition, key_label
+    >`SELECT process_guid, instances, annotation, routes, egress_rules, owner, definition, key_label
       FROM desired_lrps WHERE process_guid = ANY(${processGuids}::text[])`.execute(this.#db);
     return new Map(
       rows.map((row) => {
@@ -115,10 +155,16 @@ export class DesiredLrpStore {
         lrp.annotation = row.annotation;
         lrp.routes = row.routes.map((route) => stored(RouteSchema, route));
         lrp.egressRules = row.egress_rules.map((rule) => stored(EgressRuleSchema, rule));
+        if (lrp.owner) Object.assign(lrp.owner, namesOf(stored(OwnerSchema, row.owner)));
         return [row.process_guid, lrp];
       }),
     );
   }
+}
+
+/** Nothing but the names, empty ones too. */
+function namesOf({ appName, spaceName, organizationName }: Owner | OwnerNames) {
+  return { appName, spaceName, organizationName };
 }
 
 export function ownerJson(owner: Owner | undefined): string {

@@ -26,27 +26,26 @@ export async function writeTarFragment(tree: string, prefix: string, file: strin
     ...['--owner=vcap:2000', '--group=vcap:2000', '--mode=go-w', `--transform=flags=r;s,^\\.,./${prefix},`],
     ...['-C', tree, '-cf', plain, '.'],
   ]);
-  const source = await open(plain, 'r');
-  const target = await open(file, 'w');
-  try {
-    const size = (await source.stat()).size - END_MARK;
-    const pieces = Array.from({ length: Math.ceil(size / PIECE) }, (_, index) => index);
-    const atOnce = 4; // threads of libuv's pool
-    for (let first = 0; first < pieces.length; first += atOnce) {
-      const compressed = await Promise.all(
-        pieces.slice(first, first + atOnce).map(async (index) => {
-          const buffer = Buffer.alloc(Math.min(PIECE, size - index * PIECE));
-          await source.read(buffer, 0, buffer.length, index * PIECE);
-          return compress(buffer, { level: 6 });
-        }),
-      );
-      for (const piece of compressed) await target.write(piece);
-    }
-  } finally {
-    await source.close();
-    await target.close();
-  }
+  await compressTo(file, plain);
   await run('rm', [plain]);
+}
+
+async function compressTo(file: string, plain: string): Promise<void> {
+  await using source = await open(plain, 'r');
+  await using target = await open(file, 'w');
+  const size = (await source.stat()).size - END_MARK;
+  const pieces = Array.from({ length: Math.ceil(size / PIECE) }, (_, index) => index);
+  const atOnce = 4; // threads of libuv's pool
+  for (let first = 0; first < pieces.length; first += atOnce) {
+    const compressed = await Promise.all(
+      pieces.slice(first, first + atOnce).map(async (index) => {
+        const buffer = Buffer.alloc(Math.min(PIECE, size - index * PIECE));
+        await source.read(buffer, 0, buffer.length, index * PIECE);
+        return compress(buffer, { level: 6 });
+      }),
+    );
+    for (const piece of compressed) await target.write(piece);
+  }
 }
 
 /** Writes a tree as a zip with sorted entries, modes, symbolic links and fixed times. Files ending in .gz are stored as they are. */

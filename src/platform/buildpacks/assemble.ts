@@ -6,6 +6,7 @@ import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
 import { sha256Of, writeTarFragment } from './archive.ts';
 import type { DebianArchive } from './debian-package.ts';
+import type { Dependency, Unpacked } from './dependency.ts';
 import { dropUnloaded } from './elf.ts';
 import { findGoProxy } from './go-proxy.ts';
 import { fetchGoToolchain, unpackGoToolchain } from './go-toolchain.ts';
@@ -13,13 +14,6 @@ import { fetchMavenArtifact } from './maven-artifact.ts';
 import { fetchNpmPackage } from './npm-package.ts';
 import { placeJava } from './place-java.ts';
 import { placeRuntime, Runtime } from './runtime.ts';
-
-/** What a manifest.yml says of one runtime: the digest is that of the archive as it was fetched. */
-export interface Dependency {
-  name: string;
-  version: string;
-  sha256: string;
-}
 
 export interface Sources {
   /** For what registries are asked for. */
@@ -54,11 +48,6 @@ const Dependencies = Type.Object({
   maven: Type.Optional(Type.Array(MavenEntry)),
   runtime: Type.Optional(Runtime),
 });
-
-/** A fetched archive, unpacked. */
-export interface Unpacked extends Dependency {
-  directory: string;
-}
 
 /** Puts the runtimes that the buildpack's dependencies.json names into its tree, where its programs expect them. */
 export async function assemble(tree: string, sources: Sources): Promise<Dependency[]> {

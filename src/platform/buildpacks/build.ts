@@ -1,10 +1,13 @@
 import { cp, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import Type, { type Static } from 'typebox';
 import { stringify } from 'yaml';
+import { readCheckedFile } from '../../kit/checked.ts';
 import type { Logger } from '../../kit/log.ts';
 import { sha256Of, treeDigest, writeZip } from './archive.ts';
-import { assemble, type Dependency } from './assemble.ts';
+import { assemble } from './assemble.ts';
 import { DebianArchive } from './debian-package.ts';
+import type { Dependency } from './dependency.ts';
 import { SharedZip } from './shared-zip.ts';
 
 /** The system buildpacks in Cloud Foundry's detection order. */
@@ -20,7 +23,7 @@ const BUILDPACKS = [
   { name: 'binary_buildpack', directory: 'binary' },
 ] as const;
 /** Raised when the way they are assembled changes. */
-const RECIPE = 4;
+const RECIPE = 5;
 
 export interface SystemBuildpack {
   name: string;
@@ -68,7 +71,11 @@ export async function buildSystemBuildpacks(options: BuildOptions): Promise<Syst
   }
 }
 
-type Built = Omit<SystemBuildpack, 'position' | 'stack'>;
+const Built = Type.Object({ name: Type.String(), file: Type.String(), version: Type.String(), sha256: Type.String() });
+type Built = Static<typeof Built>;
+
+/** What lies beside a zip: what it was made of, and how large it is. */
+const Stamp = Type.Object({ fingerprint: Type.String(), bytes: Type.Integer(), built: Built });
 
 async function buildOne(
   name: string,
@@ -115,7 +122,7 @@ async function writeStamp(stamp: string, fingerprint: string, built: Built): Pro
 
 async function readStamp(stamp: string, fingerprint: string): Promise<Built | null> {
   try {
-    const known: { fingerprint: string; bytes: number; built: Built } = JSON.parse(await readFile(stamp, 'utf8'));
+    const known = readCheckedFile(stamp, Stamp);
     if (known.fingerprint !== fingerprint || (await stat(known.built.file)).size !== known.bytes) return null;
     return known.built;
   } catch {

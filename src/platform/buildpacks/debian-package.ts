@@ -36,7 +36,7 @@ export class DebianArchive {
     const target = await mkdtemp(join(home, 'packages-'));
     await run('chown', ['_apt', target]);
     const env = { ...PLAIN_ENVIRONMENT, APT_CONFIG: join(home, 'apt.conf') };
-    await run('apt-get', ['-qq', 'download', ...names], { env, cwd: target, timeoutMs: 300_000 });
+    await run('apt-get', ['-qq', 'download', ...names], { env, cwd: target, timeoutMs: 300_000, showWords: true });
     const fetched = await readdir(target);
     return Promise.all(fetched.sort().map((file) => describe(join(target, file))));
   }
@@ -58,6 +58,7 @@ async function openHome(stack: string): Promise<string> {
     await run('apt-get', ['-qq', 'update'], {
       env: { ...PLAIN_ENVIRONMENT, APT_CONFIG: settings },
       timeoutMs: 300_000,
+      showWords: true,
     });
     return home;
   } catch (error) {

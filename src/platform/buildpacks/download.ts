@@ -49,6 +49,7 @@ async function fetchFirst({ name, urls }: Download, target: string): Promise<voi
         input: curlSettings(url, target),
         env: environment(),
         timeoutMs: 900_000,
+        showWords: true,
       });
       return;
     } catch (error) {

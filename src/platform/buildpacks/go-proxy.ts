@@ -18,6 +18,7 @@ export async function findGoProxy(debian: DebianArchive, work: string): Promise<
     (
       await run(command, ['env', 'GOPROXY'], {
         env: { ...PLAIN_ENVIRONMENT, PATH, HOME, GOTOOLCHAIN: 'local', ...env },
+        showWords: true,
       })
     ).trim();
   try {
@@ -27,7 +28,7 @@ export async function findGoProxy(debian: DebianArchive, work: string): Promise<
   }
   const [found] = await debian.fetch([PACKAGE]);
   const directory = await mkdtemp(join(work, 'go-client-'));
-  await run('dpkg-deb', ['-x', found!.file, directory]);
+  await run('dpkg-deb', ['-x', found!.file, directory], { showWords: true });
   const root = join(directory, HOME_IN_PACKAGE);
   return ask(join(root, 'bin/go'), { GOROOT: root });
 }

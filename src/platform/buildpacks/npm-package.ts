@@ -33,7 +33,7 @@ export async function fetchNpmPackage(wanted: NpmPackage, directory: string): Pr
         join(fresh, 'npm'),
         '--silent',
       ],
-      { env: inherited(), cwd: fresh, timeoutMs: 600_000 },
+      { env: inherited(), cwd: fresh, timeoutMs: 600_000, showWords: true },
     );
     const packed = join(fresh, `${wanted.name}-${wanted.version}.tgz`);
     if (!(await matches(packed, wanted.integrity))) {

@@ -4,7 +4,7 @@ import Type from 'typebox';
 import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
 import { writeTarFragment } from './archive.ts';
-import type { Unpacked } from './assemble.ts';
+import type { Unpacked } from './dependency.ts';
 
 /** How the buildpack's Debian packages become one tree that runs from wherever it lies. */
 export const Runtime = Type.Object({
@@ -52,9 +52,10 @@ export async function placeRuntime(
   await rename(`${archive}.new`, archive);
 }
 
-/** "3.11.2" of "3.11.2-6+deb12u9", "1.22.1" of "1:1.22.1-9". */
-function upstreamVersion(version: string): string {
-  return version.replace(/^\d+:/, '').replace(/[-+~].*$/, '');
+/** "3.11.2" of "3.11.2-6+deb12u9", "1.22.1" of "1:1.22.1-9", and "3.1.2" of "3.1.7+really3.1.2-0", which went back. */
+export function upstreamVersion(version: string): string {
+  const really = /\+really([0-9.]+)/.exec(version);
+  return really ? really[1]! : version.replace(/^\d+:/, '').replace(/[-+~].*$/, '');
 }
 
 async function exists(path: string): Promise<boolean> {

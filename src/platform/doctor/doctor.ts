@@ -1,22 +1,23 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { installationId, layoutOf } from '../layout.ts';
+import { portsOf } from '../ports.ts';
 import { PROJECT } from '../program.ts';
-import { layoutOf, loadSettings } from '../settings.ts';
-import { askSupervisor, type PlatformStatus } from '../supervisor-client.ts';
+import { askSupervisor } from '../supervisor-client.ts';
 import type { Finding } from './finding.ts';
+import { firewallFindings } from './firewall.ts';
+import { installed } from './installed.ts';
 import { kernelFindings } from './kernel.ts';
 import { limitFindings } from './limits.ts';
 import { clockFindings, diskFindings, nameFindings } from './machine.ts';
 import { packageFindings } from './packages.ts';
 import { platformFindings } from './platform.ts';
-import { portFindings, portsOf } from './ports.ts';
+import { portFindings } from './ports.ts';
 
 /** Looks at everything, changes nothing. Works before anything is installed, and as any user as far as that may look. */
 export async function examine(dataDirectory: string): Promise<Finding[]> {
-  const settings = readable(() => loadSettings(dataDirectory));
-  const status = settings
-    ? await askSupervisor<PlatformStatus>(layoutOf(settings), 'GET /status').catch(() => null)
-    : null;
+  const { settings, damage } = installed(dataDirectory);
+  const status = settings ? await askSupervisor(layoutOf(settings), 'GET /status').catch(() => null) : null;
   const own = new Set([
     ...(status?.components.flatMap(({ pid }) => pid ?? []) ?? []),
     // It keeps the engines' listening sockets open as well.
@@ -28,18 +29,11 @@ export async function examine(dataDirectory: string): Promise<Finding[]> {
     ...kernelFindings(),
     ...limitFindings(),
     ...portFindings(portsOf(settings), own),
+    ...(await firewallFindings(settings?.id ?? installationId(dataDirectory), `${settings?.overlay ?? '10.X'}.0.0/16`)),
     ...(await clockFindings(written)),
     ...diskFindings(dataDirectory),
     ...(await nameFindings(settings, status !== null)),
     ...(await packageFindings()),
-    ...platformFindings(settings, status),
+    ...(damage.length > 0 ? damage : platformFindings(settings, status)),
   ];
-}
-
-function readable<T>(read: () => T | null): T | null {
-  try {
-    return read();
-  } catch {
-    return null; // root's, and we are not
-  }
 }

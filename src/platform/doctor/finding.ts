@@ -1,6 +1,6 @@
 /** One line of `cupola doctor`. */
 export interface Finding {
-  area: 'kernel' | 'limits' | 'ports' | 'clock' | 'disk' | 'names' | 'packages' | 'platform';
+  area: 'kernel' | 'limits' | 'ports' | 'firewall' | 'clock' | 'disk' | 'names' | 'packages' | 'platform';
   what: string;
   state: 'ok' | 'warn' | 'fail';
   /** What was found. */

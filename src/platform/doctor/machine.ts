@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { run } from '../../kit/process.ts';
 import { nameserversOf } from '../host/resolv-conf.ts';
-import type { PlatformSettings } from '../settings.ts';
+import type { PlatformSettings } from '../settings/schema.ts';
 import { type Finding, findingsOf } from './finding.ts';
 
 const MINUTE_MS = 60_000;

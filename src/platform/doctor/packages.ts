@@ -29,7 +29,7 @@ const ENGINES: readonly Engine[] = [
   { name: 'conmon', command: () => 'conmon', args: ['--version'], version: /version (\d+)\.(\d+)/, least: [2, 1] },
   { name: 'nftables', command: () => 'nft', args: ['--version'], version: /v(\d+)\.(\d+)/, least: [1, 0] },
   { name: 'OpenSSL', command: () => 'openssl', args: ['version'], version: /OpenSSL (\d+)\.(\d+)/, least: [3, 0] },
-  { name: 'dnsmasq', command: () => 'dnsmasq', args: ['--version'], version: /version (\d+)\.(\d+)/, least: [2, 85] },
+  { name: 'dnsmasq', command: () => 'dnsmasq', args: ['--version'], version: /version (\d+)\.(\d+)/, least: [2, 90] },
 ];
 
 /** Versions of the engines, and what the next `up` installs. */

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
-import type { PlatformSettings } from '../settings.ts';
-import type { PlatformStatus } from '../supervisor-client.ts';
+import type { PlatformStatus } from '../admin-messages.ts';
+import type { PlatformSettings } from '../settings/schema.ts';
 import { type Finding, findingsOf } from './finding.ts';
 
 const { ok, warn, fail } = findingsOf('platform');
@@ -17,6 +17,7 @@ export function platformFindings(
   if (!status) return [warn('installation', 'it does not run', './cupola up starts it'), ...files];
   const stopped = status.components.filter(({ state }) => state !== 'running').map(({ name }) => name);
   const restarted = status.components.filter(({ restarts }) => restarts > 0);
+  const faulty = status.components.filter(({ faults = 0 }) => faults > 0);
   const unseen = status.cells.filter(({ lastSeen }) => lastSeen === null || now - Date.parse(lastSeen) > 30_000);
   return [
     status.ready
@@ -34,8 +35,29 @@ export function platformFindings(
           ),
         ]
       : []),
+    ...(faulty.length > 0
+      ? [
+          warn(
+            'uncaught errors',
+            faulty.map(({ name, faults }) => `${name} ${faults}`).join(', '),
+            `./cupola logs ${faulty[0]!.name} has each with its stack; please report it`,
+          ),
+        ]
+      : []),
     ...(unseen.length > 0
       ? [fail('cells', `not heard of: ${unseen.map(({ id }) => id).join(', ')}`, `./cupola logs ${unseen[0]!.id}`)]
+      : []),
+    ...(status.notRouted?.length
+      ? [warn('routes', `${status.notRouted.length} not served: ${status.notRouted[0]}`, './cupola status names them')]
+      : []),
+    ...(status.servedAsHttp1?.length
+      ? [
+          warn(
+            'HTTP/2 to apps',
+            `off; ${status.servedAsHttp1.length} routes ask for it: ${status.servedAsHttp1[0]}`,
+            './cupola status names them; docs/operator.md says what switching it on means',
+          ),
+        ]
       : []),
     ...(status.update.problem !== null ? [fail('update', status.update.problem, './cupola upgrade tries again')] : []),
     ...files,

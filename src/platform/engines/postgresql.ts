@@ -1,39 +1,34 @@
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
-import { identify, type ProcessIdentity, run, terminate } from '../../kit/process.ts';
-
-/** A system account by number. */
-export interface Account {
-  name: string;
-  uid: number;
-  gid: number;
-}
+import { type Access, makeDirectory, readPlainFile, removeTree, replaceFile } from '../../kit/owned-files.ts';
+import { type ProcessIdentity, processesAs, processesWith, run, terminate } from '../../kit/process.ts';
+import type { Account } from '../account.ts';
 
 export interface PostgresqlSettings {
   /** The cluster; owned by `account`, 0700. */
   dataDirectory: string;
-  /** Where the Unix socket lies; nothing listens on TCP. */
+  /** Configuration and authentication: root's, and the account's to read. */
+  configDirectory: string;
+  /** Where the Unix socket lies; nothing listens on TCP, and the client's group alone can enter. */
   socketDirectory: string;
   account: Account;
   /** System account that may become the rooms' roles (peer authentication: there is no password to leak). */
-  clientAccount: string;
+  client: Account;
   database: string;
   /** One role and one schema of the same name a room. */
   rooms: readonly string[];
 }
 
 export const POSTGRESQL_PORT = 5432;
+
+const CONFIG = 'postgresql.conf';
+const HBA = 'pg_hba.conf';
+const IDENT = 'pg_ident.conf';
+/** In the cluster's directory, whatever configuration the server was told: what a superuser set, over what stands in that. */
+const SET_BY_SUPERUSERS = 'postgresql.auto.conf';
+/** Of postmaster.pid, which the server writes. */
+const MOST_PID_BYTES = 4096;
 
 /** The newest installed server of the distribution. Throws `engine_missing`. */
 export function postgresqlBinDirectory(): string {
@@ -46,14 +41,15 @@ export function postgresqlBinDirectory(): string {
   return join(base, newest, 'bin');
 }
 
-/** Makes the cluster where there is none, and always writes configuration and authentication anew. */
+/**
+ * Makes the cluster where there is none, and always writes configuration and authentication anew. What its account has set over them
+ * is taken away.
+ */
 export async function preparePostgresql(settings: PostgresqlSettings): Promise<void> {
-  const { dataDirectory, socketDirectory, account } = settings;
-  for (const directory of [dataDirectory, socketDirectory]) mkdirSync(directory, { recursive: true });
-  chownSync(dataDirectory, account.uid, account.gid);
-  chmodSync(dataDirectory, 0o700);
-  chownSync(socketDirectory, account.uid, account.gid);
-  chmodSync(socketDirectory, 0o755);
+  const { dataDirectory, configDirectory, socketDirectory, account } = settings;
+  makeDirectory(dataDirectory, { mode: 0o700, owner: account });
+  makeDirectory(socketDirectory, socketAccess(settings));
+  makeDirectory(configDirectory, { mode: 0o750, owner: { uid: 0, gid: account.gid } });
   if (!existsSync(join(dataDirectory, 'PG_VERSION'))) {
     const args = ['-D', dataDirectory, '-U', 'postgres', '-A', 'peer', '--encoding=UTF8', '--locale=C.UTF-8'];
     await run(join(postgresqlBinDirectory(), 'initdb'), args, {
@@ -61,24 +57,36 @@ export async function preparePostgresql(settings: PostgresqlSettings): Promise<v
       gid: account.gid,
       cwd: '/',
       timeoutMs: 120_000,
+      showWords: true,
     });
   }
-  const write = (name: string, text: string): void => {
-    const path = join(dataDirectory, name);
-    writeFileSync(path, text, { mode: 0o600 });
-    chownSync(path, account.uid, account.gid);
-  };
-  write('postgresql.conf', renderPostgresqlConfig(settings));
-  write('pg_hba.conf', 'local all all peer map=cupola\n');
+  await removeTree(join(dataDirectory, SET_BY_SUPERUSERS));
+  const write = (name: string, text: string): void =>
+    replaceFile(join(configDirectory, name), text, { mode: 0o640, owner: { uid: 0, gid: account.gid } });
+  write(CONFIG, renderPostgresqlConfig(settings));
+  write(HBA, 'local all all peer map=cupola\n');
   const map = [
     `cupola ${account.name} postgres`,
-    ...settings.rooms.map((room) => `cupola ${settings.clientAccount} ${room}`),
+    ...settings.rooms.map((room) => `cupola ${settings.client.name} ${room}`),
   ];
-  write('pg_ident.conf', `${map.join('\n')}\n`);
+  write(IDENT, `${map.join('\n')}\n`);
+}
+
+/**
+ * A connection takes one of the server's few places before it is asked who it is, so nobody else gets as far. The socket itself is
+ * anybody's: the server could give it to no group but its own.
+ */
+function socketAccess({ account, client }: Pick<PostgresqlSettings, 'account' | 'client'>): Access {
+  return { mode: 0o710, owner: { uid: account.uid, gid: client.gid } };
+}
+
+/** What changes where a running server must be prepared anew. */
+export function postgresqlFingerprint(settings: PostgresqlSettings): string[] {
+  return [renderPostgresqlConfig(settings), settings.rooms.join(), JSON.stringify(socketAccess(settings))];
 }
 
 /** postgresql.conf. */
-export function renderPostgresqlConfig({ socketDirectory }: Pick<PostgresqlSettings, 'socketDirectory'>): string {
+function renderPostgresqlConfig({ socketDirectory }: Pick<PostgresqlSettings, 'socketDirectory'>): string {
   return [
     "listen_addresses = ''",
     `unix_socket_directories = '${socketDirectory}'`,
@@ -90,6 +98,9 @@ export function renderPostgresqlConfig({ socketDirectory }: Pick<PostgresqlSetti
     "log_destination = 'stderr'",
     'log_statement = none',
     'log_min_error_statement = panic', // a failing statement may carry secrets
+    // So may its error, which repeats values: whoever sent the statement is told. "log" is above "error" here.
+    'log_min_messages = log',
+    'log_error_verbosity = terse',
     "log_line_prefix = '%m [%p] %u '",
     "timezone = 'UTC'",
     '',
@@ -108,11 +119,13 @@ export async function reloadPostgresql(settings: PostgresqlSettings, logFile: st
       gid: settings.account.gid,
       cwd: '/',
       timeoutMs: 90_000,
+      showWords: true,
     });
   await control('reload');
   await new Promise((resolve) => setTimeout(resolve, 500)); // the signal is worked on meanwhile
-  const pending = await query(settings, 'postgres', 'SELECT count(*) FROM pg_settings WHERE pending_restart;');
-  if (pending.trim() !== '0') await control('-w', '-t', '60', '-m', 'fast', 'stop');
+  const file = join(settings.configDirectory, CONFIG);
+  const asks = `SELECT current_setting('config_file') <> '${file}' OR EXISTS (SELECT FROM pg_settings WHERE pending_restart);`;
+  if ((await query(settings, 'postgres', asks)).trim() === 't') await control('-w', '-t', '60', '-m', 'fast', 'stop');
   return startPostgresql(settings, logFile);
 }
 
@@ -121,30 +134,39 @@ export async function startPostgresql(settings: PostgresqlSettings, logFile: str
   const running = postgresqlProcess(settings);
   if (running) return running;
   await endOrphans(settings);
-  const args = ['-D', settings.dataDirectory, '-l', logFile, '-w', '-t', '60', 'start'];
+  const args = ['-D', settings.dataDirectory, '-o', fileOptions(settings), '-l', logFile, '-w', '-t', '60', 'start'];
   await run(join(postgresqlBinDirectory(), 'pg_ctl'), args, {
     uid: settings.account.uid,
     gid: settings.account.gid,
     cwd: '/',
     timeoutMs: 90_000,
+    showWords: true,
   });
   const started = postgresqlProcess(settings);
   if (!started) throw new CupolaError('engine_failed', 'PostgreSQL ended right after its start');
   return started;
 }
 
+/** Options of the server, as pg_ctl takes them. Of the data directory it believes what is in no file of its own account. */
+function fileOptions({ configDirectory }: PostgresqlSettings): string {
+  const files = { config_file: CONFIG, hba_file: HBA, ident_file: IDENT };
+  return Object.entries(files)
+    .map(([name, file]) => `-c ${name}=${join(configDirectory, file)}`)
+    .join(' ');
+}
+
 /**
- * Ends the processes of a server that was killed, and takes its lock away. Each notices by itself that the server is gone, but a busy one late, and until
+ * Ends the processes of a server that was killed, and takes its locks away. Each notices by itself that the server is gone, but a busy one late, and until
  * then the cluster cannot be started. What they had not committed is rolled back, as after any crash.
  */
 async function endOrphans(settings: PostgresqlSettings): Promise<void> {
-  const orphans = readdirSync('/proc').flatMap((name) => {
-    const identity = /^\d+$/.test(name) ? identify(Number(name)) : null;
-    return identity && workingDirectory(identity.pid) === settings.dataDirectory ? [identity] : [];
-  });
+  const orphans = processesAs(new Set([settings.account.uid])).filter(
+    ({ pid }) => workingDirectory(pid) === settings.dataDirectory,
+  );
   await Promise.all(orphans.map((identity) => terminate(identity, 0, 'SIGKILL')));
-  // A killed server that nobody has reaped yet still counts as running for the one that finds its lock.
-  rmSync(join(settings.dataDirectory, 'postmaster.pid'), { force: true });
+  // A killed server that nobody has reaped yet still counts as running for the one that finds one of them.
+  await removeTree(join(settings.dataDirectory, 'postmaster.pid'));
+  await removeTree(join(settings.socketDirectory, `.s.PGSQL.${POSTGRESQL_PORT}.lock`));
 }
 
 function workingDirectory(pid: number): string | null {
@@ -155,14 +177,13 @@ function workingDirectory(pid: number): string | null {
   }
 }
 
-/** The server of this cluster, if it runs. */
-export function postgresqlProcess(settings: PostgresqlSettings): ProcessIdentity | null {
+/** The server of this cluster, if it runs. The file that names it is its account's, which may name what runs as it, and nothing else. */
+function postgresqlProcess(settings: PostgresqlSettings): ProcessIdentity | null {
+  const path = join(settings.dataDirectory, 'postmaster.pid');
   try {
-    const [pid] = readFileSync(join(settings.dataDirectory, 'postmaster.pid'), 'utf8').split('\n');
-    const identity = identify(Number(pid));
-    if (!identity) return null;
-    const command = readFileSync(`/proc/${identity.pid}/cmdline`, 'utf8');
-    return command.includes(settings.dataDirectory) ? identity : null;
+    const [pid] = readPlainFile(path, MOST_PID_BYTES)?.split('\n') ?? [];
+    const servers = processesWith(settings.account.uid, settings.dataDirectory);
+    return servers.find((one) => one.pid === Number(pid)) ?? null;
   } catch {
     return null;
   }
@@ -192,5 +213,5 @@ function query(settings: PostgresqlSettings, database: string, text: string): Pr
   const output = ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1'];
   const target = ['-h', settings.socketDirectory, '-U', 'postgres', '-d', database, '-f', '-'];
   const { uid, gid } = settings.account;
-  return run('psql', [...output, ...target], { input: text, uid, gid, cwd: '/' });
+  return run('psql', [...output, ...target], { input: text, uid, gid, cwd: '/', showWords: true });
 }

@@ -1,8 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { CupolaError } from '../../kit/errors.ts';
-import { run } from '../../kit/process.ts';
-import type { Account } from '../engines/postgresql.ts';
-import type { PlatformSettings } from '../settings.ts';
+import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { CupolaError, messageOf } from '../../kit/errors.ts';
+import { commandOf, processesAs, run, terminate } from '../../kit/process.ts';
+import type { Account } from '../account.ts';
+import type { PlatformSettings } from '../settings/schema.ts';
+import { forgetInstallation, installations, lockInstallations, noteInstallation } from './installations.ts';
 
 export type AccountRole = 'control' | 'postgresql' | 'nats' | 'router' | 'listeners' | 'dns' | 'containerDns';
 export type Accounts = Record<AccountRole, Account> & {
@@ -21,14 +23,25 @@ const NAMES: Record<AccountRole, string> = {
   containerDns: 'cupola-dns-apps', // hears what hostile containers say; the machine's own answers are not its
 };
 const MOST_CELLS = 8;
+/** What forks while it is killed is found again. */
+const MOST_ROUNDS = 20;
+/** How long all of them together may be kept by what is only passing. */
+const MOST_REMOVING_MS = 5_000;
 
 function proxyName(cell: number): string {
   return `cupola-proxy-${cell}`;
 }
 
-/** Makes the accounts that are missing: no home, no shell, no password, a group each. */
-export async function ensureAccounts(cells: number): Promise<Accounts> {
-  const proxies = Array.from({ length: cells }, (_, index) => proxyName(index));
+/**
+ * Makes the accounts that are missing: no home, no shell, no password, a group each. All installations of the machine share them, so
+ * it is noted first that this one is there.
+ */
+export async function ensureAccounts(
+  settings: Pick<PlatformSettings, 'id' | 'dataDirectory' | 'cells'>,
+): Promise<Accounts> {
+  using _ = await lockInstallations();
+  noteInstallation(settings);
+  const proxies = Array.from({ length: settings.cells }, (_, index) => proxyName(index));
   for (const name of [...Object.values(NAMES), ...proxies]) {
     if (findAccount(name)) continue;
     await run('useradd', [
@@ -60,21 +73,97 @@ export async function ensureAccounts(cells: number): Promise<Accounts> {
   };
 }
 
-/** Removes them, unless another installation of this machine is there or a process still runs as one of them. */
-export async function removeAccounts(settings: PlatformSettings): Promise<void> {
-  const others = readdirSync('/run').filter(
-    (name) => /^cupola-[a-z]{3}$/.test(name) && name !== `cupola-${settings.id}`,
-  );
-  if (others.length > 0) return;
-  const proxies = Array.from({ length: MOST_CELLS }, (_, index) => proxyName(index));
-  const accounts = [...Object.values(NAMES), ...proxies].flatMap((name) => findAccount(name) ?? []);
-  const busy = runningUids();
-  if (accounts.some((account) => busy.has(account.uid))) return;
-  for (const account of accounts) {
-    await run('userdel', [account.name]);
-    // userdel takes the user's own group along, unless the machine is set not to
-    if (groupExists(account.name)) await run('groupdel', [account.name]);
+/**
+ * Ends everything that runs as one of them: what was written down of it may not be all, and whoever broke into one may have left
+ * something that changes directories while they are removed. Of several installations on the machine, only what has this one's run
+ * directory in its command. A number that another account has too says nothing. Throws `process_stuck`.
+ */
+export async function endProcesses(settings: PlatformSettings, runDirectory: string): Promise<void> {
+  const own = presentAccounts().filter((account) => namesake(account) === null);
+  const alone = otherInstallations(settings).length === 0;
+  await endProcessesAs(own, alone ? null : runDirectory);
+}
+
+/** Ends what runs as one of these users, not in a container of somebody's; `within`: that has something below it in its command. */
+export async function endProcessesAs(
+  users: readonly Pick<Account, 'uid'>[],
+  within: string | null = null,
+): Promise<void> {
+  const uids = new Set(users.map(({ uid }) => uid));
+  const isOwn = (pid: number): boolean =>
+    within === null || commandOf(pid).some((argument) => argument.includes(`${within}/`));
+  const found = () => processesAs(uids).filter(({ pid }) => isOwn(pid));
+  for (let running = found(), round = 0; running.length > 0 && round < MOST_ROUNDS; running = found(), round++) {
+    await Promise.all(running.map((identity) => terminate(identity, 0, 'SIGKILL')));
   }
+}
+
+/**
+ * The installation needs them no more: of several that go at once, one after the other, the last one takes them along, but for those
+ * that somebody still needs. Gives why any stayed, a sentence each: another installation of this machine, a process, another account
+ * of the same number. Throws `locked`.
+ */
+export async function removeAccounts(settings: Pick<PlatformSettings, 'id'>): Promise<string[]> {
+  using _ = await lockInstallations();
+  const kept = await removeUnneeded(settings);
+  forgetInstallation(settings); // may take along what is locked: nothing may follow
+  return kept;
+}
+
+async function removeUnneeded(settings: Pick<PlatformSettings, 'id'>): Promise<string[]> {
+  const others = otherInstallations(settings);
+  if (others.length > 0) return [`the accounts cupola-* stay: the installation in ${others.join(', ')} has them too`];
+  const kept: string[] = [];
+  const deadline = performance.now() + MOST_REMOVING_MS;
+  for (const account of presentAccounts()) {
+    let reason = neededBy(account) ?? (await removeAccount(account));
+    // What was killed may be there for a moment still, and others change the list of accounts, too.
+    while (reason !== null && performance.now() < deadline) {
+      await pause(100);
+      reason = neededBy(account) ?? (await removeAccount(account));
+    }
+    if (reason !== null) kept.push(`the account ${account.name} stays: ${reason}`);
+  }
+  return kept;
+}
+
+/** What keeps an account from being removed; null for nothing. */
+function neededBy(account: Account): string | null {
+  const other = namesake(account);
+  if (other !== null) return `${other} has its number, ${account.uid}`;
+  const [running] = processesAs(new Set([account.uid]));
+  return running === undefined ? null : `process ${running.pid} runs as it`;
+}
+
+/** Why it could not be removed; null where it was. */
+async function removeAccount({ name }: Account): Promise<string | null> {
+  try {
+    await run('userdel', [name], { showWords: true });
+    // userdel takes the user's own group along, unless the machine is set not to
+    if (groupExists(name)) await run('groupdel', [name], { showWords: true });
+    return null;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+/** Their data directories. */
+function otherInstallations({ id }: Pick<PlatformSettings, 'id'>): string[] {
+  return [...installations()].flatMap(([other, data]) => (other === id ? [] : [data]));
+}
+
+function presentAccounts(): Account[] {
+  const proxies = Array.from({ length: MOST_CELLS }, (_, index) => proxyName(index));
+  return [...Object.values(NAMES), ...proxies].flatMap((name) => findAccount(name) ?? []);
+}
+
+/** Another account that has its number. */
+function namesake({ name, uid }: Account): string | null {
+  const other = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
+    .find((fields) => fields[2] === String(uid) && fields[0] !== name);
+  return other?.[0] ?? null;
 }
 
 function findAccount(name: string): Account | null {
@@ -89,18 +178,4 @@ function groupExists(name: string): boolean {
   return readFileSync('/etc/group', 'utf8')
     .split('\n')
     .some((line) => line.startsWith(`${name}:`));
-}
-
-/** Real, effective, saved and file-system user of every process. */
-function runningUids(): Set<number> {
-  const uids = new Set<number>();
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const line = /^Uid:\s+(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '';
-      for (const uid of line.split(/\s+/)) uids.add(Number(uid));
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  return uids;
 }

@@ -11,8 +11,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { NAME_CONNECTIONS } from '../../cell/network/shares.ts';
 import { routerAddress } from '../addresses.ts';
-import type { PlatformSettings } from '../settings.ts';
+import { CONTAINERS_PER_CELL } from '../cell-settings.ts';
+import type { PlatformSettings } from '../settings/schema.ts';
 import { addNameserver, nameserversOf, removeNameserver } from './resolv-conf.ts';
 
 const RESOLV_CONF = '/etc/resolv.conf';
@@ -40,10 +42,22 @@ export function renderDnsConfig(settings: PlatformSettings, asker: Asker, upstre
     `local=/${settings.domain}/`, // types other than A end here too
     ...upstreams.filter((server) => server !== settings.resolverAddress).map((server) => `server=${server}`),
     'cache-size=2000',
+    ...(asker === 'containers' ? sharesOf(settings) : []),
     'pid-file=',
     'log-facility=-',
     '',
   ].join('\n');
+}
+
+/** Queries that wait for an answer, in a list that dnsmasq walks through: 13 containers with all they may ask, answered by nobody. */
+const WAITING_QUERIES = 20_000;
+
+/** Room for what the packet filter lets each container have at once. */
+function sharesOf({ cells }: PlatformSettings): string[] {
+  return [
+    `dns-forward-max=${WAITING_QUERIES}`,
+    `max-tcp-connections=${NAME_CONNECTIONS * CONTAINERS_PER_CELL * cells}`,
+  ];
 }
 
 /** The machine's own name servers, as they were before this installation. */

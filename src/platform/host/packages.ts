@@ -28,6 +28,7 @@ const NEEDS: readonly Need[] = [
   { what: 'postgres', package: 'postgresql', present: hasPostgresql },
   command('psql', 'postgresql-client'),
   command('nft', 'nftables'),
+  command('conntrack', 'conntrack'),
   command('ip', 'iproute2'),
   command('debootstrap', 'debootstrap'),
   command('dnsmasq', 'dnsmasq-base'),
@@ -83,6 +84,7 @@ function aptGet(args: readonly string[], minutes: number): Promise<string> {
   return run('apt-get', ['--quiet', '-o', 'DPkg::Lock::Timeout=120', ...args], {
     env: { ...PLAIN_ENVIRONMENT, DEBIAN_FRONTEND: 'noninteractive', ...Object.fromEntries(proxies) },
     timeoutMs: minutes * MINUTES,
+    showWords: true,
   });
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
 import { certificatesIn } from '../../kit/pki.ts';
 import { run } from '../../kit/process.ts';
-import type { PlatformSettings } from '../settings.ts';
+import type { PlatformSettings } from '../settings/schema.ts';
 
 /** Where Debian and Ubuntu take authorities of the operator's from (update-ca-certificates(8)). */
 const LOCAL_AUTHORITIES = '/usr/local/share/ca-certificates';
@@ -50,7 +50,7 @@ function fileName({ id }: PlatformSettings, pem: string): string {
 async function updateStore(removed: boolean): Promise<void> {
   try {
     // --fresh takes away the links of what was removed.
-    await run('update-ca-certificates', removed ? ['--fresh'] : [], { timeoutMs: 120_000 });
+    await run('update-ca-certificates', removed ? ['--fresh'] : [], { timeoutMs: 120_000, showWords: true });
   } catch (cause) {
     throw new CupolaError(
       'no_system_store',

@@ -1,9 +1,11 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../../kit/process.ts';
-import { DEFAULT_DATA_DIRECTORY, type PlatformSettings } from '../settings.ts';
+import { DEFAULT_DATA_DIRECTORY, installationId } from '../layout.ts';
+import type { PlatformSettings } from '../settings/schema.ts';
 
-const UNITS = '/etc/systemd/system';
+/** Where the machine's own units lie. */
+export const UNITS = '/etc/systemd/system';
 
 /** What a supervisor never does, nor anything below it. Containers have far less. */
 const REFUSED_CAPABILITIES = [
@@ -30,8 +32,9 @@ export interface UnitOptions {
   logFile: string;
 }
 
-export function unitName({ id, dataDirectory }: Pick<PlatformSettings, 'id' | 'dataDirectory'>): string {
-  return dataDirectory === DEFAULT_DATA_DIRECTORY ? 'cupola.service' : `cupola-${id}.service`;
+/** By its id, which does not change with the way its data directory is named. */
+export function unitName({ id }: Pick<PlatformSettings, 'id'>): string {
+  return id === installationId(DEFAULT_DATA_DIRECTORY) ? 'cupola.service' : `cupola-${id}.service`;
 }
 
 /**
@@ -96,8 +99,8 @@ export function hasSystemd(): boolean {
 export async function installUnit(options: UnitOptions): Promise<string> {
   const name = unitName(options.settings);
   writeFileSync(join(UNITS, name), renderUnit(options), { mode: 0o644 });
-  await run('systemctl', ['daemon-reload']);
-  await run('systemctl', ['enable', name]);
+  await run('systemctl', ['daemon-reload'], { showWords: true });
+  await run('systemctl', ['enable', name], { showWords: true });
   return name;
 }
 
@@ -106,7 +109,7 @@ export async function refreshUnit(options: UnitOptions): Promise<void> {
   if (isInstalled(options.settings) && hasSystemd()) await installUnit(options);
 }
 
-export function isInstalled(settings: PlatformSettings): boolean {
+function isInstalled(settings: PlatformSettings): boolean {
   return existsSync(join(UNITS, unitName(settings)));
 }
 
@@ -114,9 +117,9 @@ export function isInstalled(settings: PlatformSettings): boolean {
 export async function uninstallUnit(settings: PlatformSettings): Promise<boolean> {
   if (!isInstalled(settings)) return false;
   const name = unitName(settings);
-  if (hasSystemd()) await run('systemctl', ['disable', name]);
+  if (hasSystemd()) await run('systemctl', ['disable', name], { showWords: true });
   rmSync(join(UNITS, name), { force: true });
-  if (hasSystemd()) await run('systemctl', ['daemon-reload']);
+  if (hasSystemd()) await run('systemctl', ['daemon-reload'], { showWords: true });
   return true;
 }
 

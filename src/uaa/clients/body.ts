@@ -1,10 +1,11 @@
 import { type Static, Type } from 'typebox';
+import { MAX_ACCESS_TOKEN_SECONDS } from '../../contracts/token-lifetime.ts';
 import { UaaError } from '../errors.ts';
-import { GRANT_TYPES } from '../settings.ts';
+import { GRANT_TYPES, MAX_REFRESH_TOKEN_SECONDS } from '../settings.ts';
 import type { Client, ClientValues } from './store.ts';
 
 const Words = Type.Array(Type.String({ minLength: 1, maxLength: 255, pattern: '^[\\w.*:/-]+$' }), { maxItems: 500 });
-const Seconds = Type.Union([Type.Integer({ minimum: 1, maximum: 31_536_000 }), Type.Null()]);
+const Seconds = Type.Union([Type.Integer({ minimum: 1, maximum: 2_147_483_647 }), Type.Null()]);
 
 export const ClientBody = Type.Object({
   client_id: Type.String({ minLength: 1, maxLength: 255, pattern: '^[\\w.@+-]+$' }),
@@ -18,13 +19,16 @@ export const ClientBody = Type.Object({
   access_token_validity: Type.Optional(Seconds),
   refresh_token_validity: Type.Optional(Seconds),
 });
-/** The id of the path may be left out of the body. */
+/** What is left out, the id of the path too, stays as it is. */
 export const ClientUpdateBody = Type.Object({
   ...ClientBody.properties,
   client_id: Type.Optional(ClientBody.properties.client_id),
+  authorized_grant_types: Type.Optional(Type.Array(Type.String({ maxLength: 100 }), { maxItems: 20 })),
+  autoapprove: Type.Optional(Type.Union([Type.Boolean(), Words, Type.Null()])),
 });
+/** `secret` is required by all modes but DELETE. */
 export const SecretBody = Type.Object({
-  secret: Type.String({ minLength: 1, maxLength: 255 }),
+  secret: Type.Optional(Type.Union([Type.String({ maxLength: 255 }), Type.Null()])),
   oldSecret: Type.Optional(Type.String({ maxLength: 255 })),
   changeMode: Type.Optional(Type.Union([Type.Literal('UPDATE'), Type.Literal('ADD'), Type.Literal('DELETE')])),
 });
@@ -48,9 +52,29 @@ export function clientValues(
     grant_types: unique(body.authorized_grant_types),
     redirect_uris: unique(redirectUris),
     auto_approve: body.autoapprove === true ? ['true'] : body.autoapprove === false ? [] : (body.autoapprove ?? []),
-    access_token_seconds: body.access_token_validity ?? null,
-    refresh_token_seconds: body.refresh_token_validity ?? null,
+    access_token_seconds: bounded(body.access_token_validity ?? null, MAX_ACCESS_TOKEN_SECONDS),
+    refresh_token_seconds: bounded(body.refresh_token_validity ?? null, MAX_REFRESH_TOKEN_SECONDS),
   };
+}
+
+/**
+ * The values of a client with some replaced. As in UAA an empty list says as little as none, except `autoapprove`: it takes
+ * nothing from the client.
+ */
+export function changedClientValues(client: Client, body: Static<typeof ClientUpdateBody>) {
+  const list = (given: readonly string[] | undefined, current: readonly string[]) => [
+    ...(given === undefined || given.length === 0 ? current : given),
+  ];
+  return clientValues({
+    name: body.name === undefined ? client.name : body.name,
+    scope: list(body.scope, client.scope),
+    authorities: list(body.authorities, client.authorities),
+    authorized_grant_types: list(body.authorized_grant_types, client.grant_types),
+    redirect_uri: list(body.redirect_uri, client.redirect_uris),
+    autoapprove: body.autoapprove ?? client.auto_approve,
+    access_token_validity: body.access_token_validity ?? client.access_token_seconds,
+    refresh_token_validity: body.refresh_token_validity ?? client.refresh_token_seconds,
+  });
 }
 
 /** A client as the API shows it: never its secret, nor the hash. */
@@ -69,6 +93,10 @@ export function clientView(client: Client) {
     lastModified: client.updated_at.getTime(),
   };
 }
+
+/** UAA takes any number; here a longer life than tokens may have is taken for the longest, and the answer says so. */
+const bounded = (seconds: number | null, longest: number): number | null =>
+  seconds === null ? null : Math.min(seconds, longest);
 
 function isPlainAddress(text: string): boolean {
   return URL.canParse(text) && /^https?:\/\//.test(text) && !/[*#\s]/.test(text);

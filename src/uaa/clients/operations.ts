@@ -1,15 +1,19 @@
 import { type Static, Type } from 'typebox';
 import { BAD_CREDENTIALS, UaaError } from '../errors.ts';
 import { queryOf, type UaaApp } from '../http/app.ts';
+import { askerOf } from '../http/asker.ts';
 import type { Callers } from '../http/gate.ts';
-import { pageOf } from '../scim/sql.ts';
+import { filterOf, orderOf, pageOf } from '../scim/query.ts';
+import { onlyAttributes, scimList } from '../scim/view.ts';
 import type { Services } from '../services.ts';
 import { actor } from '../users/operations.ts';
-import { scimList } from '../users/view.ts';
+import type { Asker } from '../users/passwords.ts';
 import { isAdmin, refuseBeyondCaller } from './authority.ts';
-import { ClientBody, ClientUpdateBody, clientValues, clientView, SecretBody } from './body.ts';
+import { ClientBody, ClientUpdateBody, changedClientValues, clientValues, clientView, SecretBody } from './body.ts';
 import { CF_CLIENT } from './standard.ts';
 import type { Client } from './store.ts';
+
+const SECRET_MESSAGES = { UPDATE: 'secret updated', ADD: 'Secret is added', DELETE: 'Secret is deleted' };
 
 const ClientPath = Type.Object({ clientId: Type.String() });
 
@@ -20,8 +24,9 @@ export function registerClients(app: UaaApp, services: Services, callers: Caller
   app.get('/oauth/clients', async (request) => {
     const query = queryOf(request);
     const page = pageOf(query.get('startIndex'), query.get('count'));
-    const found = await clients.list(page);
-    return scimList(found.clients.map(clientView), page, found.total);
+    const order = orderOf(query.get('sortBy') ?? 'client_id', query.get('sortOrder'));
+    const found = await clients.list(filterOf(query), page, order);
+    return scimList(onlyAttributes(found.clients.map(clientView), query.get('attributes')), page, found.total);
   });
 
   app.get('/oauth/clients/:clientId', { schema: { params: ClientPath } }, async (request) =>
@@ -39,26 +44,29 @@ export function registerClients(app: UaaApp, services: Services, callers: Caller
 
   app.put('/oauth/clients/:clientId', { schema: { params: ClientPath, body: ClientUpdateBody } }, async (request) => {
     const { clientId } = request.params;
-    const current = await requireClient(services, clientId);
     if (request.body.client_id !== undefined && request.body.client_id !== clientId) {
       throw new UaaError('invalid_client_definition', 'The id of a client cannot be changed.');
     }
-    const values = clientValues(request.body);
-    refuseBeyondCaller(callers.of(request), current);
-    refuseBeyondCaller(callers.of(request), values);
-    const client = await clients.update(clientId, values);
+    const client = await clients.change(clientId, (current) => {
+      const values = changedClientValues(current, request.body);
+      refuseBeyondCaller(callers.of(request), current);
+      refuseBeyondCaller(callers.of(request), values);
+      return values;
+    });
     audit.info('a client was changed', { ...actor(callers, request), clientId });
     return clientView(client ?? noClient(clientId));
   });
 
   app.delete('/oauth/clients/:clientId', { schema: { params: ClientPath } }, async (request) => {
-    const client = await requireClient(services, request.params.clientId);
-    refuseBeyondCaller(callers.of(request), client);
-    if (client.client_id === CF_CLIENT.id) {
-      throw new UaaError('invalid_client_definition', 'The client of the command-line tool cannot be deleted.');
-    }
-    await clients.delete(client.client_id);
-    audit.info('a client was deleted', { ...actor(callers, request), clientId: client.client_id });
+    const { clientId } = request.params;
+    const client = await clients.delete(clientId, (current) => {
+      refuseBeyondCaller(callers.of(request), current);
+      if (clientId === CF_CLIENT.id) {
+        throw new UaaError('invalid_client_definition', 'The client of the command-line tool cannot be deleted.');
+      }
+    });
+    if (!client) return noClient(clientId);
+    audit.info('a client was deleted', { ...actor(callers, request), clientId });
     return clientView(client);
   });
 
@@ -69,10 +77,16 @@ export function registerClients(app: UaaApp, services: Services, callers: Caller
       throw new UaaError('access_denied', 'A client may change only its own secret.');
     }
     const client = await requireClient(services, clientId);
-    if (!isAdmin(caller)) await proveOldSecret(services, client, request.body.oldSecret ?? '');
-    await clients.update(clientId, { secret_hashes: await changedSecrets(services, client, request.body) });
+    const asker = askerOf(request.raw);
+    const proved = isAdmin(caller) ? null : await proveOldSecret(services, client, request.body.oldSecret, asker);
+    const hash = request.body.changeMode === 'DELETE' ? null : await services.passwords.hash(newSecret(request.body));
+    const changed = await clients.change(clientId, (current) => {
+      if (proved !== null && !current.secret_hashes.includes(proved)) refuseOldSecret();
+      return { secret_hashes: changedSecrets(current, request.body, hash) };
+    });
+    if (!changed) noClient(clientId);
     audit.info('a client secret was changed', { ...actor(callers, request), clientId });
-    return { status: 'ok', message: 'secret updated' };
+    return { status: 'ok', message: SECRET_MESSAGES[request.body.changeMode ?? 'UPDATE'] };
   });
 }
 
@@ -93,26 +107,43 @@ async function firstSecret(services: Services, body: Static<typeof ClientBody>):
   return [];
 }
 
-async function proveOldSecret(services: Services, client: Client, oldSecret: string): Promise<void> {
-  if (client.secret_hashes.length > 0 && (await services.secrets.matches(client, oldSecret))) return;
+/** The hash that the old secret matches. Throws `invalid_client`. */
+async function proveOldSecret(
+  services: Services,
+  client: Client,
+  oldSecret: string | undefined,
+  asker: Asker,
+): Promise<string> {
+  return (await services.secrets.matching(client, oldSecret ?? '', asker)) ?? refuseOldSecret();
+}
+
+function refuseOldSecret(): never {
   throw new UaaError('invalid_client', BAD_CREDENTIALS, { reason: 'wrong old secret' });
 }
 
-/** ADD keeps the former secret beside the new one, DELETE drops the older, UPDATE leaves the new one alone. */
-async function changedSecrets(services: Services, client: Client, body: Static<typeof SecretBody>): Promise<string[]> {
-  const [newest] = client.secret_hashes;
-  switch (body.changeMode ?? 'UPDATE') {
-    case 'UPDATE':
-      return [await services.passwords.hash(body.secret)];
-    case 'ADD':
-      if (client.secret_hashes.length !== 1) {
-        throw new UaaError('invalid_client_definition', 'A client has at most two secrets.');
-      }
-      return [await services.passwords.hash(body.secret), ...client.secret_hashes];
-    case 'DELETE':
-      if (newest === undefined || client.secret_hashes.length < 2) {
-        throw new UaaError('invalid_client_definition', 'The only secret of a client cannot be deleted.');
-      }
-      return [newest];
+type SecretChange = Static<typeof SecretBody>;
+
+/**
+ * The hashes of a client as it is with a new one: ADD keeps the former secret beside it, DELETE drops the older, UPDATE leaves
+ * the new one alone. Throws `invalid_client_definition` where that cannot be.
+ */
+function changedSecrets(
+  { secret_hashes: hashes }: Client,
+  { changeMode }: SecretChange,
+  hash: string | null,
+): string[] {
+  const [newest] = hashes;
+  if (hash !== null && changeMode !== 'ADD') return [hash];
+  if (hash !== null) {
+    if (hashes.length === 1) return [hash, ...hashes];
+    throw new UaaError('invalid_client_definition', 'A client has at most two secrets.');
   }
+  if (newest !== undefined && hashes.length > 1) return [newest];
+  throw new UaaError('invalid_client_definition', 'The only secret of a client cannot be deleted.');
+}
+
+/** Throws `invalid_client_definition` where a mode that needs one has none. */
+function newSecret(body: SecretChange): string {
+  if (body.secret) return body.secret;
+  throw new UaaError('invalid_client_definition', 'A secret is required.');
 }

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { BAD_CREDENTIALS, UaaError } from '../errors.ts';
 import type { Form } from '../http/form.ts';
-import type { Passwords } from '../users/passwords.ts';
+import type { Asker, Passwords } from '../users/passwords.ts';
 import type { Client, ClientStore } from './store.ts';
 
 const REMEMBERED = 10_000;
@@ -27,30 +27,35 @@ export class ClientSecrets {
     this.#passwords = passwords;
   }
 
-  /** The client, once it has proved itself. Throws `invalid_client`; which part was wrong is said only to the log. */
-  async authenticate(credentials: ClientCredentials): Promise<Client> {
+  /** The client, once it has proved itself; `asker` is who asks. Throws `invalid_client`; which part was wrong is said only to the log. */
+  async authenticate(credentials: ClientCredentials, asker: Asker): Promise<Client> {
     const client = await this.#clients.byId(credentials.id);
-    if (client && (await this.matches(client, credentials.secret))) return client;
-    if (!client) await this.#passwords.verify(credentials.secret, null);
+    if (client && (await this.matches(client, credentials.secret, asker))) return client;
+    if (!client) await this.#passwords.verify(credentials.secret, null, asker);
     throw new UaaError('invalid_client', BAD_CREDENTIALS, {
       reason: client ? 'wrong client secret' : 'unknown client',
     });
   }
 
   /** A public client is known by the empty secret alone. */
-  async matches(client: Client, secret: string): Promise<boolean> {
+  async matches(client: Client, secret: string, asker: Asker): Promise<boolean> {
     if (client.secret_hashes.length === 0) return secret === '';
+    return (await this.matching(client, secret, asker)) !== null;
+  }
+
+  /** The stored hash that a secret matches; null where there is none. */
+  async matching(client: Client, secret: string, asker: Asker): Promise<string | null> {
     for (const stored of client.secret_hashes) {
-      if (this.#matched.has(this.#memory(client.client_id, stored, secret))) return true;
+      if (this.#matched.has(this.#memory(client.client_id, stored, secret))) return stored;
     }
     for (const stored of client.secret_hashes) {
-      if (await this.#passwords.verify(secret, stored)) {
+      if (await this.#passwords.verify(secret, stored, asker)) {
         if (this.#matched.size >= REMEMBERED) this.#matched.clear();
         this.#matched.add(this.#memory(client.client_id, stored, secret));
-        return true;
+        return stored;
       }
     }
-    return false;
+    return null;
   }
 
   #memory(clientId: string, stored: string, secret: string): string {

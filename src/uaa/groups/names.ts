@@ -25,6 +25,7 @@ export const PLATFORM_GROUPS: Readonly<Record<string, string>> = {
   'scim.userids': 'Translate user names and ids',
   'scim.write': 'Manage users and groups',
   'tokens.revoke': 'Revoke any token',
+  'uaa.account_status.write': 'Unlock user accounts',
   'uaa.admin': 'Administer UAA',
   'uaa.none': 'Nothing',
   'uaa.offline_token': 'Hold a refresh token',

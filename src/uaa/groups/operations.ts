@@ -2,13 +2,14 @@ import { type Static, Type } from 'typebox';
 import { UaaError } from '../errors.ts';
 import { queryOf, type UaaApp } from '../http/app.ts';
 import type { Callers } from '../http/gate.ts';
-import { parseScimFilter } from '../scim/filter.ts';
-import { orderOf, pageOf } from '../scim/sql.ts';
+import type { MemberType } from '../schema.ts';
+import { filterOf, orderOf, pageOf } from '../scim/query.ts';
+import { attributeNames, onlyAttributes, SCIM_SCHEMAS, scimList } from '../scim/view.ts';
 import type { Services } from '../services.ts';
 import { actor } from '../users/operations.ts';
-import { SCIM_SCHEMAS, scimList } from '../users/view.ts';
+import { userView } from '../users/view.ts';
 import { PLATFORM_GROUPS } from './names.ts';
-import type { Group, Member } from './store.ts';
+import { type Group, type Member, type NewMember, noGroup } from './store.ts';
 
 const MemberBody = Type.Object({
   value: Type.String({ minLength: 1, maxLength: 255 }),
@@ -29,13 +30,14 @@ export function registerGroups(app: UaaApp, services: Services, callers: Callers
 
   app.get('/Groups', async (request) => {
     const query = queryOf(request);
-    const filter = query.get('filter');
     const page = pageOf(query.get('startIndex'), query.get('count'));
     const order = orderOf(query.get('sortBy'), query.get('sortOrder'));
-    const found = await groups.list(filter ? parseScimFilter(filter) : null, page, order);
-    const views = [];
-    for (const group of found.groups) views.push(groupView(group, await groups.members(group.id)));
-    return scimList(views, page, found.total);
+    const found = await groups.list(filterOf(query), page, order);
+    const attributes = query.get('attributes');
+    const wanted = attributeNames(attributes)?.has('members') === false ? [] : found.groups.map(({ id }) => id);
+    const members = await groups.membersOf(wanted);
+    const views = found.groups.map((group) => groupView(group, members.get(group.id) ?? []));
+    return scimList(onlyAttributes(views, attributes), page, found.total);
   });
 
   app.get('/Groups/:id', { schema: { params: GroupPath } }, async (request) => {
@@ -45,15 +47,14 @@ export function registerGroups(app: UaaApp, services: Services, callers: Callers
 
   app.post('/Groups', { schema: { body: GroupBody } }, async (request, reply) => {
     const { displayName, description, members } = request.body;
-    const group = await groups.create(displayName, description ?? null);
-    for (const member of members ?? []) await add(services, group.id, member);
+    const group = await groups.create(displayName, description ?? null, (members ?? []).map(memberOf));
     audit.info('a group was created', { ...actor(callers, request), group: displayName });
     return reply.code(201).send(groupView(group, await groups.members(group.id)));
   });
 
   app.delete('/Groups/:id', { schema: { params: GroupPath } }, async (request) => {
     const group = await requireGroup(services, request.params.id);
-    if (group.display_name in PLATFORM_GROUPS) {
+    if (Object.hasOwn(PLATFORM_GROUPS, group.display_name)) {
       throw new UaaError('invalid_scim_resource', 'A group of the platform cannot be deleted.');
     }
     const view = groupView(group, await groups.members(group.id));
@@ -64,12 +65,15 @@ export function registerGroups(app: UaaApp, services: Services, callers: Callers
 
   app.get('/Groups/:id/members', { schema: { params: GroupPath } }, async (request) => {
     const group = await requireGroup(services, request.params.id);
-    return (await groups.members(group.id)).map(memberView);
+    const members = await groups.members(group.id);
+    if (queryOf(request).get('returnEntities') !== 'true') return members.map(memberView);
+    const entities = await entitiesOf(services, members);
+    return members.map((member) => ({ ...memberView(member), entity: entities.get(member.member_id) }));
   });
 
   app.post('/Groups/:id/members', { schema: { params: GroupPath, body: MemberBody } }, async (request, reply) => {
     const group = await requireGroup(services, request.params.id);
-    await add(services, group.id, request.body);
+    await groups.addMember(group.id, memberOf(request.body));
     audit.info('a member was added to a group', {
       ...actor(callers, request),
       group: group.display_name,
@@ -99,14 +103,25 @@ export function registerGroups(app: UaaApp, services: Services, callers: Callers
   });
 }
 
-async function add(services: Services, groupId: string, member: Static<typeof MemberBody>): Promise<void> {
-  if (member.value === groupId) throw new UaaError('invalid_scim_resource', 'A group cannot be a member of itself.');
-  await services.groups.addMember(groupId, member.type ?? 'USER', member.value, member.origin ?? 'uaa');
+function memberOf({ value, type, origin }: Static<typeof MemberBody>): NewMember {
+  return { id: value, type: type ?? 'USER', origin: origin ?? 'uaa' };
+}
+
+/** The users and groups themselves, by id. */
+async function entitiesOf({ users, groups }: Services, members: readonly Member[]): Promise<Map<string, object>> {
+  const idsOf = (type: MemberType) => members.filter((one) => one.member_type === type).map((one) => one.member_id);
+  const [ofUsers, ofGroups] = [await users.byIds(idsOf('USER')), await groups.byIds(idsOf('GROUP'))];
+  const memberships = await groups.ofUsers(ofUsers.map(({ id }) => id));
+  const inner = await groups.membersOf(ofGroups.map(({ id }) => id));
+  return new Map<string, object>([
+    ...ofUsers.map((user) => [user.id, userView(user, memberships.get(user.id) ?? [])] as const),
+    ...ofGroups.map((group) => [group.id, groupView(group, inner.get(group.id) ?? [])] as const),
+  ]);
 }
 
 async function requireGroup(services: Services, id: string): Promise<Group> {
   const group = await services.groups.byId(id);
-  if (!group) throw new UaaError('scim_resource_not_found', `Group ${id} does not exist`);
+  if (!group) throw noGroup(id);
   return group;
 }
 

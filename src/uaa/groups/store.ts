@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Kysely, Selectable } from 'kysely';
+import type { Kysely, Selectable, Transaction } from 'kysely';
 import { sql } from 'kysely';
 import { UaaError } from '../errors.ts';
 import type { MemberType, UaaSchema } from '../schema.ts';
@@ -10,6 +10,11 @@ import { DEFAULT_GROUPS } from './names.ts';
 
 export type Group = Readonly<Selectable<UaaSchema['groups']>>;
 export type Member = Readonly<Selectable<UaaSchema['group_members']>>;
+export interface NewMember {
+  id: string;
+  type: MemberType;
+  origin: string;
+}
 export interface GroupOfUser {
   id: string;
   displayName: string;
@@ -31,6 +36,11 @@ export class GroupStore {
     return row ?? null;
   }
 
+  async byIds(ids: readonly string[]): Promise<Group[]> {
+    if (ids.length === 0) return [];
+    return this.#db.selectFrom('groups').selectAll().where('id', 'in', ids).execute();
+  }
+
   async list(filter: ScimFilter | null, page: ScimPage, order: SortOrder): Promise<{ groups: Group[]; total: number }> {
     const where = filterSql(filter, GROUP_ATTRIBUTES);
     const groups = await this.#db
@@ -50,19 +60,25 @@ export class GroupStore {
     return { groups, total };
   }
 
-  /** Throws `scim_resource_already_exists`. */
-  async create(displayName: string, description: string | null): Promise<Group> {
+  /** With its members, or not at all. Throws `scim_resource_already_exists`, `invalid_scim_resource`. */
+  async create(displayName: string, description: string | null, members: readonly NewMember[]): Promise<Group> {
     const now = this.#clock();
-    const row = await this.#db
-      .insertInto('groups')
-      .values({ id: randomUUID(), display_name: displayName, description, created_at: now, updated_at: now })
-      .onConflict((conflict) => conflict.doNothing())
-      .returningAll()
-      .executeTakeFirst();
-    if (!row) {
-      throw new UaaError('scim_resource_already_exists', `A group with displayName: ${displayName} already exists.`);
-    }
-    return row;
+    return this.#db.transaction().execute(async (trx) => {
+      const row = await trx
+        .insertInto('groups')
+        .values({ id: randomUUID(), display_name: displayName, description, created_at: now, updated_at: now })
+        .onConflict((conflict) => conflict.doNothing())
+        .returningAll()
+        .executeTakeFirst();
+      if (!row) {
+        throw new UaaError('scim_resource_already_exists', `A group with displayName: ${displayName} already exists.`);
+      }
+      for (const member of members) {
+        const added = await this.#add(trx, row.id, member);
+        if (added !== 'added') throw new UaaError('invalid_scim_resource', `Invalid group member: ${member.id}`);
+      }
+      return row;
+    });
   }
 
   /** Enters those that are missing. */
@@ -84,6 +100,8 @@ export class GroupStore {
 
   async delete(id: string): Promise<void> {
     await this.#db.transaction().execute(async (trx) => {
+      // Held first: who is adding a member, or it as one, then waits, and finds nothing.
+      await trx.selectFrom('groups').select('id').where('id', '=', id).forUpdate().execute();
       await trx.deleteFrom('group_members').where('member_type', '=', 'GROUP').where('member_id', '=', id).execute();
       await trx.deleteFrom('groups').where('id', '=', id).execute();
     });
@@ -99,18 +117,50 @@ export class GroupStore {
       .execute();
   }
 
+  /** The members of several groups, by group, in one query. */
+  async membersOf(groupIds: readonly string[]): Promise<ReadonlyMap<string, Member[]>> {
+    if (groupIds.length === 0) return new Map();
+    const rows = await this.#db
+      .selectFrom('group_members')
+      .selectAll()
+      .where('group_id', 'in', groupIds)
+      .orderBy('added_at')
+      .orderBy('member_id')
+      .execute();
+    return Map.groupBy(rows, ({ group_id }) => group_id);
+  }
+
   /** Throws `scim_resource_already_exists` where it is one, `scim_resource_not_found` where there is no such user or group. */
-  async addMember(groupId: string, type: MemberType, memberId: string, origin: string): Promise<void> {
+  async addMember(groupId: string, member: NewMember): Promise<void> {
+    if (member.id === groupId) throw new UaaError('invalid_scim_resource', 'A group cannot be a member of itself.');
+    const added = await this.#db.transaction().execute(async (trx) => {
+      const group = await trx
+        .selectFrom('groups')
+        .select('id')
+        .where('id', '=', groupId)
+        .forKeyShare()
+        .executeTakeFirst();
+      if (!group) throw noGroup(groupId);
+      return this.#add(trx, groupId, member);
+    });
+    if (added === 'unknown') throw new UaaError('scim_resource_not_found', `Member ${member.id} does not exist`);
+    if (added === 'there already') {
+      throw new UaaError('scim_resource_already_exists', `${member.id} is already a member of the group`);
+    }
+  }
+
+  /** Nobody deletes the member before the transaction ends. */
+  async #add(trx: Transaction<UaaSchema>, groupId: string, { id, type, origin }: NewMember) {
     const table = type === 'USER' ? 'users' : 'groups';
-    const exists = await this.#db.selectFrom(table).select('id').where('id', '=', memberId).executeTakeFirst();
-    if (!exists) throw new UaaError('scim_resource_not_found', `Member ${memberId} does not exist`);
-    const added = await this.#db
+    const exists = await trx.selectFrom(table).select('id').where('id', '=', id).forKeyShare().executeTakeFirst();
+    if (!exists) return 'unknown';
+    const added = await trx
       .insertInto('group_members')
-      .values({ group_id: groupId, member_type: type, member_id: memberId, origin, added_at: this.#clock() })
+      .values({ group_id: groupId, member_type: type, member_id: id, origin, added_at: this.#clock() })
       .onConflict((conflict) => conflict.doNothing())
       .returning('group_id')
       .executeTakeFirst();
-    if (!added) throw new UaaError('scim_resource_already_exists', `${memberId} is already a member of the group`);
+    return added ? 'added' : 'there already';
   }
 
   /** False where it was none. */
@@ -177,4 +227,9 @@ export class GroupStore {
     const groups = await this.ofUsers([userId]);
     return new Set(groups.get(userId)?.map((group) => group.displayName));
   }
+}
+
+/** `scim_resource_not_found`, 404. */
+export function noGroup(id: string): UaaError {
+  return new UaaError('scim_resource_not_found', `Group ${id} does not exist`);
 }

@@ -1,4 +1,8 @@
+import { isCleanText } from '../../kit/json.ts';
 import { UaaError } from '../errors.ts';
+
+/** Far more than any request has. */
+const MAX_FIELDS = 50;
 
 /**
  * A body of application/x-www-form-urlencoded, or a query. RFC 6749 section 3.2: no parameter comes twice, so a
@@ -7,16 +11,8 @@ import { UaaError } from '../errors.ts';
 export class Form {
   readonly #values: ReadonlyMap<string, string>;
 
-  constructor(text: string) {
-    const values = new Map<string, string>();
-    for (const [name, value] of new URLSearchParams(text)) {
-      if (values.has(name)) throw new UaaError('invalid_request', 'A request parameter was given more than once.');
-      if (/[[\]]/.test(name)) throw new UaaError('invalid_request', 'A request parameter has a malformed name.');
-      if (value.includes('\0'))
-        throw new UaaError('invalid_request', 'A request parameter holds a forbidden character.');
-      values.set(name, value);
-    }
-    this.#values = values;
+  constructor(text: string | ReadonlyMap<string, string>) {
+    this.#values = typeof text === 'string' ? parsed(text) : text;
   }
 
   get(name: string): string | null {
@@ -30,14 +26,37 @@ export class Form {
     return value;
   }
 
-  /** These parameters and no others. */
-  only(names: readonly string[]): Form {
-    return new Form(new URLSearchParams([...this.#values].filter(([name]) => names.includes(name))).toString());
+  names(): string[] {
+    return [...this.#values.keys()];
   }
 
   /** These parameters laid over others, e.g. a body over the query. The same name in both is refused. */
   over(other: Form): Form {
-    const joined = new URLSearchParams([...other.#values, ...this.#values]);
-    return new Form(joined.toString());
+    for (const name of this.#values.keys())
+      if (other.#values.has(name)) refuse('A request parameter was given more than once.');
+    return new Form(new Map([...other.#values, ...this.#values]));
   }
+}
+
+/** Counted before any of it is decoded: anybody may send a form. */
+function parsed(text: string): ReadonlyMap<string, string> {
+  if (fieldsIn(text) > MAX_FIELDS) refuse('There are too many request parameters.');
+  const values = new Map<string, string>();
+  for (const [name, value] of new URLSearchParams(text)) {
+    if (values.has(name)) refuse('A request parameter was given more than once.');
+    if (/[[\]]/.test(name)) refuse('A request parameter has a malformed name.');
+    if (!isCleanText(value) || !isCleanText(name)) refuse('A request parameter holds a forbidden character.');
+    values.set(name, value);
+  }
+  return values;
+}
+
+function fieldsIn(text: string): number {
+  let fields = 1;
+  for (let at = text.indexOf('&'); at !== -1 && fields <= MAX_FIELDS; at = text.indexOf('&', at + 1)) fields++;
+  return fields;
+}
+
+function refuse(sentence: string): never {
+  throw new UaaError('invalid_request', sentence);
 }

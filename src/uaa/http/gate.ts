@@ -1,10 +1,12 @@
 import type { FastifyRequest } from 'fastify';
+import { nowFor } from '../../kit/database-shares.ts';
 import { clientCredentialsOf } from '../clients/secrets.ts';
 import { UaaError } from '../errors.ts';
-import type { LiveToken } from '../oauth/token-verifier.ts';
+import type { Genuine, LiveToken } from '../oauth/token-verifier.ts';
 import type { Requirement } from '../permissions.ts';
 import type { Services } from '../services.ts';
 import type { Gate } from './app.ts';
+import { askerOf } from './asker.ts';
 
 /** Who a call was let through for. */
 export class Callers {
@@ -23,7 +25,7 @@ export class Callers {
 /** Holds each call against its row in the permission table. */
 export function createGate(services: Pick<Services, 'verifier' | 'secrets'>, callers: Callers): Gate {
   const shownToken = async (request: FastifyRequest, kind: 'access' | 'any'): Promise<LiveToken> => {
-    const token = await services.verifier[kind](bearerOf(request));
+    const token = await services.verifier[kind](bearerOf(request), itsShare);
     callers.set(request, token);
     return token;
   };
@@ -35,7 +37,8 @@ export function createGate(services: Pick<Services, 'verifier' | 'secrets'>, cal
       case 'client with': {
         const credentials = clientCredentialsOf(request.headers.authorization, null);
         if (!credentials) return unauthenticated();
-        const client = await services.secrets.authenticate(credentials);
+        const client = await services.secrets.authenticate(credentials, askerOf(request.raw));
+        itsShare({ userId: null, clientId: client.client_id });
         const may =
           client.secret_hashes.length > 0 && requirement.authorities.some((name) => client.authorities.includes(name));
         return may ? undefined : insufficient(requirement.authorities);
@@ -60,8 +63,11 @@ export function createGate(services: Pick<Services, 'verifier' | 'secrets'>, cal
   };
 }
 
+/** From here on it is the user who takes of the database, or the client in its own name, wherever they call from. */
+const itsShare: Genuine = ({ userId, clientId }) => nowFor(`actor ${userId ?? clientId}`);
+
 /** The token of `Authorization: Bearer`. Throws `unauthorized` where there is none. */
-export function bearerOf(request: FastifyRequest): string {
+function bearerOf(request: FastifyRequest): string {
   return /^bearer +([\w.~+/=-]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? unauthenticated();
 }
 

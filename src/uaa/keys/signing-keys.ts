@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import { exportJWK, exportPKCS8, generateKeyPair, importPKCS8, type JSONWebKeySet, type JWK } from 'jose';
 import type { Kysely, Transaction } from 'kysely';
@@ -36,6 +37,8 @@ export class SigningKeys {
   #published: JSONWebKeySet = { keys: [] };
   #loadedAt = Number.NEGATIVE_INFINITY;
   #loading: Promise<void> | null = null;
+  /** What several wait for is nobody's, and waits for nobody's part of the database. */
+  readonly #outside = AsyncLocalStorage.snapshot();
 
   constructor(db: Kysely<UaaSchema>, sealer: Sealer, clock: Clock) {
     this.#db = db;
@@ -45,8 +48,7 @@ export class SigningKeys {
 
   /** Makes the first key where there is none; safe when several processes start at once. */
   async start(): Promise<void> {
-    await this.#db.transaction().execute(async (trx) => {
-      await sql`SELECT pg_advisory_xact_lock(hashtext('uaa:signing-keys'))`.execute(trx);
+    await this.#alone(async (trx) => {
       const any = await trx.selectFrom('signing_keys').select('kid').limit(1).executeTakeFirst();
       if (!any) await this.#create(trx, this.#clock());
     });
@@ -57,8 +59,7 @@ export class SigningKeys {
   async current(): Promise<SigningKey> {
     await this.#freshen();
     const now = this.#clock();
-    // Newest first. A clock that was set back may stand before all of them: the oldest has been known the longest.
-    const key = this.#keys.find((candidate) => candidate.signsFrom <= now) ?? this.#keys.at(-1);
+    const key = signingAt(now, this.#keys);
     if (!key) throw new CupolaError('no_signing_key', 'no signing key is in force');
     return key;
   }
@@ -82,8 +83,7 @@ export class SigningKeys {
    */
   async tend({ maxAgeMs, longestTokenMs }: { maxAgeMs: number; longestTokenMs: number }): Promise<void> {
     const now = this.#clock().getTime();
-    await this.#db.transaction().execute(async (trx) => {
-      await sql`SELECT pg_advisory_xact_lock(hashtext('uaa:signing-keys'))`.execute(trx);
+    await this.#alone(async (trx) => {
       const keys = await trx
         .selectFrom('signing_keys')
         .select(['kid', 'signs_from'])
@@ -104,11 +104,27 @@ export class SigningKeys {
 
   /** Every token signed by this key is refused from now on. The key that signs cannot be dropped. */
   async drop(kid: string): Promise<void> {
-    if ((await this.current()).kid === kid) {
-      throw new CupolaError('signing_key_in_use', `key ${kid} signs; rotate and wait before dropping it`);
-    }
-    await this.#db.deleteFrom('signing_keys').where('kid', '=', kid).execute();
+    await this.#alone(async (trx) => {
+      // By the database: another process may have made the key that signs.
+      const keys = await trx
+        .selectFrom('signing_keys')
+        .select(['kid', 'signs_from as signsFrom'])
+        .orderBy('signs_from', 'desc')
+        .execute();
+      if (signingAt(this.#clock(), keys)?.kid === kid) {
+        throw new CupolaError('signing_key_in_use', `key ${kid} signs; rotate and wait before dropping it`);
+      }
+      await trx.deleteFrom('signing_keys').where('kid', '=', kid).execute();
+    });
     await this.#load();
+  }
+
+  /** Of all processes, one at a time. */
+  #alone(work: (trx: Transaction<UaaSchema>) => Promise<void>): Promise<void> {
+    return this.#db.transaction().execute(async (trx) => {
+      await sql`SELECT pg_advisory_xact_lock(hashtext('uaa:signing-keys'))`.execute(trx);
+      await work(trx);
+    });
   }
 
   async #create(db: Kysely<UaaSchema> | Transaction<UaaSchema>, signsFrom: Date): Promise<string> {
@@ -132,7 +148,7 @@ export class SigningKeys {
 
   async #freshen(): Promise<void> {
     if (performance.now() - this.#loadedAt < REFRESH_MS) return;
-    this.#loading ??= this.#load().finally(() => {
+    this.#loading ??= this.#outside(() => this.#load()).finally(() => {
       this.#loading = null;
     });
     await this.#loading;
@@ -153,4 +169,9 @@ export class SigningKeys {
     this.#published = { keys: this.#keys.map((key) => key.publicJwk) };
     this.#loadedAt = performance.now();
   }
+}
+
+/** Of keys with the newest first. A clock that was set back may stand before all of them: the oldest has been known the longest. */
+function signingAt<Key extends { signsFrom: Date }>(now: Date, keys: readonly Key[]): Key | undefined {
+  return keys.find(({ signsFrom }) => signsFrom <= now) ?? keys.at(-1);
 }

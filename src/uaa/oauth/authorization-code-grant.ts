@@ -3,6 +3,7 @@ import { sameSecret } from '../../kit/crypto.ts';
 import type { Client } from '../clients/store.ts';
 import { UaaError } from '../errors.ts';
 import type { Form } from '../http/form.ts';
+import type { TokenOrigin } from '../schema.ts';
 import type { Services } from '../services.ts';
 import type { CodeGrant } from './authorization-codes.ts';
 import { refreshedScopes } from './scopes.ts';
@@ -29,6 +30,7 @@ export async function authorize(services: Services, token: LiveToken, query: For
   const code = await services.codes.issue({
     clientId: client.client_id,
     userId: user.id,
+    token: token.origin,
     scopes,
     redirectUri,
     codeChallenge: codeChallenge(client, query),
@@ -47,11 +49,19 @@ export async function authorizationCodeGrant(services: Services, client: Client,
   if (grant.clientId !== client.client_id) return refuse('a code of another client');
   if (grant.redirectUri !== null && grant.redirectUri !== form.get('redirect_uri')) return refuse('another address');
   checkVerifier(grant, form.get('code_verifier'));
-  const user = await services.users.byId(grant.userId);
-  if (!user?.active) return refuse('the user is gone');
+  const { user } = grant.token ? await stillLive(services, grant.token) : refuse('a code of the version before');
+  if (user?.id !== grant.userId) return refuse('a code of another user');
   const groups = await services.groups.namesOfUser(user.id);
   const scopes = refreshedScopes(grant.scopes, client, groups, null);
   return services.tokens.forUser(client, user, scopes, 'authorization_code');
+}
+
+/** A code opens nothing that the token it was asked for with would not: one that is revoked, or of a user or client that is. */
+async function stillLive(services: Services, token: TokenOrigin): Promise<Pick<LiveToken, 'user'>> {
+  return services.verifier.inForce(token, 'access').catch((error: unknown) => {
+    if (!(error instanceof UaaError)) throw error;
+    return refuse(`of the token that it was asked for with: ${error.reason}`);
+  });
 }
 
 /** Compared letter by letter, without patterns. */

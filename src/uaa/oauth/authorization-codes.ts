@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import { randomSecret } from '../../kit/crypto.ts';
-import type { UaaSchema } from '../schema.ts';
+import type { TokenOrigin, UaaSchema } from '../schema.ts';
 import type { Clock } from '../settings.ts';
 
 export interface CodeGrant {
   clientId: string;
   userId: string;
+  /** The access token that it was asked for with; null in a code of the version before. */
+  token: TokenOrigin | null;
   scopes: readonly string[];
   /** As the client gave it; null where it relied on its only registered one. */
   redirectUri: string | null;
@@ -34,6 +36,7 @@ export class AuthorizationCodes {
         code_hash: hashOf(code),
         client_id: grant.clientId,
         user_id: grant.userId,
+        token: JSON.stringify(grant.token),
         scope: [...grant.scopes],
         redirect_uri: grant.redirectUri,
         code_challenge: grant.codeChallenge,
@@ -54,6 +57,7 @@ export class AuthorizationCodes {
     return {
       clientId: row.client_id,
       userId: row.user_id,
+      token: row.token,
       scopes: row.scope,
       redirectUri: row.redirect_uri,
       codeChallenge: row.code_challenge,

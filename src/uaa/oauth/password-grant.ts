@@ -2,6 +2,8 @@ import type { Client } from '../clients/store.ts';
 import { BAD_CREDENTIALS, UaaError } from '../errors.ts';
 import type { Form } from '../http/form.ts';
 import type { Services } from '../services.ts';
+import type { Login } from '../users/login-guard.ts';
+import type { Asker } from '../users/passwords.ts';
 import type { User } from '../users/store.ts';
 import { requestedScopes, userScopes } from './scopes.ts';
 import type { TokenResponse } from './tokens.ts';
@@ -10,11 +12,17 @@ import type { TokenResponse } from './tokens.ts';
 export const INTERNAL_ORIGIN = 'uaa';
 
 /** RFC 6749 section 4.3: a user's name and password for tokens. */
-export async function passwordGrant(services: Services, client: Client, form: Form): Promise<TokenResponse> {
+export async function passwordGrant(
+  services: Services,
+  client: Client,
+  form: Form,
+  asker: Asker,
+): Promise<TokenResponse> {
+  refusePasscode(form);
   const origin = originHint(form.get('login_hint'));
   const userName = form.require('username');
   const password = form.require('password');
-  const user = await checkPassword(services, client, { userName, origin, password });
+  const user = await checkPassword(services, client, { userName, origin, address: asker.address }, password, asker);
   const groups = await services.groups.namesOfUser(user.id);
   const scopes = userScopes(client, groups, requestedScopes(form.get('scope')));
   await services.users.recordLogon(user.id);
@@ -26,20 +34,29 @@ export async function passwordGrant(services: Services, client: Client, form: Fo
 async function checkPassword(
   services: Services,
   client: Client,
-  login: { userName: string; origin: string; password: string },
+  login: Login,
+  password: string,
+  asker: Asker,
 ): Promise<User> {
-  const { userName, origin, password } = login;
-  await services.guard.refuseLocked(userName, origin);
+  const { userName, origin } = login;
+  const attempt = await services.guard.begin(login);
   const user = await services.users.byName(userName, origin);
-  const right = await services.passwords.verify(password, user?.password_hash ?? null);
+  const right = await services.passwords.verify(password, user?.password_hash ?? null, asker);
   if (!user || !right || !user.active) {
-    await services.guard.failed(userName, origin);
     // The name of an unknown user may be a password typed into the wrong field: it is not logged.
     services.audit.warn('a login failed', { user: user?.id ?? null, origin, client: client.client_id });
+    await attempt.failed();
     throw new UaaError('unauthorized', BAD_CREDENTIALS);
   }
-  await services.guard.succeeded(userName, origin);
+  await attempt.succeeded();
   return user;
+}
+
+/** One-time codes of the login page, which `cf login --sso` asks for: none are given out here, so that none is good. */
+function refusePasscode(form: Form): void {
+  const passcode = form.get('passcode');
+  if (passcode === null) return;
+  throw new UaaError('unauthorized', passcode === '' ? 'Passcode information is missing.' : 'Invalid passcode');
 }
 
 /** `{"origin":"uaa"}`. Throws `unauthorized` for an origin that has no password login here. */

@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
+import { MAX_ACCESS_TOKEN_SECONDS } from '../../contracts/token-lifetime.ts';
 import type { Client } from '../clients/store.ts';
 import type { SigningKeys } from '../keys/signing-keys.ts';
-import type { Clock, GrantType } from '../settings.ts';
+import { type Clock, type GrantType, MAX_REFRESH_TOKEN_SECONDS } from '../settings.ts';
 import type { User } from '../users/store.ts';
 
 export interface TokenResponse {
@@ -59,6 +60,7 @@ export class TokenIssuer {
       email: user.email,
       auth_time: this.#seconds(),
       rev_sig: revocationSignatures(client, user)[0],
+      ...(user.token_generation > 0 ? { user_generation: user.token_generation } : {}),
       revocable: true,
     };
     const common = this.#common(client, scopes, grantType);
@@ -66,7 +68,8 @@ export class TokenIssuer {
     if (refreshToken !== undefined) return { ...response, refresh_token: refreshToken };
     if (!client.grant_types.includes('refresh_token')) return response;
     const { scope: _scope, ...refresh } = { ...common, ...identity };
-    const seconds = client.refresh_token_seconds ?? this.#lifetimes.refreshTokenSeconds;
+    const wanted = client.refresh_token_seconds ?? this.#lifetimes.refreshTokenSeconds;
+    const seconds = Math.min(wanted, MAX_REFRESH_TOKEN_SECONDS);
     return {
       ...response,
       refresh_token: await this.#sign({ ...refresh, jti: newJti('-r'), granted_scopes: scopes }, seconds),
@@ -82,6 +85,7 @@ export class TokenIssuer {
       azp: client.client_id,
       grant_type: grantType,
       zid: 'uaa',
+      ...(client.token_generation > 0 ? { client_generation: client.token_generation } : {}),
       aud: audienceOf(client, scopes),
     };
   }
@@ -91,7 +95,8 @@ export class TokenIssuer {
     scopes: readonly string[],
     claims: { jti: string } & Record<string, unknown>,
   ): Promise<TokenResponse> {
-    const seconds = client.access_token_seconds ?? this.#lifetimes.accessTokenSeconds;
+    const wanted = client.access_token_seconds ?? this.#lifetimes.accessTokenSeconds;
+    const seconds = Math.min(wanted, MAX_ACCESS_TOKEN_SECONDS);
     return {
       access_token: await this.#sign(claims, seconds),
       token_type: 'bearer',
@@ -121,11 +126,14 @@ function audienceOf(client: Client, scopes: readonly string[]): string[] {
 }
 
 /**
- * What a token was made under, newest secret first: a new password, name or address of the user, or the end of the
- * client's secret of then, makes others, and tokens from before end. While a client has two secrets both are good.
+ * What a token was made under, newest secret first: a new password, name or address of the user, the end of the
+ * client's secret of then, or a revocation of all tokens of either makes others, and tokens from before end. While a client
+ * has two secrets both are good.
  */
 export function revocationSignatures(client: Client, user: User | null): [string, ...string[]] {
   const identity = user ? [user.id, user.user_name, user.origin, user.email, user.password_hash ?? ''] : [];
+  if (user?.token_salt) identity.push(`user ${user.token_salt}`);
+  if (client.token_salt) identity.push(`client ${client.token_salt}`);
   const under = (secretHash: string): string =>
     createHash('sha256')
       .update(JSON.stringify([client.client_id, secretHash, ...identity]))

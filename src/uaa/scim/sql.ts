@@ -47,6 +47,24 @@ export const GROUP_ATTRIBUTES: ScimAttributes = new Map([
   ['meta.lastmodified', attribute('updated_at', 'time')],
 ]);
 
+/** Lists are compared as UAA keeps them: as one text with commas, so `co` is the way to ask for a word of one. */
+const words = (column: string): ScimAttribute => ({
+  column: sql`array_to_string(${sql.ref(column)}, ',')`,
+  type: 'text',
+});
+
+export const CLIENT_ATTRIBUTES: ScimAttributes = new Map([
+  ['id', attribute('client_id', 'text')],
+  ['client_id', attribute('client_id', 'text')],
+  ['name', attribute('name', 'text')],
+  ['scope', words('scope')],
+  ['authorities', words('authorities')],
+  ['authorized_grant_types', words('grant_types')],
+  ['redirect_uri', words('redirect_uris')],
+  ['created', attribute('created_at', 'time')],
+  ['lastmodified', attribute('updated_at', 'time')],
+]);
+
 /** The condition of a filter; columns come from `attributes`, everything else is a parameter. Throws `invalid_filter`. */
 export function filterSql(filter: ScimFilter | null, attributes: ScimAttributes): Expression<SqlBool> {
   return filter === null ? sql<SqlBool>`true` : condition(filter, attributes);
@@ -125,34 +143,7 @@ export interface ScimPage {
   limit: number;
 }
 
-const PAGE = { default: 100, most: 500 };
-
-/** Throws `invalid_request` for what is not a number. */
-export function pageOf(startIndex: string | null, count: string | null): ScimPage {
-  const first = Math.max(1, wholeNumber(startIndex ?? '1'));
-  return { startIndex: first, offset: first - 1, limit: Math.min(PAGE.most, wholeNumber(count ?? `${PAGE.default}`)) };
-}
-
-function wholeNumber(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new UaaError('invalid_request', 'startIndex and count must be whole numbers.');
-  return Number(text);
-}
-
 export interface SortOrder {
   column(attributes: ScimAttributes): RawBuilder<unknown>;
   direction: 'asc' | 'desc';
-}
-
-/** By creation unless told; throws `invalid_request` for an attribute that is none. */
-export function orderOf(sortBy: string | null, sortOrder: string | null): SortOrder {
-  return {
-    direction: sortOrder?.toLowerCase() === 'descending' ? 'desc' : 'asc',
-    column: (attributes) => {
-      const chosen = attributes.get((sortBy ?? 'created').toLowerCase()) ?? attributes.get('id');
-      if (!chosen || (sortBy !== null && !attributes.has(sortBy.toLowerCase()))) {
-        throw new UaaError('invalid_request', 'The attribute to sort by is not known.');
-      }
-      return chosen.column;
-    },
-  };
 }

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import { isPrintable } from '../../kit/printable.ts';
 import { UaaError } from '../errors.ts';
 import type { User, UserValues } from './store.ts';
 
@@ -24,7 +25,7 @@ export const PasswordBody = Type.Object({
   oldPassword: Type.Optional(Type.Union([Type.String({ maxLength: 255 }), Type.Null()])),
 });
 
-/** What a new user is, from what the client says. An address is required, the name serves as one. */
+/** A user as the client says: new, or replaced as a whole. Throws `invalid_scim_resource`. */
 export function newUserValues(body: Static<typeof UserBody>): UserValues {
   const userName = trimmed(body.userName);
   return {
@@ -33,7 +34,7 @@ export function newUserValues(body: Static<typeof UserBody>): UserValues {
     external_id: body.externalId || null,
     given_name: body.name?.givenName || null,
     family_name: body.name?.familyName || null,
-    email: body.emails?.[0]?.value ?? userName,
+    email: onlyEmail(body.emails ?? []),
     phone_number: body.phoneNumbers?.[0]?.value ?? null,
     active: body.active ?? true,
     verified: body.verified ?? true,
@@ -51,17 +52,23 @@ export function patchedUserValues(user: User, patch: Static<typeof UserPatch>): 
     external_id: patch.externalId === undefined ? user.external_id : patch.externalId || null,
     given_name: patch.name?.givenName === undefined ? user.given_name : patch.name.givenName || null,
     family_name: patch.name?.familyName === undefined ? user.family_name : patch.name.familyName || null,
-    email: patch.emails?.[0]?.value ?? user.email,
+    email: patch.emails === undefined ? user.email : onlyEmail(patch.emails),
     phone_number: patch.phoneNumbers === undefined ? user.phone_number : (patch.phoneNumbers[0]?.value ?? null),
     active: patch.active ?? user.active,
     verified: patch.verified ?? user.verified,
   };
 }
 
+/** As UAA: one address, and no more than one. */
+function onlyEmail(emails: Static<typeof Values>): string {
+  const [email, ...others] = emails;
+  if (email && others.length === 0) return email.value;
+  throw new UaaError('invalid_scim_resource', 'Exactly one email must be provided.');
+}
+
 function trimmed(userName: string): string {
   const name = userName.trim();
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused
-  if (name === '' || /[\u0000-\u001f\u007f]/.test(name)) {
+  if (name === '' || !isPrintable(name)) {
     throw new UaaError('invalid_scim_resource', 'The username is empty or holds a control character.');
   }
   return name;

@@ -17,9 +17,10 @@ export class Directory implements UserDirectory {
     return this.#users().where(sql<boolean>`id = ANY (${ids})`).execute();
   }
 
-  async byName(userName: string, origin?: string): Promise<DirectoryUser[]> {
+  async byNames(userNames: readonly string[], origin?: string): Promise<DirectoryUser[]> {
+    if (userNames.length === 0) return [];
     return this.#users()
-      .where(sql<boolean>`lower(user_name) = lower(${userName}::text)`)
+      .where(sql<boolean>`lower(user_name) IN (SELECT lower(name) FROM unnest(${userNames}::text[]) AS given (name))`)
       .$if(origin !== undefined, (query) => query.where('origin', '=', origin!))
       .orderBy('origin')
       .execute();

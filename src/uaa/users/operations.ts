@@ -1,15 +1,15 @@
 import type { FastifyRequest } from 'fastify';
 import { UaaError } from '../errors.ts';
 import { queryOf, type UaaApp } from '../http/app.ts';
-import type { Form } from '../http/form.ts';
 import type { Callers } from '../http/gate.ts';
 import { INTERNAL_ORIGIN } from '../oauth/password-grant.ts';
-import { parseScimFilter, type ScimFilter } from '../scim/filter.ts';
-import { orderOf, pageOf, USER_ID_ATTRIBUTES } from '../scim/sql.ts';
+import { filterOf, orderOf, pageOf } from '../scim/query.ts';
+import { USER_ID_ATTRIBUTES } from '../scim/sql.ts';
+import { onlyAttributes, scimList } from '../scim/view.ts';
 import type { Services } from '../services.ts';
 import { newUserValues, patchedUserValues, UserBody, UserPatch, UserPath } from './body.ts';
-import type { User, UserValues } from './store.ts';
-import { scimList, type UserView, userView } from './view.ts';
+import { noUser, type User, type UserValues } from './store.ts';
+import { type UserView, userView } from './view.ts';
 
 /** SCIM: `/Users` and `/ids/Users`. */
 export function registerUsers(app: UaaApp, services: Services, callers: Callers): void {
@@ -22,7 +22,7 @@ export function registerUsers(app: UaaApp, services: Services, callers: Callers)
     const found = await users.list(filterOf(query), page, order);
     const memberships = await groups.ofUsers(found.users.map((user) => user.id));
     const views = found.users.map((user) => userView(user, memberships.get(user.id) ?? []));
-    return scimList(withAttributes(views, query.get('attributes')), page, found.total);
+    return scimList(onlyAttributes(views, query.get('attributes')), page, found.total);
   });
 
   app.get('/ids/Users', async (request) => {
@@ -53,34 +53,36 @@ export function registerUsers(app: UaaApp, services: Services, callers: Callers)
       .send(await view(services, user));
   });
 
-  app.put('/Users/:id', { schema: { params: UserPath, body: UserBody } }, async (request) => {
+  app.put('/Users/:id', { schema: { params: UserPath, body: UserBody } }, async (request, reply) => {
     const { id } = request.params;
     const current = await requireUser(services, id);
     const values = newUserValues(request.body);
-    return view(
-      services,
-      await replace(current, { ...values, origin: patchedUserValues(current, request.body).origin }, request),
-    );
+    const { origin } = patchedUserValues(current, request.body);
+    const user = await replace(current, { ...values, origin }, request);
+    reply.header('etag', `"${user.version}"`);
+    return view(services, user);
   });
 
-  app.patch('/Users/:id', { schema: { params: UserPath, body: UserPatch } }, async (request) => {
+  app.patch('/Users/:id', { schema: { params: UserPath, body: UserPatch } }, async (request, reply) => {
     const current = await requireUser(services, request.params.id);
-    return view(services, await replace(current, patchedUserValues(current, request.body), request));
+    const user = await replace(current, patchedUserValues(current, request.body), request);
+    reply.header('etag', `"${user.version}"`);
+    return view(services, user);
   });
 
   app.delete('/Users/:id', { schema: { params: UserPath } }, async (request) => {
+    const version = versionOf(request) ?? 'any';
     const user = await requireUser(services, request.params.id);
     const shown = await view(services, user);
-    await users.delete(user.id);
+    await users.delete(user.id, version);
     audit.info('a user was deleted', { ...actor(callers, request), user: user.id });
     return shown;
   });
 
   async function replace(current: User, values: UserValues, request: FastifyRequest): Promise<User> {
-    const user = await users.update(current.id, values, versionOf(request));
-    if (!user) {
-      throw new UaaError('scim_resource_version_mismatch', 'The user has been changed by somebody else meanwhile.');
-    }
+    const seen = versionOf(request) ?? refuseWithoutVersion(request.method);
+    // With an asterisk it is the version that the values were made from.
+    const user = await users.update(current.id, values, seen === 'any' ? current.version : seen);
     audit.info('a user was changed', { ...actor(callers, request), user: user.id });
     return user;
   }
@@ -89,7 +91,7 @@ export function registerUsers(app: UaaApp, services: Services, callers: Callers)
 /** Throws `scim_resource_not_found`. */
 export async function requireUser(services: Services, id: string): Promise<User> {
   const user = await services.users.byId(id);
-  if (!user) throw new UaaError('scim_resource_not_found', `User ${id} does not exist`);
+  if (!user) throw noUser(id);
   return user;
 }
 
@@ -120,25 +122,17 @@ async function view(services: Services, user: User): Promise<UserView> {
   return userView(user, memberships.get(user.id) ?? []);
 }
 
-function filterOf(query: Form): ScimFilter | null {
-  const filter = query.get('filter');
-  return filter === null || filter.trim() === '' ? null : parseScimFilter(filter);
-}
-
-/** `attributes=id,userName` leaves only these at the top. */
-function withAttributes(views: readonly UserView[], attributes: string | null): Partial<UserView>[] {
-  if (attributes === null || attributes === '') return [...views];
-  const wanted = new Set(attributes.split(',').map((name) => name.trim().toLowerCase()));
-  return views.map((shown) =>
-    Object.fromEntries(Object.entries(shown).filter(([name]) => wanted.has(name.toLowerCase()))),
-  );
-}
-
-/** `If-Match`: the version the client has seen; null where it does not care. */
-function versionOf(request: FastifyRequest): number | null {
+/** `If-Match`: the version the client has seen, `any` for an asterisk; null where it is not there. */
+function versionOf(request: FastifyRequest): number | 'any' | null {
   const given = request.headers['if-match'];
-  if (given === undefined || given === '*') return null;
-  const version = /^"?(\d{1,9})"?$/.exec(given)?.[1];
-  if (version === undefined) throw new UaaError('invalid_request', 'If-Match holds no version.');
-  return Number(version);
+  if (given === undefined) return null;
+  const text = given.trim().replaceAll('"', '');
+  if (text === '*') return 'any';
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new UaaError('invalid_version', 'Invalid version match header (should be a version number).');
+}
+
+/** As in UAA nobody changes a user they have not seen, unless they say so by an asterisk. */
+function refuseWithoutVersion(method: string): never {
+  throw new UaaError('invalid_version', `Missing If-Match for ${method}`);
 }

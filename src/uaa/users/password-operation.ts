@@ -1,11 +1,13 @@
 import { BAD_CREDENTIALS, UaaError } from '../errors.ts';
 import type { UaaApp } from '../http/app.ts';
+import { askerOf } from '../http/asker.ts';
 import type { Callers } from '../http/gate.ts';
 import { INTERNAL_ORIGIN } from '../oauth/password-grant.ts';
 import type { LiveToken } from '../oauth/token-verifier.ts';
 import type { Services } from '../services.ts';
 import { PasswordBody, UserPath } from './body.ts';
 import { actor, requireUser } from './operations.ts';
+import type { Asker } from './passwords.ts';
 import type { User } from './store.ts';
 
 /**
@@ -16,14 +18,17 @@ export function registerPasswordOperation(app: UaaApp, services: Services, calle
   app.put('/Users/:id/password', { schema: { params: UserPath, body: PasswordBody } }, async (request) => {
     const token = callers.of(request);
     const { password, oldPassword } = request.body;
+    const asker = askerOf(request.raw);
     refuseWithoutPasswordWrite(token, request.params.id);
     const user = await requireUser(services, request.params.id);
     refuseForeignOrigin(user);
-    if (isSelf(token, user.id) || oldPassword) await proveOldPassword(services, user, oldPassword ?? '');
-    await refuseSame(services, user, password);
+    const proves = isSelf(token, user.id) || Boolean(oldPassword);
+    if (proves) await proveOldPassword(services, user, oldPassword ?? '', asker);
+    await refuseSame(services, user, password, asker);
     const weakness = services.passwordPolicy(password);
     if (weakness !== null) throw new UaaError('refused_password', weakness);
-    await services.users.setPassword(user.id, await services.passwords.hash(password));
+    // Whoever proved the old password replaces that one, and none that was set since.
+    await services.users.setPassword(user, await services.passwords.hash(password), proves ? 'the same' : 'any');
     services.audit.info('a password was changed', { ...actor(callers, request), user: user.id });
     return { status: 'ok', message: 'password updated' };
   });
@@ -46,18 +51,15 @@ function refuseForeignOrigin(user: User): void {
 }
 
 /** Guessing through a stolen token is limited like guessing at the login. */
-async function proveOldPassword(services: Services, user: User, oldPassword: string): Promise<void> {
-  await services.guard.refuseLocked(user.user_name, user.origin);
-  if (await services.passwords.verify(oldPassword, user.password_hash)) {
-    await services.guard.succeeded(user.user_name, user.origin);
-    return;
-  }
-  await services.guard.failed(user.user_name, user.origin);
+async function proveOldPassword(services: Services, user: User, oldPassword: string, asker: Asker): Promise<void> {
+  const attempt = await services.guard.begin({ userName: user.user_name, origin: user.origin, address: asker.address });
+  if (await services.passwords.verify(oldPassword, user.password_hash, asker)) return attempt.succeeded();
+  await attempt.failed();
   throw new UaaError('unauthorized', BAD_CREDENTIALS, { reason: 'wrong old password' });
 }
 
-async function refuseSame(services: Services, user: User, password: string): Promise<void> {
-  if (await services.passwords.verify(password, user.password_hash)) {
+async function refuseSame(services: Services, user: User, password: string, asker: Asker): Promise<void> {
+  if (await services.passwords.verify(password, user.password_hash, asker)) {
     throw new UaaError('refused_password', 'Your new password cannot be the same as the old password.');
   }
 }

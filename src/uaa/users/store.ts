@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Kysely, type Selectable, sql } from 'kysely';
+import pg from 'pg';
 import { UaaError } from '../errors.ts';
 import type { UaaSchema } from '../schema.ts';
 import type { ScimFilter } from '../scim/filter.ts';
@@ -34,6 +35,11 @@ export class UserStore {
   async byId(id: string): Promise<User | null> {
     const row = await this.#db.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst();
     return row ?? null;
+  }
+
+  async byIds(ids: readonly string[]): Promise<User[]> {
+    if (ids.length === 0) return [];
+    return this.#db.selectFrom('users').selectAll().where('id', 'in', ids).execute();
   }
 
   async byName(userName: string, origin: string): Promise<User | null> {
@@ -89,23 +95,32 @@ export class UserStore {
     return row ?? this.#alreadyExists(values.user_name, values.origin);
   }
 
-  /** Null where there is none, or where it has another version by now. Throws `scim_resource_already_exists`. */
-  async update(id: string, values: UserValues, version: number | null): Promise<User | null> {
+  /** Throws `scim_resource_conflict` where it has another version by now, `scim_resource_already_exists`. */
+  async update(id: string, values: UserValues, version: number): Promise<User> {
     const other = await this.byName(values.user_name, values.origin);
     if (other && other.id !== id) return this.#alreadyExists(values.user_name, values.origin);
-    const row = await this.#db
+    const changed = this.#db
       .updateTable('users')
       .set((eb) => ({ ...values, version: eb('version', '+', 1), updated_at: this.#clock() }))
       .where('id', '=', id)
-      .$if(version !== null, (query) => query.where('version', '=', version!))
+      .where('version', '=', version)
       .returningAll()
       .executeTakeFirst();
-    return row ?? null;
+    const row = await changed.catch((error: unknown) => {
+      if (!isNameTaken(error)) throw error;
+      return this.#alreadyExists(values.user_name, values.origin);
+    });
+    if (!row) throw changedMeanwhile();
+    return row;
   }
 
-  async setPassword(id: string, passwordHash: string): Promise<void> {
+  /**
+   * Over the password that was read, or over any. Throws `scim_resource_conflict` where it has been changed by now,
+   * `scim_resource_not_found`.
+   */
+  async setPassword(read: User, passwordHash: string, over: 'the same' | 'any'): Promise<void> {
     const now = this.#clock();
-    await this.#db
+    const changed = await this.#db
       .updateTable('users')
       .set((eb) => ({
         password_hash: passwordHash,
@@ -113,8 +128,22 @@ export class UserStore {
         version: eb('version', '+', 1),
         updated_at: now,
       }))
+      .where('id', '=', read.id)
+      .$if(over === 'the same', (query) => query.where('password_hash', 'is not distinct from', read.password_hash))
+      .returning('id')
+      .executeTakeFirst();
+    if (!changed) throw (await this.byId(read.id)) ? changedMeanwhile() : noUser(read.id);
+  }
+
+  /** Ends every token of the user; false where there is none of this id. */
+  async endTokens(id: string): Promise<boolean> {
+    const changed = await this.#db
+      .updateTable('users')
+      .set({ token_salt: randomUUID() })
       .where('id', '=', id)
-      .execute();
+      .returning('id')
+      .executeTakeFirst();
+    return changed !== undefined;
   }
 
   async recordLogon(id: string): Promise<void> {
@@ -125,12 +154,18 @@ export class UserStore {
       .execute();
   }
 
-  /** With its memberships; the id is kept so that no client takes it. */
-  async delete(id: string): Promise<void> {
+  /** With its memberships; the id is kept so that no client takes it. Throws `scim_resource_conflict` where it has another version. */
+  async delete(id: string, version: number | 'any'): Promise<void> {
     await this.#db.transaction().execute(async (trx) => {
+      // The user first: who is adding them to a group then waits, and finds nobody.
+      const gone = await trx
+        .deleteFrom('users')
+        .where('id', '=', id)
+        .$if(version !== 'any', (query) => query.where('version', '=', Number(version)))
+        .returning('id')
+        .executeTakeFirst();
+      if (!gone) throw changedMeanwhile();
       await trx.deleteFrom('group_members').where('member_type', '=', 'USER').where('member_id', '=', id).execute();
-      const gone = await trx.deleteFrom('users').where('id', '=', id).returning('id').execute();
-      if (gone.length === 0) return;
       await trx
         .insertInto('former_users')
         .values({ id, deleted_at: this.#clock() })
@@ -145,4 +180,18 @@ export class UserStore {
       extra: other ? { user_id: other.id, active: other.active, verified: other.verified } : {},
     });
   }
+}
+
+/** What the unique index says to whoever took a name while another did. */
+function isNameTaken(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === '23505' && error.constraint === 'users_name';
+}
+
+/** `scim_resource_not_found`, 404. */
+export function noUser(id: string): UaaError {
+  return new UaaError('scim_resource_not_found', `User ${id} does not exist`);
+}
+
+function changedMeanwhile(): UaaError {
+  return new UaaError('scim_resource_conflict', 'The user has been changed by somebody else meanwhile.');
 }

@@ -1,7 +1,6 @@
 import type { GroupOfUser } from '../groups/store.ts';
+import { SCIM_SCHEMAS } from '../scim/view.ts';
 import type { User } from './store.ts';
-
-export const SCIM_SCHEMAS = ['urn:scim:schemas:core:1.0'];
 
 /** A user as SCIM 1.1 shows it, with the extensions of UAA. No password, no hash. */
 export function userView(user: User, groups: readonly GroupOfUser[]) {
@@ -35,18 +34,3 @@ export function userView(user: User, groups: readonly GroupOfUser[]) {
 }
 
 export type UserView = ReturnType<typeof userView>;
-
-/** A page of SCIM resources. */
-export function scimList<Resource>(
-  resources: readonly Resource[],
-  page: { startIndex: number; limit: number },
-  total: number,
-) {
-  return {
-    resources,
-    startIndex: page.startIndex,
-    itemsPerPage: page.limit,
-    totalResults: total,
-    schemas: SCIM_SCHEMAS,
-  };
-}

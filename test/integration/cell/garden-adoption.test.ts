@@ -84,6 +84,13 @@ describe('garden adoption', { skip: GARDEN_SKIP }, () => {
       const other = await garden.create(containerSpec('other', { layers }));
       assert.notEqual(other.address, container.address);
       assert.equal((await runShell(other, 'cat file')).output, 'x');
+      await Promise.all([
+        other.setProperties({ name: 'old' }),
+        other.setEgressRules([]),
+        other.setProperties({ name: 'new', more: 'x' }),
+      ]);
+      const again = (await (await t.reopen()).lookup('other'))!;
+      assert.deepEqual(again.properties, { name: 'new', more: 'x' });
     } finally {
       await t.stop();
     }

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { stackRoot } from '../../../src/cell/stack/stack.ts';
 import { tar, zip } from '../../support/archives.ts';
 import { containerSpec, GARDEN_SKIP, runShell, startTestGarden, type TestGarden } from '../../support/garden.ts';
 
@@ -105,7 +106,11 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
       assert.equal((await runShell(container, script)).output, '');
       await t.garden.destroy('look');
       const { existsSync } = await import('node:fs');
-      for (const path of ['/tmp/planted', '/planted', `${t.settings.stacksDirectory}/debian12/rootfs/tmp/planted`]) {
+      for (const path of [
+        '/tmp/planted',
+        '/planted',
+        `${stackRoot(t.settings.stacksDirectory, 'debian12')}/tmp/planted`,
+      ]) {
         assert.equal(existsSync(path), false);
       }
       await t.garden.pruneLayers([]);

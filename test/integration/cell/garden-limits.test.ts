@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { containerSpec, GARDEN_SKIP, runShell, startTestGarden, type TestGarden } from '../../support/garden.ts';
 
@@ -21,6 +22,7 @@ describe('garden limits', { skip: GARDEN_SKIP }, () => {
     assert.equal(greedy.outOfMemory, true);
     const later = await runShell(container, 'exit 9');
     assert.deepEqual([later.exitCode, later.outOfMemory], [9, false]);
+    assert.equal(existsSync('oom'), false, 'conmon left its flag in the directory of the cell');
     await t.garden.destroy('memory');
   });
 

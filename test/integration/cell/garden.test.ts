@@ -3,7 +3,6 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { mountsBelow } from '../../../src/cell/garden/mounts.ts';
-import type { EgressRule } from '../../../src/contracts/gen/diego_pb.js';
 import { containerSpec, GARDEN_SKIP, runShell, shell, startTestGarden, type TestGarden } from '../../support/garden.ts';
 
 describe('garden', { skip: GARDEN_SKIP }, () => {
@@ -32,8 +31,10 @@ describe('garden', { skip: GARDEN_SKIP }, () => {
   test('a process gets its signal, and destroying the container ends what still runs', async () => {
     const container = await t.garden.create(containerSpec('signals'));
     const polite = await container.run(shell('polite', 'trap "exit 5" TERM; echo up; while :; do sleep 0.05; done'));
-    const stubborn = await container.run(shell('stubborn', 'trap "" TERM; sleep 100'));
-    while (!(await readFile(polite.logPath, 'utf8')).includes('up')) await new Promise((r) => setTimeout(r, 20));
+    const stubborn = await container.run(shell('stubborn', 'trap "" TERM; echo up; sleep 100'));
+    for (const { logPath } of [polite, stubborn]) {
+      while (!(await readFile(logPath, 'utf8')).includes('up')) await new Promise((wake) => setTimeout(wake, 20));
+    }
     await polite.signal('SIGTERM');
     await stubborn.signal('SIGTERM');
     assert.equal((await polite.exit).exitCode, 5);
@@ -43,12 +44,10 @@ describe('garden', { skip: GARDEN_SKIP }, () => {
   });
 
   test('a container that cannot be made leaves nothing and its handle is free again', async () => {
-    await assert.rejects(t.garden.create(containerSpec('broken', { stack: 'none' })));
+    await assert.rejects(t.garden.create(containerSpec('broken', { stack: 'none' })), { code: 'system_call_failed' });
     await assert.rejects(t.garden.create(containerSpec('broken', { layers: [{ key: 'absent' }] })), {
       code: 'layer_missing',
     });
-    const egressRules = [{ protocol: 'gre', destination: 'x', ports: '', type: 0, code: 0, log: false } as EgressRule];
-    await assert.rejects(t.garden.create(containerSpec('broken', { egressRules })), { code: 'invalid_egress_rule' });
     const binds = [{ source: '/nonexistent', destination: '/etc/x' }];
     await assert.rejects(t.garden.create(containerSpec('broken', { binds })), { code: 'container_runtime_failed' });
     assert.deepEqual(await readdir(join(t.settings.rootDirectory, 'containers')), []);
@@ -62,7 +61,7 @@ describe('garden', { skip: GARDEN_SKIP }, () => {
     const spares = join(t.settings.rootDirectory, 'spares');
     const ready = async (): Promise<string> => {
       for (;;) {
-        const [name] = await readdir(spares);
+        const name = (await readdir(spares)).find((file) => file.endsWith('.img'));
         if (name !== undefined) return join(spares, name);
         await new Promise((wake) => setTimeout(wake, 20));
       }

@@ -31,7 +31,7 @@ const BUILDPACK = {
   detect: '#!/bin/bash\n[ -f "$1/app.pl" ] && echo "perl 1"\n',
   supply:
     '#!/bin/bash\nopenssl verify -CAfile $CF_SYSTEM_CERT_PATH/trusted-ca-1.crt -untrusted $CF_INSTANCE_CERT $CF_INSTANCE_CERT | sed "s/.*: /identity /"\n',
-  finalize: '#!/bin/bash\necho finalizing\n',
+  finalize: `#!/bin/bash\necho "on $CF_INSTANCE_IP, not $CF_INSTANCE_INTERNAL_IP, $CF_INSTANCE_PORTS \${CF_INSTANCE_PORT-unset} \${CF_INSTANCE_ADDR-unset}."\n`,
   release: '#!/bin/bash\nprintf -- "---\\ndefault_process_types:\\n  web: exec perl app.pl\\n"\n',
 };
 
@@ -135,6 +135,8 @@ describe('from package to request', { skip: GARDEN_SKIP }, () => {
     assert.equal(staged!.failureReason, '');
     await eventually('the staging log arrives', () => control.lines('STG').includes('Uploading complete'));
     assert.ok(control.lines('STG').includes('identity OK'), 'staging has an identity of its own');
+    const place = control.lines('STG').find((line) => line.startsWith('on '));
+    assert.match(place ?? '', /^on 127\.0\.0\.1, not 10\.232\.\d+\.\d+, \[\] {2}\.$/, 'and knows where it runs');
     const { droplet, process_types: types } = JSON.parse(staged!.result);
 
     const desiredLrp = create(DesiredLrpSchema, {
@@ -158,7 +160,7 @@ describe('from package to request', { skip: GARDEN_SKIP }, () => {
 
     await rep().stopLrp({ processGuid, index, instanceGuid });
     await eventually('it is gone', async () => (await t.garden.lookup(instanceGuid)) === null, 15_000);
-    assert.notEqual((await get(path)).status, 200);
+    assert.equal((await get(path)).status, 502, 'its route is still there, and reaches nobody');
     assert.equal((await t.garden.list()).length, 0);
   });
 });

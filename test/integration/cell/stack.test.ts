@@ -4,7 +4,8 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { ensureStack, type Stack } from '../../../src/cell/stack/stack.ts';
+import { localeOf } from '../../../src/cell/stack/packages.ts';
+import { ensureStack, type Stack, stackRoot } from '../../../src/cell/stack/stack.ts';
 import { Logger } from '../../../src/kit/log.ts';
 import { run } from '../../../src/kit/process.ts';
 import { GARDEN_SKIP, STACKS } from '../../support/garden.ts';
@@ -25,7 +26,7 @@ describe('the stack', { skip: BUILD ? false : GARDEN_SKIP }, () => {
 
   test('CTR-04: it has a name and a version, and is not built twice', async () => {
     assert.match(stack.version, /^\d{8}-[0-9a-f]{12}$/);
-    assert.equal(stack.rootfs, join(directory, 'debian12/rootfs'));
+    assert.equal(stack.rootfs, stackRoot(directory, 'debian12'));
     assert.deepEqual(await ensureStack({ directory, name: 'debian12', log }), stack);
     await assert.rejects(ensureStack({ directory, name: 'other', log }), { code: 'stack_unknown' });
   });
@@ -39,6 +40,22 @@ describe('the stack', { skip: BUILD ? false : GARDEN_SKIP }, () => {
     for (const path of ['usr/sbin/sshd', 'usr/sbin/cron', 'usr/bin/gcc', 'usr/bin/python3']) {
       assert.equal(existsSync(join(stack.rootfs, path)), false, path);
     }
+  });
+
+  test('CTR-03: it has the locale that its containers are told, and nothing of what that was made of', async () => {
+    // Nothing of it may write: there is no /dev either.
+    const inside = (LANG: string, script: string) =>
+      run('chroot', [stack.rootfs, 'sh', '-c', script], { env: { PATH: '/usr/sbin:/usr/bin:/bin', LANG } });
+    const sorted = "printf 'b\\nA\\na\\n' | sort | tr -d '\\n'";
+    const locale = localeOf('debian12');
+    assert.equal(await inside(locale, 'locale charmap'), 'UTF-8\n');
+    assert.doesNotMatch(await inside(locale, 'locale 2>&1'), /Cannot set/);
+    assert.match(await inside('xx_XX.UTF-8', 'locale 2>&1'), /Cannot set/, 'it says so of one that is not there');
+    assert.equal(await inside(locale, sorted), 'aAb');
+    assert.equal(await inside('C.UTF-8', sorted), 'Aab');
+    assert.deepEqual((await readdir(join(stack.rootfs, 'usr/lib/locale'))).sort(), ['C.utf8', 'en_US.utf8']);
+    for (const path of ['usr/share/i18n', 'usr/sbin/locale-gen'])
+      assert.equal(existsSync(join(stack.rootfs, path)), false, path);
   });
 
   test('vcap is user 2000 and its home is private', async () => {

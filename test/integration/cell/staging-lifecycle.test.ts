@@ -57,7 +57,7 @@ test('the first buildpack that detects does everything; a droplet has the places
       detect: '[ -f "$1/index.txt" ] && echo "first app"',
       supply: 'mkdir -p "$3/$4/bin" "$3/$4/profile.d"; echo "export A=1" >"$3/$4/profile.d/a.sh"; echo kept >"$2/kept"',
       finalize:
-        'echo "stack $CF_STACK memory $MEMORY_LIMIT services $VCAP_SERVICES"; echo "finalized $4" >"$1/done.txt"; whoami; test -d "$5"',
+        'echo "stack $CF_STACK memory $MEMORY_LIMIT services $VCAP_SERVICES"; echo "finalized $4" >"$1/done.txt"; whoami; echo "in $LANG $(locale charmap) $(locale 2>&1 >/dev/null)"; test -d "$5"',
       ...RELEASE,
     },
     false,
@@ -71,7 +71,7 @@ test('the first buildpack that detects does everything; a droplet has the places
   assert.equal(staged.failureReason, '', staged.lines.join('\n'));
   assert.deepEqual(staged.result?.lifecycle_metadata, {
     detected_buildpack: 'first app',
-    buildpacks: [{ key: first.key, name: first.name, version: '1.0.2' }],
+    buildpacks: [{ key: first.key, name: first.name, own_name: '', version: '1.0.2' }],
   });
   assert.deepEqual(staged.result?.process_types, { web: './run' });
   assert.equal(staged.result?.droplet.sha256, sha256(staged.droplet!));
@@ -80,6 +80,7 @@ test('the first buildpack that detects does everything; a droplet has the places
     'what services are bound is known (BPK-02)',
   );
   assert.ok(staged.lines.includes('vcap'));
+  assert.ok(staged.lines.includes('in en_US.UTF-8 UTF-8 '), staged.lines.join('\n'));
   const names = namesIn(staged.droplet!);
   for (const name of [
     './app/index.txt',
@@ -113,6 +114,27 @@ test('chosen buildpacks supply in order, the last finalizes, and none detects; t
     'finalize 09',
   ]);
   assert.equal(staged.result?.lifecycle_metadata.buildpacks.length, 10);
+});
+
+test('launch.yml of a buildpack brings its processes and sidecars, and the builder adds no line of its own', {
+  skip: GARDEN_SKIP,
+}, async () => {
+  const launch = (type: string, rest = '') =>
+    `echo "processes: [{type: ${type}, command: ./${type}${rest}}]" >"$3/$4/launch.yml"`;
+  const beside = ', platforms: {cloudfoundry: {sidecar_for: [web]}}';
+  const supplying = buildpack({ supply: `echo supplied; ${launch('agent', beside)}` });
+  const final = buildpack({ finalize: `echo finalized; ${launch('worker')}`, ...RELEASE });
+  const staged = await stage(garden, blobs, { source: SOURCE, buildpacks: [supplying, final] });
+  assert.equal(staged.failureReason, '', staged.lines.join('\n'));
+  assert.deepEqual(staged.result?.process_types, { web: './run', worker: './worker' });
+  assert.deepEqual(staged.result?.sidecars, [
+    { name: 'agent', command: './agent', process_types: ['web'], memory_in_mb: null },
+  ]);
+  const transfers = /^(Down|Up)load(ing|ed) /;
+  assert.deepEqual(
+    staged.lines.filter((line) => !transfers.test(line)),
+    ['supplied', 'finalized'],
+  );
 });
 
 test('an old buildpack with bin/compile works; a Procfile goes over its release', { skip: GARDEN_SKIP }, async () => {
@@ -182,4 +204,29 @@ test('a cancelled staging ends at once', { skip: GARDEN_SKIP }, async () => {
   await assert.rejects(staging, /cancelled/);
   assert.ok(performance.now() - started < 10_000);
   assert.deepEqual(await garden.garden.list(), []);
+});
+
+test('a file that nobody may read is staged legibly, and the log says so', { skip: GARDEN_SKIP }, async () => {
+  const source = zip([
+    { name: 'closed/zero.txt', content: 'zero', mode: 0o100000 },
+    { name: 'plain.txt', content: 'plain' },
+  ]);
+  const reader = buildpack({
+    detect: 'true',
+    compile: 'cat "$1/closed/zero.txt"; stat -c %a "$1/plain.txt"',
+    ...RELEASE,
+  });
+  const staged = await stage(garden, blobs, { source, buildpacks: [reader] });
+  assert.equal(staged.failureReason, '', staged.lines.join('\n'));
+  assert.ok(staged.lines.some((line) => /without permission to read/.test(line)));
+  assert.ok(staged.lines.some((line) => line.startsWith('zero')));
+});
+
+test('names of files keep what is no letter, also what a terminal would not show', { skip: GARDEN_SKIP }, async () => {
+  const source = zip(['new\nline', 'newline', 'tab\tbed', 'grün €'].map((name) => ({ name, content: name })));
+  const reader = buildpack({ detect: 'true', compile: 'cd "$1" && ls -1 --quoting-style=escape', ...RELEASE });
+  const staged = await stage(garden, blobs, { source, buildpacks: [reader] });
+  assert.equal(staged.failureReason, '', staged.lines.join('\n'));
+  for (const name of ['new\\nline', 'newline', 'tab\\tbed', 'grün\\ €'])
+    assert.ok(staged.lines.includes(name), staged.lines.join('\n'));
 });

@@ -13,10 +13,8 @@ import {
   stage,
   startTestFoundation,
   type TestFoundation,
-  upload,
   yaml,
 } from '../../support/apps.ts';
-import { zipOf } from '../../support/zips.ts';
 
 const SECRET = 'planted-5ecret-value';
 
@@ -24,9 +22,20 @@ describe('apps', () => {
   let f: TestFoundation;
   const logged: string[] = [];
   before(async () => {
-    f = await startTestFoundation(new Logger('test', {}, (line) => logged.push(line), 'debug'));
+    f = await startTestFoundation({ log: new Logger('test', {}, (line) => logged.push(line), 'debug') });
   });
   after(() => f.close());
+
+  const named = (lrp: string, name: 'appName' | 'spaceName' | 'organizationName', value: string) =>
+    eventually(() => f.bbs.lrps.get(lrp)?.owner?.[name] === value);
+
+  const lrpOf = async (app: string): Promise<string> => {
+    const { guid, version } = (await f.developer.get(`/v3/apps/${app}/processes/web`)).body;
+    return `${guid}-${version}`;
+  };
+
+  const rename = async (app: string, name: string) =>
+    assert.equal((await f.developer.patch(`/v3/apps/${app}`, { name })).status, 200);
 
   it('names are unique in a space, in the words the CLI looks for', async () => {
     await newApp(f, 'twice');
@@ -63,7 +72,7 @@ describe('apps', () => {
     assert.deepEqual(permissions, { read_basic_data: true, read_sensitive_data: false });
   });
 
-  it('an app of another space cannot be given this droplet, package or mapping', async () => {
+  it('ARCH-13: an app of another space cannot be given this droplet, package or mapping', async () => {
     const { cc, developer, organization } = f;
     const mine = await newApp(f, 'mine');
     const other = await newSpace(cc, organization, 'other');
@@ -113,177 +122,106 @@ describe('apps', () => {
     }
   });
 
-  it('health checks and commands are set, and refused where they make no sense', async () => {
-    const app = await newApp(f, 'healthy');
-    const { developer } = f;
-    const set = await developer.patch(`/v3/apps/${app}/processes/web`, {
-      command: 'run',
-      health_check: { type: 'http', data: { endpoint: '/up', timeout: 90 } },
-    });
-    assert.deepEqual(set.body.health_check, {
-      type: 'http',
-      data: { timeout: 90, invocation_timeout: null, interval: null, endpoint: '/up' },
-    });
-    const list = (await developer.get(`/v3/apps/${app}/processes`)).body.resources;
-    assert.equal(list[0].command, '[PRIVATE DATA HIDDEN IN LISTS]');
-    const port = await developer.patch(`/v3/processes/${app}`, { health_check: { type: 'port' } });
-    assert.equal(port.body.health_check.type, 'port');
-    const wrong = await developer.patch(`/v3/processes/${app}`, {
-      health_check: { type: 'process', data: { endpoint: '/up' } },
-    });
-    assert.equal(wrong.status, 422);
-    assert.equal((await developer.patch(`/v3/processes/${app}`, { health_check: { type: 'guess' } })).status, 422);
-  });
-
-  it('SECURITY 30: scaling at once never exceeds the quota', async () => {
-    const { cc, developer } = f;
-    const apps = [await runningApp(f, 'greedy-1'), await runningApp(f, 'greedy-2'), await runningApp(f, 'greedy-3')];
-    const quota = '/v3/organization_quotas/00000000-0000-4000-8000-000000000001';
-    const used = (await cc.admin.get(`/v3/organizations/${f.organization}/usage_summary`)).body.usage_summary;
-    await cc.admin.patch(quota, { apps: { total_memory_in_mb: used.memory_in_mb + 5 * 256 } });
-    const replies = await Promise.all(
-      [1, 2, 3, 4].flatMap((more) =>
-        apps.map((app) => developer.post(`/v3/apps/${app}/processes/web/actions/scale`, { instances: 1 + more })),
-      ),
-    );
-    assert.ok(replies.some((reply) => reply.status === 422));
-    assert.ok(replies.some((reply) => reply.status === 202));
-    const after = (await cc.admin.get(`/v3/organizations/${f.organization}/usage_summary`)).body.usage_summary;
-    assert.ok(after.memory_in_mb <= used.memory_in_mb + 5 * 256, `${after.memory_in_mb}`);
-    await cc.admin.patch(quota, { apps: { total_memory_in_mb: null } });
-  });
-
-  it('a rolling deployment starts the new instances before the old ones stop', async () => {
-    const { developer, bbs } = f;
-    const app = await runningApp(f, 'rolling');
-    await developer.post(`/v3/apps/${app}/processes/web/actions/scale`, { instances: 2 });
-    const old = (await developer.get(`/v3/apps/${app}/processes/web`)).body;
-    const droplet = await stage(f, app);
-    const made = await developer.post('/v3/deployments', {
-      droplet: { guid: droplet },
-      strategy: 'rolling',
-      relationships: { app: { data: { guid: app } } },
-    });
-    assert.deepEqual([made.status, made.body.status.value, made.body.status.reason], [201, 'ACTIVE', 'DEPLOYING']);
-    const next = (await developer.get(`/v3/processes/${made.body.new_processes[0].guid}`)).body;
-    const lrp = `${next.guid}-${next.version}`;
-    await eventually(() => bbs.lrps.get(lrp)?.instances === 1);
-    assert.equal(bbs.lrps.get(`${old.guid}-${old.version}`)?.instances, 2, 'the old ones all run');
-    const running = (index: number) =>
-      create(ActualLrpSchema, { processGuid: lrp, index, state: 'RUNNING', instanceGuid: `${index}`, sinceNs: 1n });
-    bbs.actual = [running(0), running(1)];
-    const done = await eventually(async () => {
-      const { body } = await developer.get(`/v3/deployments/${made.body.guid}`);
-      return body.status.value === 'FINALIZED' ? body : null;
-    });
-    assert.equal(done.status.reason, 'DEPLOYED');
-    await eventually(() => !bbs.lrps.has(`${old.guid}-${old.version}`));
-    assert.equal(bbs.lrps.get(lrp)?.instances, 2);
-    bbs.actual = [];
-
-    const second = await developer.post('/v3/deployments', { relationships: { app: { data: { guid: app } } } });
-    await developer.post(`/v3/deployments/${second.body.guid}/actions/cancel`);
-    const cancelled = await eventually(async () => {
-      const { body } = await developer.get(`/v3/deployments/${second.body.guid}`);
-      return body.status.value === 'FINALIZED' ? body : null;
-    });
-    assert.equal(cancelled.status.reason, 'CANCELED');
-    assert.equal((await developer.get(`/v3/apps/${app}/processes/web`)).body.guid, next.guid);
-  });
-
-  it('a task is handed to Diego, cancelled and ended', async () => {
-    const { developer, bbs, internal } = f;
-    const app = await runningApp(f, 'tasks');
-    const task = (await developer.post(`/v3/apps/${app}/tasks`, { command: 'rake db', name: 'migrate' })).body;
-    assert.deepEqual([task.state, task.sequence_id, task.command], ['PENDING', 1, 'rake db']);
-    const there = await eventually(() => bbs.tasks.get(task.guid));
-    assert.ok(there.work.case === 'command');
-    assert.equal(there.work.value.command, 'rake db');
-    await developer.post(`/v3/tasks/${task.guid}/actions/cancel`);
-    await eventually(() => bbs.cancelled.includes(task.guid));
-    const failure = { taskGuid: task.guid, domain: 'cf-tasks', failed: true, failureReason: 'task was cancelled' };
-    await internal.taskCompleted(failed(failure));
-    const ended = (await developer.get(`/v3/tasks/${task.guid}`)).body;
-    assert.deepEqual([ended.state, ended.result.failure_reason], ['FAILED', 'task was cancelled']);
-  });
-
-  it('an operator manages buildpacks; their places move', async () => {
-    const { cc, developer } = f;
-    assert.equal((await developer.post('/v3/buildpacks', { name: 'x' })).status, 403);
-    const made = await cc.admin.post('/v3/buildpacks/', { name: 'ruby_buildpack', stack: 'debian12', position: 1 });
-    assert.deepEqual([made.status, made.body.state, made.body.position], [201, 'AWAITING_UPLOAD', 1]);
-    const url = `${cc.url}/v3/buildpacks/${made.body.guid}/upload`;
-    const climbing = await upload(cc.admin, url, { bits: await zipOf([{ path: '../x', body: '1' }]) });
-    assert.equal(climbing.body.errors[0].title, 'CF-BuildpackBitsUploadInvalid');
-    const bits = await zipOf([{ path: 'bin/detect', body: '1' }]);
-    const reply = await upload(cc.admin, url, { bits, name: 'ruby_buildpack-v1.zip' });
-    assert.equal((await cc.admin.finished(reply)).body.state, 'COMPLETE');
-    const list = (await developer.get('/v3/buildpacks')).body.resources;
-    assert.deepEqual(
-      list.map((item: { name: string; position: number; state: string }) => [item.name, item.position, item.state]),
-      [
-        ['ruby_buildpack', 1, 'READY'],
-        ['nodejs_buildpack', 2, 'READY'],
-      ],
-    );
-    await cc.admin.finished(await cc.admin.delete(`/v3/buildpacks/${made.body.guid}`));
-    assert.deepEqual((await developer.get('/v3/stacks')).body.resources[0].name, 'debian12');
-  });
-
   it('logs are for those who see the app, with a token that is good', async () => {
     const { cc, developer, internal, organization } = f;
     const app = await newApp(f, 'logs');
     const stranger = await cc.person('nobody');
     const billing = await cc.person('billing');
     await grant(cc, billing, 'organization_billing_manager', organization);
-    const allowed = async (accessToken: string) => (await internal.logAccess({ accessToken, sourceId: app })).allowed;
-    assert.equal(await allowed(developer.token), true);
-    assert.equal(await allowed(cc.admin.token), true);
-    assert.equal(await allowed(stranger.token), false);
-    assert.equal(await allowed(billing.token), false);
-    assert.equal(await allowed(`${developer.token.slice(0, -4)}AAAA`), false);
-    assert.equal(await allowed(''), false);
-    assert.equal((await internal.logAccess({ accessToken: cc.admin.token, sourceId: 'doppler' })).allowed, false);
+    const allowed = async (accessToken: string) =>
+      (await internal.logAccess({ accessToken, sourceIds: ['doppler', app, 'nobody'] })).allowed;
+    assert.deepEqual(await allowed(developer.token), [app]);
+    assert.deepEqual(await allowed(cc.admin.token), [app]);
+    assert.deepEqual(await allowed(stranger.token), []);
+    assert.deepEqual(await allowed(billing.token), []);
+    assert.deepEqual(await allowed(`${developer.token.slice(0, -4)}AAAA`), []);
+    assert.deepEqual(await allowed(''), []);
   });
 
-  it('a crash becomes an event', async () => {
-    const { cc, internal } = f;
-    const app = await runningApp(f, 'crashing');
-    const process = (await cc.admin.get(`/v3/apps/${app}/processes/web`)).body;
-    const crash = { index: 1, instanceGuid: 'i', cellId: 'cell-1', reason: 'exited with 1', crashCount: 2 };
-    await internal.lrpCrashed({ processGuid: `${process.guid}-${process.version}`, ...crash });
-    const events = (await cc.admin.get(`/v3/audit_events?target_guids=${app}&types=app.crash`)).body.resources;
-    assert.deepEqual([events[0].data.index, events[0].data.exit_description], [1, 'exited with 1']);
-  });
-
-  it('the manifest of an app can be applied again and changes nothing', async () => {
-    const { developer, space, cc } = f;
-    const app = await runningApp(f, 'round');
-    const response = await fetch(`${cc.url}/v3/apps/${app}/manifest`, {
-      headers: { authorization: `bearer ${developer.token}` },
+  it('an app that is pushed again while it is deleted is there, and is another', async () => {
+    const { cc, developer, space } = f;
+    const former = await newApp(f, 'again');
+    const path = `/v3/spaces/${space}/actions/apply_manifest`;
+    const held = Promise.withResolvers<void>();
+    const holding = Promise.withResolvers<void>();
+    const lock = cc.db.transaction().execute(async (trx) => {
+      await trx.selectFrom('apps').select('guid').where('guid', '=', former).forUpdate().execute();
+      holding.resolve();
+      await held.promise;
     });
-    assert.equal(response.headers.get('content-type'), 'application/x-yaml');
-    const text = await response.text();
-    const diff = await developer.request('POST', `/v3/spaces/${space}/manifest_diff`, text, yaml);
-    assert.deepEqual(diff.body.diff, []);
-    const path = `/v3/spaces/${space}/actions/apply_manifest`;
-    const job = await developer.finished(await developer.request('POST', path, text, yaml));
+    await holding.promise;
+    const deleted = await developer.delete(`/v3/apps/${former}`);
+    const applied = developer.request('POST', path, 'applications: [{name: again}]', yaml);
+    await Promise.race([applied, eventually(() => waitsForApps())]);
+    held.resolve();
+    await lock;
+    const job = await developer.finished(await applied);
     assert.deepEqual(job.body.errors, []);
-  });
+    assert.equal((await developer.finished(deleted)).body.state, 'COMPLETE');
+    const found = (await developer.get(`/v3/apps?names=again&space_guids=${space}`)).body.resources;
+    assert.equal(found.length, 1);
+    assert.notEqual(found[0].guid, former);
 
-  it('a route a manifest cannot have fails the job with the app named', async () => {
-    const { developer, space } = f;
-    const path = `/v3/spaces/${space}/actions/apply_manifest`;
-    for (const [route, reason] of [
-      ['api.test.example', /For application 'bad-route': .*reserved/],
-      ['x.unknown.example', /did not match any existing domains/],
-    ] as const) {
-      const text = `applications: [{name: bad-route, routes: [{route: ${route}}]}]`;
-      const job = await developer.finished(await developer.request('POST', path, text, yaml));
-      assert.equal(job.body.state, 'FAILED');
-      assert.match(job.body.errors[0].detail, reason);
+    /** Two wait for the row: the job that deletes, and what is applied. */
+    async function waitsForApps(): Promise<boolean> {
+      const { rows } = await sql<{ n: number }>`
+        SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'`.execute(cc.db);
+      return (rows[0]?.n ?? 0) >= 2;
     }
   });
 
-  const failed = <T extends object>(completion: T) => ({ ...completion, failed: true, result: '' });
+  it('deleting an app takes its LRPs, packages, droplets and mappings with it', async () => {
+    const { developer, bbs, blobs, cc } = f;
+    const app = await runningApp(f, 'gone');
+    const droplet = (await developer.get(`/v3/apps/${app}/droplets/current`)).body.guid;
+    await eventually(() => [...bbs.lrps.values()].some((lrp) => lrp.owner?.appGuid === app));
+    const job = await developer.finished(await developer.delete(`/v3/apps/${app}`));
+    assert.equal(job.body.state, 'COMPLETE');
+    assert.equal((await developer.get(`/v3/apps/${app}`)).body.errors[0].detail, 'App not found');
+    await eventually(() => ![...bbs.lrps.values()].some((lrp) => lrp.owner?.appGuid === app));
+    assert.equal(blobs.held.has(`droplets/${droplet}`), false);
+    assert.deepEqual(await cc.db.selectFrom('packages').selectAll().where('app_guid', '=', app).execute(), []);
+  });
+
+  it('LOG-01: a new name of an app, a space or an org is told to Diego at once; neither version nor environment change', async () => {
+    const app = await runningApp(f, 'web');
+    const lrp = await lrpOf(app);
+    await named(lrp, 'appName', 'web');
+    const desired = f.bbs.lrps.get(lrp)!;
+
+    await rename(app, 'shop');
+    await named(lrp, 'appName', 'shop');
+    assert.equal((await f.cc.admin.patch(`/v3/spaces/${f.space}`, { name: 'prod' })).status, 200);
+    await named(lrp, 'spaceName', 'prod');
+    assert.equal((await f.cc.admin.patch(`/v3/organizations/${f.organization}`, { name: 'umbrella' })).status, 200);
+    await named(lrp, 'organizationName', 'umbrella');
+
+    assert.equal(await lrpOf(app), lrp);
+    assert.equal(f.bbs.lrps.get(lrp), desired, 'it is not desired anew');
+    const application = JSON.parse(desired.environment.find(({ name }) => name === 'VCAP_APPLICATION')!.value);
+    assert.deepEqual(
+      [application.name, application.space_name, application.organization_name],
+      ['web', 'dev', 'acme'],
+      'what the app was started with',
+    );
+  });
+
+  it('what serves until its successor does has the new name too', async () => {
+    const { developer } = f;
+    const app = await runningApp(f, 'served');
+    const [domain] = (await developer.get('/v3/domains')).body.resources;
+    const relationships = { space: { data: { guid: f.space } }, domain: { data: { guid: domain.guid } } };
+    const route = (await developer.post('/v3/routes', { host: 'served', relationships })).body;
+    await developer.post(`/v3/routes/${route.guid}/destinations`, { destinations: [{ app: { guid: app } }] });
+    const serving = await lrpOf(app);
+    await named(serving, 'appName', 'served');
+    f.bbs.actual = [create(ActualLrpSchema, { processGuid: serving, state: 'RUNNING', instanceGuid: 'it' })];
+    await developer.post(`/v3/apps/${app}/actions/restart`);
+    const next = await lrpOf(app);
+    assert.notEqual(next, serving);
+    await named(next, 'appName', 'served');
+    await rename(app, 'renamed');
+    await named(next, 'appName', 'renamed');
+    await named(serving, 'appName', 'renamed');
+  });
 });

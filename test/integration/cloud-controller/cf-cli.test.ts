@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { ActualLrpSchema } from '../../../src/contracts/gen/diego_pb.js';
-import { stagingResult, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
+import { eventually, stagingResult, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
 
 const CF = officialCf() ?? '';
@@ -37,7 +37,7 @@ describe('the official cf CLI', { skip: missing }, () => {
     await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve));
     const address = elsewhere.address();
     assert.ok(address !== null && typeof address === 'object');
-    f = await startTestFoundation(undefined, `http://127.0.0.1:${address.port}`);
+    f = await startTestFoundation({ elsewhere: `http://127.0.0.1:${address.port}` });
     cells = setInterval(() => void actAsCells(f), 50);
     mkdirSync(app);
     writeFileSync(join(app, 'package.json'), '{}');
@@ -74,7 +74,7 @@ describe('the official cf CLI', { skip: missing }, () => {
     assert.match(await cf('app', 'shop'), /instances:\s+3\/3/);
   });
 
-  it('sets and shows the environment, restarts, restages and rolls', async () => {
+  it('AUD-01: sets and shows the environment, restarts, restages and rolls, and its events tell', async () => {
     await cf('set-env', 'shop', 'GREETING', 'hello');
     assert.match(await cf('env', 'shop'), /GREETING:\s+hello/);
     await cf('unset-env', 'shop', 'GREETING');
@@ -85,6 +85,49 @@ describe('the official cf CLI', { skip: missing }, () => {
     await cf('stop', 'shop');
     assert.match(await cf('start', 'shop'), /requested state:\s+started/);
     assert.match(await cf('events', 'shop'), /audit\.app\.process\.scale/);
+  });
+
+  it('rolls with a number in flight, and takes the steps of a canary', async () => {
+    assert.match(await cf('restart', 'shop', '--strategy', 'rolling', '--max-in-flight', '2', '--no-wait'), /shop/);
+    const steps = ['--strategy', 'canary', '--instance-steps', '50,100', '--no-wait'];
+    assert.match(await cf('restart', 'shop', ...steps), /shop/);
+    await cf('cancel-deployment', 'shop');
+  });
+
+  it('says of what is not here that it is not here', async () => {
+    await assert.rejects(cf('network-policies'), /Network Policy API|does not expose/i);
+    await assert.rejects(
+      cf('create-route', 'test.example', '-n', 'least', '-o', 'loadbalancing=least-connection'),
+      /not available/,
+    );
+    await cf('create-route', 'test.example', '-n', 'turns', '-o', 'loadbalancing=round-robin');
+    assert.match(await cf('route', 'test.example', '-n', 'turns'), /loadbalancing=round-robin/);
+  });
+
+  it('APM-02: scalars of a manifest are variables as they are written', async () => {
+    const variables = async (name: string): Promise<object> => {
+      const guid = (await cf('app', name, '--guid')).trim();
+      return JSON.parse(await cf('curl', `/v3/apps/${guid}/environment_variables`)).var;
+    };
+    const written = { BIG: '12345678901234567890', FLOAT: '1.0', OCTAL: '0123', EXPONENT: '1e3', ANSWER: 'yes' };
+    const manifest = (name: string, value: (text: string) => string): string => {
+      const lines = Object.entries(written).map(([key, text]) => `    ${key}: ${value(text)}\n`);
+      return `applications:\n- name: ${name}\n  env:\n${lines.join('')}    NONE: ~\n`;
+    };
+    const file = join(home, 'scalars.yml');
+    writeFileSync(file, manifest('plain', String));
+    const space = f.space;
+    const yaml = ['-X', 'POST', '-H', 'Content-Type: application/x-yaml', '-d', `@${file}`];
+    await cf('curl', `/v3/spaces/${space}/actions/apply_manifest`, ...yaml);
+    await eventually(async () => Object.keys(await variables('plain')).length > 0);
+    assert.deepEqual(await variables('plain'), { ...written, NONE: '' });
+    // The tool reads a manifest and writes it anew: it keeps what is quoted, and integers.
+    writeFileSync(
+      file,
+      manifest('quoted', (text) => (text === written.BIG ? text : `"${text}"`)),
+    );
+    await cf('apply-manifest', '-f', file);
+    assert.deepEqual(await variables('quoted'), { ...written, NONE: '' });
   });
 
   it('reads buildpacks and stacks, runs a task and writes the manifest', async () => {

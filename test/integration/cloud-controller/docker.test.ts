@@ -121,9 +121,18 @@ describe('apps of container images', () => {
     assert.equal(desired.work.case === 'command' && desired.work.value.dockerImage?.reference, `${IMAGE}@${DIGEST}`);
   });
 
-  test('SEC-28: the password is sealed where it lies, and in no answer, event or log', async () => {
+  test('CC-02, SECURITY 28: the password is sealed where it lies, and in no answer, event or log', async () => {
     const { cc, developer } = foundation;
+    await allow(true);
     const app = await newApp(foundation, 'secretive', docker);
+    const sealed = async (table: 'packages' | 'droplets' | 'audit_events' | 'jobs') => {
+      const row = sql<string>`${sql.table(table)}::text`.as('row');
+      const rows = JSON.stringify(await cc.db.selectFrom(table).select(row).execute());
+      assert.ok(!rows.includes(PASSWORD), table);
+      assert.ok(!rows.includes(Buffer.from(PASSWORD).toString('hex')), table);
+    };
+    const made = await newImagePackage(app);
+    await sealed('packages');
     const { droplet } = await stageImage(app);
     await developer.patch(`/v3/apps/${app}/relationships/current_droplet`, { data: { guid: droplet } });
     const answers = await Promise.all(
@@ -136,19 +145,16 @@ describe('apps of container images', () => {
     const lines = foundation.lines.map(({ message }) =>
       message.case === 'log' ? Buffer.from(message.value.payload).toString() : '',
     );
-    const said = JSON.stringify([answers.map(({ body }) => body), manifest, lines]);
     assert.ok(lines.some((line) => line.includes('Staged build')));
-    assert.ok(!said.includes(PASSWORD) && said.includes(IMAGE));
-    for (const table of ['packages', 'droplets', 'audit_events', 'jobs'] as const) {
-      const rows = JSON.stringify(
-        await cc.db
-          .selectFrom(table)
-          .select(sql<string>`${sql.table(table)}::text`.as('row'))
-          .execute(),
-      );
-      assert.ok(!rows.includes(PASSWORD), table);
-      assert.ok(!rows.includes(Buffer.from(PASSWORD).toString('hex')), table);
+    for (const [what, said] of Object.entries({
+      made: made.body,
+      answers: answers.map(({ body }) => body),
+      manifest,
+    })) {
+      assert.ok(!JSON.stringify(said).includes(PASSWORD) && JSON.stringify(said).includes(IMAGE), what);
     }
+    assert.ok(!lines.join().includes(PASSWORD), 'lines');
+    for (const table of ['packages', 'droplets', 'audit_events', 'jobs'] as const) await sealed(table);
   });
 
   test('credentials of a package can be changed, and a copy of it has none', async () => {
@@ -156,13 +162,22 @@ describe('apps of container images', () => {
     const app = await newApp(foundation, 'changing', docker);
     const { guid } = (await newImagePackage(app, { image: IMAGE })).body;
     assert.equal((await developer.get(`/v3/packages/${guid}`)).body.data.password, null);
-    const changed = await developer.patch(`/v3/packages/${guid}`, { username: 'you', password: 'new-one' });
+    const credentials = { username: 'you', password: 'new-one' };
+    const changed = await developer.patch(`/v3/packages/${guid}`, credentials);
     assert.deepEqual(changed.body.data, { image: IMAGE, username: 'you', password: '***' });
     const copy = await developer.post(`/v3/packages?source_guid=${guid}`, of(app));
     assert.deepEqual(copy.body.data, { image: IMAGE, username: null, password: null });
     const build = (await developer.post('/v3/builds', { package: { guid } })).body;
     const task = await eventually(() => bbs.tasks.get(build.guid));
     assert.equal(task.work.case === 'dockerStaging' && task.work.value.image?.password, 'new-one');
+    await developer.patch(`/v3/packages/${guid}`, { metadata: { labels: { a: '1' } } });
+    const { resources } = (await developer.get(`/v3/audit_events?types=audit.app.package.update`)).body;
+    const request = { username: 'you', password: '[PRIVATE DATA HIDDEN]' };
+    assert.deepEqual(
+      resources.map(({ target, data }: { target: { guid: string }; data: object }) => [target.guid, data]),
+      [[app, { package_guid: guid, request }]],
+      'AUD-01: who changed what a registry asks for, without the password',
+    );
   });
 
   test('images and buildpacks are not mixed', async () => {

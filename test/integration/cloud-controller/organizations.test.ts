@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { startTestCloudController, type TestCloudController } from '../../support/cloud-controller.ts';
 
-describe('organizations', () => {
-  let cc: TestCloudController;
-  before(async () => {
-    cc = await startTestCloudController();
-  });
-  after(() => cc.close());
+let cc: TestCloudController;
+before(async () => {
+  cc = await startTestCloudController();
+});
+after(() => cc.close());
 
+describe('organizations', () => {
   it('an admin makes, reads, renames and deletes one', async () => {
     const made = await cc.admin.post('/v3/organizations', { name: 'acme', metadata: { labels: { tier: 'gold' } } });
     assert.equal(made.status, 201);
@@ -78,5 +78,48 @@ describe('organizations', () => {
     const selector = encodeURIComponent('set=list,letter notin (a,b)');
     assert.deepEqual(names(await cc.admin.get(`/v3/organizations?label_selector=${selector}`)), ['list-c']);
     assert.deepEqual(names(await cc.admin.get('/v3/organizations?created_ats[lt]=2020-01-01T00:00:00Z')), []);
+  });
+});
+
+describe('spaces', () => {
+  const on = (guid: string) => ({ data: { guid } });
+  const newSpace = (name: string, organization: string) =>
+    cc.admin.post('/v3/spaces', { name, relationships: { organization: on(organization) } });
+
+  it('a name is taken once in an organization, whatever its case', async () => {
+    const [one, other] = await Promise.all(
+      ['with-a-space', 'with-another'].map(
+        async (name): Promise<string> => (await cc.admin.post('/v3/organizations', { name })).body.guid,
+      ),
+    );
+    assert.equal((await newSpace('dev', one!)).status, 201);
+    const again = await newSpace('DEV', one!);
+    assert.deepEqual([again.status, again.body.errors[0].detail], [422, 'Name must be unique per organization']);
+    assert.equal((await newSpace('dev', other!)).status, 201);
+  });
+
+  it('a space goes with what is in it, and leaves what is in another', async () => {
+    const organization = (await cc.admin.post('/v3/organizations', { name: 'of-two-spaces' })).body.guid;
+    const domain = (await cc.admin.get('/v3/domains?names=test.example')).body.resources[0].guid;
+    const [gone, left] = await Promise.all(
+      ['gone', 'left'].map(async (name) => {
+        const { guid } = (await newSpace(name, organization)).body;
+        const relationships = { space: on(guid) };
+        const app = await cc.admin.post('/v3/apps', { name: 'web', relationships });
+        const route = { host: name, relationships: { ...relationships, domain: on(domain) } };
+        const paths = [
+          `/v3/apps/${app.body.guid}`,
+          `/v3/routes/${(await cc.admin.post('/v3/routes', route)).body.guid}`,
+        ];
+        return { guid, paths: [`/v3/spaces/${guid}`, ...paths] };
+      }),
+    );
+    const statuses = ({ paths }: { paths: string[] }) =>
+      Promise.all(paths.map(async (path) => (await cc.admin.get(path)).status));
+    assert.deepEqual(await statuses(gone!), [200, 200, 200]);
+    const job = await cc.admin.finished(await cc.admin.delete(`/v3/spaces/${gone!.guid}`));
+    assert.equal(job.body.state, 'COMPLETE', JSON.stringify(job.body));
+    assert.deepEqual(await statuses(gone!), [404, 404, 404]);
+    assert.deepEqual(await statuses(left!), [200, 200, 200]);
   });
 });

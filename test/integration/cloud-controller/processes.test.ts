@@ -1,112 +1,42 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
-import {
-  eventually,
-  grant,
-  newApp,
-  runningApp,
-  stage,
-  startTestFoundation,
-  type TestFoundation,
-} from '../../support/apps.ts';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import { sql } from 'kysely';
+import { findShownProcess } from '../../../src/cloud-controller/processes/shown.ts';
+import { ActualLrpSchema } from '../../../src/contracts/gen/diego_pb.js';
+import { eventually, newApp, runningApp, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
+import { rowsScanned } from '../../support/scans.ts';
 
-describe('sidecars, readiness and what tasks may use', () => {
+describe('processes', () => {
   let f: TestFoundation;
   before(async () => {
     f = await startTestFoundation();
   });
   after(() => f.close());
-
-  const sidecar = (more: object = {}) => ({ name: 'proxy', command: './proxy', process_types: ['web'], ...more });
-
-  it('a sidecar is made, listed, changed and deleted, and runs beside the processes it names', async () => {
-    const { developer, bbs } = f;
-    const app = await runningApp(f, 'beside');
-    const made = await developer.post(`/v3/apps/${app}/sidecars`, sidecar({ memory_in_mb: 64 }));
-    assert.equal(made.status, 201);
-    assert.deepEqual(
-      [made.body.name, made.body.process_types, made.body.memory_in_mb, made.body.origin],
-      ['proxy', ['web'], 64, 'user'],
-    );
-    const again = await developer.post(`/v3/apps/${app}/sidecars`, sidecar());
-    assert.equal(again.body.errors[0].detail, "Sidecar with name 'proxy' already exists for given app");
-    assert.equal((await developer.get(`/v3/sidecars/${made.body.guid}`)).body.command, './proxy');
-    const processes = (await developer.get(`/v3/apps/${app}/processes`)).body.resources;
-    const counts = await Promise.all(
-      ['web', 'worker'].map(async (type) => {
-        const { guid } = processes.find((process: { type: string }) => process.type === type);
-        return (await developer.get(`/v3/processes/${guid}/sidecars`)).body.resources.length;
-      }),
-    );
-    assert.deepEqual(counts, [1, 0]);
-    await developer.post(`/v3/apps/${app}/actions/restart`);
-    const { guid, version } = (await developer.get(`/v3/apps/${app}/processes/web`)).body;
-    const lrp = await eventually(() => bbs.lrps.get(`${guid}-${version}`));
-    assert.deepEqual(
-      lrp.sidecars.map(({ name, command, memoryMb }) => [name, command, memoryMb]),
-      [['proxy', './proxy', 64]],
-    );
-    const path = `/v3/sidecars/${made.body.guid}`;
-    const changed = await developer.patch(path, { command: './other', memory_in_mb: null, process_types: ['worker'] });
-    assert.deepEqual([changed.body.command, changed.body.memory_in_mb], ['./other', null]);
-    assert.equal((await developer.patch(path, { nonsense: 1 })).status, 422);
-    assert.equal((await developer.request('DELETE', path)).status, 204);
-    assert.equal((await developer.get(path)).status, 404);
+  afterEach(() => {
+    f.bbs.actual = [];
   });
 
-  it('sidecars of a droplet come and go with it, and a person’s of the same name is not overwritten', async () => {
+  it('health checks and commands are set, and refused where they make no sense', async () => {
+    const app = await newApp(f, 'healthy');
     const { developer } = f;
-    const app = await runningApp(f, 'supplied');
-    const assign = async (sidecars: object[]) =>
-      developer.patch(`/v3/apps/${app}/relationships/current_droplet`, {
-        data: { guid: await stage(f, app, sidecars) },
-      });
-    const agent = { name: 'agent', command: './agent', process_types: ['web'], memory_in_mb: 16 };
-    const listed = async () =>
-      (await developer.get(`/v3/apps/${app}/sidecars`)).body.resources.map(
-        ({ name, origin }: { name: string; origin: string }) => [name, origin],
-      );
-    assert.equal((await assign([agent, { name: 'no command' }])).status, 200);
-    assert.deepEqual(await listed(), [['agent', 'buildpack']]);
-    await assign([]);
-    assert.deepEqual(await listed(), []);
-    await developer.post(`/v3/apps/${app}/sidecars`, sidecar({ name: 'agent' }));
-    const refused = await assign([agent]);
-    assert.match(refused.body.errors[0].detail, /Buildpack defined sidecar 'agent' conflicts/);
-    assert.deepEqual(await listed(), [['agent', 'user']]);
-  });
-
-  it('sidecars leave memory for their process, whichever of the two is changed', async () => {
-    const { developer } = f;
-    const app = await runningApp(f, 'narrow');
-    const scale = (memory: number) =>
-      developer.post(`/v3/apps/${app}/processes/web/actions/scale`, { memory_in_mb: memory });
-    await scale(128);
-    const words = 'The memory allocation defined is too large to run with the dependent "web" process';
-    const refused = await developer.post(`/v3/apps/${app}/sidecars`, sidecar({ memory_in_mb: 128 }));
-    assert.deepEqual([refused.status, refused.body.errors[0].detail], [422, words]);
-    const made = await developer.post(`/v3/apps/${app}/sidecars`, sidecar({ memory_in_mb: 100 }));
-    const second = await developer.post(`/v3/apps/${app}/sidecars`, sidecar({ name: 'b', memory_in_mb: 28 }));
-    assert.equal(second.status, 422);
-    assert.equal((await developer.patch(`/v3/sidecars/${made.body.guid}`, { memory_in_mb: 128 })).status, 422);
-    assert.equal((await scale(100)).body.errors[0].detail, words);
-    assert.equal((await developer.get(`/v3/apps/${app}/processes/web`)).body.memory_in_mb, 128);
-  });
-
-  it('RBAC-02: sidecars are seen by those who see the app, and changed by its developers', async () => {
-    const { cc, developer } = f;
-    const app = await newApp(f, 'guarded');
-    const { guid } = (await developer.post(`/v3/apps/${app}/sidecars`, sidecar())).body;
-    const [auditor, stranger] = [await cc.person('auditor'), await cc.person('stranger')];
-    await grant(cc, auditor, 'space_auditor', f.organization, f.space);
-    assert.equal((await auditor.get(`/v3/sidecars/${guid}`)).status, 200);
-    assert.equal((await auditor.patch(`/v3/sidecars/${guid}`, { command: 'evil' })).status, 403);
-    assert.equal((await auditor.request('DELETE', `/v3/sidecars/${guid}`)).status, 403);
-    for (const method of ['GET', 'PATCH', 'DELETE']) {
-      const body = method === 'PATCH' ? { command: 'evil' } : undefined;
-      assert.equal((await stranger.request(method, `/v3/sidecars/${guid}`, body)).status, 404, method);
-    }
-    assert.equal((await stranger.post(`/v3/apps/${app}/sidecars`, sidecar())).status, 404);
+    const set = await developer.patch(`/v3/apps/${app}/processes/web`, {
+      command: 'run',
+      health_check: { type: 'http', data: { endpoint: '/up', timeout: 90 } },
+    });
+    assert.deepEqual(set.body.health_check, {
+      type: 'http',
+      data: { timeout: 90, invocation_timeout: null, interval: null, endpoint: '/up' },
+    });
+    const list = (await developer.get(`/v3/apps/${app}/processes`)).body.resources;
+    assert.equal(list[0].command, '[PRIVATE DATA HIDDEN IN LISTS]');
+    const port = await developer.patch(`/v3/processes/${app}`, { health_check: { type: 'port' } });
+    assert.equal(port.body.health_check.type, 'port');
+    const wrong = await developer.patch(`/v3/processes/${app}`, {
+      health_check: { type: 'process', data: { endpoint: '/up' } },
+    });
+    assert.equal(wrong.status, 422);
+    assert.equal((await developer.patch(`/v3/processes/${app}`, { health_check: { type: 'guess' } })).status, 422);
   });
 
   it('a readiness check reaches Diego, and each change of readiness becomes an event', async () => {
@@ -137,40 +67,144 @@ describe('sidecars, readiness and what tasks may use', () => {
     );
   });
 
-  it('a task keeps the droplet it was made for, and its limits reach Diego', async () => {
-    const { developer, bbs, blobs } = f;
-    const app = await runningApp(f, 'tasking');
-    const droplet = (await developer.get(`/v3/apps/${app}/droplets/current`)).body.guid;
-    const newer = await stage(f, app);
-    await developer.patch(`/v3/apps/${app}/relationships/current_droplet`, { data: { guid: newer } });
-    const body = { command: 'rake', name: 'old', droplet_guid: droplet, memory_in_mb: 32, disk_in_mb: 64 };
-    const limits = { log_rate_limit_in_bytes_per_second: 2048 };
-    const task = (await developer.post(`/v3/apps/${app}/tasks`, { ...body, ...limits })).body;
-    const there = await eventually(() => bbs.tasks.get(task.guid));
-    assert.deepEqual([there.memoryMb, there.diskMb, there.logRateLimitBytesPerSecond], [32, 64, 2048]);
-    assert.equal(there.owner?.processType, 'old');
-    assert.ok(there.work.case === 'command' && blobs.held.has(`droplets/${droplet}`));
-    assert.match(there.work.value.droplet!.url, new RegExp(droplet));
+  it('stats follow the actual LRPs', async () => {
+    const { developer, bbs } = f;
+    const app = await runningApp(f, 'stats');
+    const process = (await developer.get(`/v3/apps/${app}/processes/web`)).body;
+    const processGuid = `${process.guid}-${process.version}`;
+    bbs.actual = [create(ActualLrpSchema, { processGuid, index: 0, state: 'RUNNING', instanceGuid: 'i', sinceNs: 1n })];
+    const stats = (await developer.get(`/v3/processes/${process.guid}/stats`)).body.resources;
+    assert.deepEqual([stats.length, stats[0].state, stats[0].type, stats[0].routable], [1, 'RUNNING', 'web', true]);
+    assert.equal((await developer.delete(`/v3/apps/${app}/processes/web/instances/0`)).status, 204);
+    assert.deepEqual(bbs.retired, [`${processGuid}/0`]);
+    bbs.away = true;
+    assert.equal((await developer.get(`/v3/processes/${process.guid}/stats`)).status, 503);
+    bbs.away = false;
+    bbs.cellsAway = true;
+    const half = await developer.get(`/v3/processes/${process.guid}/stats`);
+    bbs.cellsAway = false;
+    assert.deepEqual([half.status, half.body.resources[0].state], [200, 'RUNNING']);
+    const warning = decodeURIComponent(half.headers.get('x-cf-warnings') ?? '');
+    assert.equal(warning, 'Stats server temporarily unavailable.');
+    bbs.away = false;
+    bbs.actual = [];
   });
 
-  it('a quota on log rates holds for processes and tasks together', async () => {
-    const { developer, cc, organization } = f;
-    const app = await runningApp(f, 'loud');
-    const space = { data: [{ guid: f.space }] };
-    const relationships = { organization: { data: { guid: organization } }, spaces: space };
-    for (const process of (await developer.get('/v3/processes')).body.resources) {
-      await developer.post(`/v3/processes/${process.guid}/actions/scale`, { log_rate_limit_in_bytes_per_second: 10 });
+  it('embeds what each process runs, and 503 says that Diego is away', async () => {
+    const { developer, bbs } = f;
+    const app = await runningApp(f, 'embedded');
+    const process = (await developer.get(`/v3/apps/${app}/processes/web`)).body;
+    const lrp = { processGuid: `${process.guid}-${process.version}`, instanceGuid: 'i', sinceNs: 1n };
+    bbs.actual = [
+      create(ActualLrpSchema, { ...lrp, index: 0, state: 'RUNNING' }),
+      create(ActualLrpSchema, { ...lrp, processGuid: 'another-process', index: 0, state: 'CRASHED' }),
+    ];
+    const alone = (await developer.get(`/v3/processes/${process.guid}/process_instances`)).body.resources;
+    assert.deepEqual([alone.length, alone[0].index, alone[0].state], [1, 0, 'RUNNING']);
+    const embed = 'embed=process_instances';
+    for (const path of [`/v3/processes/${process.guid}`, `/v3/apps/${app}/processes/web`]) {
+      const [found] = (await developer.get(`${path}?${embed}`)).body.process_instances;
+      assert.deepEqual([found.index, found.state], [0, 'RUNNING'], path);
+      assert.ok(found.since > 0);
+      assert.equal('process_instances' in (await developer.get(path)).body, false);
     }
-    const quota = { name: 'quiet', apps: { log_rate_limit_in_bytes_per_second: 6000 }, relationships };
-    assert.equal((await cc.admin.post('/v3/space_quotas', quota)).status, 201);
-    const run = (rate?: number) =>
-      developer.post(`/v3/apps/${app}/tasks`, {
-        command: 'true',
-        ...(rate === undefined ? {} : { log_rate_limit_in_bytes_per_second: rate }),
-      });
-    assert.match((await run()).body.errors[0].detail, /Log rate limit cannot be unlimited in space 'dev'/);
-    assert.match((await run(8192)).body.errors[0].detail, /Log rate quota exceeded for space 'dev'/);
-    assert.equal((await run(2048)).status, 202);
-    assert.equal((await run(2048)).status, 422, 'what is left is what processes and the other task do not use');
+    for (const path of ['/v3/processes', `/v3/apps/${app}/processes`]) {
+      const { resources } = (await developer.get(`${path}?${embed}&per_page=100`)).body;
+      const shown = new Map<string, { state: string }[]>(
+        resources.map((row: { guid: string; process_instances: { state: string }[] }) => [
+          row.guid,
+          row.process_instances,
+        ]),
+      );
+      assert.deepEqual(
+        shown.get(process.guid)?.map(({ state }) => state),
+        ['RUNNING'],
+        path,
+      );
+      const worker = resources.find((row: { type: string; instances: number }) => row.type === 'worker');
+      assert.deepEqual(worker.process_instances, [], path);
+      assert.equal((await developer.get(`${path}?${embed},${embed.slice(6)}`)).status, 400);
+    }
+    bbs.away = true;
+    assert.equal((await developer.get(`/v3/processes?${embed}`)).status, 503);
+    assert.equal((await developer.get('/v3/processes')).status, 200);
+    bbs.away = false;
+  });
+
+  it('a crash becomes an event', async () => {
+    const { cc, internal } = f;
+    const app = await runningApp(f, 'crashing');
+    const process = (await cc.admin.get(`/v3/apps/${app}/processes/web`)).body;
+    const crash = { index: 1, instanceGuid: 'i', cellId: 'cell-1', reason: 'exited with 1', crashCount: 2 };
+    await internal.lrpCrashed({ processGuid: `${process.guid}-${process.version}`, ...crash });
+    const events = (await cc.admin.get(`/v3/audit_events?target_guids=${app}&types=app.crash`)).body.resources;
+    assert.deepEqual([events[0].data.index, events[0].data.exit_description], [1, 'exited with 1']);
+  });
+
+  it('DGO-01: what is changed while Diego is away reaches it later', async () => {
+    const { developer, bbs } = f;
+    const app = await runningApp(f, 'away');
+    await eventually(() => [...bbs.lrps.values()].some((lrp) => lrp.owner?.appGuid === app));
+    bbs.away = true;
+    const scaled = await developer.post(`/v3/apps/${app}/processes/web/actions/scale`, { instances: 3 });
+    assert.deepEqual([scaled.status, scaled.body.instances], [202, 3]);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    bbs.away = false;
+    await eventually(() => [...bbs.lrps.values()].some((lrp) => lrp.owner?.appGuid === app && lrp.instances === 3));
+    const before = [...bbs.lrps.keys()].filter((key) => key.startsWith(app));
+    await developer.post(`/v3/apps/${app}/actions/restart`);
+    await eventually(() => {
+      const now = [...bbs.lrps.keys()].filter((key) => key.startsWith(app));
+      return now.length === 1 && now[0] !== before[0];
+    });
+    await developer.post(`/v3/apps/${app}/actions/stop`);
+    await eventually(() => ![...bbs.lrps.values()].some((lrp) => lrp.owner?.appGuid === app));
+  });
+
+  it('no process, task or staging gets more disk than the platform allows', async () => {
+    const app = await newApp(f, 'greedy');
+    const scaled = await f.developer.post(`/v3/apps/${app}/processes/web/actions/scale`, { disk_in_mb: 2_147_483_647 });
+    assert.equal(scaled.status, 422);
+    assert.match(
+      scaled.body.errors[0].detail,
+      /too much disk requested \(requested 2147483647 MB - must be less than 2048 MB\)/,
+    );
+    const body = { command: 'true', disk_in_mb: 4096 };
+    const task = await f.developer.post(`/v3/apps/${app}/tasks`, body);
+    assert.equal(task.body.errors[0].detail, 'Cannot request disk_in_mb greater than 2048');
+  });
+
+  it('one of many is found by its guid, and a version that serves by its own, without looking at the others', async () => {
+    const { db } = f.cc;
+    const app = await newApp(f, 'many');
+    await sql`INSERT INTO processes (guid, app_guid, type, instances, memory_mb, disk_mb, log_rate_limit,
+        health_check_type, state, version)
+      SELECT gen_random_uuid(), ${app}, 'worker' || n, 1, 64, 64, -1, 'process', 'STARTED', gen_random_uuid()
+      FROM generate_series(1, 3000) AS n`.execute(db);
+    await sql`INSERT INTO outgoing_lrps (lrp_guid, app_guid, process_guid, instances, failed_version)
+      SELECT guid || '-' || gen_random_uuid(), app_guid, guid, 1, version FROM processes WHERE type LIKE 'worker%'`.execute(
+      db,
+    );
+    await sql`ANALYZE processes, outgoing_lrps`.execute(db);
+    const process = await db
+      .selectFrom('processes')
+      .select(['guid', 'version'])
+      .where('type', '=', 'worker1500')
+      .executeTakeFirstOrThrow();
+    const outgoing = await db
+      .selectFrom('outgoing_lrps')
+      .select('lrp_guid')
+      .where('process_guid', '=', process.guid)
+      .executeTakeFirstOrThrow();
+    const version = outgoing.lrp_guid.slice(37);
+    const found: unknown[] = [];
+    const scanned = await rowsScanned(db, async (trx) => {
+      for (const guid of [process.guid, version, 'nobody']) {
+        const shown = await findShownProcess(trx, guid);
+        found.push(shown && [shown.guid, shown.version, shown.isOutgoing]);
+      }
+    });
+    assert.deepEqual(found, [[process.guid, process.version, false], [version, version, true], null]);
+    assert.deepEqual([scanned.get('processes'), scanned.get('outgoing_lrps')], [0, 0]);
   });
 });

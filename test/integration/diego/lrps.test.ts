@@ -4,6 +4,7 @@ import { create } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
 import { sql } from 'kysely';
 import { ActualLrpSchema, RouteSchema } from '../../../src/contracts/gen/diego_pb.js';
+import { SUBJECTS } from '../../../src/kit/bus.ts';
 import { desired, eachTestHasAFoundation, failsWith, until } from '../../support/diego.ts';
 
 const t = eachTestHasAFoundation();
@@ -217,6 +218,96 @@ test('DGO-01: the routing table joins wanted routes with what runs, and drops an
   );
 });
 
+test('the routing table of named LRPs is theirs alone, with instances that leave a cell', async () => {
+  await t.foundation.addCell({ cellId: 'cell-1' });
+  const route = (host: string) => create(RouteSchema, { guid: host, host, port: 8080, protocol: 'http1' });
+  for (const name of ['a', 'b', 'c']) {
+    await t.foundation.bbs.desireLrp(desired(name, { routes: [route(`${name}.example.org`)] }));
+    await t.foundation.running(name, 1);
+  }
+  const [leaving] = await t.foundation.running('b', 1);
+  await sql`INSERT INTO evacuating_lrps SELECT process_guid, index, instance_guid, cell_id, since_ms, instance_address,
+    host_address, routable, ports FROM actual_lrps WHERE process_guid IN ('a', 'b')`.execute(t.db);
+  await sql`DELETE FROM actual_lrps WHERE process_guid IN ('a', 'b')`.execute(t.db);
+  const { entries } = await t.foundation.bbs.routingTable({ processGuids: ['b', 'c', 'gone'] });
+  assert.deepEqual(
+    entries.map(({ processGuid, route: { host } = route(''), endpoints }) => [processGuid, host, endpoints.length]),
+    [
+      ['b', 'b.example.org', 1],
+      ['c', 'c.example.org', 1],
+    ],
+  );
+  assert.equal(entries[0]!.endpoints[0]!.instanceGuid, leaving!.instanceGuid);
+  const all = await t.foundation.bbs.routingTable({});
+  assert.deepEqual(
+    all.entries.map(({ processGuid }) => processGuid),
+    ['a', 'b', 'c'],
+  );
+});
+
+test('the fingerprint of an LRP, and of its bucket, is another one for each field of its entries, and the entries carry it', async () => {
+  await t.foundation.addCell({ cellId: 'cell-1' });
+  const route = create(RouteSchema, { guid: 'r', host: 'web.example.org', port: 8080, protocol: 'http1' });
+  const owner = { appGuid: 'app', appName: 'app', spaceGuid: 's', spaceName: 's', organizationGuid: 'o' };
+  for (const name of ['web', 'web-2', 'other']) {
+    await t.foundation.bbs.desireLrp(desired(name, { instances: 2, routes: [route], owner }));
+    await t.foundation.running(name, 2);
+  }
+  const prints = async (buckets: string[]) => {
+    const { fingerprints } = await t.foundation.bbs.routingFingerprints({ atMost: 100, buckets });
+    return new Map(fingerprints.map(({ key, fingerprint, count }) => [key, `${fingerprint} of ${count}`]));
+  };
+  const first = { buckets: await prints([]), lrps: await prints(['web']) };
+  assert.deepEqual([...first.buckets.keys()].sort(), ['oth', 'web']);
+  assert.deepEqual([...first.lrps.keys()].sort(), ['web', 'web-2']);
+  let before = { bucket: first.buckets.get('web'), lrp: first.lrps.get('web') };
+  const column = (table: string, change: string) => `UPDATE ${table} SET ${change} WHERE process_guid = 'web'`;
+  const json = (of: string, ...path: string[]) =>
+    column('desired_lrps', `${of} = jsonb_set(${of}, '{${path.join(',')}}', '"changed"')`);
+  const changes = [
+    ...['guid', 'host', 'path', 'protocol'].map((name) => json('routes', '0', name)),
+    column('desired_lrps', `routes = jsonb_set(routes, '{0,port}', '8081')`),
+    column('desired_lrps', 'routes = routes || routes'),
+    ...['appGuid', 'appName', 'spaceGuid', 'spaceName', 'organizationGuid', 'organizationName'].map((name) =>
+      json('owner', name),
+    ),
+    ...['processGuid', 'processType'].map((name) => json('owner', name)),
+    column('actual_lrps', "instance_guid = 'changed-' || index"),
+    column('actual_lrps', "host_address = '10.9.9.9'"),
+    column('actual_lrps', `ports = jsonb_set(ports, '{0,hostTlsProxyPort}', '61999')`),
+    column('actual_lrps', `ports = jsonb_set(ports, '{0,containerPort}', '8081')`),
+    "DELETE FROM actual_lrps WHERE process_guid = 'web' AND index = 0",
+    column('actual_lrps', 'index = 0'),
+    column('actual_lrps', 'routable = false'),
+    column('actual_lrps', 'routable = true'),
+    column('actual_lrps', "state = 'CRASHED', cell_id = ''"),
+    column('actual_lrps', "state = 'RUNNING', cell_id = 'cell-1'"),
+    column('desired_lrps', 'instances = 0'),
+  ];
+  for (const change of changes) {
+    await sql.raw(change).execute(t.db);
+    const { buckets, lrps } = { buckets: await prints([]), lrps: await prints(['web']) };
+    assert.notEqual(buckets.get('web'), before.bucket, change);
+    assert.notEqual(lrps.get('web'), before.lrp, change);
+    before = { bucket: buckets.get('web'), lrp: lrps.get('web') };
+    assert.equal(buckets.get('oth'), first.buckets.get('oth'), change);
+    assert.equal(lrps.get('web-2'), first.lrps.get('web-2'), change);
+    const { entries } = await t.foundation.bbs.routingTable({ processGuids: ['web'] });
+    for (const { fingerprint } of entries) assert.equal(`${fingerprint} of 1`, lrps.get('web'), change);
+  }
+});
+
+test('an event names the LRP whose crashed instance may start again', async () => {
+  const heard: unknown[] = [];
+  await t.foundation.addCell({ cellId: 'cell-1' });
+  await t.foundation.bbs.desireLrp(desired('web'));
+  await t.foundation.running('web', 1);
+  t.foundation.bus.subscribe(SUBJECTS.diego, ({ processGuids }) => void heard.push(processGuids));
+  await sql`UPDATE actual_lrps SET state = 'CRASHED', cell_id = '', restart_at_ms = 1`.execute(t.db);
+  await t.foundation.running('web', 1);
+  assert.deepEqual([...new Set(heard.flat())], ['web']);
+});
+
 test('an instance that is not ready is in no route while it runs on, and the Cloud Controller hears of each change', async () => {
   const cell = await t.foundation.addCell({ cellId: 'cell-1' });
   const route = create(RouteSchema, { guid: 'r1', host: 'web.example.org', port: 8080, protocol: 'http1' });
@@ -262,8 +353,9 @@ test('changes are told on the bus after the commit, many at once as few events',
   t.foundation.bus.subscribe('diego.changed', (event) => events.push(event));
   await t.foundation.bbs.desireLrp(desired('web'));
   await until(() => events.length > 0);
-  assert.equal(events[0]!['processGuid'], 'web');
+  assert.deepEqual(events[0]!['processGuids'], ['web']);
   await Promise.all(Array.from({ length: 50 }, (_, n) => t.foundation.bbs.desireLrp(desired(`many-${n}`))));
-  await until(() => events.some((event) => event['processGuid'] === undefined));
+  const named = () => new Set(events.flatMap((event) => event['processGuids']));
+  await until(() => named().size === 51);
   assert.ok(events.length < 25, `${events.length} events`);
 });

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import type { Client } from '@connectrpc/connect';
+import type { AccessToken } from '../../../src/contracts/access-token.ts';
 import { type Envelope, EnvelopeSchema, Ingress } from '../../../src/contracts/gen/loggregator_pb.js';
 import { client, inMemoryTransport } from '../../../src/kit/rpc.ts';
 import { createLoggregator, type Loggregator } from '../../../src/loggregator/index.ts';
@@ -15,7 +17,18 @@ let loggregator: Loggregator;
 let ingress: Client<typeof Ingress>;
 let server: Server;
 let url: string;
-const asked: string[] = [];
+/** The sources of each question. */
+const asked: (readonly string[])[] = [];
+/** Tokens are words here: whose they are is what `access` says. */
+const ANYBODY: AccessToken = {
+  userId: null,
+  userName: null,
+  clientId: 'cf',
+  origin: null,
+  scopes: new Set(),
+  jti: 'x',
+  expiresAt: 0,
+};
 
 before(async () => {
   server = createServer((request, response) => loggregator.handler(request, response));
@@ -27,10 +40,11 @@ beforeEach(() => {
   asked.length = 0;
   loggregator = createLoggregator({
     log: silentLog,
-    access: async (token, sourceId) => {
-      asked.push(sourceId);
+    tokens: { verify: async () => ANYBODY },
+    access: async (token, sourceIds) => {
+      asked.push(sourceIds);
       if (token === 'broken') throw new Error('planted: the inside');
-      return token === 'developer' && sourceId === APP;
+      return token === 'developer' ? sourceIds.filter((sourceId) => sourceId === APP) : [];
     },
   });
   ingress = client(Ingress, inMemoryTransport(loggregator.routes));
@@ -48,6 +62,13 @@ const line = (text: string, timestampNs: bigint, sourceId = APP, stderr = false)
   });
 const get = (path: string, token: string | null = 'developer'): Promise<Response> =>
   fetch(`${url}${path}`, token === null ? {} : { headers: { authorization: `bearer ${token}` } });
+
+/** An answer nobody reads would keep its connection. */
+async function wholeAnswer(path: string): Promise<Response> {
+  const answer = await get(path);
+  await answer.arrayBuffer();
+  return answer;
+}
 
 interface Shown {
   timestamp: string;
@@ -174,13 +195,25 @@ test('whoever may not read a source is told that there is none', async () => {
   assert.doesNotMatch([...bodies][0]!, /secret/);
 });
 
-test('meta shows the sources the caller may read, and asks about each once in a while only', async () => {
+test('meta shows the sources the caller may read, and asks about all in one question', async () => {
   await ingress.send({ batch: [line('a', 1n), line('b', 9n), line('c', 1n, OTHER)] });
   const meta = async (): Promise<unknown> => (await get('/api/v1/meta')).json();
   const mine = { meta: { [APP]: { count: '2', expired: '0', oldest_timestamp: '1', newest_timestamp: '9' } } };
   assert.deepEqual(await meta(), mine);
-  assert.deepEqual(await meta(), mine);
-  assert.deepEqual(asked.toSorted(), [APP, OTHER]);
+  assert.deepEqual(
+    asked.map((sources) => sources.toSorted()),
+    [[APP, OTHER]],
+  );
+});
+
+test('SECURITY 25: whoever asks for all sources again and again is told to wait, and reads on', async () => {
+  await ingress.send({ batch: [line('a', 1n)] });
+  let answer = await get('/api/v1/meta');
+  for (let sent = 1; sent < 200 && answer.status === 200; sent += 1) answer = await get('/api/v1/meta');
+  assert.equal(answer.status, 429);
+  assert.ok(Number(answer.headers.get('retry-after')) >= 1);
+  assert.ok(asked.length < 150);
+  assert.equal((await get(`/api/v1/read/${APP}`)).status, 200);
 });
 
 test('when the Cloud Controller does not answer, the client is told to come again and nothing of the inside', async () => {
@@ -191,4 +224,73 @@ test('when the Cloud Controller does not answer, the client is told to come agai
 
 test('PromQL says that it is not served', async () => {
   assert.equal((await get('/api/v1/query?query=cpu')).status, 501);
+});
+
+test('LOG-01: whoever sends lines learns whether those who follow have read past the newest of a type', async () => {
+  const staging = (text: string, timestampNs: bigint): Envelope =>
+    Object.assign(line(text, timestampNs), { tags: { source_type: 'STG' } });
+  const behind = async () => (await ingress.followers({ sourceId: APP, sourceType: 'STG' })).behind;
+  const at = now();
+  await read({ start_time: '0', limit: '1', descending: 'true' });
+  assert.equal(await behind(), 0, 'there is nothing to read');
+  await ingress.send({ batch: [staging('the reason', at), line('later', at + 10n)] });
+  assert.equal(await behind(), 1, 'who looks for a beginning follows');
+  await read({ start_time: String(at), envelope_types: 'LOG' });
+  assert.equal(await behind(), 1);
+  await read({ start_time: String(at + 1n), envelope_types: 'LOG' });
+  assert.equal(await behind(), 0);
+});
+
+test('who may not read, looks back, or asks for metrics alone does not follow', async () => {
+  const at = now();
+  await ingress.send({ batch: [Object.assign(line('x', at), { tags: { source_type: 'STG' } })] });
+  const query = (more: Record<string, string>) =>
+    `/api/v1/read/${APP}?${new URLSearchParams({ start_time: '1', ...more })}`;
+  assert.equal((await get(query({}), 'stranger')).status, 404);
+  const others: Record<string, string>[] = [
+    { descending: 'true', limit: '1000' },
+    { end_time: String(at) },
+    { envelope_types: 'GAUGE' },
+  ];
+  for (const more of others) {
+    assert.equal((await get(query(more))).status, 200);
+  }
+  assert.equal((await ingress.followers({ sourceId: APP, sourceType: 'STG' })).behind, 0);
+  assert.equal((await get(query({}))).status, 200);
+  assert.equal((await ingress.followers({ sourceId: APP, sourceType: 'STG' })).behind, 1);
+});
+
+test('SECURITY 25: one read is bounded in bytes, and who reads none of their answers is refused more of them', async () => {
+  const first = now();
+  const text = 'x'.repeat(45_000);
+  await ingress.send({ batch: Array.from({ length: 200 }, (_, n) => line(`${n} ${text}`, first + BigInt(n))) });
+  const path = `/api/v1/read/${APP}?limit=1000&descending=true`;
+  const whole = await get(path);
+  const body = await whole.text();
+  assert.ok(body.length < 4.2 * 1024 ** 2, `${body.length}`);
+  const { envelopes } = JSON.parse(body) as { envelopes: { batch: Shown[] } };
+  assert.match(texts(envelopes.batch)[0]!, /^199 /);
+  const question = `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: bearer developer\r\n\r\n`;
+  const sockets = Array.from({ length: 60 }, () => {
+    const socket = connect(24_020, '127.0.0.1').on('error', () => {});
+    return socket.pause();
+  });
+  try {
+    let refused = whole;
+    for (let tries = 0; refused.status === 200 && tries < 100; tries += 1) {
+      for (const socket of sockets) socket.write(question); // the kernel's buffers may take many answers
+      await delay(50);
+      refused = await wholeAnswer(path);
+    }
+    assert.equal(refused.status, 429);
+    assert.ok(Number(refused.headers.get('retry-after')) > 0);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
+  let again = await wholeAnswer(path);
+  for (let tries = 0; again.status === 429 && tries < 100; tries += 1) {
+    await delay(50);
+    again = await wholeAnswer(path);
+  }
+  assert.equal(again.status, 200);
 });

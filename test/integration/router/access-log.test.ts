@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Envelope } from '../../../src/contracts/gen/loggregator_pb.js';
 import { ask as send } from '../../support/http-client.ts';
-import { type RequestPath, startRequestPath } from '../../support/request-path.ts';
+import { type RequestPath, routeEntry, startRequestPath } from '../../support/request-path.ts';
 
 let path: RequestPath;
 
@@ -35,7 +35,8 @@ const lineWith = async (part: string) => {
 };
 
 test('LOG-01: a request is a line of its app, with the app\u2019s tags', async () => {
-  await ask('app.cupola.test', '/teapot', { 'User-Agent': 'test/1', Referer: 'https://from.example.org/' });
+  const own = { 'User-Agent': 'test/1', Referer: 'https://from.example.org/' };
+  await path.until('the app answers', async () => (await ask('app.cupola.test', '/teapot', own)).status === 418);
   const envelope = await lineWith('/teapot');
   assert.match(
     text(envelope),
@@ -61,6 +62,35 @@ test('requests to system hosts and to nobody are no app\u2019s lines', async () 
   await ask('app.cupola.test', '/last');
   await lineWith('/last ');
   assert.equal(path.envelopes.filter((envelope) => /secret|unknown/.test(text(envelope))).length, 0);
+});
+
+test('an app whose route is not served reads why in its log, once', async () => {
+  const entries = path.state.entries;
+  const refused = (host: string) =>
+    routeEntry({ host, app: 'refused', instances: [{ guid: 'inst-app', index: 0 }] }, path.cellPort);
+  const told = (part: string) => path.envelopes.filter((envelope) => text(envelope).includes(part));
+  path.state.ingressAnswers = false;
+  path.state.entries = [...entries, refused('api.cupola.test'), refused('a b.cupola.test')];
+  await path.converged();
+  assert.equal(path.router.status().refused.length, 2, 'the operator sees both');
+  path.state.ingressAnswers = true;
+  await path.converged();
+  const envelope = await lineWith('Not routed: route route-a b.cupola.test has a host or path that cannot be served');
+  assert.equal(envelope.sourceId, 'refused-guid');
+  assert.equal(envelope.tags.source_type, 'RTR');
+  assert.equal(envelope.tags.app_name, 'refused');
+  assert.ok(envelope.message.case === 'log' && envelope.message.value.stderr);
+  await path.converged();
+  await path.converged();
+  assert.equal(told('claims the system host api.cupola.test').length, 1);
+  path.state.entries = entries;
+  await path.converged();
+  assert.deepEqual(path.router.status().refused, []);
+  path.state.entries = [...entries, refused('api.cupola.test')];
+  await path.converged();
+  await path.until('the line again', () => told('claims the system host api.cupola.test').length === 2);
+  path.state.entries = entries;
+  await path.converged();
 });
 
 test('what a client writes cannot break or forge a line', async () => {

@@ -6,7 +6,7 @@ import { type RequestPath, routeEntry, startRequestPath } from '../../support/re
 let path: RequestPath;
 
 before(async () => {
-  path = await startRequestPath({ firstPort: 42770, prefix: 'router-bus', intervalMs: 500 });
+  path = await startRequestPath({ firstPort: 21320, prefix: 'router-bus', intervalMs: 500 });
   for (const name of ['one', 'two']) {
     const { port } = await path.startBackend((_, response) => response.end(name));
     await path.registerInstance(`inst-${name}`, port);

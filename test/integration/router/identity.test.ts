@@ -55,6 +55,7 @@ test('SECURITY-TESTS 7: a stale route to a cell that no longer has the instance 
   await path.setRoutes({ host: 'gone.cupola.test', app: 'gone', instances: [{ guid: 'inst-gone', index: 0 }] });
   const answer = await ask('gone.cupola.test');
   assert.equal(answer.status, 502);
+  assert.equal(answer.headers['x-cf-routererror'], 'endpoint_failure');
 });
 
 test('RTR-05, TLS-07: the cell proxy serves the router alone', async () => {
@@ -158,10 +159,10 @@ test('TLS-06, RTR-07: the router offers exactly the suites that were named', asy
   }
 });
 
-test('keys are readable by the proxy\u2019s account alone, and no account but root may write what HAProxy reads', async () => {
+test('keys are readable by the proxy\u2019s group alone, and no account but root may write what HAProxy reads', async () => {
   const file = `${path.cellSettings.runDirectory}/certificates/inst-mine.pem`;
   const account = path.cellSettings.account!;
-  assert.equal((await run('stat', ['-c', '%a %u', file])).trim(), `600 ${account.uid}`);
+  assert.equal((await run('stat', ['-c', '%a %u %g', file])).trim(), `640 0 ${account.gid}`);
   assert.equal((await run('stat', ['-c', '%a', `${path.settings.runDirectory}/haproxy.cfg`])).trim(), '644');
 });
 

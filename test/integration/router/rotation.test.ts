@@ -11,7 +11,7 @@ import { type RequestPath, startRequestPath } from '../../support/request-path.t
 let path: RequestPath;
 
 before(async () => {
-  path = await startRequestPath({ firstPort: 42600, prefix: 'router-rotation' });
+  path = await startRequestPath({ firstPort: 21260, prefix: 'router-rotation' });
   for (const name of ['one', 'two']) {
     const { port } = await path.startBackend((_, response) => response.end(name));
     await path.registerInstance(`inst-${name}`, port);
@@ -38,7 +38,7 @@ function shown(): Promise<string> {
   return promise;
 }
 
-test('SEC-35: the router’s own certificates rotate again and again under load, without a failed request', async () => {
+test('SECURITY 35: the router’s own certificates rotate again and again under load, without a failed request', async () => {
   const socket = new HaproxySocket(path.settings.sockets.admin);
   const { front, client } = path.settings.certificates;
   const failures: string[] = [];
@@ -68,7 +68,7 @@ test('SEC-35: the router’s own certificates rotate again and again under load,
       writeFileSync(file, `${pair.cert}${pair.key}`);
       await socket.replaceCertificate(file, `${pair.cert}${pair.key}`);
     }
-    assert.equal(await shown(), new X509Certificate(nextFront.cert).serialNumber);
+    assert.equal(await shown(), new X509Certificate(nextFront.cert).serialNumber, 'what clients are shown');
     // Servers that come after a rotation show the new certificate, those of before as well.
     await path.setRoutes(app(...(round % 2 === 0 ? ['one', 'two'] : ['two'])));
     const loaded = await socket.ask(`show ssl cert ${client}`);

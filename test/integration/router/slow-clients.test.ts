@@ -11,9 +11,10 @@ let path: RequestPath;
 let whole = 0;
 
 before(async () => {
-  path = await startRequestPath({ firstPort: 42740, prefix: 'router-slow' });
+  path = await startRequestPath({ firstPort: 21300, prefix: 'router-slow' });
   const { port, server } = await path.startBackend((request, response) => {
     if (request.url === '/large') return void response.end(Buffer.alloc(8_000_000, 'x'));
+    if (request.url === '/silent') return;
     request.resume();
     request.on('end', () => {
       whole += 1;
@@ -42,9 +43,11 @@ const to = (localAddress = '127.0.0.1') => ({
 /** Connections that each write this once they are up; resolves when all are up or refused. */
 async function open(count: number, text: string, localAddress?: string): Promise<TLSSocket[]> {
   const sockets: TLSSocket[] = [];
+  /** As many clients as it takes for each to stay within its share. */
+  const nextAddress = () => localAddress ?? `127.0.1.${1 + (sockets.length % 20)}`;
   for (let at = 0; at < count; at += 50) {
     const batch = Array.from({ length: Math.min(50, count - at) }, () => {
-      const socket = connect(to(localAddress));
+      const socket = connect(to(nextAddress()));
       sockets.push(socket);
       return new Promise<void>((resolve) => {
         socket.once('secureConnect', () => socket.write(text, () => resolve()));
@@ -85,6 +88,8 @@ test('SECURITY-TESTS 5: headers, bodies and readers that never end cost no other
   const trickle = setInterval(() => {
     for (const socket of slow.slice(0, 300)) if (socket.writable) socket.write('a');
   }, 500);
+  const held = slow.filter(({ destroyed, readyState }) => !destroyed && readyState === 'open').length;
+  assert.equal(held, slow.length, 'all of them are there at once');
   const before = whole;
   const beside = await honest(20);
   clearInterval(trickle);
@@ -114,7 +119,7 @@ test('SECURITY-TESTS 5: one address cannot take every connection', async (t) => 
   await new Promise((resolve) => setTimeout(resolve, 300));
   const held = greedy.filter(({ destroyed, readyState }) => !destroyed && readyState === 'open').length;
   t.diagnostic(`${held} of ${MAX} connections were kept`);
-  assert.ok(held > 0.5 * MAX && held <= 0.6 * MAX, `${held}`);
+  assert.ok(held > 0.2 * MAX && held <= 0.3 * MAX, `${held}`);
   const slowest = await honest(10);
   assert.ok(slowest < 2_000, `${slowest} ms`);
   end(greedy);
@@ -132,6 +137,7 @@ test('SECURITY-TESTS 6: clients that go away at every stage take no instance out
     `GET /large HTTP/1.1\r\n${HOST}\r\n`,
     `POST / HTTP/1.1\r\n${HOST}Content-Length: 100\r\n\r\nhalf`,
     `POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\nff\r\nhalf`,
+    `GET /silent HTTP/1.1\r\n${HOST}\r\n`,
     `GET /silent HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
   ]) {
     const sockets = await open(20, text);

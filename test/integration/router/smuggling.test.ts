@@ -13,7 +13,7 @@ let path: RequestPath;
 let app: RawBackend;
 
 before(async () => {
-  path = await startRequestPath({ firstPort: 42710, prefix: 'router-smuggling' });
+  path = await startRequestPath({ firstPort: 21270, prefix: 'router-smuggling' });
   app = await startRawBackend();
   await path.registerInstance('inst-app', app.port);
   await path.setRoutes({ host: 'app.cupola.test', instances: [{ guid: 'inst-app', index: 0 }] });
@@ -98,7 +98,22 @@ describe('refused before the app sees anything', () => {
     'HTTP/0.9': 'GET /attack\r\n\r\n',
     'a blank in the target': `GET /attack b HTTP/1.1\r\n${HOST}\r\n\r\n`,
     'a target that is no path': `GET @internal/ HTTP/1.1\r\n${HOST}\r\n\r\n`,
-    'a target with a byte beyond ASCII': `GET /attack\xff HTTP/1.1\r\n${HOST}\r\n\r\n`,
+    'a target in ISO 8859-1': `GET /caf\xe9 HTTP/1.1\r\n${HOST}\r\n\r\n`,
+    'a slash in two bytes of UTF-8': `GET /attack\xc0\xaf HTTP/1.1\r\n${HOST}\r\n\r\n`,
+    'half a surrogate in UTF-8': `GET /attack?\xed\xa0\x80 HTTP/1.1\r\n${HOST}\r\n\r\n`,
+    'UTF-8 that is cut off': `GET /attack\xe2\x82 HTTP/1.1\r\n${HOST}\r\n\r\n`,
+    'DEL in a target': `GET /attack\x7f\xc3\xa9 HTTP/1.1\r\n${HOST}\r\n\r\n`,
+    'a fragment': `GET /attack#x HTTP/1.1\r\n${HOST}\r\n\r\n`,
+    'an absolute form of another host': `GET http://other.cupola.test/attack HTTP/1.1\r\n${HOST}\r\n\r\n`,
+    'an absolute form of another port': `GET http://app.cupola.test:81/attack HTTP/1.1\r\n${HOST}\r\n\r\n`,
+    'another host behind a user': `GET http://app.cupola.test@other.cupola.test/ HTTP/1.1\r\n${HOST}\r\n\r\n`,
+    'another protocol': get().replace('HTTP/1.1', 'RTSP/1.0'),
+    'a version of three digits': get().replace('HTTP/1.1', 'HTTP/1.10'),
+    'a version without a point': get().replace('HTTP/1.1', 'HTTP/11'),
+    'UTF-8 in a name': get('X\xc3\xa9: b'),
+    'a comma in a name': get('X,Y: b'),
+    'a bracket in a name': get('X(Y: b'),
+    'an at sign in a name': get('@X: b'),
     'a method that is no token': `G@T /attack HTTP/1.1\r\n${HOST}\r\n\r\n`,
     'a PROXY line from a client': `PROXY TCP4 6.6.6.6 1.1.1.1 1 2\r\n${get()}`,
   };
@@ -119,10 +134,10 @@ describe('refused before the app sees anything', () => {
 });
 
 describe('brought to one reading', () => {
-  test('SECURITY-TESTS 1: CL.TE: the length goes, what follows the chunks is a request of the same client', async () => {
+  test('SECURITY-TESTS 1: CL.TE: the length goes, and what follows the chunks is never read', async () => {
     const text = post([`Content-Length: ${5 + SMUGGLED.length}`, 'Transfer-Encoding: chunked'], `0\r\n\r\n${SMUGGLED}`);
     const { targets } = await attack(text);
-    // HAProxy closes after a message with both (RFC 9112, section 6.1), so that the rest is never read.
+    // HAProxy closes after a message with both (RFC 9112, section 6.1).
     assert.deepEqual(targets, ['/attack']);
     assert.deepEqual(valuesOf(app.requests[0], 'content-length'), []);
   });
@@ -192,8 +207,20 @@ describe('brought to one reading', () => {
   test('SECURITY-TESTS 1: chunk extensions go, trailers stay trailers', async () => {
     const chunks = '4;a=b\r\nbody\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n';
     await attack(post(['Transfer-Encoding: chunked'], chunks));
-    assert.equal(app.requests[0]!.body, 'body');
+    assert.equal(app.requests[0]!.framed, '4\r\nbody\r\n0\r\nx-forwarded-for: 6.6.6.6\r\n\r\n');
     assert.deepEqual(valuesOf(app.requests[0], 'x-forwarded-for'), ['127.0.0.1']);
+  });
+
+  test('UTF-8 in a path and a query reaches the app as it was sent', async () => {
+    const target = Buffer.from('/café/日本/𝄞?x=€').toString('latin1');
+    for (const sent of [target, `${target}${'x\xc3\xa9'.repeat(10_000)}`]) {
+      const { statuses } = await attack(`GET ${sent} HTTP/1.1\r\n${HOST}\r\n\r\n`);
+      assert.deepEqual(statuses, [200]);
+      assert.equal(app.requests[0]!.line, `GET ${sent} HTTP/1.1`);
+      app.requests.length = 0;
+    }
+    await attack(`GET http://app.cupola.test${target} HTTP/1.1\r\n${HOST}\r\n\r\n`);
+    assert.equal(app.requests[0]!.line, `GET ${target} HTTP/1.1`);
   });
 
   test('another version of the protocol is spoken to the app as HTTP/1.1', async () => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { chmod } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
 import { after, before, test } from 'node:test';
+import { run } from '../../../src/kit/process.ts';
 import { ask, sendRaw } from '../../support/http-client.ts';
 import { type RawBackend, startRawBackend, valuesOf } from '../../support/raw-backend.ts';
 import { type RequestPath, startRequestPath } from '../../support/request-path.ts';
@@ -24,13 +26,14 @@ const sshProxy = createServer((socket) => {
 });
 
 before(async () => {
-  await new Promise<void>((resolve) => sshProxy.listen(0, '127.0.0.1', resolve));
-  const { port } = sshProxy.address() as AddressInfo;
   path = await startRequestPath({
-    firstPort: 42760,
+    firstPort: 21310,
     prefix: 'router-ssh',
-    changeSettings: (settings) => ({ ...settings, ssh: { address: '127.0.0.1', port } }),
+    changeSettings: (settings) => ({ ...settings, ssh: { socket: settings.logSocket.replace('access', 'ssh') } }),
   });
+  const socket = path.settings.ssh?.socket ?? '';
+  await new Promise<void>((resolve) => sshProxy.listen(socket, resolve));
+  await chmod(socket, 0o660);
   app = await startRawBackend();
   await path.registerInstance('inst-app', app.port);
   await path.setRoutes({ host: 'app.cupola.test', instances: [{ guid: 'inst-app', index: 0 }] });
@@ -115,7 +118,18 @@ test('a router that is killed keeps nobody from coming in by either way', async 
   const banner = next(ssh);
   const tls = ask({ host: 'app.cupola.test', port: path.httpsPort, ca: path.pki.routerRoot.cert });
   await path.restartRouterProxy();
-  assert.equal(await banner, 'SSH-2.0-here\r\n');
+  assert.match(await banner, /^SSH-2\.0-here\r\n/); // what it echoes may come at once with it
   assert.equal((await tls).status, 200);
   ssh.destroy();
+});
+
+test('no other local account reaches the ssh-proxy\u2019s socket, where it could name any client', async (t) => {
+  if (process.getuid?.() !== 0) return t.skip('another account needs root');
+  const before = received.length;
+  const program = `require('node:net').connect(process.argv[1]).on('error', (e) => console.log(e.code)).on('connect', () => process.exit(1))`;
+  const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, '-e', program];
+  for (const socket of [path.settings.ssh?.socket ?? '', path.settings.logSocket]) {
+    assert.equal((await run('setpriv', [...nobody, socket])).trim(), 'EACCES');
+  }
+  assert.equal(received.length, before);
 });

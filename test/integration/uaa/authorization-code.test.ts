@@ -67,6 +67,28 @@ test('SECURITY 17: a code is good once, for five minutes and for its client', as
   assert.equal((await authorize(token, { client_id: 'thief' })).status, 400, 'a client that users must approve');
 });
 
+const REVOCATIONS: Record<string, (token: string, userId: string) => Promise<unknown>> = {
+  'the token that it was asked for with': async (token) =>
+    uaa.call('DELETE', `/oauth/token/revoke/${decodeJwt(token).jti}`, { token }),
+  'all tokens of its user': async (_token, userId) =>
+    uaa.call('GET', `/oauth/token/revoke/user/${userId}`, { token: await uaa.adminToken() }),
+  'all tokens of the client of that token': async () =>
+    uaa.call('GET', '/oauth/token/revoke/client/cf', { token: await uaa.clientToken('admin', ADMIN_SECRET) }),
+};
+for (const [what, revoke] of Object.entries(REVOCATIONS)) {
+  test(`SECURITY 14: a code opens nothing once ${what} is revoked`, async () => {
+    const name = `revoked-${what.length}`;
+    const id = await uaa.createUser(name);
+    const token = await uaa.login(name, 'a long password');
+    assert.equal((await redeem(await codeFor(token))).status, 200, 'otherwise it is good');
+    const code = await codeFor(token);
+    await revoke(token, id);
+    assert.equal((await uaa.call('GET', '/userinfo', { token })).status, 401);
+    assert.equal((await redeem(code)).body.error, 'invalid_grant');
+    assert.equal((await redeem(await codeFor(await uaa.login(name, 'a long password')))).status, 200);
+  });
+}
+
 test('SECURITY 17: the address is compared letter by letter', async () => {
   const token = await uaa.adminToken();
   for (const address of [

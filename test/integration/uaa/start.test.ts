@@ -35,7 +35,7 @@ test('processes that start at once on an empty database agree on keys, clients a
   assert.equal(published[0]!.keys.length, 1);
   assert.deepEqual(published[1], published[0]);
   assert.deepEqual(published[2], published[0]);
-  assert.equal((await several[0]!.directory.byName('admin')).length, 1);
+  assert.equal((await several[0]!.directory.byNames(['admin'])).length, 1);
   await Promise.all(several.map((uaa) => uaa.close()));
 });
 

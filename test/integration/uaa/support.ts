@@ -31,7 +31,13 @@ export interface Answer {
 
 export interface TestUaa {
   uaa: Uaa;
+  /** Of the listener, without TLS and router. */
+  url: string;
+  /** What `createServices` makes other parts of on the same database. */
+  options: UaaOptions;
   db: Kysely<UaaSchema>;
+  /** Ends PostgreSQL under a UAA that runs on. */
+  haltDatabase(): Promise<void>;
   logLines: string[];
   /** Seconds the clock runs ahead. */
   ahead(seconds: number): void;
@@ -42,6 +48,8 @@ export interface TestUaa {
   /** The access token of a password login through cf. */
   login(userName: string, password: string): Promise<string>;
   adminToken(): Promise<string>;
+  /** What the filter of a SCIM list finds. */
+  filtered(path: string, filter: string, token: string): Promise<Answer>;
   clientToken(id: string, secret: string): Promise<string>;
   createUser(userName: string, password?: string): Promise<string>;
   stop(): Promise<void>;
@@ -88,7 +96,10 @@ export async function startTestUaa(changes: Partial<UaaOptions> = {}): Promise<T
     get uaa() {
       return uaa;
     },
+    url: base,
+    options,
     db: options.db,
+    haltDatabase: () => postgresql.halt(),
     logLines,
     ahead: (seconds) => {
       offsetMs = seconds * 1000;
@@ -108,7 +119,7 @@ export async function startTestUaa(changes: Partial<UaaOptions> = {}): Promise<T
         body = JSON.stringify(json);
       }
       if (form !== undefined) {
-        sent.set('content-type', 'application/x-www-form-urlencoded');
+        if (!sent.has('content-type')) sent.set('content-type', 'application/x-www-form-urlencoded');
         body = typeof form === 'string' ? form : new URLSearchParams(form).toString();
       }
       const response = await fetch(`${base}${path}`, { method, headers: sent, body: body ?? null, redirect: 'manual' });
@@ -123,6 +134,7 @@ export async function startTestUaa(changes: Partial<UaaOptions> = {}): Promise<T
       if (answer.status !== 200) throw new Error(`login of ${username}: ${JSON.stringify(answer.body)}`);
       return answer.body.access_token;
     },
+    filtered: (path, filter, token) => test.call('GET', `${path}?filter=${encodeURIComponent(filter)}`, { token }),
     adminToken: () => test.login('admin', ADMIN_PASSWORD),
     clientToken: async (id, secret) => {
       const answer = await test.grant({ grant_type: 'client_credentials' }, `${id}:${secret}`);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { AccessTokenVerifier } from '../../../src/contracts/access-token.ts';
+import { nothingRevoked } from '../../support/revocations.ts';
 import { ADMIN_PASSWORD, ADMIN_SECRET, CC_SECRET, ISSUER, startTestUaa, type TestUaa } from './support.ts';
 
 let uaa: TestUaa;
@@ -64,6 +65,7 @@ test('UAA-10: what the Cloud Controller checks with is what UAA signs', async ()
     issuer: ISSUER,
     audience: 'cloud_controller',
     keys: () => uaa.uaa.tokenKeys(),
+    revocations: nothingRevoked(),
   });
   const token = await verifier.verify(await uaa.adminToken());
   assert.equal(token.userName, 'admin');
@@ -127,23 +129,47 @@ test('the origin hint of the command-line tool is understood', async () => {
   assert.match(body.error_description, /login_hint does not match/);
 });
 
-test('a password in the address is not read', async () => {
-  const { status, body } = await uaa.grant(
-    { grant_type: 'password' },
-    'cf:',
-    `?username=admin&password=${ADMIN_PASSWORD}`,
-  );
-  assert.equal(status, 400);
-  assert.equal(body.error, 'invalid_request');
+test('SECURITY 28: what belongs into the body is refused in the address, where logs and histories keep it', async () => {
+  for (const [path, query] of [
+    ['/oauth/token', `username=admin&password=${ADMIN_PASSWORD}`],
+    ['/oauth/token', `grant_type=password&client_id=cf&login_hint=x`],
+    ['/oauth/token', 'client_secret=x'],
+    ['/check_token', 'token=x.y.z'],
+    ['/introspect', 'token=x.y.z'],
+  ]) {
+    const basic = path === '/oauth/token' ? 'cf:' : `cloud_controller:${CC_SECRET}`;
+    const { status, body } = await uaa.call('POST', `${path}?${query}`, { basic, form: passwordLogin });
+    assert.deepEqual([status, body.error], [406, 'query_string_not_allowed'], `${path}?${query}`);
+  }
+  const asked = await uaa.call('GET', `/oauth/token?password=${ADMIN_PASSWORD}`);
+  assert.deepEqual([asked.status, asked.body.error], [405, 'method_not_allowed']);
+  assert.equal(asked.headers.get('allow'), 'POST');
+  // As go-uaa sends it with a refresh token.
+  assert.equal((await uaa.grant(passwordLogin, 'cf:', '?token_format=jwt')).status, 200);
+  assert.doesNotMatch(uaa.logLines.join(''), new RegExp(ADMIN_PASSWORD));
 });
 
-test('login page as JSON: prompts, version and links', async () => {
-  const { status, body } = await uaa.call('GET', '/login');
-  assert.equal(status, 200);
-  assert.deepEqual(body.prompts.username, ['text', 'Email']);
-  assert.deepEqual(body.prompts.password, ['password', 'Password']);
-  assert.match(body.app.version, /^\d+\.\d+\.\d+$/);
-  assert.deepEqual([body.links.uaa, body.links.login], ['https://uaa.example.test', 'https://login.example.test']);
+test('a one-time code is refused: none are given out', async () => {
+  const answer = await uaa.grant({ grant_type: 'password', passcode: 'Ab3xYz90Qw' });
+  assert.deepEqual(
+    [answer.status, answer.body],
+    [401, { error: 'unauthorized', error_description: 'Invalid passcode' }],
+  );
+});
+
+test('what a resource server shows in vain is 400, since it has proved itself; the missing scopes are named', async () => {
+  const check = (form: Record<string, string>) =>
+    uaa.call('POST', '/check_token', { basic: `cloud_controller:${CC_SECRET}`, form });
+  const { body } = await uaa.grant(passwordLogin);
+  const shown: Record<string, string>[] = [{ token: 'x.y.z' }, { token: body.refresh_token }, { token: '' }, {}];
+  for (const form of shown) {
+    const answer = await check(form);
+    assert.deepEqual([answer.status, answer.body.error], [400, 'invalid_token'], JSON.stringify(form));
+    assert.equal(answer.headers.get('www-authenticate'), null);
+  }
+  const missing = await check({ token: body.access_token, scopes: 'openid,a.b,c.d' });
+  assert.deepEqual([missing.status, missing.body.error], [400, 'invalid_scope']);
+  assert.match(missing.body.error_description, /missing: a\.b,c\.d$/);
 });
 
 test('a resource server checks tokens; a client without uaa.resource may not', async () => {

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server } from '
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { untilHealthy, untilUnhealthy } from '../../../src/cell/health/monitor.ts';
-import { createProbe } from '../../../src/cell/health/probe.ts';
+import { createProbe, createReadinessProbe } from '../../../src/cell/health/probe.ts';
 import { HealthCheckSchema } from '../../../src/contracts/gen/diego_pb.js';
 
 const never = new AbortController().signal;
@@ -23,6 +23,22 @@ test('a port check passes where something listens and says why where nothing doe
   assert.match((await createProbe(check, '127.0.0.1', 9)!(never))!, /:9: connection refused$/);
 });
 
+test('an http check asks for whatever endpoint the API takes, in the words of HTTP', async () => {
+  const asked: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url);
+    response.end();
+  });
+  const port = await listen(server);
+  const probe = (httpEndpoint: string) =>
+    createProbe(create(HealthCheckSchema, { type: 'http', httpEndpoint }), '127.0.0.1', port)!(never);
+  for (const endpoint of ['/€?q=ü', '//other.example/x', '/\u0000\ud800', '/a%20b?c=%41'])
+    assert.equal(await probe(endpoint), null);
+  assert.deepEqual(asked, ['/%E2%82%AC?q=%C3%BC', '//other.example/x', '/%00%EF%BF%BD', '/a%20b?c=%41']);
+  assert.match((await probe('health'))!, /^Failed to make HTTP request to 'health' on port \d+: it is not a path$/);
+  server.close();
+});
+
 test('an http check wants 200 from its endpoint, in time', async () => {
   const server = createServer((request, response) => {
     if (request.url === '/slow') return;
@@ -36,6 +52,53 @@ test('an http check wants 200 from its endpoint, in time', async () => {
   assert.match((await probe('/slow'))!, /timed out after 1\.00 seconds$/);
   server.closeAllConnections();
   server.close();
+});
+
+test('an http check asks as the router would for HTTPS, so that an app which forces HTTPS is well', async (t) => {
+  const server = createServer((request, response) => {
+    const { 'x-forwarded-proto': protocol, 'user-agent': agent } = request.headers;
+    if (protocol === 'https' && agent === 'diego-healthcheck') response.end('ok');
+    else response.writeHead(301, { location: 'https://app.example.org/' }).end();
+  });
+  const check = create(HealthCheckSchema, { type: 'http', httpEndpoint: '/health' });
+  const port = await listen(server);
+  t.after(() => server.close());
+  assert.equal(await createProbe(check, '127.0.0.1', port)!(never), null);
+  assert.equal(await createReadinessProbe(check, '127.0.0.1', port)!(never), null);
+});
+
+test('an http check follows redirects within the instance, and none that lead elsewhere', async (t) => {
+  let foreign = 0;
+  const elsewhere = createServer((_, response) => {
+    foreign += 1;
+    response.end();
+  });
+  const elsewherePort = await listen(elsewhere);
+  const server = createServer((request, response) => {
+    const targets: Record<string, string> = {
+      '/relative': '/well?a=1',
+      '/absolute': `http://${request.headers.host}/well?a=1`,
+      '/elsewhere': `http://127.0.0.1:${elsewherePort}/`,
+      '/https': 'https://127.0.0.1/',
+      '/loop': '/loop',
+      '/unreadable': 'http://[',
+    };
+    const target = targets[request.url!];
+    if (request.url === '/well?a=1') response.end();
+    else response.writeHead(302, target === undefined ? {} : { location: target }).end();
+  });
+  const port = await listen(server);
+  t.after(() => {
+    server.close();
+    elsewhere.close();
+  });
+  const probe = (httpEndpoint: string) =>
+    createProbe(create(HealthCheckSchema, { type: 'http', httpEndpoint }), '127.0.0.1', port)!(never);
+  for (const path of ['/relative', '/absolute']) assert.equal(await probe(path), null, path);
+  for (const path of ['/elsewhere', '/https', '/loop', '/unreadable', '/nowhere']) {
+    assert.match((await probe(path))!, /received status code 302 in \d+ms$/, path);
+  }
+  assert.equal(foreign, 0);
 });
 
 test('a process check needs no probe; no check at all is a port check', () => {

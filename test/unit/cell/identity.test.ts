@@ -50,27 +50,44 @@ test('IID-10: renewal comes before the end, is tried again when it fails, and go
   assert.equal(failures, 0);
 });
 
-test('SEC-35: credentials are renewed out of turn, and a failure is told and tried again', async () => {
+test('SECURITY 35: credentials are renewed out of turn, and a failure is told and tried again', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
   let renewals = 0;
   let broken = true;
+  let gate: Promise<void> | null = null;
+  const told: unknown[] = [];
   const renewal = keepRenewed({
     expiresAt: 1_000,
     now: () => 0,
     leadMs: -1_000_000,
     renew: async () => {
       renewals += 1;
+      await gate;
       if (broken) throw new Error('the disk is full');
       return { cert: '', key: '' };
     },
-    failed: () => {},
+    failed: (error) => told.push(error),
   });
   await assert.rejects(renewal.now(), /the disk is full/);
   assert.equal(renewal.expiresAt, 1_000);
+  assert.match(String(told), /the disk is full/);
   broken = false;
-  await renewal.now();
-  assert.equal(renewals, 2);
+  t.mock.timers.tick(60_000);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(renewals, 2, 'it is tried again by itself');
   assert.equal(renewal.expiresAt, 24 * 3_600_000);
+
+  const held = Promise.withResolvers<void>();
+  gate = held.promise;
+  const underWay = renewal.now();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(renewals, 3);
+  const asked = renewal.now();
+  held.resolve();
+  await Promise.all([underWay, asked]);
+  assert.equal(renewals, 4, 'one that had begun may be of an authority of before');
+
   renewal.stop();
   await renewal.now();
-  assert.equal(renewals, 2, 'what is stopped renews no more');
+  assert.equal(renewals, 4, 'what is stopped renews no more');
 });

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { cleanLayer, type LayerLimits } from '../../../src/cell/images/layer-filter.ts';
-import { type LayerMember, LayerMembers } from '../../../src/cell/images/layer-members.ts';
+import { type TarMember, TarReader } from '../../../src/kit/tar.ts';
 import { type ArchiveEntry, tar } from '../../support/archives.ts';
+import { longestStall } from '../../support/stalls.ts';
 
 const LIMITS: LayerLimits = { unpackedBytes: 1024 * 1024, entries: 100 };
 
@@ -15,30 +16,39 @@ async function* pieces(bytes: Buffer, length = 777): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length);
 }
 
+/** What is wrong with a layer, in its words. */
+const invalid = (why: string) => ({ code: 'image_invalid', message: `a layer of the image is not valid: ${why}` });
+const TOO_LARGE = { code: 'image_unsupported', message: 'a layer of the image is larger than is allowed' };
+
 async function cleaned(input: Buffer | readonly ArchiveEntry[], limits = LIMITS) {
   const { stream, whiteouts } = cleanLayer(pieces(Buffer.isBuffer(input) ? input : tar(input)), limits);
-  const members: (LayerMember & { content: string })[] = [];
-  const reader = new LayerMembers(pieces(await buffer(stream)));
-  for (let member = await reader.next(); member; member = await reader.next()) {
+  const members: (TarMember & { content: string })[] = [];
+  const reader = new TarReader(pieces(await buffer(stream)));
+  for await (const member of reader) {
     const content = await buffer(reader.content());
     members.push({ ...member, content: content.toString() });
   }
   return { members, whiteouts, names: members.map(({ name }) => name) };
 }
 
-test('SEC-24: names that lead out of an image are refused, whoever names them', async () => {
+test('SECURITY 24: names that lead out of an image are refused, whoever names them', async () => {
   const outside: ArchiveEntry[] = [
     { name: '../etc/passwd', content: 'x' },
     { name: 'a/../../etc/passwd', content: 'x' },
     { name: 'a/..', type: 'directory' },
     { name: 'link', type: 'link', link: '../../etc/shadow' },
     { name: 'link', type: 'link', link: '/a/../../etc/shadow' },
-    { name: '.wh...', content: '' },
-    { name: '.wh..', content: '' },
-    { name: 'a/.wh.', content: '' },
   ];
   for (const entry of outside) {
-    await assert.rejects(cleaned([entry]), { code: 'image_invalid' }, entry.name);
+    const named = `${entry.name} ${entry.link ?? ''}`;
+    await assert.rejects(cleaned([entry]), invalid('an entry leads out of the image'), named);
+  }
+  const file = tar([{ name: 'file', content: 'x' }]);
+  for (const header of [extended('x', pax('path', '../file')), extended('L', '../file\0')]) {
+    await assert.rejects(cleaned(Buffer.concat([header, file])), invalid('an entry leads out of the image'));
+  }
+  for (const name of ['.wh...', '.wh..', 'a/.wh.']) {
+    await assert.rejects(cleaned([{ name, content: '' }]), invalid('a whiteout leads out of the image'), name);
   }
 });
 
@@ -51,9 +61,10 @@ test('an absolute name means the same name in the image', async () => {
   assert.deepEqual(names, ['./etc/hosts', './usr/bin/', './']);
 });
 
-test('SEC-24: devices are refused; in /dev, which every container has of its own, they are left out', async () => {
-  await assert.rejects(cleaned([{ name: 'srv/disk', type: 'device' }]), { code: 'image_invalid' });
-  await assert.rejects(cleaned([{ name: 'dev', type: 'device' }]), { code: 'image_invalid' });
+test('SECURITY 24: devices are refused; in /dev, which every container has of its own, they are left out', async () => {
+  for (const name of ['srv/disk', 'dev', 'device/sda']) {
+    await assert.rejects(cleaned([{ name, type: 'device' }]), invalid('it holds a device'), name);
+  }
   assert.deepEqual((await cleaned([{ name: 'dev/sda', type: 'device' }])).names, []);
 });
 
@@ -68,18 +79,85 @@ test('set-user-id bits of files and extended attributes go; sticky directories s
   );
 });
 
-test('SEC-24: what unpacks to more than is allowed is refused before it is unpacked', async () => {
+test('SECURITY 24: what unpacks to more than is allowed is refused before it is unpacked', async () => {
   const large = { name: 'large', content: Buffer.alloc(600_000) };
-  await assert.rejects(cleaned([large, { ...large, name: 'more' }]), { code: 'image_unsupported' });
+  await assert.rejects(cleaned([large, { ...large, name: 'more' }]), TOO_LARGE, 'bytes');
   const many = Array.from({ length: 101 }, (_, index) => ({ name: `f${index}` }));
-  await assert.rejects(cleaned(many), { code: 'image_unsupported' });
-  await assert.rejects(cleaned([{ name: 'x', uid: 65_536 }]), { code: 'image_unsupported' });
-  // A header that promises more than there is.
+  await assert.rejects(cleaned(many), TOO_LARGE, 'entries');
+  const another = 'a file of the image belongs to a user or group above 65535';
+  await assert.rejects(cleaned([{ name: 'x', uid: 65_536 }]), { code: 'image_unsupported', message: another }, 'user');
+  await assert.rejects(cleaned([{ name: 'x', gid: 65_536 }]), { code: 'image_unsupported', message: another }, 'group');
+  // Headers that promise more than there is: more than is allowed is refused before any of it is awaited.
   const short = tar([{ name: 'short', content: 'x'.repeat(2000) }]).subarray(0, 1024);
-  await assert.rejects(cleaned(short), { code: 'image_invalid' });
+  await assert.rejects(cleaned(short), invalid('it ends in the middle'), 'cut off');
+  await assert.rejects(cleaned(Buffer.concat([extended('x', pax('size', '1048576')), short])), TOO_LARGE, 'at once');
   const wrong = tar([{ name: 'x', content: 'y' }]);
   wrong[0] = 0x7a;
-  await assert.rejects(cleaned(wrong), { code: 'image_invalid' });
+  await assert.rejects(cleaned(wrong), invalid('a header has a wrong checksum'), 'checksum');
+});
+
+/** A header that says more about what follows it: of kind "x" or "L" about the next member, of kind "g" about all. */
+function extended(kind: string, body: string): Buffer {
+  const bytes = tar([{ name: 'extended', content: body }]).subarray(0, -1024);
+  bytes.write(kind, 156, 'latin1');
+  const sum = bytes.subarray(0, 512).reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 0x20 : byte), 0);
+  bytes.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  return bytes;
+}
+
+/** "27 path=some/long/name\n" */
+function pax(name: string, value: string): string {
+  const rest = ` ${name}=${value}\n`.length;
+  const length = [1, 2, 3, 4, 5, 6].map((digits) => rest + digits).find((sum, at) => String(sum).length === at + 1);
+  return `${length} ${name}=${value}\n`;
+}
+
+test('SECURITY 24: of extended headers what is used is kept, and their length, number and sum are bounded', async () => {
+  const file = tar([{ name: 'file', content: 'x' }]);
+  const { members } = await cleaned(
+    Buffer.concat([
+      extended('g', pax('path', 'for-all') + pax('uid', '7') + pax('comment', 'x'.repeat(60_000))),
+      extended('x', pax('SCHILY.xattr.user.a', 'y'.repeat(60_000)) + pax('path', 'for-one')),
+      file.subarray(0, -1024),
+      file,
+    ]),
+  );
+  assert.deepEqual(
+    members.map(({ name, uid }) => [name, uid]),
+    [
+      ['./for-one', 7],
+      ['./for-all', 7],
+    ],
+  );
+  // Names that nobody uses, as short as they may be and each another.
+  let next = 0;
+  const names = (bytes: number): string => {
+    let text = '';
+    while (text.length < bytes) text += pax((next++).toString(36), '');
+    return text;
+  };
+  const limits = { unpackedBytes: 1024 ** 3, entries: 1000 };
+  const long = Buffer.concat([extended('g', names(70_000)), file]);
+  await assert.rejects(cleaned(long, limits), invalid('an extended header is too long'), 'length');
+  const flood = Array.from({ length: 9 }, () => extended('x', pax('path', 'a')));
+  await assert.rejects(
+    cleaned(Buffer.concat([...flood, file]), limits),
+    invalid('there are too many extended headers'),
+    'number',
+  );
+  const one = tar([{ name: 'file', content: 'x' }]).subarray(0, -1024);
+  const globals = Array.from({ length: 20 }, () => Buffer.concat([extended('g', names(60_000)), one]));
+  const stall = await longestStall(async () => {
+    await cleaned(Buffer.concat([...globals.slice(0, 15), file]), limits);
+    await assert.rejects(
+      cleaned(Buffer.concat([...globals, file]), limits),
+      invalid('its extended headers are too long'),
+      'sum',
+    );
+  });
+  assert.ok(stall < 500, `nobody had a turn for ${Math.round(stall)} ms`);
+  const counted = Array.from({ length: 30 }, () => Buffer.concat([extended('x', names(60_000)), one]));
+  await assert.rejects(cleaned(Buffer.concat([...counted, file])), TOO_LARGE, 'as content');
 });
 
 test('whiteouts are taken out of the archive and known at its end', async () => {

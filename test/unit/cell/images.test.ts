@@ -5,6 +5,7 @@ import { isInternalAddress } from '../../../src/cell/images/addresses.ts';
 import { resolveUser } from '../../../src/cell/images/image-user.ts';
 import { readConfig, readManifest } from '../../../src/cell/images/manifest.ts';
 import { manifestName, parseReference, pinned } from '../../../src/cell/images/reference.ts';
+import { METADATA_RANGES } from '../../../src/contracts/metadata-addresses.ts';
 
 const A = `sha256:${'a'.repeat(64)}`;
 const B = `sha256:${'b'.repeat(64)}`;
@@ -18,7 +19,7 @@ test('an image is named as the field names images', () => {
     ['registry.example.org:5000/a/b/c:v1.2_x', 'registry.example.org:5000', 'a/b/c', 'v1.2_x', null],
     [`registry.example.org/app@${A}`, 'registry.example.org', 'app', null, A],
     [`registry.example.org/app:1@${A}`, 'registry.example.org', 'app', '1', A],
-    ['127.0.0.1:42200/app', '127.0.0.1:42200', 'app', 'latest', null],
+    ['127.0.0.1:22200/app', '127.0.0.1:22200', 'app', 'latest', null],
     ['[2001:db8::1]:5000/app', '[2001:db8::1]:5000', 'app', 'latest', null],
   ];
   for (const [text, registry, repository, tag, digest] of names) {
@@ -30,18 +31,24 @@ test('an image is named as the field names images', () => {
   assert.equal(manifestName(parseReference(pinned(reference, A))), A);
 });
 
-test('SEC-28: what is no image name is refused, whatever it would do to a URL', () => {
-  const refused = [
-    ...['', 'https://registry.example.org/app', 'App', 'a/../b', 'registry.example.org/../v2/x', 'a//b', '/a', 'a/'],
-    ...['app:', 'app:-x', 'app:1:2', 'app@sha256:short', `app@${A}@${A}`, 'app?x=1', 'app#x', 'a b', 'app\n', 'app%2f'],
-    ...[
+test('SECURITY 28: what is no image name is refused, whatever it would do to a URL', () => {
+  const refused: Record<string, string[]> = {
+    'the image must be named without a scheme': ['https://registry.example.org/app'],
+    'the registry is not a host name': [
       'user:password@registry.example.org/app',
       'registry.example.org:port/app',
       'exa mple.org/app',
-      `${'a'.repeat(300)}`,
     ],
-  ];
-  for (const text of refused) assert.throws(() => parseReference(text), { code: 'image_invalid' }, text);
+    'the image name is not valid': [
+      ...['', 'App', 'a/../b', 'registry.example.org/../v2/x', 'a//b', '/a', 'a/', 'app:1:2', `app@${A}@${A}`],
+      ...['app?x=1', 'app#x', 'a b', 'app\n', 'app%2f', 'a'.repeat(300)],
+    ],
+    'the image tag is not valid': ['app:', 'app:-x', `app:${'1'.repeat(129)}`],
+    'the image digest is not valid': ['app@sha256:short', `app@${A}0`],
+  };
+  for (const [message, texts] of Object.entries(refused)) {
+    for (const text of texts) assert.throws(() => parseReference(text), { code: 'image_invalid', message }, text);
+  }
 });
 
 test('of an index the manifest for this platform is taken', () => {
@@ -125,16 +132,24 @@ test('a user is found as other engines find it', () => {
   }
 });
 
-test('SEC-28: addresses of this machine, its neighbours and the metadata service are internal', () => {
+test('SECURITY 28: addresses of this machine, its neighbours and the metadata services of every cloud are internal', () => {
   const internal = [
     ...['127.0.0.1', '127.255.0.1', '0.0.0.0', '10.1.2.3', '172.16.0.1', '172.31.255.255', '192.168.1.1'],
     ...['169.254.169.254', '100.64.0.1', '192.0.0.8', '198.18.0.1', '224.0.0.1', '255.255.255.255', 'localhost', ''],
     ...['::1', '::', 'fe80::1', 'fc00::1', 'fd00:ec2::254', 'ff02::1', '::ffff:127.0.0.1', '::ffff:8.8.8.8'],
     ...['64:ff9b::a00:1', '2002:7f00:1::', '2001:0:4136:e378::'],
+    ...METADATA_RANGES.map(({ network }) => network.split('/')[0]!),
+    ...['168.63.129.16', '100.100.100.200', 'fd20:ce::254'],
     ...Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address) ?? []),
   ];
   for (const address of internal) assert.equal(isInternalAddress(address), true, address);
-  for (const address of ['8.8.8.8', '172.32.0.1', '100.128.0.1', '2606:4700::1111']) {
+  // Also where its own address is a public one.
+  const own = [
+    { address: '8.8.4.4', family: 'IPv4' },
+    { address: '2606:4700::2%eth0', family: 'IPv6' },
+  ];
+  for (const address of ['8.8.4.4', '2606:4700::2']) assert.equal(isInternalAddress(address, own), true, address);
+  for (const address of ['8.8.8.8', '168.63.129.17', '172.32.0.1', '100.128.0.1', '2606:4700::1111']) {
     assert.equal(isInternalAddress(address), false, address);
   }
 });

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
-import { TaskSchema } from '../../../src/contracts/gen/diego_pb.js';
+import { OwnerSchema, TaskSchema } from '../../../src/contracts/gen/diego_pb.js';
 import { eventually } from '../../support/fake-control.ts';
 import {
   closeCell,
@@ -98,7 +99,7 @@ test('an app killed for its memory is reported so', async () => {
   assert.equal(control.control.calls.at(-1)!.lrp.crashReason, 'APP/PROC/WEB: Exited with status 137 (out of memory)');
 });
 
-test('an app that never listens crashes when its start-up time is over', async () => {
+test('an app that never listens crashes when its start-up time is over, and its log says why', async () => {
   await rep().perform({
     lrpStarts: [{ desiredLrp: lrp({ ports: [9], healthCheck: { type: 'port', timeoutSeconds: 1 } }), index: 0 }],
   });
@@ -107,6 +108,10 @@ test('an app that never listens crashes when its start-up time is over', async (
     control.control.calls.at(-1)!.lrp.crashReason,
     /^Instance never healthy after 1(\.\d)?s: Failed to make TCP connection to 127\.0\.0\.1:9: connection refused$/,
   );
+  await eventually('its line arrives', () => control.control.lines('HEALTH').length > 0);
+  assert.deepEqual(control.control.lines('HEALTH'), [
+    'Failed to make TCP connection to 127.0.0.1:9: connection refused',
+  ]);
 });
 
 test('an http health check wants status 200, and a running instance that fails it crashes', async () => {
@@ -202,6 +207,63 @@ test('a staging result survives an absence of control and is reported once', asy
   assert.equal(control.control.completed[0]!.result, '{"lifecycle_type":"buildpack"}');
 });
 
+const stagingTask = (taskGuid: string) =>
+  create(TaskSchema, {
+    taskGuid,
+    domain: 'cf-app-staging',
+    state: 'PENDING',
+    stack: 'debian12',
+    memoryMb: 512,
+    owner: { appGuid: 'app-1' },
+    work: { case: 'staging', value: { package: { url: 'https://control/p' } } },
+  });
+const failing = async ({ log }: { log: (text: string, stderr?: boolean) => void }) => {
+  log('no such module: planted', true);
+  return { failed: true, failureReason: 'BuildpackCompileFailed: no', result: '' };
+};
+
+test('LOG-01: a build is not finished before the log cache has its last line and every follower has read it', async () => {
+  control.control.followersBehind = 1;
+  stageWith(failing);
+  control.control.tasks.set('stage-4', stagingTask('stage-4'));
+  await rep().perform({ tasks: [stagingTask('stage-4')] });
+  await eventually('it is asked again', () => control.control.followersAsked.length > 2);
+  assert.deepEqual(control.control.lines('STG').slice(-2), [
+    'no such module: planted',
+    'Cell cell-1 successfully destroyed container for instance stage-4',
+  ]);
+  assert.equal(control.control.followersAsked[0], 'app-1 STG');
+  assert.equal(control.control.completed.length, 0);
+  control.control.followersBehind = 0;
+  await eventually('it is reported', () => control.control.completed.length === 1);
+});
+
+test('LOG-01: a follower whose first read comes after the end of a short staging is waited for', async () => {
+  const ended = Promise.withResolvers<void>();
+  stageWith(async (options) => failing(options).finally(() => ended.resolve()));
+  control.control.tasks.set('stage-7', stagingTask('stage-7'));
+  await rep().perform({ tasks: [stagingTask('stage-7')] });
+  await ended.promise;
+  await delay(500);
+  assert.equal(control.control.completed.length, 0, 'nobody follows yet');
+  control.control.followersBehind = 1;
+  await eventually('it is asked who follows', () => control.control.followersAsked.length > 1);
+  assert.equal(control.control.completed.length, 0);
+  control.control.followersBehind = 0;
+  await eventually('it is reported', () => control.control.completed.length === 1);
+});
+
+test('a follower that never reads on, and a control that knows none, hold up no build', async () => {
+  control.control.followersBehind = undefined;
+  stageWith(failing);
+  await rep().perform({ tasks: [stagingTask('stage-5')] });
+  await eventually('it is reported', () => control.control.completed.length === 1);
+  assert.equal(control.control.followersAsked.length, 1);
+  control.control.followersBehind = 1;
+  await rep().perform({ tasks: [stagingTask('stage-6')] });
+  await eventually('it is reported too', () => control.control.completed.length === 2, 30_000);
+});
+
 test('staging that a restart of the cell cut off is done again, and a lost command is reported as failed', async () => {
   const staging = create(TaskSchema, {
     taskGuid: 'stage-3',
@@ -233,6 +295,30 @@ test('staging that a restart of the cell cut off is done again, and a lost comma
   const of = (guid: string) => control.control.completed.find(({ taskGuid }) => taskGuid === guid);
   assert.equal(of('stage-3')?.result, 'second');
   assert.equal(of('command-1')?.failed, true);
+});
+
+test('SECURITY 32: stagings of one organization that do not end keep no other waiting', async (context) => {
+  const begun: string[] = [];
+  const ends = Promise.withResolvers<void>();
+  context.after(() => ends.resolve()); // before the cell, which waits for them
+  stageWith(async ({ task }) => {
+    begun.push(task.taskGuid);
+    await ends.promise;
+    return { failed: false, failureReason: '', result: '{}' };
+  });
+  const of = (organizationGuid: string, number: number) => {
+    const taskGuid = `${organizationGuid}-${number}`;
+    const task = { ...stagingTask(taskGuid), memoryMb: 64, owner: create(OwnerSchema, { organizationGuid }) };
+    control.control.tasks.set(taskGuid, task);
+    return task;
+  };
+  await rep().perform({ tasks: Array.from({ length: 6 }, (_, number) => of('sleeping', number)) });
+  await eventually('as many as one may have begin', () => begun.length === 4);
+  await rep().perform({ tasks: [of('honest', 0)] });
+  await eventually('the neighbour is staged', () => begun.includes('honest-0'));
+  assert.equal(begun.length, 5, 'and two of the six wait for their own');
+  ends.resolve();
+  await eventually('they follow', () => begun.length === 7);
 });
 
 test('a cancelled task fails and gives its room back', async () => {

@@ -6,7 +6,6 @@ import { create } from '@bufbuild/protobuf';
 import { digesting, readableSize } from '../../../src/cell/staging/digest.ts';
 import { failureOf } from '../../../src/cell/staging/failure.ts';
 import { interpretResult, readResultFiles } from '../../../src/cell/staging/result.ts';
-import { tarMembers, tarOf } from '../../../src/cell/staging/tar-stream.ts';
 import { BuildpackSchema } from '../../../src/contracts/gen/diego_pb.js';
 import { tar } from '../../support/archives.ts';
 
@@ -24,12 +23,29 @@ test('the result names buildpacks as the task did; the Procfile goes over what t
     lifecycle_type: 'buildpack',
     lifecycle_metadata: {
       detected_buildpack: 'nodejs[31m 1.2.3',
-      buildpacks: [{ key: 'k1', name: 'nodejs_buildpack', version: '1.2.3' }],
+      buildpacks: [{ key: 'k1', name: 'nodejs_buildpack', own_name: '', version: '1.2.3' }],
     },
     process_types: { web: 'node x.js', worker: 'npm run w' },
     sidecars: [],
     execution_metadata: '',
   });
+});
+
+test('what a buildpack calls itself stands beside the platform’s name, and is what was detected', () => {
+  const metadataWith = (config: string) => {
+    const files = new Map([
+      ['buildpacks', 'd1 1\nd1 1\n'],
+      ['detected', 'printed'],
+      ['config-1.yml', config],
+    ]);
+    const { detected_buildpack, buildpacks } = interpretResult(files, buildpackOf).lifecycle_metadata;
+    return [detected_buildpack, ...buildpacks.map(({ own_name }) => own_name)];
+  };
+  assert.deepEqual(metadataWith('name: nodejs\nconfig: {}\n'), ['nodejs', '', 'nodejs']);
+  assert.deepEqual(metadataWith('name: "a\\u001b[31m"'), ['a[31m', '', 'a[31m']);
+  for (const strange of ['name: 3', '- x', '{', 'config: {}', `name: ${'x'.repeat(70_000)}`]) {
+    assert.deepEqual(metadataWith(strange), ['printed', '', ''], strange.slice(0, 20));
+  }
 });
 
 test('a buildpack’s launch.yml brings processes and sidecars; what is no such file is refused', () => {
@@ -74,34 +90,6 @@ test('only the known files of a result are read, links are not, and a long one i
   assert.deepEqual([...(await readResultFiles(Readable.from([archive])))], [['detected', 'x']]);
   const long = tar([{ name: 'result/release.yml', content: 'x'.repeat(200_000) }]);
   await assert.rejects(readResultFiles(Readable.from([long])), { code: 'release_invalid' });
-});
-
-test('a file goes into a tar and comes back the same, whatever its size', async () => {
-  for (const size of [0, 1, 511, 512, 513, 100_000]) {
-    const content = Buffer.alloc(size, 'ab');
-    const found: [string, Buffer][] = [];
-    for await (const member of tarMembers(tarOf('package.zip', size, Readable.from(size ? [content] : [])))) {
-      const pieces: Buffer[] = [];
-      for await (const piece of member.content()) pieces.push(piece);
-      found.push([member.name, Buffer.concat(pieces)]);
-    }
-    assert.deepEqual(found, [['package.zip', content]]);
-  }
-});
-
-test('a tar that ends early or has a wrong checksum is refused', async () => {
-  const whole = tar([{ name: 'a', content: 'x'.repeat(2000) }]);
-  const read = async (archive: Buffer) => {
-    for await (const member of tarMembers(Readable.from([archive]))) for await (const _ of member.content());
-  };
-  await assert.rejects(read(whole.subarray(0, 1500)), { code: 'tar_invalid' });
-  const wrong = Buffer.from(whole);
-  wrong[0] = 0x62;
-  await assert.rejects(read(wrong), { code: 'tar_invalid' });
-});
-
-test('a stream of another length than announced breaks the way into the container', async () => {
-  await assert.rejects(buffer(tarOf('a', 5, Readable.from([Buffer.from('four')]))), { code: 'content_length_wrong' });
 });
 
 test('a blob that is not the announced one fails before its end, as does one that is too long', async () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readStagingResult, stagingError } from '../../../src/cloud-controller/builds/result.ts';
 import { runningEnvironment, stagingEnvironment } from '../../../src/cloud-controller/diego/environment.ts';
-import { desiredLrp, lrpGuid, processGuidOf, stagingTask } from '../../../src/cloud-controller/diego/recipe.ts';
-import { dropletMayBecome, readStagingResult, stagingError } from '../../../src/cloud-controller/droplets/state.ts';
+import { desiredLrp, stagingTask } from '../../../src/cloud-controller/diego/recipe.ts';
+import { lrpGuid, processGuidOf } from '../../../src/cloud-controller/processes/lrp-guid.ts';
 
 const app = {
   appGuid: 'app-guid',
@@ -130,10 +131,4 @@ test('failures of staging carry the codes clients know', () => {
   });
   assert.equal(stagingError('constructor: x').code, 'StagingError');
   assert.equal(stagingError('').code, 'StagingError');
-});
-
-test('a droplet only moves forward', () => {
-  assert.ok(dropletMayBecome('PROCESSING_UPLOAD', 'STAGED'));
-  assert.ok(!dropletMayBecome('STAGED', 'PROCESSING_UPLOAD'));
-  assert.ok(!dropletMayBecome('FAILED', 'STAGED'));
 });

@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { readManifest } from '../../../src/cloud-controller/manifests/manifest.ts';
-import { readBoundedYaml, YamlRefusedError } from '../../../src/cloud-controller/manifests/yaml.ts';
-import { ArchiveRefusedError, openArchive, PACKAGE_LIMITS } from '../../../src/cloud-controller/packages/archive.ts';
+import { openArchive, PACKAGE_LIMITS } from '../../../src/cloud-controller/packages/archive.ts';
+import { ArchiveRefusedError } from '../../../src/cloud-controller/packages/archive-refusal.ts';
+import { readBoundedYaml, YamlRefusedError } from '../../../src/kit/yaml.ts';
 import { zipOf } from '../../support/zips.ts';
 
 const directory = mkdtempSync('/tmp/cupola-fuzz-');
@@ -53,7 +54,7 @@ test('SECURITY 24: of 1,500 damaged archives each is read as what it says or ref
     const path = join(directory, 'damaged.zip');
     writeFileSync(path, data);
     try {
-      const archive = await openArchive(path, data.length, PACKAGE_LIMITS);
+      const archive = await openArchive({ path, bytes: data.length }, PACKAGE_LIMITS, { sender: 'test' });
       for (const entry of archive.entries) assert.doesNotMatch(entry.path, /^\/|(^|\/)\.\.(\/|$)|\\|\0/);
       archive.close();
     } catch (error) {
@@ -64,7 +65,7 @@ test('SECURITY 24: of 1,500 damaged archives each is read as what it says or ref
   assert.ok(refused > 300 && refused < 1500, `${refused} were refused`);
 });
 
-test('SECURITY 25: of 3,000 damaged manifests each is read, answered with its problems, or refused', () => {
+test('SECURITY 25: of 3,000 damaged manifests each is read, answered with its problems, or refused', async () => {
   const random = numbers(25);
   const whole = Buffer.from(`version: 1
 x-common: &common
@@ -96,7 +97,7 @@ applications:
     const text = mutated(whole, random).toString();
     const began = performance.now();
     try {
-      const { problems } = readManifest(readBoundedYaml(text));
+      const { problems } = readManifest(await readBoundedYaml(text), { http2Apps: true });
       assert.ok(problems.every((problem) => typeof problem === 'string' && problem !== ''));
       read++;
     } catch (error) {

@@ -2,14 +2,13 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { after, test } from 'node:test';
-import {
-  ArchiveRefusedError,
-  openArchive,
-  PACKAGE_LIMITS,
-  staysInside,
-} from '../../../src/cloud-controller/packages/archive.ts';
-import { matchResources, readResources, storePackage } from '../../../src/cloud-controller/packages/assemble.ts';
+import { setImmediate as turn } from 'node:timers/promises';
+import { openArchive, PACKAGE_LIMITS, safePath, staysInside } from '../../../src/cloud-controller/packages/archive.ts';
+import { ArchiveRefusedError } from '../../../src/cloud-controller/packages/archive-refusal.ts';
+import { packageContent, readResources } from '../../../src/cloud-controller/packages/assemble.ts';
+import { eventually } from '../../support/apps.ts';
 import { TestBlobs } from '../../support/blobs.ts';
 import { type ZipItem, zipOf } from '../../support/zips.ts';
 
@@ -26,7 +25,7 @@ function written(data: Buffer): { path: string; bytes: number } {
 
 async function check(items: readonly ZipItem[], limits = PACKAGE_LIMITS) {
   const file = written(await zipOf(items));
-  return openArchive(file.path, file.bytes, limits);
+  return openArchive(file, limits, { sender: 'test' });
 }
 
 const refuses = (items: readonly ZipItem[], reason: RegExp, limits = PACKAGE_LIMITS) =>
@@ -62,12 +61,15 @@ test('a directory marked as a regular file, as the cf CLI packs it, is a directo
     { path: 'public/index.html', body: 'x' },
   ]);
   assert.deepEqual(archive.entries[0]?.type, 'directory');
+  archive.close();
   await refuses([{ path: 'file', body: 'x', mode: 0o040755 }], /not what its name says/);
 });
 
 test('SECURITY 24: paths that climb or are absolute are refused', async () => {
   for (const path of ['../x', 'a/../../x', '/etc/passwd', 'C:/x', '..\\x', 'a/..']) {
     await refuses([{ path, body: 'x' }], /damaged|relative|leaves/);
+    // The library that reads archives refuses most of them too: ours does by itself.
+    assert.throws(() => safePath(path), ArchiveRefusedError, path);
   }
 });
 
@@ -136,63 +138,48 @@ test('SECURITY 24: entries that share bytes, lie about their size or are not a z
   const central = overlapping.lastIndexOf(Buffer.from('PK\x01\x02', 'latin1'));
   overlapping.writeUInt32LE(0, central + 42);
   const file = written(overlapping);
-  await assert.rejects(openArchive(file.path, file.bytes, PACKAGE_LIMITS), /overlapping/);
-
-  const lying = Buffer.from(data);
-  lying.writeUInt32LE(10, central + 24);
-  const liar = written(lying);
-  const archive = await openArchive(liar.path, liar.bytes, PACKAGE_LIMITS);
-  const upload = { path: liar.path, archive };
-  const blobs = new TestBlobs();
-  const resources = [{ sha1: 'a'.repeat(40), bytes: 1, path: 'r', mode: 0o644 }];
-  blobs.held.set(`resources/${'a'.repeat(40)}`, Buffer.from('r'));
-  await assert.rejects(
-    storePackage({ blobs, key: 'p', upload, resources, maxBytes: 1e9, unpackedBytes: 1e9 }),
-    /too many bytes/,
-  );
-  archive.close();
+  await assert.rejects(openArchive(file, PACKAGE_LIMITS, { sender: 'test' }), /overlapping/);
 
   const text = written(Buffer.from('not a zip'));
-  await assert.rejects(openArchive(text.path, text.bytes, PACKAGE_LIMITS), /not a zip archive/);
+  await assert.rejects(openArchive(text, PACKAGE_LIMITS, { sender: 'test' }), /not a zip archive/);
 });
 
-test('a package is put together from what was sent and what is known, by SHA-1 and size', async () => {
+test("SECURITY 24: an entry that is larger or smaller than it says, or no deflate stream, is its sender's fault wherever it is read", async () => {
+  const data = await zipOf([{ path: 'two', body: 'x'.repeat(500_000) }]);
+  const central = data.lastIndexOf(Buffer.from('PK\x01\x02', 'latin1'));
+  const less = Buffer.from(data);
+  less.writeUInt32LE(100_000, central + 24);
+  const more = Buffer.from(data);
+  more.writeUInt32LE(600_000, central + 24);
+  const broken = Buffer.from(data);
+  broken.fill(0xff, 40, 80);
+  const nowhere = Buffer.from(data);
+  nowhere.writeUInt32LE(data.length - 30, central + 42);
+  for (const hostile of [less, more, broken, nowhere]) {
+    const file = written(hostile);
+    const archive = await openArchive(file, PACKAGE_LIMITS, { sender: 'test' });
+    const reading = async () => buffer(await archive.entries[0]!.open());
+    await assert.rejects(reading(), (error) => error instanceof ArchiveRefusedError && /damaged/.test(error.message));
+    archive.close();
+  }
+});
+
+test('a package is put together from what was sent and what is known', async () => {
   const blobs = new TestBlobs();
   const big = Buffer.alloc(70_000, 7);
   const sha1 = createHash('sha1').update(big).digest('hex');
-  const first = written(
-    await zipOf([
-      { path: 'big', body: big },
-      { path: 'small', body: '1' },
-    ]),
-  );
-  const archive = await openArchive(first.path, first.bytes, PACKAGE_LIMITS);
-  const limits = { maxBytes: 1e9, unpackedBytes: 1e9 };
-  await storePackage({ blobs, key: 'one', upload: { path: first.path, archive }, resources: [], ...limits });
-  archive.close();
-  assert.deepEqual(
-    [...blobs.held.keys()].sort(),
-    ['packages/one', `resources/${sha1}`],
-    'only the file worth keeping is kept',
-  );
-
-  const wanted = [
-    { sha1, bytes: big.length },
-    { sha1, bytes: 5 },
-    { sha1: 'f'.repeat(40), bytes: 70_000 },
-  ];
-  assert.deepEqual([...(await matchResources(blobs, wanted))], [sha1]);
-  assert.deepEqual([...(await matchResources(blobs, [{ sha1, bytes: 5 }]))], [], 'a size that differs is no match');
-
+  blobs.held.set('resources/f1', big);
+  const matched = new Map([[sha1, { guid: 'f1', sha1, sha256: '', bytes: big.length }]]);
   const second = written(await zipOf([{ path: 'small', body: '2' }]));
-  const rest = await openArchive(second.path, second.bytes, PACKAGE_LIMITS);
-  const resources = readResources(
+  const rest = await openArchive(second, PACKAGE_LIMITS, { sender: 'test' });
+  const resources = await readResources(
     JSON.stringify([{ checksum: { value: sha1 }, size_in_bytes: big.length, path: 'dir/big', mode: '4755' }]),
   );
-  await storePackage({ blobs, key: 'two', upload: { path: second.path, archive: rest }, resources, ...limits });
+  const upload = { ...second, archive: rest };
+  const content = await packageContent({ blobs, upload, resources, matched, unpackedBytes: 1e9 });
+  const whole = written(await buffer(content.body));
   rest.close();
-  const whole = written(blobs.held.get('packages/two')!);
-  const assembled = await openArchive(whole.path, whole.bytes, PACKAGE_LIMITS);
+  const assembled = await openArchive(whole, PACKAGE_LIMITS, { sender: 'test' });
   assert.deepEqual(
     assembled.entries.map((entry) => [entry.path, entry.bytes, entry.mode.toString(8)]),
     [
@@ -205,11 +192,33 @@ test('a package is put together from what was sent and what is known, by SHA-1 a
 
 test('resources that climb, collide or are unknown are refused', async () => {
   const resource = (path: string) => JSON.stringify([{ sha1: 'a'.repeat(40), size: 70_000, fn: path }]);
-  assert.throws(() => readResources(resource('../x')), ArchiveRefusedError);
-  assert.throws(() => readResources('{'), ArchiveRefusedError);
-  assert.throws(() => readResources('[{"sha1":"../../x","size":1,"fn":"a"}]'), ArchiveRefusedError);
-  const resources = readResources(resource('x'));
-  const options = { blobs: new TestBlobs(), key: 'k', upload: null, maxBytes: 1e9, unpackedBytes: 1e9 };
-  await assert.rejects(storePackage({ ...options, resources }), /not known here/);
-  await assert.rejects(storePackage({ ...options, resources: [] }), /empty/);
+  await assert.rejects(() => readResources(resource('../x')), ArchiveRefusedError);
+  await assert.rejects(() => readResources('{'), ArchiveRefusedError);
+  await assert.rejects(() => readResources('[{"sha1":"../../x","size":1,"fn":"a"}]'), ArchiveRefusedError);
+  await assert.rejects(() => readResources(resource('.')), ArchiveRefusedError);
+  const options = { blobs: new TestBlobs(), upload: null, matched: new Map(), unpackedBytes: 1e9 };
+  const resources = await readResources(resource('x'));
+  await assert.rejects(packageContent({ ...options, resources }), /not known here/);
+  await assert.rejects(packageContent({ ...options, resources: [] }), /empty/);
+});
+
+test('SECURITY 25: more resources than a package may hold, and paths of endless depth, are refused', async () => {
+  const resource = (fn: string) => ({ sha1: 'a'.repeat(40), size: 70_000, fn });
+  const list = (count: number) => JSON.stringify(Array.from({ length: count }, (_, index) => resource(`f${index}`)));
+  assert.equal((await readResources(list(20_000))).length, 20_000);
+  await assert.rejects(readResources(list(20_001)), /too many resources/);
+  const deep = JSON.stringify([resource('a/'.repeat(1000))]);
+  await assert.rejects(readResources(deep), /lies too deep/);
+  await refuses([{ path: `${'a/'.repeat(150)}x`, body: 'x' }], /lies too deep/);
+});
+
+test('SECURITY 25: a matched file that goes away before the package is read fails for its reader alone', async () => {
+  const blobs = new TestBlobs();
+  const sha1 = 'a'.repeat(40);
+  const resources = [{ sha1, bytes: 70_000, path: 'gone', mode: 0o644 }];
+  const matched = new Map([[sha1, { guid: 'gone', sha1, sha256: '', bytes: 70_000 }]]);
+  const { body } = await packageContent({ blobs, upload: null, resources, matched, unpackedBytes: 1e9 });
+  await eventually(() => body.destroyed);
+  await turn(); // by then it has told whoever listens
+  await assert.rejects(buffer(body), /went away/);
 });

@@ -14,10 +14,12 @@ const cell = (cellId: string, more: Partial<AuctionCell> = {}): AuctionCell => (
   diskMb: 10_000,
   containers: 100,
   instances: new Map(),
+  organizations: new Map(),
   ...more,
 });
 const instance = (processGuid: string, index: number, more: Partial<AuctionItem> = {}): AuctionItem => ({
   processGuid,
+  organizationGuid: '',
   index,
   stack: 'debian12',
   placementTags: [],
@@ -83,4 +85,36 @@ test('8,200 instances of 820 apps on 100 cells in 4 zones differ by at most one 
   }
   assert.equal(counts.size, 100);
   assert.ok(Math.max(...counts.values()) - Math.min(...counts.values()) <= 1);
+});
+
+test('SECURITY 32: an organization that asks for all containers of a cell leaves places for others', () => {
+  const items = (organizationGuid: string, count: number): AuctionItem[] =>
+    Array.from({ length: count }, (_, n) =>
+      instance(`${organizationGuid}-${n}`, 0, { organizationGuid, memoryMb: 1, diskMb: 1 }),
+    );
+  const cells = [cell('a'), cell('b', { containers: 20, organizations: new Map([['greedy', 80]]) })];
+  const placed = where(cells, [...items('greedy', 500), ...items('neighbour', 1)]);
+  assert.equal(placed.filter((place) => place === 'a').length, 90 + 1);
+  assert.equal(placed.filter((place) => place === 'b').length, 10);
+  assert.equal(placed[1], 'a', 'its turn is the second');
+  assert.equal(placed.at(-1), "insufficient resources: the organization's share of containers");
+  // Several of them leave places as well, and a full cell is full for everybody.
+  const three = where([cell('a')], [...items('one', 500), ...items('two', 500), ...items('three', 500)]);
+  const taken = three.filter((place) => place === 'a').length;
+  assert.ok(taken >= 90 && taken < 100, String(taken));
+  assert.deepEqual(where([cell('a', { containers: 0 })], items('one', 1)), ['insufficient resources: containers']);
+});
+
+test('organizations take turns, and first instances of all come first', () => {
+  const of = (organizationGuid: string, name: string, index: number) => instance(name, index, { organizationGuid });
+  const items = [
+    of('a', 'a1', 0),
+    of('a', 'a1', 1),
+    of('a', 'a2', 0),
+    of('a', 'a3', 0),
+    of('b', 'b1', 1),
+    of('c', 'c1', 0),
+  ];
+  const order = place([cell('x')], items).map(({ item }) => `${item.processGuid}/${item.index}`);
+  assert.deepEqual(order, ['a1/0', 'c1/0', 'a2/0', 'a3/0', 'a1/1', 'b1/1']);
 });

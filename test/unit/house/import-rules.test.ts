@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { describe, test } from 'node:test';
+import { importsOf, projectFiles, ROOT } from '../../support/project-files.ts';
 
-const ROOT = resolve(import.meta.dirname, '../../..');
 const SOURCE = join(ROOT, 'src');
 
 /** Which rooms each room may import besides itself. A room not named here may import kit and contracts. */
@@ -21,19 +21,6 @@ const ALLOWED: Record<string, readonly string[]> = {
 interface Import {
   file: string;
   specifier: string;
-}
-
-/** Static imports, re-exports, side-effect imports, dynamic imports, `import('…')` types and `require`. */
-function importsOf(text: string): string[] {
-  const code = text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
-  const patterns = [
-    /^\s*(?:import|export)\b[^;'"`]*?\bfrom\s*(['"])([^'"]+)\1/gm,
-    /^\s*import\s*(['"])([^'"]+)\1/gm,
-    /\bimport\s*\(\s*(['"`])([^'"`]+)\1/g,
-    /(?<![.\w])require\s*\(\s*(['"`])([^'"`]+)\1/g,
-    /\bnew URL\(\s*(['"`])([^'"`]+\.[cm]?[jt]s)\1/g,
-  ];
-  return patterns.flatMap((pattern) => [...code.matchAll(pattern)].map((match) => match[2]!));
 }
 
 function allImports(): Import[] {
@@ -117,16 +104,3 @@ describe('the house rules', () => {
     assert.deepEqual(found, []);
   });
 });
-
-/** Everything but what is installed, built or kept by Git itself. */
-function projectFiles(): string[] {
-  const skipped = new Set(['node_modules', '.git', '.cache']);
-  const walk = (directory: string): string[] =>
-    readdirSync(join(ROOT, directory), { withFileTypes: true }).flatMap((entry) => {
-      const path = join(directory, entry.name);
-      if (skipped.has(entry.name)) return [];
-      if (entry.isDirectory()) return walk(path);
-      return entry.isFile() && existsSync(join(ROOT, path)) ? [path] : [];
-    });
-  return walk('.');
-}

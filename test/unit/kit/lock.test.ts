@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { lockFile } from '../../../src/kit/lock.ts';
+import { lockDirectory, lockFile } from '../../../src/kit/lock.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'cupola-lock-'));
 const path = join(directory, 'lock');
@@ -22,6 +22,35 @@ test('a lock that is held is refused with who holds it, and free again afterward
   lockFile(path, 'down')[Symbol.dispose]();
 });
 
+test('a lock file that its holder removed is held by one at a time all the same', async () => {
+  const other = join(directory, 'removed');
+  const program = `import { lockFile } from ${JSON.stringify(join(import.meta.dirname, '../../../src/kit/lock.ts'))};
+    import { closeSync, openSync, unlinkSync } from 'node:fs';
+    for (let taken = 0; taken < 500; ) {
+      let lock;
+      try {
+        lock = lockFile(${JSON.stringify(other)}, 'destroy');
+      } catch (error) {
+        if (error.code !== 'locked') throw error;
+        continue;
+      }
+      closeSync(openSync(${JSON.stringify(`${other}.alone`)}, 'wx')); // fails where another holds it too
+      unlinkSync(${JSON.stringify(`${other}.alone`)});
+      lock.remove();
+      taken++;
+    }`;
+  await Promise.all(
+    [1, 2, 3].map(async () => {
+      const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', program], {
+        stdio: ['ignore', 'inherit', 'inherit'],
+      });
+      const [code] = await once(child, 'exit');
+      assert.equal(code, 0);
+    }),
+  );
+  assert.equal(existsSync(other), false, 'the last to remove it leaves nothing');
+});
+
 test('the lock of a process that was killed is free', async () => {
   const program = `import { lockFile } from ${JSON.stringify(join(import.meta.dirname, '../../../src/kit/lock.ts'))};
     lockFile(${JSON.stringify(path)}, 'up'); console.log('held'); setInterval(() => {}, 1000);`;
@@ -33,4 +62,22 @@ test('the lock of a process that was killed is free', async () => {
   child.kill('SIGKILL');
   await once(child, 'exit');
   lockFile(path, 'up')[Symbol.dispose]();
+});
+
+test('those who want a directory take turns with it, though each removes it, and none waits for ever', async () => {
+  const shared = join(directory, 'shared');
+  let inside = 0;
+  let most = 0;
+  const turn = async () => {
+    using _ = await lockDirectory(shared);
+    inside += 1;
+    most = Math.max(most, inside);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    rmSync(shared, { recursive: true });
+    inside -= 1;
+  };
+  await Promise.all(Array.from({ length: 12 }, turn));
+  assert.equal(most, 1);
+  using _held = await lockDirectory(shared);
+  await assert.rejects(lockDirectory(shared, 50), { code: 'locked' });
 });

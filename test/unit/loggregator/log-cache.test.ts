@@ -18,7 +18,14 @@ const line = (text: string, timestampNs: bigint, more: MessageInitShape<typeof E
     message: { case: 'log', value: { payload: Buffer.from(text) } },
     ...more,
   });
-const all = { start: 0n, end: null, limit: 1_000, descending: false, select: (entry: Entry) => entry };
+const all = {
+  start: 0n,
+  end: null,
+  limit: 1_000,
+  maxBytes: 1_000_000,
+  descending: false,
+  select: (entry: Entry) => entry,
+};
 const texts = (cache: LogCache, range: Partial<typeof all> = {}, source = 'app'): string[] =>
   cache
     .read(source, { ...all, ...range })
@@ -47,6 +54,27 @@ test('lines that share a timestamp keep their order and are found one after the 
   assert.deepEqual(read, ['a', 'b', 'c', 'd', 'e']);
 });
 
+test('SECURITY 25: a read ends at a bound of bytes: the newest first, or a reader who goes on finds every line', () => {
+  const cache = cacheOf();
+  cache.put(Array.from({ length: 20 }, (_, n) => line(`${n} ${'x'.repeat(7_500)}`, BigInt(n + 1))));
+  const bounded = { ...all, maxBytes: 31_000 };
+  const numbers = (range: Partial<typeof all>) =>
+    texts(cache, { ...bounded, ...range }).map((text) => parseInt(text, 10));
+  assert.deepEqual(numbers({ descending: true }), [19, 18, 17]);
+  const read: number[] = [];
+  for (let start = 0n; ; ) {
+    const found = cache.read('app', { ...bounded, start });
+    if (found.length === 0) break;
+    read.push(...numbers({ start }));
+    start = found.at(-1)!.timestamp + 1n;
+  }
+  assert.deepEqual(
+    read,
+    Array.from({ length: 20 }, (_, n) => n),
+  );
+  assert.deepEqual(numbers({ maxBytes: 10 }), [0], 'one that is larger comes alone');
+});
+
 test('a batch that is sent again is kept once, also where its lines had moved on', () => {
   const cache = cacheOf();
   const batch = (): Envelope[] => [line('a', 10n), line('b', 10n), line('c', 20n)];
@@ -64,6 +92,23 @@ test('a source keeps its newest lines, and says how many went', () => {
   assert.equal(kept.length, 100);
   assert.deepEqual([kept[0], kept.at(-1)], ['901', '1000']);
   assert.deepEqual([...cache.meta()], [['app', { count: 100, expired: 900, oldest: 901n, newest: 1000n }]]);
+});
+
+test('LOG-01, SECURITY 32: an organization whose apps flood pushes out its own lines, and nobody else’s', () => {
+  const cache = cacheOf({ totalBytes: 1_000_000, bytesPerSource: 120_000 });
+  const of = (organization: string) => ({ source_type: 'APP/PROC/WEB', organization_id: organization });
+  cache.put([line('quiet', 1n, { sourceId: 'quiet', tags: of('quiet-org') })]);
+  cache.put([line('of the platform', 1n, { sourceId: 'platform' })]);
+  for (let count = 0; count < 400; count += 1) {
+    const flood = line('x'.repeat(10_000), BigInt(count + 2), {
+      sourceId: `flood-${count % 40}`,
+      tags: of('flooding-org'),
+    });
+    cache.put([flood]);
+  }
+  assert.ok(cache.bytes <= 1_000_000 && cache.bytes > 500_000, `${cache.bytes}`);
+  assert.deepEqual(texts(cache, {}, 'quiet'), ['quiet']);
+  assert.deepEqual(texts(cache, {}, 'platform'), ['of the platform']);
 });
 
 test('memory is bounded: the source that was silent for longest gives way, and is gone with its last line', () => {

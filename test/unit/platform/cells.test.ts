@@ -3,11 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { parseAddress } from '../../../src/cell/network/addresses.ts';
+import { numberOf } from '../../../src/cell/network/addresses.ts';
 import { Logger } from '../../../src/kit/log.ts';
 import { ownAddresses, routerPorts } from '../../../src/platform/addresses.ts';
 import { cellZone, gardenSettingsOf } from '../../../src/platform/cell-settings.ts';
-import { ensureSettings, layoutOf, loadSettings } from '../../../src/platform/settings.ts';
+import { layoutOf } from '../../../src/platform/layout.ts';
+import { ensureSettings } from '../../../src/platform/settings/ensure.ts';
+import { loadSettings } from '../../../src/platform/settings/store.ts';
 
 function scratch(t: { after: (done: () => void) => void }): string {
   const directory = mkdtempSync(join(tmpdir(), 'cupola-cells-'));
@@ -28,11 +30,11 @@ test('cells are dealt out over the zones, and each has a range and an address th
   const networks = cells.map((index) => gardenSettingsOf(layout, index, log).network);
   assert.equal(new Set(networks.map(({ range }) => range)).size, 8);
   const own = ownAddresses(settings);
-  assert.equal(new Set(own).size, 9);
+  assert.equal(new Set(own).size, 10, 'eight cells, the router and the gateway');
   for (const { range } of networks) {
-    const first = parseAddress(range.split('/')[0]!);
+    const first = numberOf(range.split('/')[0]!);
     for (const address of own) {
-      const value = parseAddress(address);
+      const value = numberOf(address);
       assert.ok(value < first || value > first + 255, `${address} is no container's`);
     }
   }

@@ -4,14 +4,16 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
+import type { PlatformStatus } from '../../../src/platform/admin-messages.ts';
 import { examine } from '../../../src/platform/doctor/doctor.ts';
 import { type Finding, renderFindings } from '../../../src/platform/doctor/finding.ts';
+import { installed } from '../../../src/platform/doctor/installed.ts';
 import { kernelFindings } from '../../../src/platform/doctor/kernel.ts';
 import { limitFindings } from '../../../src/platform/doctor/limits.ts';
 import { clockFindings, diskFindings } from '../../../src/platform/doctor/machine.ts';
 import { platformFindings } from '../../../src/platform/doctor/platform.ts';
-import { parseListeners, portFindings } from '../../../src/platform/doctor/ports.ts';
-import type { PlatformStatus } from '../../../src/platform/supervisor-client.ts';
+import { portFindings } from '../../../src/platform/doctor/ports.ts';
+import { parseListeners } from '../../../src/platform/ports.ts';
 import { testSettings } from '../../support/settings.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'cupola-doctor-test-'));
@@ -100,7 +102,7 @@ test('a port that is taken is named with its holder; the platform’s own are fi
   await new Promise((resolve) => server.once('listening', resolve));
   const address = server.address();
   const port = typeof address === 'object' && address ? address.port : 0;
-  const wanted = new Map([[port, 'HTTPS']]);
+  const wanted = [{ port, purpose: 'HTTPS' }];
   const [taken] = portFindings(wanted, new Set());
   assert.equal(taken?.state, 'fail');
   assert.match(taken?.found ?? '', new RegExp(`process ${process.pid}`));
@@ -149,16 +151,22 @@ test('a platform that is not well, or whose certificates near their end, is told
       { name: 'cell-0 (first of 3 instances)', notAfter: at(0.5) },
     ],
     cells: [{ id: 'cell-0', lastSeen: new Date(now).toISOString() }],
+    notRouted: [],
     supervisor: { pid: 1, project: '/', program: 'x', node: '/node' },
     update: { outdated: [], problem: null, running: false },
     rotation: null,
   };
   assert.deepEqual(notOk(platformFindings(settings, status, now)), []);
+  assert.deepEqual(notOk(platformFindings(settings, { ...status, notRouted: ['route x claims a name'] }, now)), [
+    'warn routes',
+  ]);
+  const http1 = { ...status, servedAsHttp1: ['a.example.org of app a (guid)'] };
+  assert.deepEqual(notOk(platformFindings(settings, http1, now)), ['warn HTTP/2 to apps']);
   assert.deepEqual(notOk(platformFindings(settings, null, now)), ['warn installation']);
   const ill: PlatformStatus = {
     ...status,
     ready: false,
-    components: [{ ...status.components[0]!, state: 'stopped', restarts: 3 }],
+    components: [{ ...status.components[0]!, state: 'stopped', restarts: 3, faults: 2 }],
     cells: [{ id: 'cell-0', lastSeen: at(-1) }],
     certificates: [
       { name: 'control', notAfter: at(3) },
@@ -169,6 +177,7 @@ test('a platform that is not well, or whose certificates near their end, is told
     'fail installation',
     'fail components',
     'warn restarts',
+    'warn uncaught errors',
     'fail cells',
     'warn certificate control',
     'fail certificate router',
@@ -182,4 +191,19 @@ test('it works where nothing is installed, and its lines say ok, warn or fail', 
   assert.match(text, /^kernel$/m);
   assert.match(text, /^ {2}(ok|warn|fail) +\S/m);
   assert.match(text, /\d+ ok, \d+ to look at, \d+ in the way$/);
+});
+
+test('damaged settings are in the way, and not taken for none', () => {
+  const directory = join(scratch, 'damaged');
+  mkdirSync(directory);
+  assert.deepEqual(installed(directory), { settings: null, damage: [] });
+  const settings = testSettings({ dataDirectory: directory });
+  writeFileSync(join(directory, 'settings.json'), JSON.stringify(settings));
+  assert.deepEqual(installed(directory), { settings, damage: [] });
+  writeFileSync(join(directory, 'settings.json'), JSON.stringify({ ...settings, cells: 0 }));
+  const { damage } = installed(directory);
+  assert.deepEqual(
+    damage.map(({ state, what, found }) => [state, what, found]),
+    [['fail', 'settings', `${directory}/settings.json: cells must be >= 1`]],
+  );
 });

@@ -175,7 +175,8 @@ describe('what the Java buildpack makes of an app', () => {
     const wrong = ask('number_of stack_threads 1', {
       JBP_CONFIG_OPEN_JDK_JRE: '{ memory_calculator: { stack_threads: many } }',
     });
-    assert.notEqual(wrong.exitCode, 0);
+    assert.equal(wrong.exitCode, 1);
+    assert.match(wrong.stderr, /stack_threads is not a whole number: many/);
   });
 
   test('a setting that changes nothing is not passed over in silence', () => {

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { installResolver, removeResolver, renderDnsConfig } from '../../../src/platform/host/names.ts';
 import { addNameserver, nameserversOf, removeNameserver } from '../../../src/platform/host/resolv-conf.ts';
-import type { PlatformSettings } from '../../../src/platform/settings.ts';
+import type { PlatformSettings } from '../../../src/platform/settings/schema.ts';
 
 const settings: PlatformSettings = {
   id: 'abc',

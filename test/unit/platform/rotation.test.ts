@@ -12,9 +12,11 @@ import type { ProcessIdentity } from '../../../src/kit/process.ts';
 import { identify } from '../../../src/kit/process.ts';
 import { makeAuthorities, trustedRoots } from '../../../src/platform/authorities.ts';
 import { ComponentCertificates } from '../../../src/platform/certificates.ts';
-import { type Component, Keeper } from '../../../src/platform/component.ts';
+import type { Component } from '../../../src/platform/components/component.ts';
+import { Supervised } from '../../../src/platform/components/supervised.ts';
 import { Rotation } from '../../../src/platform/rotation.ts';
 import type { Secrets } from '../../../src/platform/secrets.ts';
+import { testSecrets } from '../../support/component-parts.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'cupola-rotation-'));
 const log = new Logger('test', {}, () => {});
@@ -23,6 +25,8 @@ let steps: string[];
 let secrets: Secrets;
 let saved: Secrets[];
 let broken: boolean;
+/** From which renewal on the component fails, counted down; 0 for never. */
+let busyAt: number;
 let clock: number;
 let counter = 0;
 after(() => rmSync(directory, { recursive: true }));
@@ -31,16 +35,9 @@ beforeEach(async () => {
   steps = [];
   saved = [];
   broken = false;
+  busyAt = 0;
   clock = Date.now();
-  secrets = {
-    ...(await makeAuthorities(1)),
-    rotation: null,
-    databaseKey: '',
-    blobSigningKey: '',
-    adminPassword: '',
-    sshHostKey: '',
-    clientSecrets: { admin: '', cloudController: '', sshProxy: '' },
-  };
+  secrets = await testSecrets();
 });
 
 /** A platform of one component, which notes what it is given. */
@@ -54,7 +51,7 @@ function platform() {
     fingerprint: () => 'same',
     start: async () => self,
     renew: async (running: ProcessIdentity) => {
-      if (broken) throw new Error('it is busy');
+      if (broken || (busyAt > 0 && --busyAt === 0)) throw new Error('it is busy');
       const { cert, ca } = await certificates.component('control');
       const issuer = new X509Certificate(cert).issuer;
       steps.push(`control shows ${issuer.slice(3)}, trusts ${ca.match(/BEGIN/g)?.length}`);
@@ -62,7 +59,7 @@ function platform() {
     },
   };
   const rotation = new Rotation({
-    keepers: [new Keeper(component, { ...self, fingerprint: 'same' })],
+    components: [new Supervised(component, { ...self, fingerprint: 'same' })],
     certificates,
     secrets: () => secrets,
     save: (next) => {
@@ -77,20 +74,21 @@ function platform() {
     rotateSigningKey: async () => void steps.push('uaa'),
     routerRootsChanged: async () => void steps.push('store'),
     changed: () => {},
-    settle: async () => {},
+    settle: async () => void steps.push('settled'),
     log,
     now: () => clock,
   });
   return { rotation, certificates };
 }
 
-test('SEC-35: new roots are trusted everywhere before they issue, and the former go after the overlap', async () => {
+test('SECURITY 35: new roots are trusted everywhere before they issue, and the former go after the overlap', async () => {
   const { rotation } = platform();
   await rotation.rotate('roots', HOUR_MS);
   assert.deepEqual(steps, [
     'saved announced',
     'control shows Cupola platform root, trusts 2',
     'store',
+    'settled',
     'saved retiring',
     'control shows Cupola platform root 2, trusts 2',
     'instances',
@@ -104,14 +102,15 @@ test('SEC-35: new roots are trusted everywhere before they issue, and the former
   assert.deepEqual(steps, [
     'control shows Cupola platform root 2, trusts 2',
     'instances',
-    'saved done',
+    'saved retired',
     'control shows Cupola platform root 2, trusts 1',
     'store',
+    'saved done',
   ]);
   assert.equal(rotation.status, null);
 });
 
-test('SEC-35: a rotation that a component did not follow goes no further, and is carried on later', async () => {
+test('SECURITY 35: a rotation that a component did not follow goes no further, and is carried on later', async () => {
   const { rotation } = platform();
   broken = true;
   await assert.rejects(rotation.rotate('roots', HOUR_MS), { code: 'not_renewed', message: /control .* it is busy/ });
@@ -122,18 +121,32 @@ test('SEC-35: a rotation that a component did not follow goes no further, and is
   secrets = JSON.parse(JSON.stringify(saved.at(-1))) as Secrets;
   const next = platform();
   await next.rotation.tend();
-  assert.equal(next.rotation.status?.phase, 'retiring');
+  assert.equal(next.rotation.status?.phase, 'retiring', 'it is carried on');
 });
 
-test('SEC-35: with --overlap 0 the former roots go at once, also those of a rotation under way', async () => {
+test('SECURITY 35: a component that did not hear that the former roots are gone is told later', async () => {
+  const { rotation } = platform();
+  await rotation.rotate('roots', HOUR_MS);
+  busyAt = 2; // it takes its certificates once more, and fails where the former roots are taken away
+  await assert.rejects(rotation.rotate('roots', 0), { code: 'not_renewed' });
+  assert.equal(rotation.status?.phase, 'retired');
+  assert.equal(trustedRoots(secrets, 'platform').match(/BEGIN/g)?.length, 1);
+  steps = [];
+  await platform().rotation.tend();
+  assert.deepEqual(steps, ['control shows Cupola platform root 2, trusts 1', 'store', 'saved done']);
+});
+
+test('SECURITY 35: with --overlap 0 the former roots go at once, also those of a rotation under way', async () => {
   const { rotation } = platform();
   await rotation.rotate('roots', 0);
-  assert.equal(rotation.status, null);
+  assert.equal(rotation.status, null, 'at once');
   await rotation.rotate('roots', HOUR_MS);
   assert.match(new X509Certificate(secrets.identityRoot.cert).subject, /root 3$/);
   await rotation.rotate('roots', 0);
-  assert.equal(rotation.status, null);
-  assert.equal(trustedRoots(secrets, 'router').match(/BEGIN/g)?.length, 1);
+  assert.equal(rotation.status, null, 'of one under way');
+  for (const name of ['platform', 'identity', 'router'] as const) {
+    assert.equal(trustedRoots(secrets, name).match(/BEGIN/g)?.length, 1, name);
+  }
 });
 
 test('certificates are renewed by themselves before they end, and roots in their last year', async () => {
@@ -149,12 +162,13 @@ test('certificates are renewed by themselves before they end, and roots in their
   assert.equal(rotation.status?.phase, 'retiring');
 });
 
-test('SEC-35: while router roots change, clients that know the former and clients that know the new are both served', async () => {
+test('SECURITY 35: while router roots change, clients that know the former and clients that know the new are both served', async (t) => {
   const { rotation, certificates } = platform();
   const former = secrets.routerRoot.cert;
   await rotation.rotate('roots', HOUR_MS);
   const front = await certificates.front('cupola.test');
   const server = createServer({ cert: front.cert, key: front.key }).listen(0, '127.0.0.1');
+  t.after(() => server.close());
   await new Promise((resolve) => server.once('listening', resolve));
   const { port } = server.address() as AddressInfo;
   const verified = (ca: string): Promise<boolean> => {
@@ -164,9 +178,8 @@ test('SEC-35: while router roots change, clients that know the former and client
     return promise.finally(() => socket.destroy());
   };
   assert.equal(await verified(former), true, 'led there by the cross certificate');
-  assert.equal(await verified(secrets.routerRoot.cert), true);
-  assert.equal(await verified((await makeAuthorities(9)).routerRoot.cert), false);
-  server.close();
+  assert.equal(await verified(secrets.routerRoot.cert), true, 'who knows the new one');
+  assert.equal(await verified((await makeAuthorities(9)).routerRoot.cert), false, 'who knows neither');
 });
 
 test('what ends when is known to the supervisor that takes over', async () => {

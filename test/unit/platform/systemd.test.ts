@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../../../src/kit/process.ts';
 import { renderUnit, unitName } from '../../../src/platform/host/systemd.ts';
+import { installationId } from '../../../src/platform/layout.ts';
 import { testSettings } from '../../support/settings.ts';
 
 const NO_VERIFY = existsSync('/usr/bin/systemd-analyze') ? false : 'there is no systemd-analyze';
@@ -38,8 +39,8 @@ test('nothing in the unit gives the supervisor mounts of its own: containers sta
 });
 
 test('each installation has a unit of its own', () => {
-  assert.equal(unitName(testSettings({ dataDirectory: '/var/lib/cupola' })), 'cupola.service');
-  assert.equal(unitName(testSettings({ id: 'xyz', dataDirectory: '/srv/other' })), 'cupola-xyz.service');
+  assert.equal(unitName(testSettings({ id: installationId('/var/lib/cupola') })), 'cupola.service');
+  assert.equal(unitName(testSettings({ id: 'xyz' })), 'cupola-xyz.service');
 });
 
 test('systemd understands the unit, also with spaces, percent and dollar signs in the path', {

@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { afterEach, test } from 'node:test';
 import { Logger } from '../../../src/kit/log.ts';
 import { identify, isAlive, type ProcessIdentity, signal } from '../../../src/kit/process.ts';
-import { type Component, Keeper } from '../../../src/platform/component.ts';
+import type { Component } from '../../../src/platform/components/component.ts';
+import { Supervised } from '../../../src/platform/components/supervised.ts';
 import { Updates } from '../../../src/platform/updates.ts';
 
 const log = new Logger('test', {}, () => {});
@@ -21,7 +22,7 @@ async function sleeper(): Promise<ProcessIdentity> {
   return identity;
 }
 
-async function keeper(name: string, ran: string, runs: string, more: Partial<Component> = {}): Promise<Keeper> {
+async function supervised(name: string, ran: string, runs: string, more: Partial<Component> = {}): Promise<Supervised> {
   const component: Component = {
     name,
     account: null,
@@ -30,7 +31,7 @@ async function keeper(name: string, ran: string, runs: string, more: Partial<Com
     start: sleeper,
     ...more,
   };
-  return new Keeper(component, { ...(await sleeper()), fingerprint: ran });
+  return new Supervised(component, { ...(await sleeper()), fingerprint: ran });
 }
 
 async function settled(updates: Updates): Promise<void> {
@@ -45,9 +46,9 @@ async function settled(updates: Updates): Promise<void> {
 
 test('only what changed is replaced, one after the other, each once the one before is well', async () => {
   const [same, first, second] = [
-    await keeper('postgresql', 'a', 'a'),
-    await keeper('control', 'a', 'b'),
-    await keeper('cell-0', 'a', 'b'),
+    await supervised('postgresql', 'a', 'a'),
+    await supervised('control', 'a', 'b'),
+    await supervised('cell-0', 'a', 'b'),
   ];
   const before = [same, first, second].map(({ identity }) => identity!);
   const asked: string[] = [];
@@ -69,12 +70,12 @@ test('only what changed is replaced, one after the other, each once the one befo
 });
 
 test('what cannot take over stops the update, and the process of before goes on', async () => {
-  const router = await keeper('router', 'a', 'b', {
+  const router = await supervised('router', 'a', 'b', {
     takeOver: async () => {
       throw new Error('the configuration is wrong');
     },
   });
-  const control = await keeper('control', 'a', 'b');
+  const control = await supervised('control', 'a', 'b');
   const before = router.identity!;
   const updates = new Updates([router, control], async () => true, log);
   await settled(updates);
@@ -84,8 +85,8 @@ test('what cannot take over stops the update, and the process of before goes on'
 });
 
 test('a router is replaced after the cell proxies it keeps connections to, and the one on its way out is remembered', async () => {
-  const proxy = await keeper('cell-0-proxy', 'a', 'b', { takeOver: sleeper });
-  const router = await keeper('router', 'a', 'a', { takeOver: sleeper, after: ['cell-0-proxy'] });
+  const proxy = await supervised('cell-0-proxy', 'a', 'b', { takeOver: sleeper });
+  const router = await supervised('router', 'a', 'a', { takeOver: sleeper, after: ['cell-0-proxy'] });
   const before = router.identity!;
   const updates = new Updates([proxy, router], async () => true, log);
   await settled(updates);

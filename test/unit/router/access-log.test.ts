@@ -24,10 +24,22 @@ test('its envelope is the app\u2019s, from the router, with the owner\u2019s tag
   assert.equal(envelope.sourceId, 'app-1');
   assert.equal(envelope.instanceId, '0');
   assert.equal(envelope.timestampNs, 1795323163780123000n);
-  assert.equal(envelope.tags.source_type, 'RTR');
-  assert.equal(envelope.tags.instance_id, '2');
-  assert.equal(envelope.tags.app_name, 'web');
-  assert.equal(envelope.tags.space_name, 'dev');
+  assert.deepEqual(envelope.tags, {
+    source_type: 'RTR',
+    instance_id: '2',
+    process_instance_id: 'inst-a',
+    app_id: 'app-1',
+    app_name: 'web',
+    space_id: '',
+    space_name: 'dev',
+    organization_id: '',
+    organization_name: '',
+    process_id: '',
+    process_type: 'web',
+    origin: 'gorouter',
+    job: 'router',
+    index: '0',
+  });
 });
 
 test('what a client sends cannot forge a field or a line', () => {

@@ -24,6 +24,10 @@ describe('user names of cf ssh', () => {
   });
 });
 
+test('every host key that is made can be read', () => {
+  for (let made = 0; made < 2000; made++) assert.doesNotThrow(() => fingerprintOf(generateHostKey()));
+});
+
 test('the fingerprint of a host key has the 43 characters by which the CLI knows SHA-256, and belongs to the key', () => {
   const key = generateHostKey();
   assert.match(fingerprintOf(key), /^[A-Za-z0-9+/]{43}$/);

@@ -16,7 +16,10 @@ function header(command: number, family: number, addresses: Buffer): Buffer {
 const TCP4 = Buffer.from([198, 51, 100, 7, 127, 0, 0, 1, 0xc0, 0x01, 0x01, 0xbb]);
 
 /** What the reader makes of a connection that sends these pieces, and what it leaves to be read. */
-async function read(pieces: Buffer[], end = false): Promise<{ address: string | null; rest: string }> {
+async function read(
+  pieces: Buffer[],
+  end = false,
+): Promise<{ address: string | null; port: number | null; rest: string }> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
@@ -31,7 +34,7 @@ async function read(pieces: Buffer[], end = false): Promise<{ address: string | 
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     if (end) client.end();
-    const address = await reading;
+    const remote = await reading;
     let rest = '';
     socket.on('data', (chunk: Buffer) => {
       rest += chunk;
@@ -39,7 +42,7 @@ async function read(pieces: Buffer[], end = false): Promise<{ address: string | 
     socket.resume();
     client.end('more');
     await once(socket, 'end');
-    return { address, rest };
+    return { address: remote?.address ?? null, port: remote?.port ?? null, rest };
   } finally {
     client.destroy();
     socket.destroy();
@@ -51,6 +54,7 @@ describe('PROXY protocol v2', () => {
   test('names the client, and what follows stays', async () => {
     assert.deepEqual(await read([Buffer.concat([header(0x21, 0x11, TCP4), Buffer.from('SSH-2.0-x')])]), {
       address: '198.51.100.7',
+      port: 49_153,
       rest: 'SSH-2.0-xmore',
     });
   });

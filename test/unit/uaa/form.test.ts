@@ -15,6 +15,14 @@ test('SECURITY 15: a parameter that comes twice, or as an array, is refused', ()
   assert.equal(new Form('scope=a+b').get('scope'), 'a b');
 });
 
+test('SECURITY 25: a form of more fields than any request has is refused before they are decoded', () => {
+  const fields = (count: number): string => Array.from({ length: count }, (_, index) => `p${index}=1`).join('&');
+  assert.equal(new Form(fields(50)).get('p49'), '1');
+  assert.throws(() => new Form(fields(51)), refused('invalid_request'));
+  assert.throws(() => new Form('&'.repeat(32_000)), refused('invalid_request'));
+  assert.deepEqual(new Form('a=1').over(new Form('b=2')).names(), ['b', 'a']);
+});
+
 test('client credentials come by Basic or in the body, never as two', () => {
   assert.deepEqual(clientCredentialsOf(basic('cf:'), new Form('')), { id: 'cf', secret: '' });
   assert.deepEqual(clientCredentialsOf(basic('a:b:c'), null), { id: 'a', secret: 'b:c' });

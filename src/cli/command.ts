@@ -1,0 +1,84 @@
+import { parseArgs } from 'node:util';
+import { DEFAULT_DATA_DIRECTORY } from '../platform/layout.ts';
+
+/** The command line is wrong: usage, and exit code 2. */
+export class UsageError extends Error {}
+
+/** One option of a command, as util.parseArgs takes it, with what `--help` says of it. */
+export interface Flag {
+  type: 'string' | 'boolean';
+  short?: string;
+  /** It may be given several times: its words are a list. */
+  multiple?: boolean;
+  /** What stands behind it, of a string. */
+  takes?: string;
+  help: string;
+}
+export type Flags = Readonly<Record<string, Flag>>;
+
+/** One word after `./cupola`. */
+export interface Command {
+  summary: string;
+  /** What it takes beside options, e.g. "DIR"; "" for nothing. */
+  words: string;
+  flags: Flags;
+  /** Gives the exit code. Throws UsageError. */
+  run(args: readonly string[]): Promise<number>;
+}
+
+/** Every command knows it; CUPOLA_DATA says the same. */
+const DATA = {
+  data: {
+    type: 'string',
+    takes: 'DIR',
+    help: `where the installation lies; CUPOLA_DATA says the same; unless told: ${DEFAULT_DATA_DIRECTORY}`,
+  },
+} as const;
+
+/** The same in every command that has it. */
+export const JSON_FLAG = { json: { type: 'boolean', help: 'answer in JSON, for programs' } } as const;
+
+interface Declared<Own extends Flags> {
+  summary: string;
+  words?: string;
+  flags: Own;
+  run(given: ReturnType<typeof parse<Own & typeof DATA>>): Promise<number>;
+}
+
+/** A command as it is declared: usage, `--help` and what its options give come from there. */
+export function command<Own extends Flags>({ summary, words = '', flags, run }: Declared<Own>): Command {
+  const all = { ...DATA, ...flags };
+  return { summary, words, flags: all, run: async (args) => run(parse(args, all, words !== '')) };
+}
+
+/** util.parseArgs, its complaints as usage errors. */
+function parse<Known extends Flags>(args: readonly string[], flags: Known, positionals: boolean) {
+  try {
+    return parseArgs({ args: [...args], options: flags, allowPositionals: positionals, strict: true });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** "up [--data DIR] [--domain D] …": one line. */
+export function usageOf(name: string, { words, flags }: Command): string {
+  const options = Object.entries(flags).map(([flag, one]) => `[${spelled(flag, one)}]${one.multiple ? '…' : ''}`);
+  return [name, ...(words === '' ? [] : [words]), ...options].join(' ');
+}
+
+/** What `./cupola NAME --help` prints. */
+export function helpOf(name: string, one: Command): string {
+  const { summary, words, flags } = one;
+  const rows = Object.entries(flags).map(([flag, { short, help, multiple, ...rest }]) => ({
+    left: `${short === undefined ? '' : `-${short}, `}${spelled(flag, { ...rest, help })}`,
+    right: multiple ? `may be given again: ${help}` : help,
+  }));
+  const width = Math.max(0, ...rows.map(({ left }) => left.length));
+  const head = `Usage: ./cupola ${[name, words].filter(Boolean).join(' ')}${rows.length > 0 ? ' [OPTIONS]' : ''}`;
+  const lines = rows.map(({ left, right }) => `  ${left.padEnd(width)}  ${right}`);
+  return `${[head, '', summary, ...(lines.length > 0 ? ['', ...lines] : [])].join('\n')}\n`;
+}
+
+function spelled(flag: string, { takes }: Flag): string {
+  return `--${flag}${takes === undefined ? '' : ` ${takes}`}`;
+}

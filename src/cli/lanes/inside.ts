@@ -1,0 +1,128 @@
+/**
+ * Runs in namespaces of its own (network, mounts, processes, control groups): makes of them a machine on which nothing of
+ * Cupola's is yet, and runs a command there. What it changes nobody outside sees.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { CupolaError } from '../../kit/errors.ts';
+import { run } from '../../kit/process.ts';
+import { leftovers, machineState } from '../machine-state.ts';
+import { type Hierarchy, hierarchiesIn } from './control-groups.ts';
+
+const ROOT = resolve(import.meta.dirname, '../../..');
+
+/** The interface that leads out, once the process outside has made it. */
+export const OUTSIDE = 'eth0';
+/** slirp4netns answers names there, with what the machine itself knows. */
+const NAME_SERVER = '10.0.2.3';
+const MOST_WAITING_MS = 10_000;
+/** The machine's is everybody's; this one goes with the lane. */
+const TEMPORARY = '/tmp';
+/** Distributions give the highest below 1000. */
+const NUMBERS = ['SYS_UID_MIN 500', 'SYS_UID_MAX 599', 'SYS_GID_MIN 500', 'SYS_GID_MAX 599'];
+
+async function prepare(temporary: string): Promise<void> {
+  const hierarchies = hierarchiesIn(readFileSync('/proc/self/mountinfo', 'utf8'));
+  await mount('-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', '/run');
+  mkdirSync('/run/lock', { mode: 0o1777 });
+  await coverTemporary(temporary);
+  await coverEtc();
+  if (existsSync('/var/lib/cupola')) await mount('-t', 'tmpfs', 'tmpfs', '/var/lib/cupola');
+  await mount('-t', 'sysfs', 'sysfs', '/sys');
+  await mountControlGroups(hierarchies);
+  await run('ip', ['link', 'set', 'lo', 'up'], { showWords: true });
+  await wayOut();
+}
+
+/** A checkout that lies there stays where it is. */
+async function coverTemporary(directory: string): Promise<void> {
+  const within = ROOT.startsWith(`${TEMPORARY}/`);
+  if (within) {
+    mkdirSync('/run/project');
+    await mount('--bind', ROOT, '/run/project');
+  }
+  await mount('--bind', directory, TEMPORARY);
+  if (!within) return;
+  mkdirSync(ROOT, { recursive: true });
+  await mount('--bind', '/run/project', ROOT);
+}
+
+/**
+ * A copy of /etc, so that neither sees what the other writes there; of a platform that runs outside nothing is in it. New accounts
+ * have numbers that none outside has: a program there looks for them among all processes.
+ */
+async function coverEtc(): Promise<void> {
+  await run('cp', ['--archive', '/etc', '/run/etc'], { showWords: true });
+  await mount('--bind', '/run/etc', '/etc');
+  rmSync('/etc/resolv.conf', { force: true });
+  writeFileSync('/etc/resolv.conf', `nameserver ${NAME_SERVER}\n`);
+  for (const name of namesIn('/etc').filter((entry) => entry.includes('cupola')))
+    rmSync(join('/etc', name), { recursive: true });
+  for (const unit of namesIn('/etc/systemd/system').filter((name) => name.startsWith('cupola')))
+    rmSync(join('/etc/systemd/system', unit));
+  for (const file of ['/etc/passwd', '/etc/group', '/etc/shadow', '/etc/gshadow']) {
+    if (!existsSync(file)) continue;
+    const lines = readFileSync(file, 'utf8').split('\n');
+    writeFileSync(file, lines.filter((line) => !line.startsWith('cupola-')).join('\n'));
+  }
+  appendFileSync('/etc/login.defs', ['', ...NUMBERS, ''].join('\n'));
+}
+
+/** As they were mounted, each with the groups of this process as its root. */
+async function mountControlGroups(hierarchies: readonly Hierarchy[]): Promise<void> {
+  const [first] = hierarchies;
+  if (!first) return;
+  if (first.point !== '/sys/fs/cgroup') await mount('-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', '/sys/fs/cgroup');
+  for (const { point, type, options } of hierarchies) {
+    mkdirSync(point, { recursive: true });
+    await mount('-t', type, ...(type === 'cgroup' ? ['-o', options] : []), type, point);
+  }
+  if (first.type === 'cgroup2') await giveControllers(first.point);
+}
+
+/** In version 2 a group gives controllers to those below it only while no process is in it. */
+async function giveControllers(root: string): Promise<void> {
+  const own = join(root, 'tests');
+  mkdirSync(own);
+  for (const pid of readFileSync(join(root, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean))
+    writeFileSync(join(own, 'cgroup.procs'), pid);
+  const controllers = readFileSync(join(root, 'cgroup.controllers'), 'utf8').trim().split(' ').filter(Boolean);
+  writeFileSync(join(root, 'cgroup.subtree_control'), controllers.map((name) => `+${name}`).join(' '));
+}
+
+async function wayOut(): Promise<void> {
+  for (const deadline = Date.now() + MOST_WAITING_MS; Date.now() < deadline; await pause(20)) {
+    const routes = await run('ip', ['-4', 'route', 'show', 'default']);
+    if (routes.includes(OUTSIDE)) return;
+  }
+  throw new CupolaError('no_way_out', `no ${OUTSIDE} came within ${MOST_WAITING_MS / 1000} s`);
+}
+
+function mount(...args: string[]): Promise<string> {
+  return run('mount', args, { showWords: true });
+}
+
+function namesIn(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
+}
+
+/** Runs the command; gives its exit code, or 1 where it left something on the machine that was not there before. */
+async function runHere(command: string, args: readonly string[]): Promise<number> {
+  const before = await machineState();
+  const child = spawn(command, args, { stdio: 'inherit' });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => child.kill(signal));
+  const [code] = (await once(child, 'exit')) as [number | null];
+  const left = leftovers(before, await machineState());
+  for (const one of left) console.log(`left on the machine: ${one}`);
+  return code === 0 && left.length > 0 ? 1 : (code ?? 1);
+}
+
+if (import.meta.main) {
+  const [temporary, command, ...args] = process.argv.slice(2);
+  if (temporary === undefined || command === undefined) throw new CupolaError('no_command', 'which command?');
+  await prepare(temporary);
+  process.exit(await runHere(command, args));
+}

@@ -1,0 +1,82 @@
+/** They measure how fast something is, or how long it takes: beside others they would measure those. */
+export const ALONE: ReadonlySet<string> = new Set(['test/e2e/hostile-neighbour.test.ts']);
+
+/**
+ * They hold how soon something is back, or that clients wait through it: where lanes are more than processors they would hold how busy
+ * the machine is, so each takes two lanes.
+ */
+export const TIMED: ReadonlySet<string> = new Set([
+  'test/e2e/cells.test.ts',
+  'test/e2e/faults.test.ts',
+  'test/e2e/machine-faults.test.ts',
+  'test/e2e/operator.test.ts',
+]);
+
+/** About how many seconds files take that take long, two at once on two processors. What is not named here is short. */
+export const SECONDS: Readonly<Record<string, number>> = {
+  'test/e2e/scripting-buildpacks.test.ts': 215,
+  'test/e2e/compiled-buildpacks.test.ts': 205,
+  'test/e2e/processes.test.ts': 195,
+  'test/e2e/cells.test.ts': 180,
+  'test/e2e/operator.test.ts': 145,
+  'test/e2e/machine-faults.test.ts': 140,
+  'test/e2e/ssh.test.ts': 125,
+  'test/e2e/push.test.ts': 115,
+  'test/e2e/docker.test.ts': 105,
+  'test/e2e/faults.test.ts': 90,
+  'test/e2e/planted-secrets.test.ts': 85,
+  'test/e2e/local-accounts.test.ts': 85,
+  'test/integration/cell/staging-usual-buildpacks.test.ts': 70,
+  'test/integration/cloud-controller/uploads.test.ts': 65,
+  'test/integration/cloud-controller/quotas.test.ts': 60,
+  'test/integration/cloud-controller/cf-cli.test.ts': 55,
+  'test/integration/platform/doors.test.ts': 45,
+  'test/e2e/early-answers.test.ts': 45,
+  'test/integration/cell/staging-buildpack-options.test.ts': 40,
+  'test/integration/cloud-controller/app-actions.test.ts': 35,
+  'test/integration/cell/staging-scripting-buildpacks.test.ts': 35,
+};
+/** A new end-to-end file puts up a platform at least. */
+const END_TO_END_SECONDS = 60;
+
+/** What takes longest begins first, so that at the end nothing is waited for alone; before all, what cannot begin beside much. */
+export function inOrder(files: readonly string[]): string[] {
+  const byTime = files.toSorted((one, other) => secondsOf(other) - secondsOf(one));
+  return [...byTime.filter((file) => TIMED.has(file)), ...byTime.filter((file) => !TIMED.has(file))];
+}
+
+/**
+ * Does `work` for each file, in this order, so many at once; of three lanes or more what is timed takes two, and where only one is free
+ * what comes after it goes before. Rejects with a failure of `work` once all is done.
+ */
+export async function inLanes(
+  files: readonly string[],
+  atOnce: number,
+  work: (file: string) => Promise<void>,
+): Promise<void> {
+  const waiting = [...files];
+  const began: Promise<void>[] = [];
+  const running = new Set<Promise<void>>();
+  const takes = (file: string): number => (TIMED.has(file) && atOnce > 2 ? 2 : 1);
+  let free = atOnce;
+  while (waiting.length > 0 || running.size > 0) {
+    const index = waiting.findIndex((file) => takes(file) <= free);
+    const [next] = index < 0 ? [] : waiting.splice(index, 1);
+    if (next === undefined) {
+      await Promise.race(running).catch(() => {}); // told at the end
+      continue;
+    }
+    free -= takes(next);
+    const working = work(next).finally(() => {
+      free += takes(next);
+      running.delete(working);
+    });
+    began.push(working);
+    running.add(working);
+  }
+  await Promise.all(began);
+}
+
+function secondsOf(file: string): number {
+  return SECONDS[file] ?? (file.startsWith('test/integration/') ? 0 : END_TO_END_SECONDS);
+}

@@ -1,0 +1,39 @@
+import { DEFAULT_DATA_DIRECTORY } from '../../platform/layout.ts';
+import { publicUrl } from '../../platform/public-names.ts';
+import type { PlatformSettings } from '../../platform/settings/schema.ts';
+
+/** The same for programs. */
+export function summary(settings: PlatformSettings, seconds: number | null, demo: string | null) {
+  const { domain, adminUser: username } = settings;
+  return {
+    api: publicUrl(settings, 'api'),
+    username,
+    domain,
+    ready: true,
+    seconds: seconds ?? 0,
+    ...(demo ? { demo } : {}),
+  };
+}
+
+/** What a person does next, with the platform's certificate checked. `seconds`: null where it ran already. */
+export function howToGoOn(settings: PlatformSettings, seconds: number | null, demo: string | null): string {
+  const api = publicUrl(settings, 'api');
+  const { dataDirectory: data } = settings;
+  const where = data === DEFAULT_DATA_DIRECTORY ? '' : ` --data ${data}`;
+  const [credentials, trust] = [`./cupola credentials${where}`, `./cupola trust${where}`];
+  return [
+    '',
+    seconds === null ? 'It runs already.' : `Ready after ${seconds} s.`,
+    '',
+    `  API       ${api}`,
+    `  User      ${settings.adminUser}`,
+    `  Password  ${credentials}`,
+    ...(demo ? [`  Demo      ${demo}`] : []),
+    '',
+    'Log in with the cf CLI, which checks the certificate:',
+    `  ${credentials} --json | node -p 'JSON.parse(fs.readFileSync(0)).ca_cert' > cupola-ca.pem`,
+    '  export SSL_CERT_FILE=$PWD/cupola-ca.pem',
+    `  cf login -a ${api} -u ${settings.adminUser}`,
+    `${trust} makes the whole machine trust it, browsers aside.`,
+  ].join('\n');
+}

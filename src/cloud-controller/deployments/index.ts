@@ -1,0 +1,6 @@
+import { resource } from '../resource.ts';
+import { deploymentOperations } from './operations.ts';
+
+export const deployments = resource({
+  operations: deploymentOperations,
+});

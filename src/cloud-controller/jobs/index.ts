@@ -1,0 +1,6 @@
+import { resource } from '../resource.ts';
+import { jobOperations } from './operations.ts';
+
+export const jobs = resource({
+  operations: jobOperations,
+});

@@ -1,0 +1,73 @@
+import { makeDirectory } from '../../kit/owned-files.ts';
+import { routerListeners } from '../../router/index.ts';
+import { cellProxySettingsOf, routerSettingsOf } from '../cell-settings.ts';
+import type { Accounts } from '../host/accounts.ts';
+import type { Layout } from '../layout.ts';
+import type { Listening, UnixSocket } from '../listeners.ts';
+import { cellProxyListener } from './cell-proxy.ts';
+import type { Component } from './component.ts';
+import { maxConnections } from './descriptors.ts';
+import { launch } from './launch.ts';
+import type { Parts } from './parts.ts';
+
+/** The component that holds the listening sockets. */
+export const LISTENER_HOLDER = 'listeners';
+
+/** Every listening socket that outlives whoever accepts on it. */
+export function listeningSockets(layout: Layout, accounts: Accounts): Listening[] {
+  const cells = Array.from({ length: layout.settings.cells }, (_, index) => index);
+  return [
+    ...routerListeners(routerSettingsOf(layout, maxConnections())),
+    ...cells.map((index) =>
+      cellProxyListener(cellProxySettingsOf(layout, index, accounts.proxies[index]!, maxConnections())),
+    ),
+    ...controlSockets(layout, accounts),
+  ];
+}
+
+/**
+ * The Unix sockets on which the router's account alone reaches control: for the access log, and for SSH clients, whose address
+ * is believed.
+ */
+export function controlSockets(layout: Layout, accounts: Accounts): UnixSocket[] {
+  const { ssh } = routerSettingsOf(layout, maxConnections());
+  return [
+    accessLogSocket(layout, accounts),
+    ...(ssh ? [{ path: ssh.socket, uid: accounts.control.uid, gid: accounts.router.gid }] : []),
+  ];
+}
+
+/** HAProxy connects to it time and again: were nobody listening while control is away, that would cost it a whole core. */
+function accessLogSocket(layout: Layout, accounts: Accounts): UnixSocket {
+  const { logSocket } = routerSettingsOf(layout, maxConnections());
+  return { path: logSocket, uid: accounts.control.uid, gid: accounts.router.gid };
+}
+
+/** Keeps the sockets open, and does nothing else, while both an engine and the supervisor are gone. */
+export function listenerHolder({ layout, accounts, listeners, onExit }: Parts): Component {
+  return {
+    name: LISTENER_HOLDER,
+    account: accounts.listeners,
+    stopSignal: 'SIGTERM',
+    // Another set of sockets is another holder anyway.
+    fingerprint: () => 'sleep',
+    start: async () => {
+      prepareSocketDirectories(layout, accounts);
+      return launch({
+        command: 'sleep',
+        args: ['infinity'],
+        account: accounts.listeners,
+        inherit: listeners.forHolder(),
+        logFile: `${layout.logs}/listeners.log`,
+        onExit,
+      });
+    },
+  };
+}
+
+function prepareSocketDirectories(layout: Layout, accounts: Accounts): void {
+  makeDirectory(`${layout.run}/router`, { mode: 0o711 });
+  for (const name of ['log', 'ssh']) {
+    makeDirectory(`${layout.run}/router/${name}`, { mode: 0o710, owner: { uid: 0, gid: accounts.router.gid } });
+  }
+}

@@ -1,0 +1,23 @@
+import type { Logger } from '../../kit/log.ts';
+import type { ComponentCertificates } from '../certificates.ts';
+import type { Accounts } from '../host/accounts.ts';
+import type { Layout } from '../layout.ts';
+import type { Listeners } from '../listeners.ts';
+import type { Secrets } from '../secrets.ts';
+
+/** What components are made of. */
+export interface Parts {
+  layout: Layout;
+  /** Digest of the code. */
+  program: string;
+  accounts: Accounts;
+  /** As they are now: roots change while components run. */
+  secrets: () => Secrets;
+  certificates: ComponentCertificates;
+  listeners: Listeners;
+  /** A process that was started ended. */
+  onExit: () => void;
+  /** This component ended of an error that nobody caught. */
+  onFault: (name: string) => void;
+  log: Logger;
+}

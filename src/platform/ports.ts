@@ -1,0 +1,115 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { CupolaError } from '../kit/errors.ts';
+import { isFree } from './free-ports.ts';
+import type { PlatformSettings } from './settings/schema.ts';
+
+const LISTEN = '0A';
+
+interface Listener {
+  port: number;
+  inode: string;
+}
+
+/** Listening TCP sockets of /proc/net/tcp or tcp6. */
+export function parseListeners(text: string): Listener[] {
+  return text
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => {
+      const [, local, , state, , , , , , inode] = line.trim().split(/\s+/);
+      if (state !== LISTEN || local === undefined || inode === undefined) return [];
+      return [{ port: Number.parseInt(local.slice(local.lastIndexOf(':') + 1), 16), inode }];
+    });
+}
+
+/** A TCP port of an installation. */
+export interface PlatformPort {
+  port: number;
+  purpose: string;
+  /** Clients come there: `up` takes it or says who has it. */
+  forClients?: boolean;
+}
+
+/** Who listens at a port. */
+export interface PortHolder {
+  /** "nginx, process 12"; in words where the process cannot be seen. */
+  who: string;
+  /** The names of those of the platform's own processes that hold it. */
+  own: string[];
+}
+
+/** The ports of an installation, or those a first `up` would take. */
+export function portsOf(settings: PlatformSettings | null): PlatformPort[] {
+  const client = (port: number, purpose: string): PlatformPort => ({ port, purpose, forClients: true });
+  if (!settings) return [client(443, 'HTTPS'), client(80, 'HTTP')];
+  const { ports, httpsPort, httpPort, sshPort } = settings;
+  const listed = [
+    client(httpsPort, 'HTTPS'),
+    ...(httpPort === null ? [] : [client(httpPort, 'HTTP')]),
+    { port: ports.control, purpose: 'control' },
+    { port: ports.rpc, purpose: 'control, internal' },
+    { port: ports.nats, purpose: 'NATS' },
+    ...(sshPort === null || sshPort === httpsPort ? [] : [client(sshPort, 'SSH')]),
+    ...ports.rep.map((port, index) => ({ port, purpose: `cell-${index}` })),
+    ...ports.proxy.map((port, index) => ({ port, purpose: `cell-${index} proxy` })),
+  ];
+  return listed;
+}
+
+/** Who holds each of the ports that are taken. `own` are the platform's processes. */
+export function portHolders(wanted: readonly PlatformPort[], own: ReadonlySet<number>): Map<number, PortHolder> {
+  const listeners = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((path) => {
+    try {
+      return parseListeners(readFileSync(path, 'utf8'));
+    } catch {
+      return [];
+    }
+  });
+  const numbers = new Set(wanted.map(({ port }) => port));
+  const taken = listeners.filter(({ port }) => numbers.has(port));
+  const processes = processesWithSockets(new Set(taken.map(({ inode }) => inode)));
+  // Of several at one port the first that is named counts.
+  return new Map(
+    taken.toReversed().map(({ port, inode }) => {
+      const all = processes.get(inode) ?? [];
+      const [first] = all;
+      const who = first ? `${first.name}, process ${first.pid}` : 'a process of another namespace or account';
+      return [port, { who, own: [...new Set(all.filter(({ pid }) => own.has(pid)).map(({ name }) => name))].sort() }];
+    }),
+  );
+}
+
+/** What to do about a port that somebody else has. */
+export const PORT_ADVICE = 'end that process, or use another port (./cupola up --https-port N)';
+
+/**
+ * Throws `port_taken` with who holds it where a port for clients cannot be had by an installation that is to be started. `own` are the
+ * processes of an earlier start, which hand theirs over.
+ */
+export async function requirePorts(settings: PlatformSettings, own: ReadonlySet<number>): Promise<void> {
+  const wanted = portsOf(settings).filter(({ forClients }) => forClients);
+  const holders = portHolders(wanted, own);
+  for (const { port, purpose } of wanted) {
+    const holder = holders.get(port);
+    // It may be held at another address than the one that is wanted.
+    if (!holder || holder.own.length > 0 || (await isFree(port, settings.bindAddress))) continue;
+    throw new CupolaError('port_taken', `port ${port} (${purpose}) is held by ${holder.who}: ${PORT_ADVICE}`);
+  }
+}
+
+function processesWithSockets(inodes: ReadonlySet<string>): Map<string, { pid: number; name: string }[]> {
+  const found = new Map<string, { pid: number; name: string }[]>();
+  for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    try {
+      for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {
+        const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${descriptor}`))?.[1];
+        if (inode === undefined || !inodes.has(inode)) continue;
+        const holder = { pid: Number(pid), name: readFileSync(`/proc/${pid}/comm`, 'utf8').trim() };
+        found.set(inode, [...(found.get(inode) ?? []), holder]);
+      }
+    } catch {
+      // It ended, or is another account's.
+    }
+  }
+  return found;
+}

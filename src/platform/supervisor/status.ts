@@ -1,0 +1,68 @@
+import type { PlatformStatus } from '../admin-messages.ts';
+import { cellNames } from '../cell-settings.ts';
+import type { ComponentCertificates } from '../certificates.ts';
+import type { Supervised } from '../components/supervised.ts';
+import type { FaultCounts } from '../fault-counts.ts';
+import type { Health } from '../health.ts';
+import type { Layout } from '../layout.ts';
+import { PROJECT } from '../program.ts';
+import { publicUrl } from '../public-names.ts';
+import type { Rotation } from '../rotation.ts';
+import type { Updates } from '../updates.ts';
+import { instanceExpiries } from './instances.ts';
+
+/** What the supervisor knows of. */
+export interface Watched {
+  layout: Layout;
+  /** Digest of the code. */
+  program: string;
+  components: readonly Supervised[];
+  certificates: ComponentCertificates;
+  faults: FaultCounts;
+  health: Health;
+  updates: Updates;
+  rotation: Rotation;
+}
+
+/** Everything at once, as it is now; what does not answer keeps nothing else from being told. */
+export async function platformStatus(watched: Watched): Promise<PlatformStatus> {
+  const { layout, components, health } = watched;
+  const names = cellNames(layout.settings);
+  const [faults, answers, routes, seen, instances] = await Promise.all([
+    watched.faults.of(['control', ...names]),
+    health.apiAnswers(),
+    health.routes(),
+    health.cellsSeen(),
+    instanceExpiries(layout),
+  ]);
+  const listed = components.map((supervised) => ({
+    name: supervised.component.name,
+    pid: supervised.identity?.pid ?? null,
+    state: supervised.state,
+    restarts: supervised.restarts,
+    faults: faults.get(supervised.component.name) ?? 0,
+    account: supervised.component.account?.name ?? 'root',
+  }));
+  const cells = names.map((id) => ({ id, lastSeen: seen.get(id) ?? null }));
+  return {
+    ready: answers && listed.every((one) => one.state === 'running') && cells.every((cell) => cell.lastSeen !== null),
+    api: publicUrl(layout.settings, 'api'),
+    components: listed,
+    certificates: [...watched.certificates.expiries(), ...instances],
+    cells,
+    notRouted: routes?.refused ?? null,
+    servedAsHttp1: routes?.servedAsHttp1 ?? null,
+    supervisor: { pid: process.pid, project: PROJECT, program: watched.program, node: process.execPath },
+    update: watched.updates.status,
+    rotation: watched.rotation.status,
+  };
+}
+
+/** Whether a process that was replaced at `since` is well, so that the next may be. */
+export async function isWell({ layout, components, health }: Watched, name: string, since: number): Promise<boolean> {
+  const supervised = components.find(({ component }) => component.name === name);
+  if (supervised?.state !== 'running') return false;
+  if (name === 'control' || name === 'router') return health.apiAnswers();
+  if (!cellNames(layout.settings).includes(name)) return Date.now() - since > 1_000;
+  return Date.parse((await health.cellsSeen()).get(name) ?? '') > since + 500;
+}

@@ -1,0 +1,8 @@
+import type { IncomingMessage } from 'node:http';
+import { clientAddress, goneSignal } from '../../kit/http.ts';
+import type { Asker } from '../users/passwords.ts';
+
+/** Who sent a request, for as long as its connection lasts. */
+export function askerOf(request: IncomingMessage): Asker {
+  return { address: clientAddress(request), gone: goneSignal(request) };
+}

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, globSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { type Ended, startInLane } from '../../../src/cli/lanes/lane.ts';
+import { Run, removeDeadRuns } from '../../../src/cli/lanes/runs.ts';
+import { run } from '../../../src/kit/process.ts';
+import { eventually } from '../../support/platform.ts';
+import { allProcesses } from '../../support/processes.ts';
+
+const LANES = new URL('../../../src/cli/lanes/', import.meta.url).href;
+
+describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? false : 'needs root' }, () => {
+  const testRun = new Run();
+  const directory = mkdtempSync('/tmp/cupola-lanes-');
+  const outside = '/run/cupola-outside';
+  after(() => {
+    testRun[Symbol.dispose]();
+    for (const path of [directory, outside]) rmSync(path, { recursive: true, force: true });
+  });
+
+  /** Runs a script in a lane; gives its exit code and what it wrote. */
+  async function inLane(script: string): Promise<Ended & { said: string }> {
+    const file = join(directory, crypto.randomUUID());
+    const output = openSync(file, 'w');
+    const { ended } = await startInLane(testRun, 'bash', ['-c', script], { env: process.env, output });
+    return { ...(await ended), said: readFileSync(file, 'utf8') };
+  }
+
+  test('has a network, accounts and directories of its own, and a way out', async () => {
+    writeFileSync(outside, '');
+    const { code, said } = await inLane(`
+      ip -brief link; ls /run; getent passwd; id -u "$(useradd --system cupola-lane && echo cupola-lane)"
+      grep nameserver /etc/resolv.conf; ip route show default
+      nft add table inet cupola_lane && userdel cupola-lane && nft delete table inet cupola_lane`);
+    assert.equal(code, 0, said);
+    assert.match(said, /^lo /m);
+    assert.match(said, /^default via \S+ dev eth0/m);
+    assert.match(said, /^5\d\d$/m, 'the number of its account is none that the machine outside gives');
+    assert.doesNotMatch(said, /cupola-outside/);
+  });
+
+  test('nobody outside sees what it makes', async () => {
+    const script =
+      'touch /run/cupola-inside /etc/cupola-inside; nft add table inet cupola_inside; useradd --system cupola-inside';
+    const { said } = await inLane(script);
+    for (const left of ['/run: cupola-inside', '/etc: cupola-inside', 'accounts: cupola-inside', 'inet cupola_inside'])
+      assert.ok(said.includes(left), `${left} is told: ${said}`);
+    for (const file of ['/run/cupola-inside', '/etc/cupola-inside']) assert.equal(existsSync(file), false);
+    assert.doesNotMatch(readFileSync('/etc/passwd', 'utf8'), /cupola-inside/);
+    assert.doesNotMatch(await run('nft', ['list', 'tables']), /cupola_inside/);
+  });
+
+  test('what is left on it fails what ran there; an exit code is passed on', async () => {
+    assert.equal((await inLane('touch /run/cupola-left')).code, 1);
+    assert.equal((await inLane('exit 7')).code, 7);
+    assert.equal((await inLane('true')).code, 0);
+  });
+
+  test('tells what all that ran on it took of the processors', async () => {
+    const { said, processorSeconds } = await inLane('(for i in {1..300000}; do :; done; times); true');
+    const [, minutes, seconds] = /^(\d+)m([\d.]+)s/.exec(said) ?? [];
+    const taken = Number(minutes) * 60 + Number(seconds);
+    assert.ok(taken > 0.1, said);
+    assert.ok(processorSeconds !== null && processorSeconds >= taken, `${processorSeconds} of ${taken} s`);
+  });
+
+  test('ends with whoever started it, however that ends; the next run removes what is left', async () => {
+    const mark = `4711.${process.pid}`;
+    const script = `import { startInLane } from '${LANES}lane.ts';
+      import { Run } from '${LANES}runs.ts';
+      const run = new Run();
+      console.log(run.id);
+      await startInLane(run, 'bash', ['-c', 'setsid sleep ${mark} & sleep ${mark}'], { env: process.env, output: 2 });`;
+    const starter = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const [id] = (await once(starter.stdout, 'data')).map((data: Buffer) => data.toString().trim());
+    const running = () => allProcesses().filter((one) => one.arguments === `sleep ${mark}`);
+    await eventually('both sleep', async () => running().length === 2);
+    starter.kill('SIGKILL');
+    await once(starter, 'exit');
+    await eventually('nothing of it runs', async () => running().length === 0);
+    const left = () => globSync([`/var/tmp/cupola-test-${id}`, `/sys/fs/cgroup/*/cupola-test-${id}-*`]);
+    assert.ok(left().length > 0);
+    await removeDeadRuns();
+    assert.deepEqual(left(), []);
+    assert.ok(existsSync(testRun.reports), 'of a run that lives nothing goes');
+  });
+});

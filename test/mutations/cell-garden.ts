@@ -1,0 +1,149 @@
+import { type Change, noticedBy } from './mutation.ts';
+
+const LAYERS = 'cell/garden/layers.ts';
+const RULES = 'cell/network/ruleset.ts';
+const SECCOMP = 'cell/garden/seccomp.ts';
+const SPEC = 'cell/garden/oci-spec.ts';
+
+/** Of containers and what they may, and of what is unpacked in them. */
+export const cellGarden = [
+  ...noticedBy('test/integration/cell/garden-layers.test.ts', [
+    [
+      'SECURITY 24: a bomb ends',
+      LAYERS,
+      'diskBytes: options.limitBytes',
+      'diskBytes: Math.max(GIB, options.limitBytes)',
+    ],
+  ]),
+  ...noticedBy('test/integration/cell/garden-isolation.test.ts', [
+    [
+      'CTR-01: an app has no capability',
+      SPEC,
+      ': NO_CAPABILITIES,\n    rlimits',
+      ": sameFor(['bounding'], ROOT_CAPABILITIES),\n    rlimits",
+    ],
+    ['CTR-01: an app has no capability', SPEC, 'noNewPrivileges: true', 'noNewPrivileges: false'],
+    ['CTR-01: an app has no capability', SPEC, 'seccomp: options.seccomp,', ''],
+    ['CTR-01: seccomp refuses a user namespace', SECCOMP, "...['unshare', 'setns',", "...['setns',"],
+    [
+      'CTR-01: seccomp refuses a user namespace by clone',
+      SECCOMP,
+      'CLONE_NEW_ANYTHING = 0x7e020000',
+      'CLONE_NEW_ANYTHING = 0x6e020000',
+    ],
+    [
+      'CTR-01: seccomp refuses clone3',
+      SECCOMP,
+      "{ names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },",
+      "{ names: ['clone3'], action: 'SCMP_ACT_ALLOW' },",
+    ],
+    [
+      'CTR-01: seccomp refuses a mount',
+      SECCOMP,
+      '{ names: REFUSED, action',
+      "{ names: REFUSED.filter((name) => name !== 'mount'), action",
+    ],
+    [
+      'CTR-01: only Unix, IP and route sockets',
+      SECCOMP,
+      'args: [equals(0, FAMILY.netlink), equals(2, NETLINK_ROUTE)]',
+      'args: [equals(0, FAMILY.netlink)]',
+    ],
+    [
+      'CTR-01: only Unix, IP and route sockets',
+      SECCOMP,
+      '[FAMILY.unix, FAMILY.inet, FAMILY.inet6]',
+      '[FAMILY.unix, FAMILY.inet, FAMILY.inet6, 17]',
+    ],
+    [
+      'CTR-01: only Unix, IP and route sockets',
+      SECCOMP,
+      '[FAMILY.unix, FAMILY.inet, FAMILY.inet6]',
+      '[FAMILY.unix, FAMILY.inet, FAMILY.inet6, 40]',
+    ],
+    ['CTR-01: two containers have uid ranges', SPEC, "'CAP_SETUID'];", "'CAP_SETUID', 'CAP_SYS_ADMIN'];"],
+    ['CTR-01: it is refused that forwarding', SPEC, "'/proc/sys', '/proc/sysrq-trigger'", "'/proc/sysrq-trigger'"],
+    [
+      'CTR-01: it is refused that the core pattern',
+      SPEC,
+      "'/proc/sys', '/proc/sysrq-trigger'",
+      "'/proc/sysrq-trigger'",
+    ],
+    [
+      'CTR-01: it is refused that its limit',
+      SPEC,
+      "source: 'cgroup', options: [...quiet, 'ro']",
+      "source: 'cgroup', options: quiet",
+    ],
+    [
+      'CTR-01: it is refused that the init process is ended',
+      SPEC,
+      "workingDirectory, user: 'root' });",
+      "workingDirectory, user: 'vcap' });",
+    ],
+    [
+      'CTR-01: it is refused that the init process’s root',
+      SPEC,
+      "workingDirectory, user: 'root' });",
+      "workingDirectory, user: 'vcap' });",
+    ],
+    ['CTR-01: the kernel’s secrets are masked', SPEC, 'maskedPaths: MASKED', 'maskedPaths: []'],
+    [
+      'SECURITY 28: the environment of a process',
+      'cell/garden/processes.ts',
+      "await rm(files.spec, { force: true }); // it holds the app's environment",
+      '',
+    ],
+  ]),
+  ...noticedBy('test/integration/cell/garden-network.test.ts', [
+    ['SECURITY 33: even with', RULES, 'ip daddr ${overlay} goto between', 'ip daddr 192.0.2.1 goto between'],
+    ['NET-01, SECURITY 33: the router inside', RULES, '} ip saddr vmap @egress\n`', '} accept\n`'],
+    [
+      'NET-01, SECURITY 33: the router inside',
+      RULES,
+      'tcp dport { ${router.ports.join',
+      'tcp dport { 1-65535, ${router.ports.join',
+    ],
+    [
+      'SECURITY 33: a packet with another source address',
+      RULES,
+      'chain from_container {\n    meta nfproto ipv6 drop\n    iifname . ip saddr != @bind drop\n',
+      'chain from_container {\n    meta nfproto ipv6 drop\n',
+    ],
+  ]),
+  ...noticedBy('test/integration/cell/garden-sessions.test.ts', [
+    [
+      'SECURITY-TESTS 33: are refused',
+      RULES,
+      'th dport @c2c accept\n    goto denied',
+      'th dport @c2c accept\n    accept',
+    ],
+    ...(
+      [
+        ['noNewPrivileges: true', 'noNewPrivileges: false'],
+        ['seccomp: options.seccomp,', ''],
+        [': NO_CAPABILITIES,\n    rlimits', ": sameFor(['bounding'], ROOT_CAPABILITIES),\n    rlimits"],
+        ['{ uid: VCAP, gid: VCAP }', '{ uid: VCAP + 1, gid: VCAP }'],
+        ['{ uid: VCAP, gid: VCAP }', '{ uid: VCAP, gid: 0 }'],
+      ] as const
+    ).map(([from, to]): Change => ['SECURITY 22, 31: its process', SPEC, from, to]),
+    [
+      'SECURITY 22, 31: its process',
+      'cell/garden/sessions.ts',
+      '{ ...processSpec(spec), terminal',
+      "{ ...processSpec({ ...spec, user: 'root' }), terminal",
+    ],
+    [
+      'SECURITY 22, 31: its process',
+      'cell/garden/sessions.ts',
+      '{ ...processSpec(spec), terminal',
+      '{ ...processSpec(spec), noNewPrivileges: spec.terminal === undefined, terminal',
+    ],
+    [
+      'SECURITY 22, 31: its process',
+      SECCOMP,
+      '{ names: REFUSED, action',
+      "{ names: ['unshare'], action: 'SCMP_ACT_ALLOW' },\n    { names: REFUSED.filter((name) => name !== 'unshare'), action",
+    ],
+  ]),
+];

@@ -1,0 +1,183 @@
+import { noticedBy } from './mutation.ts';
+
+const STRICT = 'router/strictness.ts';
+const CONFIG = 'router/config.ts';
+const HEADERS = 'router/client-headers.ts';
+const SHARES = 'router/shares.ts';
+const SECOND_HALF = 'router/one-request.ts';
+
+export const router = [
+  ...noticedBy('test/e2e/early-answers.test.ts', [
+    ['SECURITY 1: nobody beside them notices', 'router/one-request.ts', '  option http-server-close\n', ''],
+  ]),
+  ...noticedBy('test/unit/router/desired-state.test.ts', [
+    [
+      'SECURITY-TESTS 10: ',
+      'router/process-routes.ts',
+      'reserved.has(route.host.toLowerCase())',
+      'reserved.has(route.host)',
+    ],
+    [
+      'SECURITY-TESTS 10: ',
+      'router/process-routes.ts',
+      'reserved.has(route.host.toLowerCase())',
+      'reserved.has(`${route.host}${route.path}`.toLowerCase())',
+    ],
+  ]),
+  ...noticedBy('test/integration/router/http2-apps.test.ts', [
+    [
+      'SECURITY 6: no app is spoken to',
+      'router/process-routes.ts',
+      'if (asked && !http2Apps)',
+      'if (asked && http2Apps)',
+    ],
+    ['SECURITY 6: neither is one', CONFIG, 'server.http2 && settings.http2Apps', 'server.http2'],
+  ]),
+  ...noticedBy('test/integration/router/control-load.test.ts', [
+    ['SECURITY-TESTS 5: a thousand', SECOND_HALF, '  http-request wait-for-body time 15s if system_host\n', ''],
+    ['a handshake that control', CONFIG, '  timeout connect 10s\n', '  timeout connect 2s\n'],
+    ['control has a bounded number', CONFIG, ' maxconn ${CONTROL_REQUESTS}', ''],
+  ]),
+  ...noticedBy('test/integration/router/spoken-words.test.ts', [
+    [
+      'SECURITY-TESTS 1: an address of another',
+      CONFIG,
+      'unless { url_beg / }',
+      'unless { url_beg / } || { url -m found }',
+    ],
+    ['SECURITY-TESTS 1: nothing below', CONFIG, 'if { req.ver -m beg 0. }', 'if { req.ver -m beg 7. }'],
+  ]),
+  ...noticedBy('test/integration/router/smuggling.test.ts', [
+    ['SECURITY-TESTS 1: a comma in a name', STRICT, 'if { req.hdr_names(-)', 'if { method NONE } { req.hdr_names(-)'],
+    ['SECURITY-TESTS 1: TE.TE: a blank before', STRICT, 'hdr Connection close ', ''],
+    ['SECURITY-TESTS 1: another protocol', STRICT, '^HTTP/[0-9]', '/[0-9]'],
+    ['SECURITY-TESTS 1: a version of three digits', STRICT, '[0-9]$ }', '[0-9] }'],
+    ['SECURITY-TESTS 1: a fragment', STRICT, "if { url -m sub '#' }", "if { url -m sub '##' }"],
+    ['SECURITY-TESTS 1: a slash in two bytes', STRICT, '[\\xc2-\\xdf]', '[\\xc0-\\xdf]'],
+    ['SECURITY-TESTS 1: another host behind a user', STRICT, 'field(-1,@)', 'field(1,@)'],
+    ['SECURITY-TESTS 1: an absolute form of another port', STRICT, 'field(-1,@),', 'field(-1,@),field(1,:),'],
+    ['UTF-8 in a path and a query', STRICT, 'option accept-invalid-http-request', 'option httpslog'],
+    ['SECURITY-TESTS 1: TE in HTTP/1.0', CONFIG, 'if { req.ver 1.0 }', 'if { req.ver 9.9 }'],
+    ['SECURITY-TESTS 1: a NUL in a value', CONFIG, 'if { req.hdrs -m reg', 'if { method NONE } { req.hdrs -m reg'],
+    ['SECURITY-TESTS 1: the same length', HEADERS, "'content_length'", "'content[-_]length'"],
+  ]),
+  ...noticedBy('test/integration/router/http2-downgrade.test.ts', [
+    ['SECURITY-TESTS 1: HTTP/2, CONNECT', CONFIG, 'if { method CONNECT TRACE }', 'if { method TRACE }'],
+    ['SECURITY-TESTS 5: header floods', CONFIG, 'const MAX_HEADERS = 200;', 'const MAX_HEADERS = 900;'],
+    ['SECURITY-TESTS 1: the same length', HEADERS, "'content_length'", "'content[-_]length'"],
+  ]),
+  ...noticedBy('test/integration/router/spoofing.test.ts', [
+    [
+      'SECURITY-TESTS 2: Connection',
+      CONFIG,
+      'http-request del-header Connection\n',
+      'http-request set-var(txn.kept) bool(true)\n',
+    ],
+    ['SECURITY-TESTS 2: headers of one hop', HEADERS, "  'keep-alive',\n", ''],
+    ['SECURITY-TESTS 2: headers of one hop', HEADERS, "  'proxy-connection',\n", ''],
+    ['SECURITY-TESTS 2: headers of one hop', HEADERS, "  'proxy', //", '  //'],
+    ['SECURITY-TESTS 4: ', SECOND_HALF, 'acl system_host var(txn.host) -m str', 'acl system_host ssl_fc_sni -m str'],
+    ['SECURITY-TESTS 5: ', CONFIG, 'const MAX_HEADERS = 200;', 'const MAX_HEADERS = 900;'],
+    ['SECURITY-TESTS 3: ', HEADERS, "replaceAll('-', '[-_]')", "replaceAll('-', '-')"],
+  ]),
+  ...noticedBy('test/integration/router/hostile-http.test.ts', [
+    ['SECURITY-TESTS 1: ', STRICT, 'if { req.hdr_names(-)', 'if { method NONE } { req.hdr_names(-)'],
+    ['SECURITY-TESTS 5: headers that fit', CONFIG, 'const BUFFER_BYTES = 65_536;', 'const BUFFER_BYTES = 655_360;'],
+    [
+      'SECURITY-TESTS 2: ',
+      CONFIG,
+      'http-request del-header Connection\n',
+      'http-request set-var(txn.kept) bool(true)\n',
+    ],
+    ['SECURITY-TESTS 3: ', HEADERS, ".replace('*', '.*')", ".replace('*', '')"],
+    [
+      'SECURITY-TESTS 5: oversized',
+      CONFIG,
+      '{ req.hdrs,length gt ${MAX_HEADER_BYTES} }',
+      '{ req.hdrs,length gt 900000 }',
+    ],
+    ['SECURITY-TESTS 6: ', CONFIG, "...(server.http2 && settings.http2Apps ? ['proto h2'] : []),", "'maxconn 10',"],
+    [
+      'SECURITY-TESTS 10: ',
+      'router/process-routes.ts',
+      'reserved.has(route.host.toLowerCase())',
+      'reserved.has(`${route.host}/`)',
+    ],
+    ['SECURITY-TESTS 11: ', SECOND_HALF, 'set-header Connection "upgrade, close"', 'set-header Connection "upgrade"'],
+  ]),
+  ...noticedBy('test/integration/router/dying-apps.test.ts', [
+    ['RTR-03: GET with no body: the app closes', SECOND_HALF, '  option http-server-close\n', ''],
+    [
+      'RTR-03: POST with a small body: the app closes',
+      'router/repeats.ts',
+      'disable-l7-retry if !{ method GET HEAD OPTIONS }',
+      'disable-l7-retry if { method TRACE }',
+    ],
+  ]),
+  ...noticedBy('test/integration/router/slow-clients.test.ts', [
+    [
+      'SECURITY-TESTS 5: headers, bodies and readers',
+      CONFIG,
+      'maxconn ${2 * settings.maxConnections}${pipes}',
+      'maxconn 200${pipes}',
+    ],
+    ['SECURITY-TESTS 5: one address', SHARES, 'gt ${most(SHARES.client)} }', 'gt 100000 }'],
+    ['SECURITY-TESTS 5: headers that are not whole', CONFIG, 'timeout http-request 15s', 'timeout http-request 40s'],
+    ['SECURITY-TESTS 6: ', CONFIG, "...(server.http2 && settings.http2Apps ? ['proto h2'] : []),", "'maxconn 10',"],
+    ['SECURITY-TESTS 11: ', SECOND_HALF, 'set-header Connection "upgrade, close"', 'set-header Connection "upgrade"'],
+  ]),
+  ...noticedBy('test/integration/router/identity.test.ts', [
+    [
+      'SECURITY-TESTS 7: ',
+      CONFIG,
+      '`verifyhost ${server.instanceGuid}`,\n    `sni str(${server.instanceGuid})`,',
+      "'sni str(inst-mine)',",
+    ],
+  ]),
+  ...noticedBy('test/integration/router/bus.test.ts', [
+    ['SECURITY-TESTS 34: ', 'router/router.ts', 'options.intervalMs ?? 30_000', '3_600_000'],
+  ]),
+  ...noticedBy('test/integration/router/routes.test.ts', [
+    [
+      'SECURITY-TESTS 34: ',
+      'router/router.ts',
+      'unanswered(error);\n      return null;',
+      "unanswered(error);\n      return { entries: [], last: '' };",
+    ],
+  ]),
+  ...noticedBy('test/integration/router/early-answers.test.ts', [
+    ...['an app answers early, a short body', 'two streams', 'a GET with a length'].map(
+      (title) =>
+        [
+          `SECURITY-TESTS 1: ${title}`,
+          SECOND_HALF,
+          'server one-request unix@${oneRequestSocketOf(settings)}',
+          'server one-request unix@${oneRequestSocketOf(settings)} proto h2',
+        ] as const,
+    ),
+    ['SECURITY-TESTS 1: a GET with a length', SECOND_HALF, '  option http-server-close\n', ''],
+  ]),
+  ...noticedBy('test/integration/router/headers.test.ts', [
+    ['SECURITY-TESTS 2, 3: ', HEADERS, "replaceAll('-', '[-_]')", "replaceAll('-', '-')"],
+    [
+      'SECURITY-TESTS 5: how large',
+      CONFIG,
+      '{ req.hdrs,length gt ${MAX_HEADER_BYTES} }',
+      '{ req.hdrs,length gt 900000 }',
+    ],
+  ]),
+  ...noticedBy('test/integration/router/connection-shares.test.ts', [
+    ['SECURITY-TESTS 32: an IPv6 /64', SHARES, 'ipmask(32,64)', 'ipmask(32,128)'],
+    ['SECURITY-TESTS 32: five addresses', SHARES, 'gt ${most(SHARES.unspoken)} }', 'gt 100000 }'],
+    ['SECURITY-TESTS 32: three addresses', SHARES, 'gt ${most(SHARES.client)} }', 'gt 100000 }'],
+    ['SECURITY-TESTS 32: a container cannot', SHARES, 'gt ${most(SHARES.container)} }', 'gt 100000 }'],
+    ['SECURITY-TESTS 32: all containers', SHARES, 'gt ${most(SHARES.containers)} }', 'gt 100000 }'],
+    ['SECURITY-TESTS 32: an IPv4 address', SHARES, 'gt ${most(SHARES.client)} }', 'gt 100000 }'],
+    [
+      'SECURITY-TESTS 32: requests under way',
+      SHARES,
+      '{ ...apps, most: mostOf(settings.maxConnections) }',
+      '{ ...apps, most: () => 100_000 }',
+    ],
+  ]),
+];

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { ensureStack, RECIPE_DIGEST, removeOldStacks, stackHome, stackRoot } from '../../../src/cell/stack/stack.ts';
+import { Logger } from '../../../src/kit/log.ts';
+
+const NAME = 'debian12';
+const log = new Logger('stack', {}, () => {});
+const DAY_MS = 24 * 60 * 60_000;
+let directory = '';
+let cache = '';
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'stacks-'));
+  cache = mkdtempSync(join(tmpdir(), 'stacks-cache-'));
+});
+afterEach(() => {
+  for (const path of [directory, cache]) rmSync(path, { recursive: true });
+});
+
+/** A tree that says it is a stack. */
+function pretend(home: string, version: string): void {
+  mkdirSync(join(home, 'rootfs/etc'), { recursive: true });
+  writeFileSync(join(home, 'rootfs/etc/cupola-stack'), `name=${NAME}\nversion=${version}\n`);
+}
+
+const names = () => readdirSync(directory).sort();
+
+test('CTR-04: a stack is taken by the recipe it was built by: those of other recipes stay beside it and are not taken', async () => {
+  pretend(join(directory, NAME), '20260101-000000000000');
+  pretend(join(directory, `${NAME}-0123456789ab`), '20260102-000000000000');
+  pretend(stackHome(cache, NAME), '20260103-000000000000');
+  const stack = await ensureStack({ directory, name: NAME, cache, log });
+  assert.deepEqual(stack, { name: NAME, version: '20260103-000000000000', rootfs: stackRoot(directory, NAME) });
+  assert.match(basename(stackHome(directory, NAME)), /^debian12-[0-9a-f]{12}$/);
+  assert.deepEqual(names(), [NAME, `${NAME}-0123456789ab`, `${NAME}-${RECIPE_DIGEST}`].sort());
+  pretend(stackHome(cache, NAME), '20260104-000000000000');
+  assert.deepEqual(await ensureStack({ directory, name: NAME, cache, log }), stack, 'what is there stays');
+  await assert.rejects(ensureStack({ directory, name: 'other', log }), { code: 'stack_unknown' });
+});
+
+test('the recipe is every word that decides what is built', async () => {
+  const source = join(import.meta.dirname, '../../../src/cell/stack');
+  const copy = join(directory, 'recipe');
+  mkdirSync(copy);
+  const digestOf = async (changed: string) => {
+    const program = readFileSync(join(source, 'stack.ts'), 'utf8').replaceAll("'../../", `'${join(source, '../..')}/`);
+    const place = join(copy, changed || 'same');
+    mkdirSync(place);
+    for (const file of ['build.ts', 'packages.ts', 'package-sources.ts']) {
+      const text = readFileSync(join(source, file), 'utf8').replaceAll("'../../", `'${join(source, '../..')}/`);
+      writeFileSync(join(place, file), file === changed ? `${text}// changed\n` : text);
+    }
+    writeFileSync(join(place, 'stack.ts'), program);
+    const loaded: { RECIPE_DIGEST: string } = await import(join(place, 'stack.ts'));
+    return loaded.RECIPE_DIGEST;
+  };
+  const same = await digestOf('');
+  assert.notEqual(await digestOf('build.ts'), same);
+  assert.notEqual(await digestOf('packages.ts'), same);
+  assert.equal(await digestOf('package-sources.ts'), same, 'where packages come from is the machine’s');
+});
+
+test('old stacks go when nobody asked for them for long, and nothing else goes', async () => {
+  const old = join(directory, `${NAME}-0123456789ab`);
+  const asked = join(directory, `${NAME}-ba9876543210`);
+  for (const home of [join(directory, NAME), old, asked, stackHome(directory, NAME)])
+    pretend(home, '20260101-000000000000');
+  for (const other of [`${NAME}-notes`, `${NAME}13-0123456789ab`]) mkdirSync(join(directory, other));
+  const longAgo = new Date(Date.now() - 20 * DAY_MS);
+  for (const name of names()) utimesSync(join(directory, name), longAgo, longAgo);
+  utimesSync(asked, new Date(), new Date());
+  await ensureStack({ directory, name: NAME, log });
+  assert.deepEqual((await removeOldStacks(directory, NAME, 14 * DAY_MS)).sort(), [NAME, `${NAME}-0123456789ab`]);
+  assert.deepEqual(
+    names(),
+    [`${NAME}-${RECIPE_DIGEST}`, `${NAME}-ba9876543210`, `${NAME}-notes`, `${NAME}13-0123456789ab`].sort(),
+  );
+  assert.deepEqual(
+    await removeOldStacks(directory, NAME),
+    [`${NAME}-ba9876543210`],
+    'at once, where nothing stands on them',
+  );
+  assert.ok(existsSync(stackRoot(directory, NAME)));
+});
+
+test('two that remove old stacks at once remove each one once, and neither fails', async () => {
+  const old = Array.from({ length: 20 }, (_, index) => `${NAME}-${String(index).padStart(12, '0')}`);
+  for (const name of old) pretend(join(directory, name), '20260101-000000000000');
+  const removed = await Promise.all([1, 2, 3].map(() => removeOldStacks(directory, NAME)));
+  assert.deepEqual(removed.flat().sort(), old);
+  assert.deepEqual(
+    names().filter((name) => name !== `${NAME}-${RECIPE_DIGEST}`),
+    [],
+  );
+});
+
+test('a build under way is left alone, and what a killed one left is removed', async () => {
+  const underWay = join(directory, `.${NAME}.building-1`);
+  const left = join(directory, `.${NAME}.building-2`);
+  for (const path of [underWay, left]) mkdirSync(path);
+  const longAgo = new Date(Date.now() - DAY_MS);
+  utimesSync(left, longAgo, longAgo);
+  pretend(stackHome(cache, NAME), '20260103-000000000000');
+  await ensureStack({ directory, name: NAME, cache, log });
+  assert.deepEqual([existsSync(underWay), existsSync(left)], [true, false]);
+});

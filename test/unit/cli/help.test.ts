@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { COMMANDS, run } from '../../../src/cli/run.ts';
+import { howToGoOn } from '../../../src/cli/up/advice.ts';
+import { SETTING_OPTIONS } from '../../../src/platform/settings/options.ts';
+import { testSettings } from '../../support/settings.ts';
+
+/** What a command line says, and its exit code. */
+async function said(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const output = {
+    stdout: { write: (text: string) => (out += text) },
+    stderr: { write: (text: string) => (err += text) },
+  };
+  return { code: await run(args, output), out, err };
+}
+
+describe('./cupola', () => {
+  test('every command says what it takes when it is asked, and does nothing', async () => {
+    assert.ok(Object.keys(COMMANDS).length >= 15);
+    for (const [name, { flags, summary }] of Object.entries(COMMANDS)) {
+      for (const args of [
+        [name, '--help'],
+        [name, '-h'],
+        [name, 'x', '--json', '--help'],
+      ]) {
+        const { code, out, err } = await said(...args);
+        assert.deepEqual([code, err], [0, ''], args.join(' '));
+        assert.ok(out.startsWith(`Usage: ./cupola ${name}`) && out.includes(summary), out);
+        for (const [flag, { help }] of Object.entries(flags))
+          assert.ok(out.includes(`--${flag}`) && out.includes(help));
+      }
+    }
+  });
+
+  test('the list of commands names each', async () => {
+    const { code, out } = await said('--help');
+    assert.equal(code, 0);
+    for (const name of Object.keys(COMMANDS)) assert.match(out, new RegExp(`^  ${name}\\b`, 'm'));
+    assert.deepEqual(await said('help'), { code: 0, out, err: '' });
+  });
+
+  test('`up` has an option for every setting that an operator may say', async () => {
+    const { out } = await said('up', '--help');
+    for (const { flag, takes, help, unlessTold } of Object.values(SETTING_OPTIONS)) {
+      assert.ok(out.includes(`--${flag} ${takes} `), flag);
+      assert.ok(out.includes(`${help}; unless told: ${unlessTold}`), flag);
+    }
+  });
+
+  test('wrong words are refused with the usage, exit code 2, and what an option takes', async () => {
+    const refused = async (args: string[], message: string): Promise<void> => {
+      const { code, out, err } = await said('up', ...args);
+      assert.deepEqual([code, out], [2, '']);
+      assert.ok(err.startsWith(`cupola: ${message}\nUsage: ./cupola up [--data DIR] [--domain D] `), err);
+    };
+    await refused(['--cells', '9'], '--cells takes 1 to 8');
+    await refused(['--cells', 'two'], '--cells takes 1 to 8');
+    await refused(['--https-port', '0'], '--https-port takes 1 to 65535');
+    await refused(['--ssh', 'maybe'], '--ssh takes on or off');
+    await refused(['--http2-apps', 'yes'], '--http2-apps takes on or off');
+    await refused(
+      ['--cell-tags', 'cell-9=x'],
+      '--cell-tags takes CELL=TAG,…, e.g. cell-1=secure, of cells that there are',
+    );
+    await refused(['--user-requests', '59'], '--user-requests takes at least 60 requests a minute');
+    await refused(['--allow-registry', 'https://x/'], '--allow-registry takes the host (and port) of a registry');
+    await refused(['--org-storage', '1.5'], '--org-storage takes 1 to 1000000000');
+  });
+
+  test('SECURITY 28: a variable that is refused is not repeated', async () => {
+    const { code, err } = await said('up', '--staging-env', 'A=1', '--staging-env', '=planted');
+    assert.doesNotMatch(err, /planted/);
+    assert.equal(code, 2);
+    assert.match(err, /^cupola: --staging-env takes NAME=VALUE\n/);
+  });
+
+  test('what `up` says at its end checks the certificate', () => {
+    const text = howToGoOn(testSettings({ httpsPort: 8443, dataDirectory: '/data' }), 12, null);
+    assert.doesNotMatch(text, /skip-ssl-validation/);
+    const lines = text.split('\n').map((line) => line.trim());
+    const login = lines.indexOf('cf login -a https://api.cupola.localhost:8443 -u admin');
+    assert.ok(lines[login - 2]!.startsWith('./cupola credentials --data /data --json | '), text);
+    assert.ok(lines[login - 2]!.endsWith(' > cupola-ca.pem'), text);
+    assert.equal(lines[login - 1], 'export SSL_CERT_FILE=$PWD/cupola-ca.pem');
+    assert.match(text, /^\.\/cupola trust --data \/data makes/m);
+  });
+});

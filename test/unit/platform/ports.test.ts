@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { freePorts } from '../../../src/platform/free-ports.ts';
+import { portsOf, requirePorts } from '../../../src/platform/ports.ts';
+import { ensureSettings } from '../../../src/platform/settings/ensure.ts';
+import { testSettings } from '../../support/settings.ts';
+
+const directory = mkdtempSync('/tmp/cupola-ports-');
+after(() => rmSync(directory, { recursive: true }));
+
+async function listening(address: string): Promise<{ server: Server; port: number }> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
+  const bound = server.address();
+  assert.ok(typeof bound === 'object' && bound !== null);
+  return { server, port: bound.port };
+}
+
+test('what an installation writes down as its own ports, no outgoing connection is given', async () => {
+  const settings = await ensureSettings({ dataDirectory: join(directory, 'data'), cells: 8, httpsPort: 8443 });
+  const own = portsOf(settings).map(({ port }) => port);
+  assert.equal(new Set(own).size, own.length);
+  assert.ok(own.length > 16);
+  for (const port of own) assert.ok(port >= 1024 && port < 32_768, String(port));
+  const range = join(directory, 'range');
+  writeFileSync(range, '12000\t60999\n');
+  for (const port of await freePorts(50, range)) assert.ok(port < 12_000, String(port));
+  writeFileSync(range, '1024\t65535\n');
+  assert.equal((await freePorts(50, range)).length, 50, 'where connections have all');
+});
+
+test('a port for clients that somebody else holds at the same address stops `up`, by name', async () => {
+  const { server, port } = await listening('127.0.0.1');
+  const settings = testSettings({ httpsPort: port, httpPort: null, sshPort: null });
+  await assert.rejects(requirePorts(settings, new Set()), {
+    code: 'port_taken',
+    message: new RegExp(`^port ${port} \\(HTTPS\\) is held by .*, process ${process.pid}: `),
+  });
+  await requirePorts(settings, new Set([process.pid]));
+  await requirePorts({ ...settings, bindAddress: '127.0.0.99' }, new Set());
+  await requirePorts({ ...settings, httpsPort: 1, ports: { ...settings.ports, nats: port } }, new Set());
+  await new Promise((resolve) => server.close(resolve));
+});
