@@ -61,7 +61,11 @@ describe('nsync, with the BBS of a real Diego', () => {
     await postgresql.stop();
   });
 
-  const lrpOf = async (guid: string) => (await diego.bbs.desiredLrps({ appGuids: [guid] })).desiredLrps[0];
+  /** The app's web process; there is a worker beside it. */
+  const lrpOf = async (guid: string) => {
+    const { desiredLrps } = await diego.bbs.desiredLrps({ appGuids: [guid] });
+    return desiredLrps.find(({ owner }) => owner?.processType === 'web');
+  };
 
   const differing = async (): Promise<string[]> => {
     const parts = ALL_GUIDS.map((range) =>
