@@ -1,10 +1,7 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { realpathSync } from 'node:fs';
 import { makeDirectory, replaceFile } from '../kit/owned-files.ts';
-
-/** The directory of the code that runs here: the project, or the place under /run where the platform shows it. */
-export const PROJECT = resolve(import.meta.dirname, '../..');
+import { PROJECT } from '../kit/project.ts';
 
 /**
  * Where the code that runs here is shown to accounts that cannot walk to it. Each checkout has a place of its own, so that an
@@ -44,24 +41,6 @@ export function writeSupervisorCommand(
 ): void {
   makeDirectory(run, { mode: 0o711 });
   replaceFile(file, `${node}\n${main}\n${settings.dataDirectory}\n`, { mode: 0o600 });
-}
-
-/** What the code in a checkout is, whatever its path: two checkouts with the same digest behave the same. */
-export function programDigest(project = PROJECT): string {
-  const hash = createHash('sha256');
-  const files = ['package-lock.json', ...sourceFiles(project)];
-  for (const name of files) {
-    const path = join(project, name);
-    if (existsSync(path)) hash.update(`${name}\0`).update(readFileSync(path)).update('\0');
-  }
-  return hash.digest('hex').slice(0, 16);
-}
-
-function sourceFiles(project: string): string[] {
-  return readdirSync(join(project, 'src'), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(project.length + 1))
-    .sort();
 }
 
 /** Node as accounts that cannot walk to the project reach it: the project's own through the place where it is shown. */

@@ -18,7 +18,7 @@ export function importsOf(text: string): string[] {
 
 /** Every file but what is installed, built, logged or kept by Git itself, as paths from the root. */
 export function projectFiles(): string[] {
-  const skipped = new Set(['node_modules', '.git', '.cache']);
+  const skipped = new Set(['node_modules', '.git', '.cache', 'dist']);
   const walk = (directory: string): string[] =>
     readdirSync(join(ROOT, directory), { withFileTypes: true }).flatMap((entry) => {
       const path = join(directory, entry.name);

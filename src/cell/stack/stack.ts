@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { CupolaError, codeOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { run } from '../../kit/process.ts';
+import { PROJECT } from '../../kit/project.ts';
 import { buildStack, VERSION_FILE } from './build.ts';
 import { releaseOf } from './packages.ts';
 
@@ -26,7 +27,7 @@ export interface Stack {
   rootfs: string;
 }
 
-const RECIPE = ['build.ts', 'packages.ts'].map((file) => join(import.meta.dirname, file));
+const RECIPE = ['build.ts', 'packages.ts'].map((file) => join(PROJECT, 'src/cell/stack', file));
 const COPY_LIMIT_MS = 10 * 60_000;
 /** Building takes minutes; what lies there longer was left by a build that was killed. */
 const ABANDONED_MS = 2 * 60 * 60_000;

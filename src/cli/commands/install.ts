@@ -1,9 +1,9 @@
 import { CupolaError } from '../../kit/errors.ts';
 import { lockFile } from '../../kit/lock.ts';
 import { run } from '../../kit/process.ts';
+import { PROJECT } from '../../kit/project.ts';
 import { hasSystemd, installUnit, renderUnit, type UnitOptions, uninstallUnit } from '../../platform/host/systemd.ts';
 import { layoutOf } from '../../platform/layout.ts';
-import { PROJECT } from '../../platform/program.ts';
 import type { PlatformSettings } from '../../platform/settings/schema.ts';
 import { lockFileOf } from '../../platform/settings/store.ts';
 import { askSupervisor, supervisorAnswers } from '../../platform/supervisor-client.ts';

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { PROJECT } from '../../kit/project.ts';
 import type { Command } from '../command.ts';
 
 export const test: Command = {
@@ -8,7 +9,7 @@ export const test: Command = {
   flags: {},
   run(args) {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
-    const program = join(import.meta.dirname, '../test.ts');
+    const program = join(PROJECT, 'src/cli/test.ts');
     const child = spawn(process.execPath, [program, ...args], { stdio: 'inherit' });
     child.on('error', reject);
     child.on('close', (code) => resolve(code ?? 1));

@@ -2,6 +2,7 @@ import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockFile } from '../../kit/lock.ts';
 import { Logger } from '../../kit/log.ts';
+import { PROJECT } from '../../kit/project.ts';
 import { removeUnusedStacks } from '../../platform/installation.ts';
 import { layoutOf } from '../../platform/layout.ts';
 import { requirePorts } from '../../platform/ports.ts';
@@ -19,8 +20,6 @@ import { SETTING_FLAGS, saidSettings } from '../up/settings-flags.ts';
 import { startAndWait } from '../up/start.ts';
 import { statusOrNull } from './down.ts';
 import { pushDirectory } from './push.ts';
-
-const PROJECT = join(import.meta.dirname, '../../..');
 
 export const up = command({
   summary: 'install what is missing and start the platform',

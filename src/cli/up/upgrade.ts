@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
+import { PROJECT, programDigest } from '../../kit/project.ts';
 import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import type { Layout } from '../../platform/layout.ts';
-import { PROJECT, programDigest } from '../../platform/program.ts';
 import { askSupervisor } from '../../platform/supervisor-client.ts';
 import { statusOrNull } from '../commands/down.ts';
 import type { Progress } from '../progress.ts';

@@ -1,8 +1,8 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { PROJECT } from '../../kit/project.ts';
 import { installationId, layoutOf } from '../layout.ts';
 import { portsOf } from '../ports.ts';
-import { PROJECT } from '../program.ts';
 import { askSupervisor } from '../supervisor-client.ts';
 import type { Finding } from './finding.ts';
 import { firewallFindings } from './firewall.ts';

@@ -1,9 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { makeDirectory } from '../../kit/owned-files.ts';
+import { PROJECT } from '../../kit/project.ts';
 import type { Accounts } from '../host/accounts.ts';
 import type { Layout } from '../layout.ts';
 import { bindMount } from '../mounts.ts';
-import { PROJECT } from '../program.ts';
 
 /** What other accounts may walk to lies under /run; the data directory itself stays closed. */
 export async function prepareDirectories(layout: Layout, accounts: Accounts): Promise<void> {

@@ -1,3 +1,4 @@
+import { PROJECT } from '../../kit/project.ts';
 import type { PlatformStatus } from '../admin-messages.ts';
 import { cellNames } from '../cell-settings.ts';
 import type { ComponentCertificates } from '../certificates.ts';
@@ -5,7 +6,6 @@ import type { Supervised } from '../components/supervised.ts';
 import type { FaultCounts } from '../fault-counts.ts';
 import type { Health } from '../health.ts';
 import type { Layout } from '../layout.ts';
-import { PROJECT } from '../program.ts';
 import { publicUrl } from '../public-names.ts';
 import type { Rotation } from '../rotation.ts';
 import type { Updates } from '../updates.ts';

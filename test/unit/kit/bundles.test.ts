@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { importProgram, makeBundles } from '../../../src/kit/bundles.ts';
+import { programDigest } from '../../../src/kit/project.ts';
+
+interface Told {
+  path: string;
+  greeting: string;
+}
+
+let project: string;
+beforeEach(() => {
+  project = mkdtempSync('/tmp/cupola-bundles-');
+  mkdirSync(join(project, 'src'));
+  write('program.ts', "export { greeting } from './greeting.ts';\nexport const path = import.meta.filename;\n");
+  write('greeting.ts', "export const greeting: string = 'hello';\n");
+});
+afterEach(() => rmSync(project, { recursive: true }));
+
+const write = (name: string, text: string): void => writeFileSync(join(project, 'src', name), text);
+const make = () => makeBundles({ program: 'program.ts' }, project);
+const source = join('src', 'program.ts');
+const start = () => importProgram<Told>('program', () => import(`${join(project, source)}?${Math.random()}`), project);
+
+test('a program runs as it is where there is no bundle, and from its bundle once that is made', async () => {
+  assert.ok((await start()).path.endsWith(source));
+  await make();
+  const { path, greeting } = await start();
+  assert.equal(path, join(project, 'dist', programDigest(project), 'program.js'));
+  assert.equal(greeting, 'hello');
+});
+
+test('a bundle of other sources is never run: not after a change, nor after one of a file beside', async () => {
+  await make();
+  write('greeting.ts', "export const greeting: string = 'welcome';\n");
+  assert.ok((await start()).path.endsWith(source));
+  await make();
+  assert.equal((await start()).greeting, 'welcome');
+  writeFileSync(join(project, 'package-lock.json'), '{"other": "libraries"}');
+  assert.ok((await start()).path.endsWith(source));
+});
+
+test('every account may read it, whatever the mask of who makes it; several make it at once', async () => {
+  const mask = process.umask(0o077);
+  try {
+    await Promise.all([make(), make(), make()]);
+  } finally {
+    process.umask(mask);
+  }
+  const bundles = join(project, 'dist');
+  assert.deepEqual(readdirSync(bundles), [programDigest(project)]);
+  const bundle = join(bundles, programDigest(project));
+  for (const [path, mode] of [
+    [bundles, 0o755],
+    [bundle, 0o755],
+    [join(bundle, 'program.js'), 0o644],
+  ] as const) {
+    assert.equal(statSync(path).mode & 0o777, mode, path);
+  }
+});
+
+test('sources that are no program leave nothing behind, and say what is wrong', async () => {
+  write('program.ts', "export { greeting } from './nowhere.ts';\n");
+  await assert.rejects(make(), /nowhere/);
+  assert.deepEqual(readdirSync(join(project, 'dist')), []);
+});
+
+test('a bundle of before stays for an hour, then it goes with the next one that is made', async () => {
+  const bundles: string[] = [];
+  const makeNext = async (age: number) => {
+    for (const bundle of bundles) utimesSync(bundle, new Date(), new Date(Date.now() - age));
+    write('greeting.ts', `export const greeting = '${bundles.length}';\n`);
+    await make();
+    bundles.push(join(project, 'dist', programDigest(project)));
+  };
+  await makeNext(0);
+  await makeNext(30 * 60_000);
+  assert.deepEqual(bundles.map(existsSync), [true, true]);
+  await makeNext(2 * 60 * 60_000);
+  assert.deepEqual(bundles.map(existsSync), [false, false, true]);
+});
