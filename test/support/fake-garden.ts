@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, createReadStream, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -103,7 +103,10 @@ export function fakeGarden(directory: string, address = '127.0.0.1') {
       if (containers.delete(handle)) destroyed.push(handle);
     },
     async ensureLayer(key, source) {
-      if (!layers.has(key)) layers.set(key, await buffer(await source.open()));
+      if (!layers.has(key)) {
+        const file = 'file' in source ? createReadStream(await source.file()) : await source.open();
+        layers.set(key, await buffer(file));
+      }
       return { key };
     },
     readLayers: async () => null,

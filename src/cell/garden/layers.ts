@@ -6,7 +6,7 @@ import Type, { type Static } from 'typebox';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { receive } from './archives.ts';
-import type { ContainerLimits, Layer, LayerSource } from './garden.ts';
+import type { BindMount, ContainerLimits, Layer, LayerSource } from './garden.ts';
 import { applyWhiteouts, keepOnly } from './layer-files.ts';
 import { mountsBelow, unmountBelow } from './mounts.ts';
 import { runtimeSpec } from './oci-spec.ts';
@@ -29,6 +29,8 @@ const LayerRecord = Type.Object({
 const GIB = 1024 ** 3;
 /** Where the tree of an image's layer is made. */
 const TREE = '/layer';
+/** Where a zip lies in the container that unpacks it. */
+const ARCHIVE = '/tmp/.archive';
 
 /**
  * Unpacked archives, each on a bounded file system of its own (`layers/<name>/volume.img`), owned by the garden's first
@@ -156,20 +158,19 @@ export class LayerCache {
     });
     const image = source.format === 'image';
     await makeDestination(files.rootfs, pathParts(destination), uidRangeBase + (image ? 0 : VCAP));
-    const input = await source.open();
-    opened.defer(() => void input.destroy());
-    const { compressed, stream } = image ? { compressed: false, stream: input } : await detectGzip(input);
+    const { compressed, stream, binds } = await opening(source);
+    opened.defer(() => void stream.destroy());
     const config = runtimeSpec({
       handle: 'unpack',
       rootfs: files.rootfs,
       uidBase: uidRangeBase,
       limits: this.#limits,
       limitsSwap: cgroups.limitsSwap,
-      binds: [],
+      binds,
       cgroupPath: cgroupPath(prefix, name),
       seccomp: this.#seccomp,
       process: {
-        args: unpackCommand(source.format, compressed, destination),
+        args: unpackCommand(source, compressed, destination),
         environment: { PATH: '/usr/bin:/bin', LANG: 'C.UTF-8', HOME: '/home/vcap' },
         workingDirectory: '/',
         user: image ? 'root' : 'vcap',
@@ -181,18 +182,34 @@ export class LayerCache {
   }
 }
 
-function unpackCommand(format: LayerSource['format'], compressed: boolean, destination: string): string[] {
-  if (format === 'image') {
+/** What the unpacking reads from its standard input, and what it is shown of this machine. */
+async function opening(
+  source: LayerSource,
+): Promise<{ compressed: boolean; stream: Readable; binds: readonly BindMount[] }> {
+  if ('file' in source) {
+    return {
+      compressed: false,
+      stream: Readable.from([]),
+      binds: [{ source: await source.file(), destination: ARCHIVE }],
+    };
+  }
+  const input = await source.open();
+  if (source.format === 'image') return { compressed: false, stream: input, binds: [] };
+  return { ...(await detectGzip(input)), binds: [] };
+}
+
+function unpackCommand(source: LayerSource, compressed: boolean, destination: string): string[] {
+  if (source.format === 'image') {
     const owners = ['--numeric-owner', '--same-owner', '--same-permissions', '--delay-directory-restore'];
     return ['tar', '--extract', '--file=-', ...owners, `--directory=${destination}`];
   }
-  if (format === 'tar') {
+  if (source.format === 'tar') {
     return ['tar', '--extract', ...(compressed ? ['--gzip'] : []), '--file=-', `--directory=${destination}`];
   }
   // unzip must seek. Its code 1 stands for warnings.
-  const script =
-    'cat > /tmp/.archive && { unzip -q -o /tmp/.archive -d "$1"; code=$?; rm /tmp/.archive; [ $code -le 1 ]; }';
-  return ['sh', '-c', script, 'sh', destination];
+  const unzip = `unzip -q -o ${ARCHIVE} -d "$1"; code=$?`;
+  const script = 'file' in source ? unzip : `cat > ${ARCHIVE} && { ${unzip}; rm ${ARCHIVE}; }`;
+  return ['sh', '-c', `${script} && [ $code -le 1 ]`, 'sh', destination];
 }
 
 /** Throws `invalid_destination`. */

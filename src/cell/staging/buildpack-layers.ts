@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Buildpack } from '../../contracts/gen/diego_pb.js';
-import type { Garden, Layer } from '../garden/garden.ts';
+import type { Garden, Layer, LayerSource } from '../garden/garden.ts';
 import { digesting, readableSize } from './digest.ts';
 import { required, type StagingBlobs, type StagingLog } from './transfers.ts';
 
@@ -26,12 +25,13 @@ function directoryNamed(text: string): string {
 
 /** Unpacks a buildpack ahead of the first staging that needs it. */
 export async function prepareBuildpack(garden: Garden, { file, sha256, stack }: LocalBuildpack): Promise<void> {
-  const open = async () => {
-    const checked = digesting({ expected: sha256 });
-    pipeline(createReadStream(file), checked.stream).catch(() => {}); // the reader of the stream meets the error
-    return checked.stream;
+  const checked = async () => {
+    const { stream } = digesting({ expected: sha256 });
+    stream.resume();
+    await pipeline(createReadStream(file), stream);
+    return file;
   };
-  await ensure(garden, directoryNamed(sha256), open, stack);
+  await ensure(garden, directoryNamed(sha256), { format: 'zip', file: checked }, stack);
 }
 
 /** Whether the container fetches it by itself, from the address that is its name. */
@@ -58,9 +58,9 @@ export async function buildpackLayer(
     return checked.stream;
   };
   // Others may wait for the same layer, so it is not given up when one staging is cancelled.
-  return ensure(garden, buildpackDirectory(buildpack), open, stack);
+  return ensure(garden, buildpackDirectory(buildpack), { format: 'zip', open }, stack);
 }
 
-function ensure(garden: Garden, directory: string, open: () => Promise<Readable>, stack: string): Promise<Layer> {
-  return garden.ensureLayer(`buildpack-${directory}`, { format: 'zip', open }, `/tmp/buildpacks/${directory}`, stack);
+function ensure(garden: Garden, directory: string, source: LayerSource, stack: string): Promise<Layer> {
+  return garden.ensureLayer(`buildpack-${directory}`, source, `/tmp/buildpacks/${directory}`, stack);
 }

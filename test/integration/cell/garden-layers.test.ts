@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { stackRoot } from '../../../src/cell/stack/stack.ts';
+import { buildpackDirectory, prepareBuildpack } from '../../../src/cell/staging/buildpack-layers.ts';
+import type { Buildpack } from '../../../src/contracts/gen/diego_pb.js';
 import { tar, zip } from '../../support/archives.ts';
 import { containerSpec, GARDEN_SKIP, runShell, startTestGarden, type TestGarden } from '../../support/garden.ts';
 
@@ -46,6 +50,35 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
     await assert.rejects(t.garden.create(containerSpec('three', { layers })), { code: 'layer_missing' });
     await t.garden.pruneLayers([]);
     assert.deepEqual(await readdir(`${t.settings.rootDirectory}/layers`), []);
+  });
+
+  test('a zip of the machine’s own is read where it lies, and left there; one that is not what it is called becomes no layer', async () => {
+    const directory = await mkdtemp('/tmp/cupola-own-zip-');
+    try {
+      const file = join(directory, 'own.zip');
+      const content = zip([{ name: 'bin/tool', content: '#!/bin/sh\necho own\n', mode: 0o755 }]);
+      await writeFile(file, content, { mode: 0o644 });
+      const sha256 = createHash('sha256').update(content).digest('hex');
+      const own = { file, stack: 'debian12' };
+      await assert.rejects(prepareBuildpack(t.garden, { ...own, sha256: '0'.repeat(64) }), {
+        code: 'blob_digest_mismatch',
+      });
+      assert.deepEqual(await readdir(`${t.settings.rootDirectory}/layers`), []);
+      await prepareBuildpack(t.garden, { ...own, sha256 });
+      assert.deepEqual(await readFile(file), content);
+      await rm(file);
+      await prepareBuildpack(t.garden, { ...own, sha256 }); // it is there
+      const buildpack = { name: 'own', key: 'own', blob: { sha256 } } as Buildpack;
+      const place = buildpackDirectory(buildpack);
+      const layer = { key: `buildpack-${place}` };
+      const one = await t.garden.create(containerSpec('own', { layers: [layer] }));
+      const look = `/tmp/buildpacks/${place}/bin/tool; ls -A /tmp`;
+      assert.equal((await runShell(one, look)).output, 'own\nbuildpacks\n');
+      await t.garden.destroy('own');
+      await t.garden.pruneLayers([]);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 
   test('callers of one layer share the work, and a failure leaves nothing behind', async () => {
