@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { endEarly, HTTP2_ENDINGS } from '../support/early-endings.ts';
-import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
-import { ROOT, TestPlatform } from '../support/platform.ts';
+import { endEarly, HTTP2_ENDINGS } from '../../support/early-endings.ts';
+import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
+import { ROOT } from '../../support/platform.ts';
+import { SharedPlatform } from '../../support/shared-platform.ts';
 
 const CF = officialCf() ?? '';
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : false;
@@ -19,17 +20,17 @@ const REFUSED: readonly (readonly [host: string, path: string])[] = [
 
 /* The same clients as in the router's test, here against what really runs behind it: Node.js, an app's and the platform's own. */
 describe('clients that end a request which was answered early', { skip: SKIP }, () => {
-  const platform = new TestPlatform({ httpsPort: 8452, domain: 'early.cupola.localhost' });
+  const platform = new SharedPlatform(CF, 'early');
   let token = '';
   let org = '';
 
   before(async () => {
-    await platform.upWithOrg(CF);
+    await platform.enter();
     await platform.cf(CF, ['push', 'early', '-p', join(ROOT, 'test/e2e/apps/early-answers'), '-m', '128M']);
     token = (await platform.cf(CF, ['oauth-token'])).trim().split(' ')[1]!;
-    org = (await platform.cf(CF, ['org', 'acme', '--guid'])).trim();
+    org = (await platform.cf(CF, ['org', platform.org, '--guid'])).trim();
   });
-  after(() => platform.remove());
+  after(() => platform.leave());
 
   async function attack(name: string, path: string, ending: string): Promise<number | null> {
     const host = `${name}.${platform.domain}`;
@@ -50,7 +51,7 @@ describe('clients that end a request which was answered early', { skip: SKIP }, 
 
   async function platformsClients(what: string): Promise<void> {
     const asks = [
-      ['api', `/v3/organizations/${org}`, /^\{"guid":"[\w-]+",.*"name":"acme"/],
+      ['api', `/v3/organizations/${org}`, /^\{"guid":"[\w-]+",.*"name":"early"/],
       ['uaa', '/.well-known/openid-configuration', /^\{"issuer":/],
       ['log-cache', '/api/v1/info', /^\{"version":/],
     ] as const;
