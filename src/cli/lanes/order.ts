@@ -21,9 +21,9 @@ export const TIMED: ReadonlySet<string> = new Set([
 export const SECONDS: Readonly<Record<string, number>> = {
   [SHARED]: 700,
   'test/e2e/cells.test.ts': 180,
+  'test/e2e/push.test.ts': 165,
   'test/e2e/operator.test.ts': 145,
   'test/e2e/machine-faults.test.ts': 140,
-  'test/e2e/push.test.ts': 115,
   'test/e2e/faults.test.ts': 90,
   'test/e2e/planted-secrets.test.ts': 85,
   'test/e2e/local-accounts.test.ts': 85,

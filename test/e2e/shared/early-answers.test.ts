@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { endEarly, HTTP2_ENDINGS } from '../../support/early-endings.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
 import { ROOT } from '../../support/platform.ts';
+import type { RawHttp2 } from '../../support/raw-http2.ts';
 import { SharedPlatform } from '../../support/shared-platform.ts';
 
 const CF = officialCf() ?? '';
@@ -21,6 +22,8 @@ const REFUSED: readonly (readonly [host: string, path: string])[] = [
 /* The same clients as in the router's test, here against what really runs behind it: Node.js, an app's and the platform's own. */
 describe('clients that end a request which was answered early', { skip: SKIP }, () => {
   const platform = new SharedPlatform(CF, 'early');
+  /** Some of the clients stay, while others come. */
+  const opened: RawHttp2[] = [];
   let token = '';
   let org = '';
 
@@ -30,7 +33,10 @@ describe('clients that end a request which was answered early', { skip: SKIP }, 
     token = (await platform.cf(CF, ['oauth-token'])).trim().split(' ')[1]!;
     org = (await platform.cf(CF, ['org', platform.org, '--guid'])).trim();
   });
-  after(() => platform.leave());
+  after(async () => {
+    for (const connection of opened) connection.close();
+    await platform.leave();
+  });
 
   async function attack(name: string, path: string, ending: string): Promise<number | null> {
     const host = `${name}.${platform.domain}`;
@@ -38,6 +44,7 @@ describe('clients that end a request which was answered early', { skip: SKIP }, 
     // For its own hosts the platform waits for the body in the router: only a long one is answered early.
     const waitMs = name === 'early' ? 2_000 : 100;
     const connection = await endEarly(to, host, path, HTTP2_ENDINGS[ending]!, { waitMs });
+    opened.push(connection);
     return connection.stream(1).status;
   }
 
