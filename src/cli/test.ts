@@ -5,8 +5,9 @@ import { availableParallelism } from 'node:os';
 import { delimiter, dirname, join, relative, resolve } from 'node:path';
 import { CupolaError } from '../kit/errors.ts';
 import { ensurePackages } from '../platform/host/packages.ts';
-import { costs, type FileResult, mostCostly, runFiles, skippedTests } from './lanes/files.ts';
+import { costs, failuresIn, filesApart, type LaneResult, mostCostly, runFiles } from './lanes/files.ts';
 import { LANE_PACKAGES } from './lanes/lane.ts';
+import { REPORTER, reportsIn } from './lanes/report.ts';
 import { Run, removeDeadRuns } from './lanes/runs.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -57,6 +58,8 @@ const OF_EVERY_CHANGE: readonly Suite[] = ['unit', 'integration', 'end-to-end'];
 const LANES = Number(process.env['CUPOLA_TEST_LANES'] ?? Math.max(3, availableParallelism() + 1));
 /** No file of tests takes longer. */
 const FILE_MINUTES = 15;
+/** Nor, together, files that share a platform, for each after the first. */
+const FURTHER_FILE_MINUTES = 5;
 
 const CHECKS: Step[] = [
   { name: 'packages of the machine', run: preparePackages },
@@ -209,14 +212,14 @@ function find(name: string, path: string): string | null {
 
 async function runUnitTests(files: readonly string[], context: Context): Promise<void> {
   if (files.length === 0) return;
-  const report = join(context.run.reports, 'unit.tap');
-  const reporters = ['spec', 'tap'].map((name) => `--test-reporter=${name}`);
+  const report = join(context.run.reports, 'unit.json');
+  const reporters = ['spec', REPORTER].map((name) => `--test-reporter=${name}`);
   const destinations = ['stdout', report].map((name) => `--test-reporter-destination=${name}`);
   const args = ['--test', '--test-concurrency=2', '--test-timeout=600000', ...reporters, ...destinations, ...files];
   try {
     await execute(process.execPath, args, context, 5);
   } finally {
-    noteSkipped('unit tests', skippedTests(report), context);
+    for (const { file, skipped } of reportsIn(report)) noteSkipped(relative(ROOT, file), skipped, context);
   }
 }
 
@@ -225,23 +228,25 @@ async function runOnMachines(files: readonly string[], context: Context): Promis
   if (files.length === 0) return;
   if (process.getuid?.() !== 0)
     return execute(process.execPath, ['--test', '--test-concurrency=1', ...files], context, 40);
-  const results: FileResult[] = [];
+  const results: LaneResult[] = [];
   const how = {
     root: ROOT,
     env: environmentOf(context),
     run: context.run,
     mostMinutes: FILE_MINUTES,
+    moreMinutes: FURTHER_FILE_MINUTES,
   };
+  let ended = 0;
   await runFiles(files, LANES, how, (result) => {
-    const { file, failure, skipped, output } = result;
+    const { name, failure, output } = result;
     results.push(result);
-    const which = `${results.length} of ${files.length}`;
-    console.log(`\n--- ${file} (${costs(result)}, ${which})${failure ? ` FAILED: ${failure}` : ''}`);
-    console.log(failure ? output : withoutCounts(output));
-    noteSkipped(file, skipped, context);
+    ended += result.files.length;
+    console.log(`\n--- ${name} (${costs(result)}, ${ended} of ${files.length})${failure ? ` FAILED: ${failure}` : ''}`);
+    console.log(`${filesApart(result)}${failure ? output : withoutCounts(output)}`);
+    for (const { file, skipped } of result.files) noteSkipped(file, skipped, context);
   });
   context.notes.push(...mostCostly(results));
-  const failed = results.flatMap(({ file, failure }) => (failure ? [`${file} ${failure}`] : []));
+  const failed = results.flatMap(failuresIn);
   if (failed.length > 0) throw new CupolaError('tests_failed', failed.join('; '));
 }
 

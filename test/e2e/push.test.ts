@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { get } from 'node:http';
+import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { connect } from 'node:tls';
@@ -8,7 +9,7 @@ import { leftovers, type MachineState, machineState } from '../../src/cli/machin
 import { run } from '../../src/kit/process.ts';
 import { installations } from '../../src/platform/host/installations.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
-import { eventually, ROOT, TestPlatform } from '../support/platform.ts';
+import { type Ended, eventually, ROOT, TestPlatform } from '../support/platform.ts';
 import { allProcesses, type Seen } from '../support/processes.ts';
 import { rawRequest } from '../support/raw-request.ts';
 
@@ -233,6 +234,22 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
     assert.match(await cf('app', 'hello-node'), /instances:\s+3\/3/);
   });
 
+  test('control comes back after kill -9 with the buildpacks as the operator left them', async () => {
+    await cf('delete-buildpack', 'php_buildpack', '-f');
+    const first = await pidOf('control');
+    process.kill(first, 'SIGKILL');
+    await eventually(
+      'control is back',
+      async () => (await platform.status()).ready && (await pidOf('control')) !== first,
+    );
+    const list = await eventually('buildpacks after the restart', async () => {
+      const { exitCode, stdout } = await platform.tryCf(CF, ['buildpacks']);
+      return exitCode === 0 && stdout;
+    });
+    assert.match(list, /python_buildpack/);
+    assert.doesNotMatch(list, /php_buildpack/);
+  });
+
   test('a second `up` changes nothing', async () => {
     const before = await pids();
     await platform.up();
@@ -258,6 +275,33 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
       owners.set(seen.uid, kind);
     }
     assert.ok(owners.size >= 4, [...owners.values()].join(' '));
+  });
+
+  test('the SSH host key stays the same when the platform comes back', async () => {
+    const fingerprint = async () =>
+      (
+        JSON.parse((await platform.ask('api', '/')).body) as {
+          links: { app_ssh: { meta: { host_key_fingerprint: string } } };
+        }
+      ).links.app_ssh.meta.host_key_fingerprint;
+    const known = await fingerprint();
+    assert.match(known, /^[A-Za-z0-9+/]{43}$/);
+    await platform.cupola('down');
+    await platform.up();
+    assert.equal(await fingerprint(), known);
+    await eventually('a session', async () => (await ssh()).exitCode === 0, 120_000);
+  });
+
+  test('CC-03: `cf ssh` turned off for the platform, nobody is let in and nothing listens', async () => {
+    const port = platform.layout.settings.sshPort ?? 0;
+    assert.equal(await listens(port), true, 'before');
+    await platform.cupola('down');
+    await platform.cupola('up', ['--ssh', 'off']);
+    assert.match(await cf('ssh-enabled', 'hello-node'), /disabled/);
+    const { exitCode, stderr } = await ssh();
+    assert.equal(exitCode, 1);
+    assert.match(stderr, /SSH endpoint not set/);
+    assert.equal(await listens(port), false);
   });
 
   test('an app is deleted with its routes', async () => {
@@ -312,6 +356,10 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
     return allProcesses().filter((seen) => seen.uid >= uidRangeBase && seen.uid < end && words.test(seen.arguments));
   }
 
+  function ssh(): Promise<Ended> {
+    return platform.tryCf(CF, ['ssh', 'hello-node', '-c', 'true'], { timeoutMs: 60_000 });
+  }
+
   async function pids(): Promise<Record<string, number | null>> {
     return Object.fromEntries((await platform.status()).components.map(({ name, pid }) => [name, pid]));
   }
@@ -325,6 +373,13 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
 
 function namespaceOf(pid: number | string, kind: string): string {
   return readlinkSync(`/proc/${pid}/ns/${kind}`);
+}
+
+function listens(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connectTcp(port, '127.0.0.1');
+  socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+  return promise.finally(() => socket.destroy());
 }
 
 /** What a plain HTTP request gets; null where the connection is refused or closed without an answer. */

@@ -266,7 +266,7 @@ export const platform = [
       '',
     ],
   ]),
-  ...noticedBy('test/e2e/docker.test.ts', [
+  ...noticedBy('test/e2e/shared/docker.test.ts', [
     [
       'SECURITY 28: a registry',
       'cell/images/registry-access.ts',
@@ -274,7 +274,7 @@ export const platform = [
       "entry.replace(/:\\d+$/, '') === name || entry",
     ],
   ]),
-  ...noticedBy('test/e2e/scripting-buildpacks.test.ts', [
+  ...noticedBy('test/e2e/shared/scripting-buildpacks.test.ts', [
     [
       'SECURITY 24: a hostile zip',
       'cloud-controller/packages/archive.ts',
@@ -282,7 +282,7 @@ export const platform = [
       'if (false) throw',
     ],
   ]),
-  ...noticedBy('test/e2e/ssh.test.ts', [
+  ...noticedBy('test/e2e/shared/ssh.test.ts', [
     [
       'SECURITY 22, 31: what it starts',
       'cell/garden/sessions.ts',

@@ -7,7 +7,7 @@ const SHARES = 'router/shares.ts';
 const SECOND_HALF = 'router/one-request.ts';
 
 export const router = [
-  ...noticedBy('test/e2e/early-answers.test.ts', [
+  ...noticedBy('test/e2e/shared/early-answers.test.ts', [
     ['SECURITY 1: nobody beside them notices', 'router/one-request.ts', '  option http-server-close\n', ''],
   ]),
   ...noticedBy('test/unit/router/desired-state.test.ts', [

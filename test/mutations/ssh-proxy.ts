@@ -62,7 +62,7 @@ export const sshProxy = [
       'else if (this.#visitors.size < 0)',
     ],
   ]),
-  ...noticedBy('test/e2e/ssh.test.ts', [
+  ...noticedBy('test/e2e/shared/ssh.test.ts', [
     [
       'SECURITY-TESTS 17: a code is good once',
       'uaa/oauth/authorization-codes.ts',

@@ -125,10 +125,15 @@ export class TestPlatform {
     return runProgram(join(project, 'cupola'), parameters, { env, cwd: project, timeoutMs });
   }
 
-  /** `cupola up`; the first one also reads the credentials. */
+  /** `cupola up`, and what its clients need. */
   async up(): Promise<void> {
     const options = ['--https-port', String(this.httpsPort), '--domain', this.domain, ...this.#options, '--json'];
     await this.cupola('up', options, 15 * 60_000);
+    await this.attach();
+  }
+
+  /** Of one that is up: reads what its clients need. */
+  async attach(): Promise<void> {
     this.#credentials = JSON.parse(await this.cupola('credentials', ['--json'])) as Credentials;
     writeFileSync(this.caFile, this.#credentials.ca_cert);
     const settings = loadSettings(this.data);

@@ -1,19 +1,31 @@
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { startInLane } from './lane.ts';
 import { ALONE, inLanes, inOrder } from './order.ts';
+import { REPORTER, reportsIn } from './report.ts';
 import type { Run } from './runs.ts';
+import { argumentsFor, laneOf } from './shared.ts';
 
 /** A file of tests, and what became of it. */
-export interface FileResult {
+interface FileResult {
   file: string;
-  seconds: number;
-  /** Of all that ran on its machine; null where nothing counts it. */
-  processorSeconds: number | null;
-  /** Null where it passed. */
-  failure: string | null;
+  /** Null where the runner was never done with it. */
+  seconds: number | null;
+  passed: boolean;
   /** Titles with the reason, where one is given. */
   skipped: string[];
+}
+
+/** What became of the files that ran on one machine. */
+export interface LaneResult {
+  /** The file, or the folder of those that share a platform. */
+  name: string;
+  files: FileResult[];
+  seconds: number;
+  /** Of all that ran on the machine; null where nothing counts it. */
+  processorSeconds: number | null;
+  /** Null where all passed, and nothing was left on the machine. */
+  failure: string | null;
   /** What the runner printed. */
   output: string;
 }
@@ -23,32 +35,40 @@ export interface HowToRun {
   env: NodeJS.ProcessEnv;
   run: Run;
   mostMinutes: number;
+  /** For each further file on the same machine. */
+  moreMinutes: number;
 }
 
 /**
- * Runs files of tests, so many at once, each in a lane of its own; those that want the machine to themselves one after the other when
- * the rest is done. Calls `done` as each ends.
+ * Runs files of tests, so many machines at once: each file on one of its own, but those that share a platform on one, one after the
+ * other. What wants the machine to itself comes when the rest is done. Calls `done` as each machine ends.
  */
 export async function runFiles(
   files: readonly string[],
   atOnce: number,
   how: HowToRun,
-  done: (result: FileResult) => void,
+  done: (result: LaneResult) => void,
 ): Promise<void> {
-  const work = async (file: string): Promise<void> => done(await runFile(file, how));
-  const together = files.filter((file) => !ALONE.has(file));
+  const lanes = Map.groupBy(files, laneOf);
+  const work = async (name: string): Promise<void> => done(await runLane(name, lanes.get(name) ?? [], how));
+  const names = [...lanes.keys()];
+  const together = names.filter((name) => !ALONE.has(name));
   await inLanes(inOrder(together), atOnce, work);
-  for (const file of files.filter((one) => ALONE.has(one))) await work(file);
+  for (const name of names.filter((one) => ALONE.has(one))) await work(name);
 }
 
-async function runFile(file: string, { root, env, run, mostMinutes }: HowToRun): Promise<FileResult> {
-  const name = join(run.reports, file.replaceAll('/', '-'));
-  const [spec, tap] = [`${name}.txt`, `${name}.tap`];
+async function runLane(name: string, files: readonly string[], how: HowToRun): Promise<LaneResult> {
+  const { root, env, run } = how;
+  const written = join(run.reports, name.replaceAll('/', '-'));
+  const [spec, report] = [`${written}.txt`, `${written}.json`];
   const output = openSync(spec, 'w');
   const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout'];
-  const results = ['--test-reporter=tap', `--test-reporter-destination=${tap}`];
-  const args = ['--test', '--test-timeout=600000', ...reporters, ...results, join(root, file)];
+  const reports = [`--test-reporter=${REPORTER}`, `--test-reporter-destination=${report}`];
+  const paths = files.map((file) => join(root, file));
+  const args = ['--test', '--test-timeout=600000', ...argumentsFor(name, root), ...reporters, ...reports, ...paths];
+  const mostMinutes = how.mostMinutes + (files.length - 1) * how.moreMinutes;
   const began = Date.now();
+  let ran: Pick<LaneResult, 'processorSeconds' | 'failure'>;
   let late = false;
   try {
     const { child, ended } = await startInLane(run, process.execPath, args, { env, output });
@@ -58,30 +78,46 @@ async function runFile(file: string, { root, env, run, mostMinutes }: HowToRun):
     }, mostMinutes * 60_000);
     const { code, processorSeconds } = await ended.finally(() => clearTimeout(timer));
     const failure = late ? `took longer than ${mostMinutes} minutes` : code === 0 ? null : `ended with ${code}`;
-    const said = { skipped: skippedTests(tap), output: readFileSync(spec, 'utf8') };
-    return { file, ...since(began), processorSeconds, failure, ...said };
+    ran = { processorSeconds, failure };
   } catch (error) {
-    return {
-      file,
-      ...since(began),
-      processorSeconds: null,
-      failure: String(error),
-      skipped: [],
-      output: readFileSync(spec, 'utf8'),
-    };
+    ran = { processorSeconds: null, failure: String(error) };
   } finally {
     closeSync(output);
   }
+  const seconds = Math.round((Date.now() - began) / 1000);
+  const reported = new Map(reportsIn(report).map(({ file, ...said }) => [relative(root, file), said]));
+  const results = files.map((file) => ({
+    file,
+    ...(reported.get(file) ?? { seconds: null, passed: false, skipped: [] }),
+  }));
+  return { name, files: results, seconds, ...ran, output: readFileSync(spec, 'utf8') };
 }
 
-/** What a file took, e.g. "216 s, 98 s of processor". */
-export function costs({ seconds, processorSeconds }: Pick<FileResult, 'seconds' | 'processorSeconds'>): string {
+/** What failed, and how, in words for the summary. */
+export function failuresIn({ name, files, failure }: LaneResult): string[] {
+  if (failure === null) return [];
+  const failed = files.filter(({ passed }) => !passed);
+  return failed.length === 0 ? [`${name} ${failure}`] : failed.map(({ file }) => `${file} ${failure}`);
+}
+
+/** A line for each of several files that had one machine. */
+export function filesApart({ files }: LaneResult): string {
+  if (files.length < 2) return '';
+  const lines = files.map(({ file, seconds, passed }) => {
+    const took = seconds === null ? 'not done' : `${seconds} s`;
+    return `    ${file} (${took})${passed ? '' : ' FAILED'}`;
+  });
+  return `${lines.join('\n')}\n`;
+}
+
+/** What a machine took, e.g. "216 s, 98 s of processor". */
+export function costs({ seconds, processorSeconds }: Pick<LaneResult, 'seconds' | 'processorSeconds'>): string {
   const counted = processorSeconds === null ? '' : `, ${Math.round(processorSeconds)} s of processor`;
   return `${seconds} s${counted}`;
 }
 
-/** Where the time of a run goes, in lines for its summary: the files that took longest, and all together. */
-export function mostCostly(results: readonly FileResult[], most = 10): string[] {
+/** Where the time of a run goes, in lines for its summary: what took longest, and all together. */
+export function mostCostly(results: readonly LaneResult[], most = 10): string[] {
   if (results.length < 2) return [];
   const slowest = results.toSorted((one, other) => other.seconds - one.seconds).slice(0, most);
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
@@ -91,18 +127,7 @@ export function mostCostly(results: readonly FileResult[], most = 10): string[] 
     processorSeconds: counted.length > 0 ? sum(counted) : null,
   };
   return [
-    ...slowest.map((result) => `${costs(result)}: ${result.file}`),
-    `${costs(all)}: ${results.length} files together`,
+    ...slowest.map((result) => `${costs(result)}: ${result.name}`),
+    `${costs(all)}: ${sum(results.map(({ files }) => files.length))} files together`,
   ];
-}
-
-function since(began: number): { seconds: number } {
-  return { seconds: Math.round((Date.now() - began) / 1000) };
-}
-
-/** The TAP lines that say "# SKIP", with the reason. */
-export function skippedTests(report: string): string[] {
-  if (!existsSync(report)) return [];
-  const lines = readFileSync(report, 'utf8').matchAll(/^\s*ok \d+ - (.*?) # SKIP ?(.*)$/gm);
-  return [...lines].map(([, name, reason]) => (reason ? `${name} (${reason})` : `${name}`));
 }

@@ -1,3 +1,5 @@
+import { SHARED } from './shared.ts';
+
 /** They measure how fast something is, or how long it takes: beside others they would measure those. */
 export const ALONE: ReadonlySet<string> = new Set(['test/e2e/hostile-neighbour.test.ts']);
 
@@ -12,17 +14,16 @@ export const TIMED: ReadonlySet<string> = new Set([
   'test/e2e/operator.test.ts',
 ]);
 
-/** About how many seconds files take that take long, two at once on two processors. What is not named here is short. */
+/**
+ * About how many seconds files take that take long, and together those that share a platform: two at once on two processors. What is
+ * not named here is short.
+ */
 export const SECONDS: Readonly<Record<string, number>> = {
-  'test/e2e/scripting-buildpacks.test.ts': 215,
-  'test/e2e/compiled-buildpacks.test.ts': 205,
-  'test/e2e/processes.test.ts': 195,
+  [SHARED]: 700,
   'test/e2e/cells.test.ts': 180,
+  'test/e2e/push.test.ts': 165,
   'test/e2e/operator.test.ts': 145,
   'test/e2e/machine-faults.test.ts': 140,
-  'test/e2e/ssh.test.ts': 125,
-  'test/e2e/push.test.ts': 115,
-  'test/e2e/docker.test.ts': 105,
   'test/e2e/faults.test.ts': 90,
   'test/e2e/planted-secrets.test.ts': 85,
   'test/e2e/local-accounts.test.ts': 85,
@@ -31,7 +32,6 @@ export const SECONDS: Readonly<Record<string, number>> = {
   'test/integration/cloud-controller/quotas.test.ts': 60,
   'test/integration/cloud-controller/cf-cli.test.ts': 55,
   'test/integration/platform/doors.test.ts': 45,
-  'test/e2e/early-answers.test.ts': 45,
   'test/integration/cell/staging-buildpack-options.test.ts': 40,
   'test/integration/cloud-controller/app-actions.test.ts': 35,
   'test/integration/cell/staging-scripting-buildpacks.test.ts': 35,

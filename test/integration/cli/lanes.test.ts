@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, globSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, globSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { type LaneResult, runFiles } from '../../../src/cli/lanes/files.ts';
 import { type Ended, startInLane } from '../../../src/cli/lanes/lane.ts';
 import { Run, removeDeadRuns } from '../../../src/cli/lanes/runs.ts';
 import { run } from '../../../src/kit/process.ts';
@@ -65,6 +66,44 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
     const taken = Number(minutes) * 60 + Number(seconds);
     assert.ok(taken > 0.1, said);
     assert.ok(processorSeconds !== null && processorSeconds >= taken, `${processorSeconds} of ${taken} s`);
+  });
+
+  test('files that share a platform run on one, set up once, each with its own result; others on their own', async () => {
+    const root = mkdtempSync('/var/tmp/cupola-lanes-'); // /tmp is another one in a lane
+    const imports = "import { writeFileSync, readFileSync } from 'node:fs'; import { test } from 'node:test';";
+    const files: Record<string, string> = {
+      'test/tools/shared-platform.ts': `${imports}
+        export const globalSetup = () => writeFileSync('/tmp/shared', 'up', { flag: 'wx' });
+        export const globalTeardown = () => console.log('taken away:', readFileSync('/tmp/shared', 'utf8'));`,
+      'test/e2e/shared/a.test.ts': `${imports} test('a', () => { writeFileSync('/tmp/shared', 'used'); throw new Error('a fails'); });`,
+      'test/e2e/shared/b.test.ts': `${imports} test('b', () => { if (readFileSync('/tmp/shared', 'utf8') !== 'used') throw new Error(); });
+        test('c', { skip: 'why' }, () => {});`,
+      'test/e2e/own.test.ts': `${imports} test('own', () => writeFileSync('/tmp/shared', '', { flag: 'wx' }));`,
+    };
+    const results: LaneResult[] = [];
+    try {
+      for (const [path, text] of Object.entries(files)) {
+        mkdirSync(dirname(join(root, path)), { recursive: true });
+        writeFileSync(join(root, path), text);
+      }
+      const tests = Object.keys(files).filter((path) => path.endsWith('.test.ts'));
+      const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+      await runFiles(tests, 2, { root, env, run: testRun, mostMinutes: 1, moreMinutes: 0 }, (one) => results.push(one));
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+    const [own, shared] = results.toSorted((one, other) => one.name.localeCompare(other.name));
+    assert.ok(own && shared && results.length === 2);
+    assert.deepEqual([own.name, own.failure], ['test/e2e/own.test.ts', null], own.output);
+    assert.deepEqual([shared.name, shared.failure], ['test/e2e/shared', 'ended with 1'], shared.output);
+    assert.deepEqual(
+      shared.files.map(({ file, passed, skipped }) => [file, passed, skipped]),
+      [
+        ['test/e2e/shared/a.test.ts', false, []],
+        ['test/e2e/shared/b.test.ts', true, ['c (why)']],
+      ],
+    );
+    assert.match(shared.output, /taken away: used/);
   });
 
   test('ends with whoever started it, however that ends; the next run removes what is left', async () => {

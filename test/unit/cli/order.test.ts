@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type FileResult, mostCostly } from '../../../src/cli/lanes/files.ts';
+import { failuresIn, filesApart, type LaneResult, mostCostly } from '../../../src/cli/lanes/files.ts';
 import { ALONE, inLanes, inOrder, SECONDS, TIMED } from '../../../src/cli/lanes/order.ts';
+import { argumentsFor, laneOf, SHARED } from '../../../src/cli/lanes/shared.ts';
 import { ROOT } from '../../support/project-files.ts';
 
 test('each file that is known to take long, or to run alone, is there', () => {
@@ -48,9 +49,9 @@ test('a failure of one is told', async () => {
 });
 
 test('a run says which files took longest, and what all took of the processors', () => {
-  const result = (file: string, seconds: number, processorSeconds: number | null): FileResult => ({
-    ...{ file, seconds, processorSeconds },
-    ...{ failure: null, skipped: [], output: '' },
+  const result = (name: string, seconds: number, processorSeconds: number | null): LaneResult => ({
+    ...{ name, seconds, processorSeconds, failure: null, output: '' },
+    files: [{ file: name, seconds, passed: true, skipped: [] }],
   });
   const results = [result('a', 3, 1.6), result('b', 9, 4), result('c', 5, 2)];
   assert.deepEqual(mostCostly(results, 2), [
@@ -60,4 +61,30 @@ test('a run says which files took longest, and what all took of the processors',
   ]);
   assert.deepEqual(mostCostly([result('a', 3, null), result('b', 1, null)], 1), ['3 s: a', '4 s: 2 files together']);
   assert.deepEqual(mostCostly([result('a', 3, 1)]), []);
+});
+
+test('files that share a platform have one machine, and begin before all that does not want two', () => {
+  const [one, other] = [`${SHARED}/ssh.test.ts`, 'test/e2e/push.test.ts'];
+  assert.deepEqual([one, other].map(laneOf), [SHARED, other]);
+  assert.equal(inOrder([other, SHARED, ...TIMED]).indexOf(SHARED), TIMED.size);
+  const setup = argumentsFor(SHARED, ROOT).find((word) => word.startsWith('--test-global-setup='));
+  assert.ok(existsSync(setup?.split('=')[1] ?? ''), `${setup} is there`);
+  assert.deepEqual(argumentsFor(other, ROOT), []);
+});
+
+test('of files on one machine those that failed are named; where all passed, what they share', () => {
+  const passed = { file: 'shared/a', seconds: 3, passed: true, skipped: [] };
+  const result: LaneResult = {
+    ...{ name: 'shared', seconds: 9, processorSeconds: 4, failure: 'ended with 1', output: '' },
+    files: [
+      passed,
+      { ...passed, file: 'shared/b', passed: false },
+      { ...passed, file: 'shared/c', seconds: null, passed: false },
+    ],
+  };
+  assert.deepEqual(failuresIn(result), ['shared/b ended with 1', 'shared/c ended with 1']);
+  assert.equal(filesApart(result), '    shared/a (3 s)\n    shared/b (3 s) FAILED\n    shared/c (not done) FAILED\n');
+  assert.deepEqual(failuresIn({ ...result, files: [passed] }), ['shared ended with 1']);
+  assert.equal(filesApart({ ...result, files: [passed] }), '');
+  assert.deepEqual(failuresIn({ ...result, failure: null }), []);
 });

@@ -4,9 +4,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
-import { eventually, ROOT, TestPlatform } from '../support/platform.ts';
-import { zipOf } from '../support/zips.ts';
+import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
+import { eventually, ROOT } from '../../support/platform.ts';
+import { SharedPlatform } from '../../support/shared-platform.ts';
+import { zipOf } from '../../support/zips.ts';
 
 const CF = officialCf() ?? '';
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : false;
@@ -18,13 +19,11 @@ function versionOf(buildpack: string): string {
 }
 
 describe('runtimes and buildpacks, used with the official cf', { skip: SKIP }, () => {
-  const platform = new TestPlatform({ httpsPort: 8502, domain: 'pye2e.cupola.localhost' });
+  const platform = new SharedPlatform(CF, 'scripting');
   const cf = (...args: string[]) => platform.cf(CF, args);
 
-  before(async () => {
-    await platform.upWithOrg(CF);
-  });
-  after(() => platform.remove());
+  before(() => platform.enter());
+  after(() => platform.leave());
 
   /** A directory below the test's own, with these files. */
   function directoryOf(name: string, files: Record<string, string>): string {
@@ -269,20 +268,5 @@ http.server.HTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
     const said = await platform.tryCf(CF, ['push', 'greeter', '-p', join(platform.home, 'greeter'), '-b', address]);
     assert.notEqual(said.exitCode, 0);
     assert.match(said.stdout + said.stderr, /git repositories are not cloned/);
-  });
-
-  test('control comes back after kill -9 with the buildpacks as the operator left them', async () => {
-    await cf('delete-buildpack', 'php_buildpack', '-f');
-    const pid = async () => (await platform.status()).components.find(({ name }) => name === 'control')?.pid;
-    const first = await pid();
-    assert.ok(first, 'the process is known');
-    process.kill(first, 'SIGKILL');
-    await eventually('control is back', async () => (await platform.status()).ready && (await pid()) !== first);
-    const list = await eventually('buildpacks after the restart', async () => {
-      const { exitCode, stdout } = await platform.tryCf(CF, ['buildpacks']);
-      return exitCode === 0 && stdout;
-    });
-    assert.match(list, /python_buildpack/);
-    assert.doesNotMatch(list, /php_buildpack/);
   });
 });

@@ -2,26 +2,25 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { run } from '../../src/kit/process.ts';
-import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
-import { eventually, ROOT, TestPlatform } from '../support/platform.ts';
+import { run } from '../../../src/kit/process.ts';
+import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
+import { eventually, ROOT, type TestPlatform } from '../../support/platform.ts';
+import { SharedPlatform } from '../../support/shared-platform.ts';
 
 const CF = officialCf() ?? '';
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : false;
-const APPS = join(import.meta.dirname, 'apps');
+const APPS = join(ROOT, 'test/e2e/apps');
 const MEBIBYTE = 1024 ** 2;
 
 describe('Go and Java apps on a whole platform', { skip: SKIP }, () => {
-  const platform = new TestPlatform({ httpsPort: 8502, domain: 'compiled.cupola.localhost' });
+  const platform = new SharedPlatform(CF, 'compiled');
   const work = mkdtempSync('/tmp/cupola-e2e-compiled-');
   const cf = (...args: string[]) => platform.cf(CF, args, { timeoutMs: 10 * 60_000 });
 
-  before(async () => {
-    await platform.upWithOrg(CF);
-  });
+  before(() => platform.enter());
   after(async () => {
     rmSync(work, { recursive: true, force: true });
-    await platform.remove();
+    await platform.leave();
   });
 
   /** The answer of an app once it has one; Java apps need a moment to start. */

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { endEarly, HTTP2_ENDINGS } from '../support/early-endings.ts';
-import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
-import { ROOT, TestPlatform } from '../support/platform.ts';
+import { endEarly, HTTP2_ENDINGS } from '../../support/early-endings.ts';
+import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
+import { ROOT } from '../../support/platform.ts';
+import type { RawHttp2 } from '../../support/raw-http2.ts';
+import { SharedPlatform } from '../../support/shared-platform.ts';
 
 const CF = officialCf() ?? '';
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : false;
@@ -19,17 +21,22 @@ const REFUSED: readonly (readonly [host: string, path: string])[] = [
 
 /* The same clients as in the router's test, here against what really runs behind it: Node.js, an app's and the platform's own. */
 describe('clients that end a request which was answered early', { skip: SKIP }, () => {
-  const platform = new TestPlatform({ httpsPort: 8452, domain: 'early.cupola.localhost' });
+  const platform = new SharedPlatform(CF, 'early');
+  /** Some of the clients stay, while others come. */
+  const opened: RawHttp2[] = [];
   let token = '';
   let org = '';
 
   before(async () => {
-    await platform.upWithOrg(CF);
+    await platform.enter();
     await platform.cf(CF, ['push', 'early', '-p', join(ROOT, 'test/e2e/apps/early-answers'), '-m', '128M']);
     token = (await platform.cf(CF, ['oauth-token'])).trim().split(' ')[1]!;
-    org = (await platform.cf(CF, ['org', 'acme', '--guid'])).trim();
+    org = (await platform.cf(CF, ['org', platform.org, '--guid'])).trim();
   });
-  after(() => platform.remove());
+  after(async () => {
+    for (const connection of opened) connection.close();
+    await platform.leave();
+  });
 
   async function attack(name: string, path: string, ending: string): Promise<number | null> {
     const host = `${name}.${platform.domain}`;
@@ -37,6 +44,7 @@ describe('clients that end a request which was answered early', { skip: SKIP }, 
     // For its own hosts the platform waits for the body in the router: only a long one is answered early.
     const waitMs = name === 'early' ? 2_000 : 100;
     const connection = await endEarly(to, host, path, HTTP2_ENDINGS[ending]!, { waitMs });
+    opened.push(connection);
     return connection.stream(1).status;
   }
 
@@ -50,7 +58,7 @@ describe('clients that end a request which was answered early', { skip: SKIP }, 
 
   async function platformsClients(what: string): Promise<void> {
     const asks = [
-      ['api', `/v3/organizations/${org}`, /^\{"guid":"[\w-]+",.*"name":"acme"/],
+      ['api', `/v3/organizations/${org}`, /^\{"guid":"[\w-]+",.*"name":"early"/],
       ['uaa', '/.well-known/openid-configuration', /^\{"issuer":/],
       ['log-cache', '/api/v1/info', /^\{"version":/],
     ] as const;

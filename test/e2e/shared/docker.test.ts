@@ -2,24 +2,22 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { tar } from '../support/archives.ts';
-import { cellListener } from '../support/cell-listener.ts';
-import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
-import { eventually, TestPlatform } from '../support/platform.ts';
-import { allProcesses } from '../support/processes.ts';
-import { busyboxLayer, READER, REGISTRY_SKIP, startRegistry, type TestRegistry } from '../support/registry.ts';
+import { tar } from '../../support/archives.ts';
+import { cellListener } from '../../support/cell-listener.ts';
+import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
+import { eventually } from '../../support/platform.ts';
+import { allProcesses } from '../../support/processes.ts';
+import { busyboxLayer, READER, REGISTRY_SKIP, startRegistry, type TestRegistry } from '../../support/registry.ts';
+import { OPEN_REGISTRY, PRIVATE_REGISTRY, SharedPlatform } from '../../support/shared-platform.ts';
 
 const CF = officialCf() ?? '';
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : REGISTRY_SKIP;
-const OPEN_PORT = 22_210;
-const PRIVATE_PORT = 22_211;
 
 /** Answers with what the shell makes of the query's command. */
 const PROBE = '#!/bin/sh\necho "content-type: text/plain"\necho\nexec 2>&1\ncat | /bin/sh\n';
 
 describe('container images, with the official cf', { skip: SKIP }, () => {
-  const hosts = [OPEN_PORT, PRIVATE_PORT].flatMap((port) => ['--insecure-registry', `127.0.0.1:${port}`]);
-  const platform = new TestPlatform({ httpsPort: 8503, domain: 'dk.cupola.localhost', options: hosts });
+  const platform = new SharedPlatform(CF, 'docker');
   const cf = (...args: string[]) => platform.cf(CF, args);
   let registry: TestRegistry;
   let locked: TestRegistry;
@@ -42,14 +40,15 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
   };
 
   before(async () => {
-    registry = await startRegistry(OPEN_PORT);
-    locked = await startRegistry(PRIVATE_PORT, 'basic');
-    await platform.upWithOrg(CF);
+    registry = await startRegistry(OPEN_REGISTRY);
+    locked = await startRegistry(PRIVATE_REGISTRY, 'basic');
+    await platform.enter();
   });
   after(async () => {
     await registry.stop();
     await locked.stop();
-    await platform.remove();
+    await cf('disable-feature-flag', 'diego_docker');
+    await platform.leave();
   });
 
   const answers = (name: string, path = '/') =>
@@ -112,7 +111,7 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
         'chown 1:1 /tmp',
         'cat /proc/kcore',
         'wget -T 2 -O- http://169.254.169.254/',
-        `wget -T 2 -O- http://127.0.0.1:${OPEN_PORT}/v2/`,
+        `wget -T 2 -O- http://127.0.0.1:${OPEN_REGISTRY}/v2/`,
         `nc -w 2 ${cell.replace(':', ' ')}`,
         'touch /sys/x /proc/sys/kernel/x',
       ];
@@ -188,7 +187,16 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
       /Failed to start "\/bin\/sh": no such file/.test(await cf('events', 'bare-own')),
     );
     await cf('delete', 'bare-own', '-f');
-    await cf('push', 'web', '-o', `127.0.0.1:${OPEN_PORT}/team/web:1`, '-m', '64M', '-c', 'httpd -f -p $PORT -h /etc');
+    await cf(
+      'push',
+      'web',
+      '-o',
+      `127.0.0.1:${OPEN_REGISTRY}/team/web:1`,
+      '-m',
+      '64M',
+      '-c',
+      'httpd -f -p $PORT -h /etc',
+    );
     assert.match(await answers('web', '/passwd'), /^root:x:0:0/);
   });
 

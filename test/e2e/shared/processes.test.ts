@@ -1,25 +1,22 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { askedThroughout, type Load } from '../support/load.ts';
-import { type Answer, writeManyApp } from '../support/many-app.ts';
-import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
-import { eventually, TestPlatform } from '../support/platform.ts';
+import { askedThroughout, type Load } from '../../support/load.ts';
+import { type Answer, writeManyApp } from '../../support/many-app.ts';
+import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
+import { eventually, type TestPlatform } from '../../support/platform.ts';
+import { SharedPlatform } from '../../support/shared-platform.ts';
 
 const CF = officialCf() ?? '';
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : false;
 
 describe('processes, sidecars, tasks and restarts, with the official cf', { skip: SKIP }, () => {
-  // A task may ask for more disk than there is: it waits.
-  const options = ['--max-app-disk', '1000000'];
-  const platform = new TestPlatform({ httpsPort: 8447, domain: 'processes.cupola.localhost', options });
+  const platform = new SharedPlatform(CF, 'processes');
   const cf = (...args: string[]) => platform.cf(CF, args);
   const directory = join(platform.home, 'app');
 
-  before(async () => {
-    await platform.upWithOrg(CF);
-  });
-  after(() => platform.remove());
+  before(() => platform.enter());
+  after(() => platform.leave());
 
   const push = () => cf('push', '-f', join(directory, 'manifest.yml'), '-p', directory);
   const recent = () => cf('logs', 'many', '--recent');
@@ -71,7 +68,7 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
     await curl('-X', 'PATCH', `/v3/sidecars/${sidecar.guid}`, '-d', endsSoon);
     await cf('restart', 'many');
     const event = await eventually('the crash', async () =>
-      (await curl('/v3/audit_events?types=audit.app.process.crash')).resources.at(-1),
+      (await curl(`/v3/audit_events?types=audit.app.process.crash&target_guids=${await guid()}`)).resources.at(-1),
     );
     assert.equal(event.data.exit_description, 'APP/PROC/WEB/SIDECAR/HELPER: Exited with status 0');
     await cf('curl', '-X', 'DELETE', `/v3/sidecars/${sidecar.guid}`);
@@ -88,7 +85,7 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
     for (const [command, tag, from, to] of [
       ['rename', 'app_name', 'many', 'renamed'],
       ['rename-space', 'space_name', 'dev', 'prod'],
-      ['rename-org', 'organization_name', 'acme', 'umbrella'],
+      ['rename-org', 'organization_name', platform.org, 'umbrella'],
     ] as const) {
       const began = Date.now();
       await cf(command, from, to);
@@ -118,7 +115,7 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
       .map(({ tags }) => tags['process_instance_id']);
     assert.deepEqual([...new Set(ofWeb)], [before]);
     assert.equal(await instance(), before);
-    await cf('rename-org', 'umbrella', 'acme');
+    await cf('rename-org', 'umbrella', platform.org);
     await cf('rename-space', 'prod', 'dev');
     await cf('rename', 'renamed', 'many');
   });

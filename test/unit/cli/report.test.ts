@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { REPORTER, reportsIn } from '../../../src/cli/lanes/report.ts';
+
+const FILES = {
+  'good.test.ts': "test('a', () => {}); test('b', { skip: 'why' }, () => {}); test('c', { skip: true }, () => {});",
+  'bad.test.ts': "describe('suite', () => { test('a', () => {}); test('b', () => { throw new Error('b'); }); });",
+  'hook.test.ts': "after(() => { throw new Error('left'); }); test('a', () => {});",
+  'no-code.test.ts': "import './nothing.ts';",
+  'skipped.test.ts': "describe('all of it', { skip: 'needs root' }, () => { test('a', () => {}); });",
+};
+
+describe('the report of a run of Node’s test runner', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'cupola-report-'));
+  const written = join(directory, 'report.json');
+  after(() => rmSync(directory, { recursive: true }));
+
+  test('says of each file, by itself, whether it passed, and what it skipped', () => {
+    const paths = Object.entries(FILES).map(([name, text]) => {
+      const path = join(directory, name);
+      writeFileSync(path, `import { after, describe, test } from 'node:test';\n${text}`);
+      return path;
+    });
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const words = [`--test-reporter=${REPORTER}`, `--test-reporter-destination=${written}`];
+    assert.equal(spawnSync(process.execPath, ['--test', ...words, ...paths], { env }).status, 1);
+    const said = reportsIn(written).map(({ file, seconds, ...rest }) => {
+      assert.ok(Number.isInteger(seconds));
+      return [file, rest] as const;
+    });
+    const [good, bad, hook, noCode, skipped] = paths;
+    assert.deepEqual(
+      new Map(said),
+      new Map([
+        [good, { passed: true, skipped: ['b (why)', 'c'] }],
+        [bad, { passed: false, skipped: [] }],
+        [hook, { passed: false, skipped: [] }],
+        [noCode, { passed: false, skipped: [] }],
+        [skipped, { passed: true, skipped: ['all of it (needs root)'] }],
+      ]),
+    );
+  });
+
+  test('holds what was whole when the runner was killed, and nothing where it never began', () => {
+    appendFileSync(written, '{"file":"/half');
+    assert.equal(reportsIn(written).length, Object.keys(FILES).length);
+    assert.deepEqual(reportsIn(join(directory, 'none.json')), []);
+  });
+});
