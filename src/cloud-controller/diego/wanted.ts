@@ -7,7 +7,7 @@ import { exposedPorts, openImage } from '../docker/images.ts';
 import { findSealedDroplet, type SealedDroplet } from '../droplets/store.ts';
 import { isFeatureEnabled } from '../feature-flags/store.ts';
 import { placementTags } from '../isolation-segments/placement.ts';
-import { processGuidOf, versionOf } from '../processes/lrp-guid.ts';
+import { lrpGuid, processGuidOf } from '../processes/lrp-guid.ts';
 import type { Process } from '../processes/store.ts';
 import { sidecarsOfType } from '../sidecars/store.ts';
 import { outgoingLrps, startedProcesses } from './desired.ts';
@@ -59,15 +59,15 @@ async function readWanted(context: Context, trx: Trx, within: Within): Promise<W
   });
   const leaving = outgoing.map(async (lrp) => ({
     ...(await comparedOf(lrp)),
+    lrpGuid: lrp.lrp_guid,
     processGuid: processGuidOf(lrp.lrp_guid),
-    version: versionOf(lrp.lrp_guid),
     outgoing: true as const,
     recipe: async () => null,
   }));
   const staying = processes.map(async (process) => ({
     ...(await comparedOf(process)),
+    lrpGuid: lrpGuid(process.guid, process.version),
     processGuid: process.guid,
-    version: process.version,
     recipe: () => recipeOf(context, process),
   }));
   return Promise.all([...staying, ...leaving]);
