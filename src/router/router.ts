@@ -14,7 +14,7 @@ import { type Convergence, HaproxyDriver } from './haproxy-driver.ts';
 import { InstanceOwners } from './instance-owners.ts';
 import { PersistedRoutes, readPersistedRoutes } from './persisted-routes.ts';
 import { byProcess } from './process-routes.ts';
-import { RefusalReport } from './refusals.ts';
+import { RefusalReport } from './refusal-report.ts';
 import { EMPTY_ROUTE_TABLE, noChange, type RouteChange, type RouteTable, sameTable } from './route-table.ts';
 import type { RouterSettings } from './settings.ts';
 import { type TableRequest, WholeTable } from './whole-table.ts';
