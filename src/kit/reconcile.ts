@@ -35,9 +35,12 @@ export function named(names: Iterable<string>): Subjects {
 
 /**
  * What a run leaves: nothing ("done"), all that it was to look at ("soon"), or other subjects, perhaps none, that are to be
- * looked at soon.
+ * looked at soon. `failed`: the same of a run that failed, as one that throws has.
  */
-export type Outcome = 'done' | 'soon' | { soon: Subjects };
+export type Outcome = 'done' | 'soon' | { soon: Subjects } | { failed: Subjects };
+
+/** How many times the time to the next attempt is doubled while runs fail. */
+const DOUBLED = 3;
 
 const EVERYTHING: Subjects = { all: true, names: new Set() };
 
@@ -46,7 +49,10 @@ type Body = (subjects: Subjects) => Promise<Outcome> | Promise<void>;
 export interface Pace {
   /** From the end of a run that looked at everything to the next one. */
   everyMs: number;
-  /** To the next run after one that failed or left something; `everyMs` where it is not told. */
+  /**
+   * To the next run after one that left something; `everyMs` where it is not told. After each one more that failed it is twice as
+   * long, up to eight times; the timer and a wake wait for none of it.
+   */
   soonMs?: number;
 }
 
@@ -68,6 +74,8 @@ export class Reconciler {
   #woken: Subjects | null = null;
   /** Waits for the next run, whatever it is woken by. */
   #left: Subjects | null = null;
+  /** Runs that failed since the last that did not. */
+  #failures = 0;
   #stopped = true;
 
   /** `pace`: a number is `everyMs`. */
@@ -110,16 +118,26 @@ export class Reconciler {
       if (subjects.all && !this.#stopped) this.#timer = setTimeout(() => this.wake(), this.#pace.everyMs);
     }
     this.#running = null;
-    if (this.#left !== null && !this.#stopped) this.#soon = setTimeout(() => this.wake([]), this.#pace.soonMs);
+    if (this.#left !== null && !this.#stopped) this.#soon = setTimeout(() => this.wake([]), this.#untilNext());
+  }
+
+  #untilNext(): number {
+    return this.#pace.soonMs * 2 ** Math.min(Math.max(this.#failures - 1, 0), DOUBLED);
   }
 
   /** Gives what is to be looked at again. */
   async #attempt(subjects: Subjects): Promise<Subjects | null> {
     try {
       const outcome = (await this.#body(subjects)) ?? 'done';
+      if (typeof outcome === 'object' && 'failed' in outcome) {
+        this.#failures += 1;
+        return outcome.failed;
+      }
+      this.#failures = 0;
       if (outcome === 'done') return null;
       return outcome === 'soon' ? subjects : outcome.soon;
     } catch (error) {
+      this.#failures += 1;
       this.#log.error('a reconciliation failed; it is tried again', {
         reconciler: this.#name,
         error: messageOf(error),

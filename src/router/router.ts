@@ -14,7 +14,7 @@ import { type Convergence, HaproxyDriver } from './haproxy-driver.ts';
 import { InstanceOwners } from './instance-owners.ts';
 import { PersistedRoutes, readPersistedRoutes } from './persisted-routes.ts';
 import { byProcess } from './process-routes.ts';
-import { RefusalReport } from './refusals.ts';
+import { RefusalReport } from './refusal-report.ts';
 import { EMPTY_ROUTE_TABLE, noChange, type RouteChange, type RouteTable, sameTable } from './route-table.ts';
 import type { RouterSettings } from './settings.ts';
 import { type TableRequest, WholeTable } from './whole-table.ts';
@@ -125,7 +125,7 @@ export function createRouter(options: RouterOptions): Router {
       convergedAt = new Date();
       if (problem !== null) log.info('the router is reconciled again');
       problem = null;
-      if (change === null) return { soon: state ? subjects : { ...subjects, all: true } };
+      if (change === null) return { failed: state ? subjects : { ...subjects, all: true } };
       return convergence.draining > 0 ? { soon: NOTHING } : 'done';
     } catch (error) {
       // What the state has by now may be told to nobody yet.
@@ -215,7 +215,7 @@ export function createRouter(options: RouterOptions): Router {
   }
 
   /** Has the LRPs brought here that are otherwise at the BBS, as an event does: changes go on meanwhile, and wait for nothing. */
-  async function compare(): Promise<Outcome> {
+  async function compare(subjects: Subjects): Promise<Outcome> {
     if (!fingerprints) return 'done'; // all is asked for each time
     try {
       const names = await fingerprints.differing(bbs);
@@ -230,7 +230,7 @@ export function createRouter(options: RouterOptions): Router {
       }
       unanswered(error);
       reconciler.wake([]);
-      return 'soon';
+      return { failed: subjects };
     }
   }
 

@@ -7,10 +7,11 @@ import { chooseBuildpacks } from '../buildpacks/store.ts';
 import type { Context } from '../context.ts';
 import { inTurn, now } from '../database.ts';
 import { cancelTasks } from '../diego/cancel.ts';
+import { egressRules } from '../diego/egress-rules.ts';
 import { stagingEnvironment } from '../diego/environment.ts';
-import { egressRules, environmentGroup } from '../diego/groups.ts';
 import { imageStagingTask, STAGING_DOMAIN, type StagingRecipe, stagingTask } from '../diego/recipe.ts';
 import { openImage } from '../docker/images.ts';
+import { readGroup } from '../environment-variable-groups/store.ts';
 import { CfError } from '../errors.ts';
 import { placementTags } from '../isolation-segments/placement.ts';
 import { cacheKey } from './caches.ts';
@@ -125,7 +126,7 @@ async function recipeOf(context: Context, build: BuildRow): Promise<StagingRecip
       app: identityOf(app),
       apiUrl: settings.urls.api,
       uris: await urisOfApp(db, app.guid),
-      group: { ...settings.staging.environment, ...(await environmentGroup(context, 'staging')) },
+      group: { ...settings.staging.environment, ...(await readGroup(db, sealer, 'staging')).variables },
       variables: openVariables(sealer, app),
       services: {},
       memoryMb: build.staging_memory_mb,

@@ -2,7 +2,7 @@ import { type Client, Code, ConnectError } from '@connectrpc/connect';
 import type { Bbs, DesiredLrp, Owner } from '../../contracts/gen/diego_pb.js';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
-import { lrpGuid } from '../processes/lrp-guid.ts';
+import { processGuidOf } from '../processes/lrp-guid.ts';
 import { annotationOf, renewalIn } from './annotation.ts';
 import type { AppNames } from './environment.ts';
 import { desiredLrp, type ProcessRecipe, type RecipeEgressRule, type RecipeRoute } from './recipe.ts';
@@ -12,9 +12,11 @@ export type BbsClient = Client<typeof Bbs>;
 
 /** What ought to be desired for one started process: all the BBS can be compared by. */
 export interface WantedLrp {
+  /** What the BBS calls `processGuid`: "<process guid>-<version>". */
+  lrpGuid: string;
+  /** The v3 process's: the same for all its versions. */
   processGuid: string;
   appGuid: string;
-  version: string;
   instances: number;
   routes: readonly RecipeRoute[];
   egressRules: readonly RecipeEgressRule[];
@@ -50,12 +52,12 @@ export async function syncDesiredLrps(
   log: Logger,
 ): Promise<SyncResult> {
   const result: SyncResult = { desired: 0, updated: 0, removed: 0, failed: new Set() };
-  const attempt = async (what: string, guid: string, app: string, body: () => Promise<void>): Promise<void> => {
+  const attempt = async (what: string, lrpGuid: string, app: string, body: () => Promise<void>): Promise<void> => {
     try {
       await body();
     } catch (error) {
       result.failed.add(app);
-      log.warn('Diego did not take a change; it is tried again', { what, processGuid: guid, error: messageOf(error) });
+      log.warn('Diego did not take a change; it is tried again', { what, lrpGuid, error: messageOf(error) });
     }
   };
   const present = new Map<string, DesiredLrp>();
@@ -65,17 +67,18 @@ export async function syncDesiredLrps(
   // Read after the BBS: what another process desired meanwhile is then in both, and never taken for a left-over.
   const wanted = await readWanted();
   const keep = new Set<string>();
+  /** Processes whose newest version is not taken yet. */
   const waiting = new Set<string>();
   for (const lrp of wanted) {
-    const guid = lrpGuid(lrp.processGuid, lrp.version);
-    keep.add(guid);
-    const existing = present.get(guid);
+    const { lrpGuid } = lrp;
+    keep.add(lrpGuid);
+    const existing = present.get(lrpGuid);
     if (lrp.outgoing && !existing) continue;
     const known = existing && renewalIn(existing.annotation);
     const renewal = lrp.outgoing && known !== undefined ? known : lrp.renewal;
     const annotation = annotationOf(lrp.network, renewal);
     if (existing === undefined || known !== renewal) {
-      await attempt('desire', guid, lrp.appGuid, async () => {
+      await attempt('desire', lrpGuid, lrp.appGuid, async () => {
         waiting.add(lrp.processGuid);
         const recipe = await lrp.recipe();
         if (!recipe) return;
@@ -89,9 +92,9 @@ export async function syncDesiredLrps(
       const networkChanged = existing.annotation !== annotation;
       const renamed = !isCalled(existing.owner, lrp.names);
       if (!scaled && !networkChanged && !renamed) continue;
-      await attempt('update', guid, lrp.appGuid, async () => {
+      await attempt('update', lrpGuid, lrp.appGuid, async () => {
         await bbs.updateDesiredLrp({
-          processGuid: guid,
+          processGuid: lrpGuid,
           ...(scaled ? { instances: lrp.instances } : {}),
           ...(networkChanged
             ? {
@@ -108,11 +111,11 @@ export async function syncDesiredLrps(
       });
     }
   }
-  for (const [guid, lrp] of present) {
+  for (const [lrpGuid, lrp] of present) {
     // The old version stays until the new one is taken, so that a failing Diego does not empty an app.
-    if (keep.has(guid) || waiting.has(guid.slice(0, 36))) continue;
-    await attempt('remove', guid, lrp.owner?.appGuid ?? '', async () => {
-      await bbs.removeDesiredLrp({ processGuid: guid }).catch((error: unknown) => {
+    if (keep.has(lrpGuid) || waiting.has(processGuidOf(lrpGuid))) continue;
+    await attempt('remove', lrpGuid, lrp.owner?.appGuid ?? '', async () => {
+      await bbs.removeDesiredLrp({ processGuid: lrpGuid }).catch((error: unknown) => {
         if (!(error instanceof ConnectError) || error.code !== Code.NotFound) throw error;
       });
       result.removed += 1;

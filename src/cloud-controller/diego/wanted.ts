@@ -5,14 +5,15 @@ import type { Context } from '../context.ts';
 import type { Trx } from '../database.ts';
 import { exposedPorts, openImage } from '../docker/images.ts';
 import { findSealedDroplet, type SealedDroplet } from '../droplets/store.ts';
+import { readGroup } from '../environment-variable-groups/store.ts';
 import { isFeatureEnabled } from '../feature-flags/store.ts';
 import { placementTags } from '../isolation-segments/placement.ts';
-import { processGuidOf, versionOf } from '../processes/lrp-guid.ts';
+import { lrpGuid, processGuidOf } from '../processes/lrp-guid.ts';
 import type { Process } from '../processes/store.ts';
 import { sidecarsOfType } from '../sidecars/store.ts';
 import { outgoingLrps, startedProcesses } from './desired.ts';
+import { egressRules } from './egress-rules.ts';
 import { type AppNames, runningEnvironment } from './environment.ts';
-import { egressRules, environmentGroup } from './groups.ts';
 import type { ProcessRecipe, RecipeContent, RecipeRoute } from './recipe.ts';
 import { routesByProcess } from './routes.ts';
 import type { WantedLrp } from './sync.ts';
@@ -59,15 +60,15 @@ async function readWanted(context: Context, trx: Trx, within: Within): Promise<W
   });
   const leaving = outgoing.map(async (lrp) => ({
     ...(await comparedOf(lrp)),
+    lrpGuid: lrp.lrp_guid,
     processGuid: processGuidOf(lrp.lrp_guid),
-    version: versionOf(lrp.lrp_guid),
     outgoing: true as const,
     recipe: async () => null,
   }));
   const staying = processes.map(async (process) => ({
     ...(await comparedOf(process)),
+    lrpGuid: lrpGuid(process.guid, process.version),
     processGuid: process.guid,
-    version: process.version,
     recipe: () => recipeOf(context, process),
   }));
   return Promise.all([...staying, ...leaving]);
@@ -146,7 +147,7 @@ async function environmentOf(
     app: identityOf(app),
     apiUrl: context.settings.urls.api,
     uris: process.type === 'web' ? await urisOfApp(context.db, app.guid) : [],
-    group: await environmentGroup(context, 'running'),
+    group: (await readGroup(context.db, context.sealer, 'running')).variables,
     variables: openVariables(context.sealer, app),
     services: {},
     memoryMb: process.memory_mb,

@@ -2,12 +2,20 @@ import type { Static } from 'typebox';
 import { spacesOfApps } from '../apps/store.ts';
 import type { Actor } from '../authorization.ts';
 import type { Context } from '../context.ts';
-import type { Trx } from '../database.ts';
-import { unprocessable } from '../errors.ts';
-import { recordMapping, type Target } from './events.ts';
+import { lockRow, type Trx } from '../database.ts';
+import { notFound, unprocessable } from '../errors.ts';
+import { recordMapping } from './events.ts';
 import { requireProtocol } from './protocols.ts';
 import type { ReplaceDestinations } from './schema.ts';
-import { addressOf, type Destination, destinationsOf, type Route } from './store.ts';
+import {
+  addressOf,
+  type Destination,
+  deleteDestination,
+  destinationsOf,
+  insertDestination,
+  type Route,
+  type Target,
+} from './store.ts';
 
 const DEFAULT_PORT = 8080;
 const MAX_DESTINATIONS = 100;
@@ -95,7 +103,7 @@ async function change(
 ): Promise<Destination[]> {
   const { after, apps } = await context.db.transaction().execute(async (trx) => {
     // Changes of one route wait for each other.
-    await trx.selectFrom('routes').select('guid').where('guid', '=', route.guid).forUpdate().execute();
+    await lockRow(trx, 'routes', route.guid, notFound('Route'));
     const existing = (await destinationsOf(trx, [route.guid])).get(route.guid) ?? [];
     const { add, remove } = await decide(trx, existing);
     for (const { protocol } of add) requireProtocol(context.settings, protocol);
@@ -103,7 +111,7 @@ async function change(
       throw unprocessable(`Routes can be mapped to at most ${MAX_DESTINATIONS} destinations.`);
     }
     for (const item of remove) {
-      await trx.deleteFrom('route_destinations').where('guid', '=', item.guid).execute();
+      await deleteDestination(trx, item.guid);
       await recordMapping(
         trx,
         'audit.app.unmap-route',
@@ -113,18 +121,7 @@ async function change(
       );
     }
     for (const target of add) {
-      await trx
-        .insertInto('route_destinations')
-        .values({
-          guid: crypto.randomUUID(),
-          route_guid: route.guid,
-          app_guid: target.appGuid,
-          process_type: target.processType,
-          port: target.port,
-          protocol: target.protocol,
-          weight: null,
-        })
-        .execute();
+      await insertDestination(trx, route.guid, target);
       await recordMapping(trx, 'audit.app.map-route', route, target, actor);
     }
     return {

@@ -5,15 +5,7 @@ import { recordEvents } from '../audit-events/store.ts';
 import type { Actor } from '../authorization.ts';
 import type { Trx } from '../database.ts';
 import type { Guid } from '../guid.ts';
-import { addressOf, findRoutes, type Route } from './store.ts';
-
-/** Where a route leads: a process of an app on one of its ports. */
-export interface Target {
-  appGuid: Guid<'app'>;
-  processType: string;
-  port: number;
-  protocol: string;
-}
+import { addressOf, findRoutes, type Route, type Target } from './store.ts';
 
 /** What happened to a route, for the audit trail. */
 export function routeEvent<Type extends EventsOf<'audit.route'>>(

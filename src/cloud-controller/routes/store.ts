@@ -38,6 +38,14 @@ export interface RouteDestinationTable extends RowColumns {
 }
 export type Destination = Selectable<RouteDestinationTable>;
 
+/** Where a route leads: a process of an app on one of its ports. */
+export interface Target {
+  appGuid: Guid<'app'>;
+  processType: string;
+  port: number;
+  protocol: string;
+}
+
 /** A route with what its view and its permissions need. */
 export interface Route extends Selectable<RouteTable> {
   domain_name: string;
@@ -182,6 +190,25 @@ export async function updateRoute(
   const updated = await findRoute(trx, guid);
   if (!updated) throw notFound('Route');
   return updated;
+}
+
+export async function insertDestination(trx: Trx, routeGuid: Guid<'route'>, target: Target): Promise<void> {
+  await trx
+    .insertInto('route_destinations')
+    .values({
+      guid: newGuid(),
+      route_guid: routeGuid,
+      app_guid: target.appGuid,
+      process_type: target.processType,
+      port: target.port,
+      protocol: target.protocol,
+      weight: null,
+    })
+    .execute();
+}
+
+export async function deleteDestination(trx: Trx, guid: string): Promise<void> {
+  await trx.deleteFrom('route_destinations').where('guid', '=', guid).execute();
 }
 
 /** Null where the route has no such destination. */

@@ -4,11 +4,12 @@ import { findAppWithVariables, identityOf, urisOfApp } from '../apps/store.ts';
 import { FILE_DESCRIPTORS } from '../apps/vcap-application.ts';
 import type { Context } from '../context.ts';
 import { cancelTasks } from '../diego/cancel.ts';
+import { egressRules } from '../diego/egress-rules.ts';
 import { runningEnvironment } from '../diego/environment.ts';
-import { egressRules, environmentGroup } from '../diego/groups.ts';
 import { commandTask, TASK_DOMAIN } from '../diego/recipe.ts';
 import { contentOf } from '../diego/wanted.ts';
 import { findSealedDroplet } from '../droplets/store.ts';
+import { readGroup } from '../environment-variable-groups/store.ts';
 import { placementTags } from '../isolation-segments/placement.ts';
 import { completeTask } from './complete.ts';
 import { markDesired, openCommand, type SealedCommand, type Task, unendedTasks, updateTask } from './store.ts';
@@ -58,7 +59,7 @@ async function handOver(context: Context, task: Task & SealedCommand): Promise<v
     app: identityOf(app),
     apiUrl: settings.urls.api,
     uris: await urisOfApp(db, app.guid),
-    group: await environmentGroup(context, 'running'),
+    group: (await readGroup(db, sealer, 'running')).variables,
     variables: openVariables(sealer, app),
     services: {},
     memoryMb: task.memory_mb,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { syncDesiredLrps, type WantedLrp } from '../../../src/cloud-controller/diego/sync.ts';
+import { lrpGuid } from '../../../src/cloud-controller/processes/lrp-guid.ts';
 import { TestBbs } from '../../support/bbs.ts';
 import { silentLog } from '../../support/postgresql.ts';
 
@@ -18,9 +19,9 @@ const app = {
 
 function wanted(processGuid: string, version: string, changes: Partial<WantedLrp> = {}): WantedLrp {
   return {
+    lrpGuid: lrpGuid(processGuid, version),
     processGuid,
     appGuid: 'a',
-    version,
     instances: 1,
     routes: [],
     egressRules: [],

@@ -119,6 +119,39 @@ test('a body that answers "soon" is run again with its own subjects, or with tho
   await t.close();
 });
 
+test('while runs fail each attempt waits twice as long, eight times at most; one that does not fail ends it', async () => {
+  const t = await started({ everyMs: 60_000, soonMs: 100 });
+  t.ends.push(fails, says({ failed: named(['a']) }), fails, fails, fails, says('soon'));
+  t.reconciler.wake(['a']);
+  await settled();
+  const waited: number[] = [];
+  for (let attempt = 1; attempt <= 6; attempt += 1) {
+    let ms = 0;
+    for (; t.runs.length === attempt && ms < 2_000; ms += 50) await t.pass(50);
+    waited.push(ms);
+  }
+  assert.deepEqual(waited, [100, 200, 400, 800, 800, 100]);
+  assert.deepEqual(t.runs, Array(7).fill(['a']));
+  await t.close();
+});
+
+test('neither the timer nor a wake waits for an attempt that is due later', async () => {
+  const t = await started({ everyMs: 400, soonMs: 100 });
+  t.ends.push(fails, fails, fails);
+  t.reconciler.wake(['a']);
+  await settled();
+  await t.pass(100);
+  await t.pass(200);
+  assert.deepEqual(t.runs.splice(0), [['a'], ['a'], ['a']]);
+  t.ends.push(fails);
+  t.reconciler.wake(['b']);
+  await settled();
+  assert.deepEqual(t.runs.splice(0), [['a', 'b']]);
+  await t.pass(100);
+  assert.deepEqual(t.runs, [{ all: ['a', 'b'] }]);
+  await t.close();
+});
+
 test('after its end nothing runs', async () => {
   const t = await started({ everyMs: 1_000, soonMs: 100 });
   t.ends.push(says('soon'));

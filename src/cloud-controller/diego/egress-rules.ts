@@ -1,18 +1,8 @@
-import type { Context } from '../context.ts';
 import type { Db } from '../database.ts';
-import { readGroup } from '../environment-variable-groups/store.ts';
 import type { Guid } from '../guid.ts';
 import type { Rule } from '../security-groups/rules.ts';
 import { egressRulesOf, type Phase } from '../security-groups/store.ts';
 import type { RecipeEgressRule } from './recipe.ts';
-
-/** The foundation's variables for every running or staging container. */
-export async function environmentGroup(
-  context: Pick<Context, 'db' | 'sealer'>,
-  name: 'running' | 'staging',
-): Promise<Readonly<Record<string, string>>> {
-  return (await readGroup(context.db, context.sealer, name)).variables;
-}
 
 /** The egress rules of containers in a space, remembered for one run so that a space is asked for once. */
 export function egressRules(db: Db, phase: Phase): (spaceGuid: Guid<'space'>) => Promise<RecipeEgressRule[]> {

@@ -3,7 +3,7 @@ import { afterEach, test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { OwnerSchema } from '../../../src/contracts/gen/diego_pb.js';
 import { Logger } from '../../../src/kit/log.ts';
-import { RefusalReport } from '../../../src/router/refusals.ts';
+import { RefusalReport } from '../../../src/router/refusal-report.ts';
 import { eventually, fakeControl } from '../../support/fake-control.ts';
 
 let opened: RefusalReport[] = [];
