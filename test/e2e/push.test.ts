@@ -302,6 +302,12 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
     assert.equal(exitCode, 1);
     assert.match(stderr, /SSH endpoint not set/);
     assert.equal(await listens(port), false);
+    for (const name of ['hello-node', 'static-site'])
+      await eventually(
+        `${name} is served all the same`,
+        async () => (await platform.ask(name)).status === 200,
+        120_000,
+      );
   });
 
   test('an app is deleted with its routes', async () => {
