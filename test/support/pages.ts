@@ -26,7 +26,7 @@ export function auditEventsPage(): string {
     code(type),
     kind.target,
     code(shown(kind.data)),
-    'observed' in kind ? 'yes' : '',
+    'observed' in kind ? kind.observed : '',
   ]);
   return `# Audit events
 
@@ -38,10 +38,11 @@ change: neither is without the other ([0028](decisions/0028-an-event-and-its-cha
 
 In the data \`request\` without fields of its own is what the client sent, or as much of it as changed something; \`name?\` is left out
 where there is none, and \`…\` stands for the fields of the request among the others. What may be a secret is kept as
-\`[PRIVATE DATA HIDDEN]\`, and what is large of an event beyond 8 KiB as \`[TOO LARGE TO BE KEPT]\`. An event that only observes belongs
-to no change: something was shown or allowed, or an instance changed at its cell.
+\`[PRIVATE DATA HIDDEN]\`, and what is large of an event beyond 8 KiB as \`[TOO LARGE TO BE KEPT]\`. Where somebody
+stands under "Observed by", the event belongs to no change of the database: they saw it happen, and the Cloud Controller records it.
+A crash is recorded twice, as \`audit.app.process.crash\` of the actor process and as \`app.crash\` of the actor app.
 
-${table(['Kind', 'Target', 'Data', 'Observes'], rows)}`;
+${table(['Kind', 'Target', 'Data', 'Observed by'], rows)}`;
 }
 
 /** The parts of a schema that events use. */

@@ -5,8 +5,8 @@ import type { OrganizationRole, SpaceRole } from '../permissions.ts';
 interface Kind {
   target: string;
   data: TSchema;
-  /** It belongs to no change in the database: something was shown or allowed, or it happened at another room. */
-  observed?: true;
+  /** It belongs to no change in the database: who saw it happen, as the page says it. */
+  observed?: string;
 }
 
 const Guid = Type.String();
@@ -49,7 +49,10 @@ const BoundSpaces = Type.Object({ request: Type.Object({ space_guids: Type.Array
 const UnboundSpace = Type.Object({ request: Type.Object({ space_guid: Guid }) });
 
 const APP = { target: 'app' } as const;
-const SHOWN = { target: 'app', observed: true } as const;
+const SHOWN = { ...APP, observed: 'the Cloud Controller, as it shows it' } as const;
+const SESSION = { ...APP, observed: 'the Cloud Controller, as the SSH proxy asks' } as const;
+/** What became of an instance. */
+const AT_CELL = { ...APP, observed: 'the cell, by way of Diego' } as const;
 const BUILDPACK = { target: 'buildpack' } as const;
 const DOMAIN = { target: 'domain' } as const;
 const SEGMENT = { target: 'isolation_segment' } as const;
@@ -103,8 +106,8 @@ export const EVENTS = {
   'audit.app.unmap-route': { ...APP, data: Mapping },
   'audit.app.environment.show': { ...SHOWN, data: Nothing },
   'audit.app.environment_variables.show': { ...SHOWN, data: Nothing },
-  'audit.app.ssh-authorized': { ...SHOWN, data: OfSession },
-  'audit.app.ssh-unauthorized': { ...SHOWN, data: OfSession },
+  'audit.app.ssh-authorized': { ...SESSION, data: OfSession },
+  'audit.app.ssh-unauthorized': { ...SESSION, data: OfSession },
   'audit.app.package.create': {
     ...APP,
     data: Type.Object({ package_guid: Guid, source_package_guid: Type.Optional(Guid), request: Body }),
@@ -153,10 +156,11 @@ export const EVENTS = {
     ...APP,
     data: Type.Object({ ...PROCESS, process_index: Type.Integer() }),
   },
-  'audit.app.process.crash': { ...APP, data: Crashed },
-  'app.crash': { ...APP, data: Crashed },
-  'audit.app.process.ready': { ...SHOWN, data: Readiness },
-  'audit.app.process.not-ready': { ...SHOWN, data: Readiness },
+  // One crash is both: the newer kind has the process for its actor, the older one the app.
+  'audit.app.process.crash': { ...AT_CELL, data: Crashed },
+  'app.crash': { ...AT_CELL, data: Crashed },
+  'audit.app.process.ready': { ...AT_CELL, data: Readiness },
+  'audit.app.process.not-ready': { ...AT_CELL, data: Readiness },
   'audit.app.revision.create': {
     ...APP,
     data: Type.Object({ revision_guid: Guid, revision_version: Type.Integer() }),
@@ -259,5 +263,5 @@ export type EventData<Type extends EventType> = (
 
 /** What changes nothing here: something was shown or allowed, or it happened at another room. */
 export type Observation = {
-  [Type in EventType]: (typeof EVENTS)[Type] extends { observed: true } ? Type : never;
+  [Type in EventType]: (typeof EVENTS)[Type] extends { observed: string } ? Type : never;
 }[EventType];

@@ -131,14 +131,21 @@ describe('processes', () => {
     bbs.away = false;
   });
 
-  it('a crash becomes an event', async () => {
+  it('a crash becomes two events, one of the process and one of the app, that say the same', async () => {
     const { cc, internal } = f;
     const app = await runningApp(f, 'crashing');
     const process = (await cc.admin.get(`/v3/apps/${app}/processes/web`)).body;
     const crash = { index: 1, instanceGuid: 'i', cellId: 'cell-1', reason: 'exited with 1', crashCount: 2 };
     await internal.lrpCrashed({ processGuid: `${process.guid}-${process.version}`, ...crash });
-    const events = (await cc.admin.get(`/v3/audit_events?target_guids=${app}&types=app.crash`)).body.resources;
-    assert.deepEqual([events[0].data.index, events[0].data.exit_description], [1, 'exited with 1']);
+    const types = 'app.crash,audit.app.process.crash';
+    const { resources } = (await cc.admin.get(`/v3/audit_events?target_guids=${app}&types=${types}`)).body;
+    const [ofApp, ofProcess] = resources.sort((a: { type: string }, b: { type: string }) => (a.type < b.type ? -1 : 1));
+    assert.deepEqual([resources.length, ofApp.type, ofProcess.type], [2, ...types.split(',')]);
+    assert.deepEqual(ofApp.actor, { guid: app, type: 'app', name: 'crashing' });
+    assert.deepEqual(ofProcess.actor, { guid: process.guid, type: 'process', name: 'web' });
+    assert.deepEqual(ofApp.target, ofProcess.target);
+    const data = { instance: 'i', index: 1, cell_id: 'cell-1', reason: 'CRASHED', exit_description: 'exited with 1' };
+    for (const event of [ofApp, ofProcess]) assert.deepEqual(event.data, { ...data, crash_count: 2 });
   });
 
   it('DGO-01: what is changed while Diego is away reaches it later', async () => {
