@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { TSchema } from 'typebox';
 import { EVENTS } from '../../src/cloud-controller/audit-events/catalogue.ts';
 import { CF_ERRORS } from '../../src/cloud-controller/errors.ts';
@@ -71,6 +71,24 @@ function shown(schema: TSchema | Shape): string {
   });
   if (more !== undefined && more !== false) fields.push('…');
   return fields.length === 0 ? '{}' : `{ ${fields.join(', ')} }`;
+}
+
+/** docs/decisions/README.md, of the records' own titles. */
+export function decisionsPage(): string {
+  const files = projectFiles().filter((path) => /^docs\/decisions\/\d{4}-.*\.md$/.test(path));
+  const rows = files.toSorted().map((path) => {
+    const [, number, title] = /^# (\d{4}): (.+)\n/.exec(readFileSync(join(ROOT, path), 'utf8'))!;
+    return { number: number!, line: `- [${number}](${basename(path)}): ${title}\n` };
+  });
+  const taken = new Set(rows.map(({ number }) => number));
+  const all = Array.from({ length: Number(rows.at(-1)!.number) }, (_, index) => String(index + 1).padStart(4, '0'));
+  return `# Decisions
+
+Made of the records' titles; ${MADE}
+
+${rows.map(({ line }) => line).join('')}
+Not used: ${all.filter((number) => !taken.has(number)).join(', ')}.
+`;
 }
 
 /** docs/errors.md, of the closed sets of errors and of what is thrown; what to do is taken over from the page as it is. */

@@ -27,17 +27,21 @@ export interface Stack {
   rootfs: string;
 }
 
-const RECIPE = ['build.ts', 'packages.ts'].map((file) => join(PROJECT, 'src/cell/stack', file));
+const RECIPE = ['build.ts', 'packages.ts'];
 const COPY_LIMIT_MS = 10 * 60_000;
 /** Building takes minutes; what lies there longer was left by a build that was killed. */
 const ABANDONED_MS = 2 * 60 * 60_000;
 
-/** Of all that decides what is in a stack, except what the distribution has just now. */
-export const RECIPE_DIGEST = createHash('sha256')
-  .update(process.arch)
-  .update(RECIPE.map((file) => readFileSync(file, 'utf8')).join('\0'))
-  .digest('hex')
-  .slice(0, 12);
+/** Of all that decides what is in a stack, except what the distribution has just now. `directory` has the sources of this room. */
+export function recipeDigest(directory = join(PROJECT, 'src/cell/stack')): string {
+  return createHash('sha256')
+    .update(process.arch)
+    .update(RECIPE.map((file) => readFileSync(join(directory, file), 'utf8')).join('\0'))
+    .digest('hex')
+    .slice(0, 12);
+}
+
+export const RECIPE_DIGEST = recipeDigest();
 
 /**
  * Where this version of the platform has a stack: beside those of other versions, since containers stand on the one they were

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import {
+  appendFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -12,7 +14,14 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { ensureStack, RECIPE_DIGEST, removeOldStacks, stackHome, stackRoot } from '../../../src/cell/stack/stack.ts';
+import {
+  ensureStack,
+  RECIPE_DIGEST,
+  recipeDigest,
+  removeOldStacks,
+  stackHome,
+  stackRoot,
+} from '../../../src/cell/stack/stack.ts';
 import { Logger } from '../../../src/kit/log.ts';
 
 const NAME = 'debian12';
@@ -49,26 +58,17 @@ test('CTR-04: a stack is taken by the recipe it was built by: those of other rec
   await assert.rejects(ensureStack({ directory, name: 'other', log }), { code: 'stack_unknown' });
 });
 
-test('the recipe is every word that decides what is built', async () => {
+test('the recipe is every word that decides what is built', () => {
   const source = join(import.meta.dirname, '../../../src/cell/stack');
-  const copy = join(directory, 'recipe');
-  mkdirSync(copy);
-  const digestOf = async (changed: string) => {
-    const program = readFileSync(join(source, 'stack.ts'), 'utf8').replaceAll("'../../", `'${join(source, '../..')}/`);
-    const place = join(copy, changed || 'same');
-    mkdirSync(place);
-    for (const file of ['build.ts', 'packages.ts', 'package-sources.ts']) {
-      const text = readFileSync(join(source, file), 'utf8').replaceAll("'../../", `'${join(source, '../..')}/`);
-      writeFileSync(join(place, file), file === changed ? `${text}// changed\n` : text);
-    }
-    writeFileSync(join(place, 'stack.ts'), program);
-    const loaded: { RECIPE_DIGEST: string } = await import(join(place, 'stack.ts'));
-    return loaded.RECIPE_DIGEST;
+  const digestOf = (changed: string) => {
+    const copy = join(directory, `recipe-${changed}`);
+    cpSync(source, copy, { recursive: true });
+    appendFileSync(join(copy, changed), '// changed\n');
+    return recipeDigest(copy);
   };
-  const same = await digestOf('');
-  assert.notEqual(await digestOf('build.ts'), same);
-  assert.notEqual(await digestOf('packages.ts'), same);
-  assert.equal(await digestOf('package-sources.ts'), same, 'where packages come from is the machine’s');
+  assert.notEqual(digestOf('build.ts'), RECIPE_DIGEST);
+  assert.notEqual(digestOf('packages.ts'), RECIPE_DIGEST);
+  assert.equal(digestOf('package-sources.ts'), RECIPE_DIGEST, 'where packages come from is the machine’s');
 });
 
 test('old stacks go when nobody asked for them for long, and nothing else goes', async () => {

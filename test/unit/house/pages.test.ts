@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { EVENTS } from '../../../src/cloud-controller/audit-events/catalogue.ts';
-import { advised, auditEventsPage, errorsPage, thrownCodes } from '../../support/pages.ts';
+import { advised, auditEventsPage, decisionsPage, errorsPage, thrownCodes } from '../../support/pages.ts';
 import { permissionsPage } from '../../support/permissions-page.ts';
 import { projectFiles, ROOT } from '../../support/project-files.ts';
 import { uaaPermissionsPage } from '../../support/uaa-permissions-page.ts';
@@ -11,6 +11,7 @@ import { uaaPermissionsPage } from '../../support/uaa-permissions-page.ts';
 /** Each page, made of declarations and, where people write to them, of what stands there. */
 const PAGES: Readonly<Record<string, (before: string) => string>> = {
   'docs/audit-events.md': auditEventsPage,
+  'docs/decisions/README.md': decisionsPage,
   'docs/errors.md': errorsPage,
   'docs/permissions.md': permissionsPage,
   'docs/uaa-permissions.md': uaaPermissionsPage,
