@@ -82,7 +82,12 @@ export async function createServer(context: Context, operations: readonly Operat
     const params = request.params as Call['params'];
     const query = queryOf(request, operation);
     const named = { operation, caller, params, query };
-    const permitted = await permittedOf(context, named, beforeBody(operation.sources), NOTHING_NAMED);
+    // It is kept while the body comes, however slowly: counted with what answers are made of, and nothing is changed yet that could
+    // be left half done.
+    const kept = answers.enter(reply.raw, callerKey(caller, request.raw));
+    const permitted = await forAnswer(kept, () =>
+      permittedOf(context, named, beforeBody(operation.sources), NOTHING_NAMED),
+    );
     if (carriesBody(operation.id) && hasBody(request.raw)) {
       checkMediaType(operation.accepts, mediaTypeOf(request.raw));
       await admitContent(context, caller);

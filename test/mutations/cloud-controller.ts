@@ -195,6 +195,7 @@ export const cloudController = [
     );
     const caller = await admission.pass(`,
     ],
+    ['SECURITY 25: what requests name', SERVER, 'await forAnswer(kept, () =>', 'await Promise.resolve().then(() =>'],
     ['SECURITY 25: an upload is refused', SERVER, 'hasBody(request.raw)) {', 'false) {'],
     [
       'SECURITY 25: a JSON body',
