@@ -13,6 +13,7 @@ import { permit, requireFlag } from './asking.ts';
 import { type Caller, mayDo } from './authorization.ts';
 import type { Context } from './context.ts';
 import { CfError, isFault, isForeignKeyViolation, publicError } from './errors.ts';
+import { requireFeature } from './feature-flags/store.ts';
 import { parseJson } from './json.ts';
 import { type Accepts, type Answer, Call, carriesBody, type Operation } from './operation.ts';
 import { type OperationId, PERMISSIONS } from './permissions.ts';
@@ -163,6 +164,7 @@ async function run(
   const call = callOf(context, { ...passage, permitted }, sent);
   if (caller) {
     await requireFlag(context.db, operation.id, caller);
+    for (const flag of operation.needs(call)) await requireFeature(context.db, flag);
     for (const field of operation.sets(call)) call.requireField(field);
   }
   return { call, answer: await operation.run(call) };

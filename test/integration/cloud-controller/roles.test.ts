@@ -62,6 +62,25 @@ describe('roles', () => {
     );
   });
 
+  it('with set_roles_by_username off nobody gives a role by a name, and by a guid as before', async () => {
+    const { organization } = await makeSpace();
+    const user = await cc.person('Nadia');
+    const give = (data: object) =>
+      cc.admin.post('/v3/roles', {
+        type: 'organization_user',
+        relationships: { user: { data }, organization: on(organization) },
+      });
+    assert.equal((await cc.admin.patch('/v3/feature_flags/set_roles_by_username', { enabled: false })).status, 200);
+    try {
+      const refused = await give({ username: 'nadia' });
+      assert.equal(refused.status, 403);
+      assert.equal(detail(refused), 'Feature Disabled: set_roles_by_username');
+      assert.equal((await give({ guid: user.guid })).status, 201);
+    } finally {
+      await cc.admin.patch('/v3/feature_flags/set_roles_by_username', { enabled: true });
+    }
+  });
+
   it('a manager of one organization gives no roles in another, and a space manager none in the organization', async () => {
     const mine = await makeSpace();
     const other = await makeSpace();
