@@ -5,6 +5,7 @@ import type { Entry } from '../kit/body-account.ts';
 import type { Actor, Caller } from './authorization.ts';
 import type { Context } from './context.ts';
 import { notAuthorized } from './errors.ts';
+import type { FeatureFlagName } from './feature-flags/flags.ts';
 import { type Reader, readerWith } from './fields.ts';
 import type { Guid } from './guid.ts';
 import type { NewJob } from './jobs/store.ts';
@@ -170,6 +171,7 @@ export interface Operation {
   sources: ReadonlyMap<string, Source>;
   answers: Answers;
   sets(call: Call): readonly FieldId[];
+  needs(call: Call): readonly FeatureFlagName[];
   run(call: Call): Promise<Answer>;
 }
 
@@ -195,6 +197,11 @@ export interface Definition<Id extends OperationId, O extends On, Body extends T
   readsOnly?: boolean;
   /** Fields of the permission table that this request sets: refused where the caller may not set them. */
   sets?(call: Call<Id, Static<Body>, Found<O>>): readonly FieldId[];
+  /**
+   * Feature flags that not every request of this operation needs, beside those of the permission table: FeatureDisabled for everybody,
+   * the admin too, where one is off.
+   */
+  needs?(call: Call<Id, Static<Body>, Found<O>>): readonly FeatureFlagName[];
   run(call: Call<Id, Static<Body>, Found<O>>): Promise<AnswerOf<A>>;
 }
 
@@ -220,6 +227,7 @@ export function operation<
     sources,
     answers: definition.answers,
     sets: (definition.sets as Operation['sets'] | undefined) ?? (() => []),
+    needs: (definition.needs as Operation['needs'] | undefined) ?? (() => []),
     run: definition.run as Operation['run'],
   };
 }

@@ -13,6 +13,7 @@ import { permit, requireFlag } from './asking.ts';
 import { type Caller, mayDo } from './authorization.ts';
 import type { Context } from './context.ts';
 import { CfError, isFault, isForeignKeyViolation, publicError } from './errors.ts';
+import { requireFeature } from './feature-flags/store.ts';
 import { parseJson } from './json.ts';
 import { type Accepts, type Answer, Call, carriesBody, type Operation } from './operation.ts';
 import { type OperationId, PERMISSIONS } from './permissions.ts';
@@ -82,7 +83,12 @@ export async function createServer(context: Context, operations: readonly Operat
     const params = request.params as Call['params'];
     const query = queryOf(request, operation);
     const named = { operation, caller, params, query };
-    const permitted = await permittedOf(context, named, beforeBody(operation.sources), NOTHING_NAMED);
+    // It is kept while the body comes, however slowly: counted with what answers are made of, and nothing is changed yet that could
+    // be left half done.
+    const kept = answers.enter(reply.raw, callerKey(caller, request.raw));
+    const permitted = await forAnswer(kept, () =>
+      permittedOf(context, named, beforeBody(operation.sources), NOTHING_NAMED),
+    );
     if (carriesBody(operation.id) && hasBody(request.raw)) {
       checkMediaType(operation.accepts, mediaTypeOf(request.raw));
       await admitContent(context, caller);
@@ -158,6 +164,7 @@ async function run(
   const call = callOf(context, { ...passage, permitted }, sent);
   if (caller) {
     await requireFlag(context.db, operation.id, caller);
+    for (const flag of operation.needs(call)) await requireFeature(context.db, flag);
     for (const field of operation.sets(call)) call.requireField(field);
   }
   return { call, answer: await operation.run(call) };

@@ -2,6 +2,7 @@ import { type Change, noticedBy } from './mutation.ts';
 
 const ARCHIVE = 'cloud-controller/packages/archive.ts';
 const AUTHORIZATION = 'cloud-controller/authorization.ts';
+const LISTING = 'cloud-controller/listing.ts';
 const NAMES = 'cloud-controller/domains/names.ts';
 const PACKAGES = 'cloud-controller/packages/operations.ts';
 const REDACT = 'cloud-controller/audit-events/redact.ts';
@@ -194,6 +195,7 @@ export const cloudController = [
     );
     const caller = await admission.pass(`,
     ],
+    ['SECURITY 25: what requests name', SERVER, 'await forAnswer(kept, () =>', 'await Promise.resolve().then(() =>'],
     ['SECURITY 25: an upload is refused', SERVER, 'hasBody(request.raw)) {', 'false) {'],
     [
       'SECURITY 25: a JSON body',
@@ -308,6 +310,46 @@ export const cloudController = [
       '...(await comparedOf(lrp)),',
       "...(await comparedOf({ ...lrp, app_name: 'web' })),",
     ],
+  ]),
+  ...noticedBy('test/integration/cloud-controller/list-rows.test.ts', [
+    [
+      'ARCH-13: who has no role',
+      LISTING,
+      '({ spaces }) => within(column, spaces)',
+      '() => within(column, { everything: true })',
+    ],
+    [
+      'ARCH-13: who has no role',
+      'cloud-controller/packages/subject.ts',
+      "seen: inSpaces('apps.space_guid')",
+      'seen: () => null',
+    ],
+    // Alternatives that stand beside what narrows them.
+    [
+      'ARCH-13: who has no role',
+      'cloud-controller/list.ts',
+      '`(${sql.join(held, sql` OR `)})`',
+      '`${sql.join(held, sql` OR `)}`',
+    ],
+    [
+      'ARCH-13: who has no role',
+      LISTING,
+      'const conditions = commonConditions(table, query);\n      for (const condition of [sees && seen(sees), inside])',
+      'const conditions = commonConditions(table, query);\n      for (const condition of [query.filters.size > 0 ? null : sees && seen(sees), inside])',
+    ],
+    [
+      'ARCH-13: a developer of another space',
+      'cloud-controller/deployments/subject.ts',
+      "seen: inSpaces('apps.space_guid')",
+      'seen: () => null',
+    ],
+    [
+      'ARCH-13: a developer of another space',
+      'cloud-controller/isolation-segments/operations.ts',
+      'subject.guid, seenSpaces(caller))',
+      'subject.guid, { everything: true })',
+    ],
+    ['ARCH-13: an auditor of the organization', LISTING, 'seesBy(caller, id), null)', 'null, null)'],
   ]),
   ...noticedBy('test/integration/cloud-controller/role-matrix.test.ts', [
     [

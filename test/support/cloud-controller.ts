@@ -34,6 +34,11 @@ export interface Reply {
   body: any;
 }
 
+/** Of what a list shows. */
+export function guidsOf({ body }: Reply): string[] {
+  return body.resources.map(({ guid }: { guid: string }) => guid);
+}
+
 /** A person or client with a token, calling the API. */
 export interface Person {
   guid: string;

@@ -32,3 +32,8 @@ export async function waits(db: Db): Promise<number> {
     SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'`.execute(db);
   return rows[0]?.n ?? 0;
 }
+
+/** Takes the lock of a row. */
+export function lock(table: string, guid: string): (trx: Trx) => Promise<unknown> {
+  return (trx) => sql`SELECT guid FROM ${sql.table(table)} WHERE guid = ${guid} FOR UPDATE`.execute(trx);
+}

@@ -3,6 +3,7 @@ import { type Guid, guid } from '../../src/cloud-controller/guid.ts';
 import { insertRole } from '../../src/cloud-controller/roles/store.ts';
 import { insertUser } from '../../src/cloud-controller/users/store.ts';
 import { runningApp, startTestFoundation, type TestFoundation } from './apps.ts';
+import type { Person } from './cloud-controller.ts';
 
 /** One of everything the API names, in one organization and one space: guids by what a path calls them. */
 export type World = { readonly [Name in Thing]: Name extends keyof Kinds ? Guid<Kinds[Name]> : string };
@@ -198,13 +199,7 @@ export class WorldMaker {
   }
 
   async #user(organizationGuid: Guid<'organization'>): Promise<string> {
-    const { cc } = this.#foundation;
-    const { guid } = await cc.person(freshName());
-    await cc.db.transaction().execute(async (trx) => {
-      await insertUser(trx, guid);
-      await insertRole(trx, { type: 'organization_user', userGuid: guid, organizationGuid });
-    });
-    return guid;
+    return (await personWith(this.#foundation, { type: 'organization_user', organizationGuid })).guid;
   }
 
   async #roleOf(place: { organizationGuid: Guid<'organization'> } | { spaceGuid: Guid<'space'> }): Promise<string> {
@@ -233,6 +228,19 @@ export class WorldMaker {
       .executeTakeFirstOrThrow();
     return row.guid;
   }
+}
+
+/** A role in an organization or in a space. */
+export type RoleThere = Omit<Parameters<typeof insertRole>[1], 'userGuid'>;
+
+/** Somebody the API knows, with these roles and no other. */
+export async function personWith({ cc }: TestFoundation, ...roles: readonly RoleThere[]): Promise<Person> {
+  const person = await cc.person(freshName());
+  await cc.db.transaction().execute(async (trx) => {
+    await insertUser(trx, person.guid);
+    for (const role of roles) await insertRole(trx, { ...role, userGuid: person.guid });
+  });
+  return person;
 }
 
 /** A foundation with one world in it. Whoever starts it closes the foundation. */

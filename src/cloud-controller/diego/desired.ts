@@ -41,8 +41,8 @@ function mayRun(docker: boolean) {
   return docker ? sql<boolean>`true` : sql<boolean>`apps.lifecycle <> 'docker'`;
 }
 
-/** Started processes of these apps, with what they are called and a `network` that is another where routes or rules are. */
-export function startedProcesses(db: Db, { within, docker }: Asked) {
+/** Processes of these apps that may run, with what they are called and a `network` that is another where routes or rules are. */
+function runnable(db: Db, { within, docker }: Asked) {
   return db
     .selectFrom('processes')
     .innerJoin('apps', 'apps.guid', 'processes.app_guid')
@@ -52,23 +52,19 @@ export function startedProcesses(db: Db, { within, docker }: Asked) {
       join.onRef('mapped.app_guid', '=', 'processes.app_guid').onRef('mapped.process_type', '=', 'processes.type'),
     )
     .select([...NAMES, 'apps.space_guid', 'apps.lifecycle', NETWORK.as('network')])
-    .where('processes.state', '=', 'STARTED')
-    .where(isWithin('processes.app_guid', within))
     .where(mayRun(docker));
 }
 
-/** What serves until its successor does, likewise. */
-export function outgoingLrps(db: Db, { within, docker }: Asked) {
-  return db
-    .selectFrom('outgoing_lrps')
-    .innerJoin('processes', 'processes.guid', 'outgoing_lrps.process_guid')
-    .innerJoin('apps', 'apps.guid', 'outgoing_lrps.app_guid')
-    .innerJoin('spaces', 'spaces.guid', 'apps.space_guid')
-    .innerJoin('organizations', 'organizations.guid', 'spaces.organization_guid')
-    .leftJoin(mappedRoutes(within), (join) =>
-      join.onRef('mapped.app_guid', '=', 'outgoing_lrps.app_guid').onRef('mapped.process_type', '=', 'processes.type'),
-    )
-    .select([...NAMES, 'apps.space_guid', 'apps.lifecycle', NETWORK.as('network')])
-    .where(isWithin('outgoing_lrps.app_guid', within))
-    .where(mayRun(docker));
+/** Those of them that are started. */
+export function startedProcesses(db: Db, asked: Asked) {
+  return runnable(db, asked)
+    .where('processes.state', '=', 'STARTED')
+    .where(isWithin('processes.app_guid', asked.within));
+}
+
+/** What of them serves until its successor does. Looked for by its own app: there are few of these. */
+export function outgoingLrps(db: Db, asked: Asked) {
+  return runnable(db, asked)
+    .innerJoin('outgoing_lrps', 'outgoing_lrps.process_guid', 'processes.guid')
+    .where(isWithin('outgoing_lrps.app_guid', asked.within));
 }

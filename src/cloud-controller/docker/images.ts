@@ -65,7 +65,10 @@ export function openImage(sealer: Sealer, table: Owner, row: DockerColumns & { g
   return { reference: made.image, username: made.username ?? '', password };
 }
 
-/** Throws FeatureDisabled for an app of images while the operator has not allowed them. */
+/**
+ * Throws FeatureDisabled for an app of images while the operator has not allowed them. Asked where the app is at hand: what starts or
+ * stages it does not say of what kind it is, and manifests make apps too.
+ */
 export async function requireDocker(db: Db, lifecycle: Lifecycle): Promise<void> {
   if (lifecycle === 'docker') await requireFeature(db, 'diego_docker');
 }

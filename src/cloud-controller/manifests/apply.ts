@@ -92,6 +92,7 @@ async function applyProcess(trx: Trx, context: Context, place: App, wanted: Mani
     ),
   };
   if (Object.keys(scale).length === 0) return;
+  // Asked here: whether a manifest scales shows against the process as it is, which is read under its lock.
   if (!by.isAdmin) await requireFeature(trx, 'app_scaling');
   // A push restarts the app after this; making its instances anew twice would only cost time.
   await scaleProcess(trx, by.actor, app, process.guid, scale, {

@@ -93,6 +93,7 @@ async function mapRoute(context: Context, app: App, wanted: ManifestRoute, by: B
       throw unprocessable('Routes cannot be mapped to destinations in different spaces');
     }
     if (!route) {
+      // Asked here: whether a manifest makes a route shows when it is applied.
       if (!by.isAdmin) await requireFeature(context.db, 'route_creation');
       const request = { host, path: address.path, domain: name, manifest_triggered: true };
       route = await createRoute(

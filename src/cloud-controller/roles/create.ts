@@ -4,7 +4,6 @@ import type { Actor } from '../authorization.ts';
 import type { Context } from '../context.ts';
 import { lockRow } from '../database.ts';
 import { type CfError, isUniqueViolation, unprocessable } from '../errors.ts';
-import { requireFeature } from '../feature-flags/store.ts';
 import type { Organization } from '../organizations/store.ts';
 import { ORGANIZATION_ROLES } from '../permissions.ts';
 import type { Space } from '../spaces/store.ts';
@@ -20,7 +19,7 @@ type Place = { organization: Organization } | { space: Space };
 const notInOrganization = () =>
   unprocessable("Users cannot be assigned roles in a space if they do not have a role in that space's organization.");
 
-/** Gives a role in an organization or a space, by the user's guid or name. Throws UnprocessableEntity, FeatureDisabled. */
+/** Gives a role in an organization or a space, by the user's guid or name. Throws UnprocessableEntity. */
 export async function createRole(
   context: Context,
   { organization, space }: { organization: Organization | null; space: Space | null },
@@ -50,7 +49,7 @@ function noSuchUser(name: string, origin: string | undefined): CfError {
   );
 }
 
-/** The user a body names. By name it needs feature flag set_roles_by_username. */
+/** The user a body names, by guid or by name. */
 async function userOf(
   context: Context,
   body: Body,
@@ -58,7 +57,6 @@ async function userOf(
 ): Promise<NamedUser> {
   const { guid, username = '', origin } = body.relationships.user.data;
   if (guid !== undefined) return named(context, guid);
-  await requireFeature(context.db, 'set_roles_by_username');
   const found = await context.users.byNames([username], origin);
   const [user] = found;
   if (!user) throw missing(username, origin);

@@ -21,6 +21,7 @@ export const roleOperations = [
     mayNameNothing: true, // refused by `createRole`
     body: CreateRole,
     answers: { 201: RoleView },
+    needs: ({ body }) => (body.relationships.user.data.username === undefined ? [] : ['set_roles_by_username']),
     async run(call) {
       const made = await createRole(call.context, call.subject, call.body, call.actor);
       return created(await shown(call, roles, made));

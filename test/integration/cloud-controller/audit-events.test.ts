@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { sql } from 'kysely';
 import { type TSchema, Type } from 'typebox';
 import { EVENTS } from '../../../src/cloud-controller/audit-events/catalogue.ts';
-import { newSpace, type TestFoundation, yaml } from '../../support/apps.ts';
+import { newSpace, yaml } from '../../support/apps.ts';
 import { bodyFor, CHANGES, callOf, SHOWN, WITHOUT_EVENT } from '../../support/audited-operations.ts';
-import type { TestCloudController } from '../../support/cloud-controller.ts';
 import { destroyed, type Line, pathOf, titleOf } from '../../support/role-matrix.ts';
-import { on, startWorld, type World, type WorldMaker } from '../../support/role-world.ts';
+import { on, type World } from '../../support/role-world.ts';
+import { cc, eventsAfter, foundation, lastEvent, maker, suiteHasAWorld, world } from '../../support/suite.ts';
 
 const GOLDEN = new URL('./audit-events.golden.txt', import.meta.url);
 /** What is on its way by itself: work that is done later, and what serves until it is replaced. */
@@ -17,17 +17,11 @@ const MOVING = ['audit_events', 'jobs', 'outgoing_lrps'];
 const OF_UPLOADS = ['packages', 'droplets', 'stored_blobs', 'matched_files'];
 
 describe('the audit trail (AUD-01)', () => {
-  let foundation: TestFoundation;
-  let cc: TestCloudController;
-  let maker: WorldMaker;
-  let world: World;
+  suiteHasAWorld();
   before(async () => {
-    ({ foundation, maker, world } = await startWorld());
-    cc = foundation.cc;
     await sql`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
       $$BEGIN RAISE EXCEPTION 'the trail cannot be written'; END$$`.execute(cc.db);
   });
-  after(() => foundation.close());
 
   /** Nothing can be recorded while `body` runs. */
   async function withoutTrail<T>(body: () => Promise<T>): Promise<T> {
@@ -102,11 +96,6 @@ describe('the audit trail (AUD-01)', () => {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
-
-  const lastEvent = async (): Promise<number> =>
-    (await sql<{ id: number }>`SELECT coalesce(max(id), 0) AS id FROM audit_events`.execute(cc.db)).rows[0]?.id ?? 0;
-  const eventsAfter = (id: number) =>
-    cc.db.selectFrom('audit_events').selectAll().where('id', '>', id).orderBy('id').execute();
 
   it('no change stands without its event, and no event without its change', async () => {
     const wrong: string[] = [];

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { sql } from 'kysely';
 import type { Trx } from '../../../src/cloud-controller/database.ts';
-import type { TestFoundation } from '../../support/apps.ts';
-import type { Reply, TestCloudController } from '../../support/cloud-controller.ts';
+import type { Reply } from '../../support/cloud-controller.ts';
 import { whileHeld } from '../../support/held.ts';
-import { startWorld, type Thing, type World } from '../../support/role-world.ts';
+import type { Thing, World } from '../../support/role-world.ts';
+import { cc, suiteHasAWorld, world } from '../../support/suite.ts';
 
 /** What one caller changes while another's request, with a body of its own, is under way. */
 interface Pair {
@@ -84,14 +84,7 @@ const PAIRS: readonly Pair[] = [
 ];
 
 describe('changes at once', () => {
-  let foundation: TestFoundation;
-  let cc: TestCloudController;
-  let world: World;
-  before(async () => {
-    ({ foundation, world } = await startWorld());
-    cc = foundation.cc;
-  });
-  after(() => foundation.close());
+  suiteHasAWorld();
 
   const set = (trx: Trx, table: string, guid: string, columns: Readonly<Record<string, unknown>>) =>
     sql`UPDATE ${sql.table(table)} SET ${sql.join(

@@ -4,9 +4,10 @@ import { sql } from 'kysely';
 import type { Trx } from '../../../src/cloud-controller/database.ts';
 import type { Guid } from '../../../src/cloud-controller/guid.ts';
 import { newApp, newPackage, newSpace, stage, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
-import type { Reply, TestCloudController } from '../../support/cloud-controller.ts';
-import { whileHeld } from '../../support/held.ts';
-import { on, startWorld, type Thing, type World, type WorldMaker } from '../../support/role-world.ts';
+import type { Reply } from '../../support/cloud-controller.ts';
+import { lock, whileHeld } from '../../support/held.ts';
+import { on, type Thing } from '../../support/role-world.ts';
+import { cc, eventTypesAfter, lastEvent, maker, suiteHasAWorld, world } from '../../support/suite.ts';
 
 /** What is deleted, by its path; what of it waits while it is locked. */
 const DELETIONS: readonly { thing: Thing; table: string; path?: string }[] = [
@@ -28,24 +29,8 @@ const DELETIONS: readonly { thing: Thing; table: string; path?: string }[] = [
 ];
 
 describe('deletions at once', () => {
-  let foundation: TestFoundation;
-  let cc: TestCloudController;
-  let maker: WorldMaker;
-  let world: World;
-  before(async () => {
-    ({ foundation, maker, world } = await startWorld());
-    cc = foundation.cc;
-  });
-  after(() => foundation.close());
+  suiteHasAWorld();
 
-  const lastEvent = async () =>
-    (await sql<{ id: number }>`SELECT coalesce(max(id), 0) AS id FROM audit_events`.execute(cc.db)).rows[0]?.id ?? 0;
-  const eventsAfter = async (id: number) =>
-    (await cc.db.selectFrom('audit_events').select('type').where('id', '>', id).orderBy('id').execute()).map(
-      ({ type }) => type,
-    );
-  const lock = (table: string, guid: string) => (trx: Trx) =>
-    sql`SELECT guid FROM ${sql.table(table)} WHERE guid = ${guid} FOR UPDATE`.execute(trx);
   /** The state of the job that was asked for; of what is done at once, its status. */
   const ended = async (reply: Reply): Promise<string> =>
     reply.status === 202 ? (await cc.admin.finished(reply)).body.state : String(reply.status);
@@ -63,7 +48,7 @@ describe('deletions at once', () => {
         ends.every((end) => ['COMPLETE', '204', '404'].includes(end)),
         ends.join(' '),
       );
-      const events = await eventsAfter(before);
+      const events = await eventTypesAfter(before);
       assert.deepEqual(
         events.filter((type, index) => events.indexOf(type) !== index),
         [],
@@ -90,7 +75,7 @@ describe('deletions at once', () => {
       const before = await lastEvent();
       const twice = () => Promise.all([1, 2].map(async () => (await cc.admin.delete(path)).status));
       assert.deepEqual((await whileHeld(cc.db, locked, twice, { waiting: 2 })).sort(), [204, 422], path);
-      assert.equal((await eventsAfter(before)).length, 1, path);
+      assert.equal((await eventTypesAfter(before)).length, 1, path);
     }
   });
 
@@ -107,7 +92,7 @@ describe('deletions at once', () => {
       const reply = await cc.admin.post(path, { data: guids.map((guid) => ({ guid })) });
       assert.equal(reply.status, 200, `${path} ${JSON.stringify(reply.body)}`);
     }
-    assert.deepEqual(await eventsAfter(before), []);
+    assert.deepEqual(await eventTypesAfter(before), []);
   });
 
   it('an app is deleted in as many statements, however much hangs on it', async () => {
@@ -133,7 +118,7 @@ describe('deletions at once', () => {
       await sql`DELETE FROM statements`.execute(cc.db);
       const before = await lastEvent();
       await cc.admin.finished(await cc.admin.delete(`/v3/apps/${app}`));
-      const events = await eventsAfter(before);
+      const events = await eventTypesAfter(before);
       assert.equal(events.filter((type) => type === 'audit.app.package.delete').length, packages);
       assert.equal(events.filter((type) => type === 'audit.app.unmap-route').length, packages > 1 ? 2 : 1);
       counts.push((await sql`SELECT FROM statements`.execute(cc.db)).rows.length);

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { permissionOf } from '../../../src/cloud-controller/permissions.ts';
 import { operations } from '../../../src/cloud-controller/resources.ts';
 import { Logger } from '../../../src/kit/log.ts';
+import { eventually } from '../../support/apps.ts';
 import {
   READ_WRITE,
   type Reply,
@@ -77,6 +79,32 @@ test('SECURITY 25: a JSON body past its bound is refused, also without a length'
   );
   assert.equal(answer.status, 413);
   assert.ok(answer.bodyBytes < ENOUGH_BYTES, `${answer.bodyBytes} bytes`);
+});
+
+test('SECURITY 25: what requests name is bounded in memory while their bodies do not come, and is free when they are gone', async () => {
+  const rules = Array.from({ length: 950 }, () => ({
+    protocol: 'all',
+    destination: '10.0.0.0/8',
+    description: 'x'.repeat(1_000),
+  }));
+  const { guid } = (await cc.admin.post('/v3/security_groups', { name: 'heavy', rules })).body;
+  const path = `/v3/security_groups/${guid}`;
+  const authorization = `bearer ${cc.admin.token}`;
+  const headers = { authorization, 'content-type': 'application/json', 'content-length': '20' };
+  const { hostname, port } = new URL(cc.url);
+  // Fewer than may send a body at once.
+  const sockets = Array.from({ length: 99 }, () => connect(Number(port), hostname));
+  try {
+    const sent = sockets.map((over) =>
+      rawRequest(cc.url, { method: 'PATCH', path, headers }, { over, waitMs: 90_000 }),
+    );
+    const first = await Promise.race(sent);
+    assert.equal(first.status, 429, first.text);
+    assert.match(first.text, /too many answers wait/i);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
+  await eventually(async () => (await cc.admin.patch(path, { name: 'light' })).status === 200);
 });
 
 test('SECURITY 25: a compressed body is refused before a byte of it is sent', async () => {

@@ -1,30 +1,24 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
-import { sql } from 'kysely';
+import { describe, it } from 'node:test';
 import type { Trx } from '../../../src/cloud-controller/database.ts';
-import { grant, type TestFoundation } from '../../support/apps.ts';
-import type { Person, Reply, TestCloudController } from '../../support/cloud-controller.ts';
-import { type Elsewhere, elsewhereOf } from '../../support/elsewhere.ts';
-import { whileHeld } from '../../support/held.ts';
-import { freshName, startWorld, type World, type WorldMaker } from '../../support/role-world.ts';
+import { grant } from '../../support/apps.ts';
+import { guidsOf, type Person } from '../../support/cloud-controller.ts';
+import { lock, whileHeld } from '../../support/held.ts';
+import { freshName } from '../../support/role-world.ts';
+import {
+  cc,
+  elsewhere,
+  foundation,
+  maker,
+  stranger,
+  suiteHasAStranger,
+  suiteHasAWorld,
+  world,
+} from '../../support/suite.ts';
 
 describe('isolation segments', () => {
-  let foundation: TestFoundation;
-  let cc: TestCloudController;
-  let world: World;
-  let maker: WorldMaker;
-  let stranger: Person;
-  let elsewhere: Elsewhere;
-  before(async () => {
-    ({ foundation, maker, world } = await startWorld());
-    cc = foundation.cc;
-    ({ stranger, elsewhere } = await elsewhereOf(foundation));
-  });
-  after(() => foundation.close());
-
-  const guidsOf = (reply: Reply): string[] => reply.body.resources.map(({ guid }: { guid: string }) => guid);
-  const lock = (table: string, guid: string) => (trx: Trx) =>
-    sql`SELECT guid FROM ${sql.table(table)} WHERE guid = ${guid} FOR UPDATE`.execute(trx);
+  suiteHasAWorld();
+  suiteHasAStranger();
 
   it('ISO-04: a segment is seen in an organization that is entitled to it, with what the caller sees of it', async () => {
     const { developer, organization, space } = foundation;

@@ -15,7 +15,7 @@ import {
   type TestFoundation,
   yaml,
 } from '../../support/apps.ts';
-import type { Reply } from '../../support/cloud-controller.ts';
+import { guidsOf } from '../../support/cloud-controller.ts';
 import { whileHeld } from '../../support/held.ts';
 
 describe('quotas over sequences of changes', () => {
@@ -102,8 +102,6 @@ describe('quotas over sequences of changes', () => {
     await scale(app, { instances: 1, memory_in_mb: memory });
     return app;
   }
-
-  const guidsOf = (reply: Reply): string[] => reply.body.resources.map(({ guid }: { guid: string }) => guid);
 
   it('SECURITY 30: a deployment to more instances than a quota allows is refused as scaling is', async () => {
     const { running, set, usage } = await organizationWith({});

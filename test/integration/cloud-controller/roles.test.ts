@@ -1,33 +1,16 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
-import { sql } from 'kysely';
+import { describe, it } from 'node:test';
 import type { Trx } from '../../../src/cloud-controller/database.ts';
 import { insertRole } from '../../../src/cloud-controller/roles/store.ts';
-import type { TestFoundation } from '../../support/apps.ts';
-import type { Reply, TestCloudController } from '../../support/cloud-controller.ts';
-import { whileHeld } from '../../support/held.ts';
-import { freshName, on, startWorld, type World, type WorldMaker } from '../../support/role-world.ts';
+import type { Reply } from '../../support/cloud-controller.ts';
+import { lock, whileHeld } from '../../support/held.ts';
+import { freshName, on } from '../../support/role-world.ts';
+import { cc, eventTypesAfter, lastEvent, maker, suiteHasAWorld, world } from '../../support/suite.ts';
 
 describe('roles', () => {
-  let foundation: TestFoundation;
-  let cc: TestCloudController;
-  let maker: WorldMaker;
-  let world: World;
-  before(async () => {
-    ({ foundation, maker, world } = await startWorld());
-    cc = foundation.cc;
-  });
-  after(() => foundation.close());
+  suiteHasAWorld();
 
   const detail = (reply: Reply): string => reply.body.errors[0].detail;
-  const lock = (table: string, guid: string) => (trx: Trx) =>
-    sql`SELECT guid FROM ${sql.table(table)} WHERE guid = ${guid} FOR UPDATE`.execute(trx);
-  const lastEvent = async () =>
-    (await sql<{ id: number }>`SELECT coalesce(max(id), 0) AS id FROM audit_events`.execute(cc.db)).rows[0]?.id ?? 0;
-  const eventsAfter = async (id: number) =>
-    (await cc.db.selectFrom('audit_events').select('type').where('id', '>', id).orderBy('id').execute()).map(
-      ({ type }) => type,
-    );
   let serial = 0;
 
   async function makeSpace(): Promise<{ organization: string; space: string; name: string }> {
@@ -77,6 +60,25 @@ describe('roles', () => {
       events.body.resources.map((event: { type: string }) => event.type),
       ['audit.user.organization_user_add', 'audit.user.space_developer_add', 'audit.user.space_developer_remove'],
     );
+  });
+
+  it('with set_roles_by_username off nobody gives a role by a name, and by a guid as before', async () => {
+    const { organization } = await makeSpace();
+    const user = await cc.person('Nadia');
+    const give = (data: object) =>
+      cc.admin.post('/v3/roles', {
+        type: 'organization_user',
+        relationships: { user: { data }, organization: on(organization) },
+      });
+    assert.equal((await cc.admin.patch('/v3/feature_flags/set_roles_by_username', { enabled: false })).status, 200);
+    try {
+      const refused = await give({ username: 'nadia' });
+      assert.equal(refused.status, 403);
+      assert.equal(detail(refused), 'Feature Disabled: set_roles_by_username');
+      assert.equal((await give({ guid: user.guid })).status, 201);
+    } finally {
+      await cc.admin.patch('/v3/feature_flags/set_roles_by_username', { enabled: true });
+    }
   });
 
   it('a manager of one organization gives no roles in another, and a space manager none in the organization', async () => {
@@ -143,7 +145,7 @@ describe('roles', () => {
     const job = await whileHeld(cc.db, giving, deleted);
     assert.equal(job.body.state, 'COMPLETE');
     const removed = ['audit.user.organization_user_remove', 'audit.user.organization_auditor_remove'];
-    assert.deepEqual(await eventsAfter(before), [...removed, 'audit.user.delete']);
+    assert.deepEqual(await eventTypesAfter(before), [...removed, 'audit.user.delete']);
     assert.equal((await cc.admin.get(`/v3/users/${person}`)).status, 404);
   });
 });

@@ -1,23 +1,13 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { egressRulesOf } from '../../../src/cloud-controller/security-groups/store.ts';
-import { grant, newSpace, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
-import type { Person, Reply, TestCloudController } from '../../support/cloud-controller.ts';
-import { type Elsewhere, elsewhereOf } from '../../support/elsewhere.ts';
+import { grant, newSpace } from '../../support/apps.ts';
+import { guidsOf, type Person, type Reply } from '../../support/cloud-controller.ts';
+import { cc, elsewhere, foundation, stranger, suiteHasAFoundation, suiteHasAStranger } from '../../support/suite.ts';
 
 describe('security groups', () => {
-  let foundation: TestFoundation;
-  let cc: TestCloudController;
-  let stranger: Person;
-  let elsewhere: Elsewhere;
-  before(async () => {
-    foundation = await startTestFoundation();
-    cc = foundation.cc;
-    ({ stranger, elsewhere } = await elsewhereOf(foundation));
-  });
-  after(() => foundation.close());
-
-  const guidsOf = (reply: Reply): string[] => reply.body.resources.map(({ guid }: { guid: string }) => guid);
+  suiteHasAFoundation();
+  suiteHasAStranger();
 
   it('NET-03: a space has the rules of the global groups and of those bound to it', async () => {
     const { space } = foundation;

@@ -1,22 +1,12 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
-import { newApp, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
-import type { Person, Reply, TestCloudController } from '../../support/cloud-controller.ts';
-import { type Elsewhere, elsewhereOf } from '../../support/elsewhere.ts';
+import { describe, it } from 'node:test';
+import { newApp } from '../../support/apps.ts';
+import { guidsOf } from '../../support/cloud-controller.ts';
+import { cc, elsewhere, foundation, stranger, suiteHasAFoundation, suiteHasAStranger } from '../../support/suite.ts';
 
 describe('stacks', () => {
-  let foundation: TestFoundation;
-  let cc: TestCloudController;
-  let stranger: Person;
-  let elsewhere: Elsewhere;
-  before(async () => {
-    foundation = await startTestFoundation();
-    cc = foundation.cc;
-    ({ stranger, elsewhere } = await elsewhereOf(foundation));
-  });
-  after(() => foundation.close());
-
-  const guidsOf = (reply: Reply): string[] => reply.body.resources.map(({ guid }: { guid: string }) => guid);
+  suiteHasAFoundation();
+  suiteHasAStranger();
 
   it('an admin labels a stack; everybody reads it and nobody else changes it', async () => {
     const stack = (await cc.admin.get('/v3/stacks')).body.resources[0];
