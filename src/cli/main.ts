@@ -1,4 +1,5 @@
 import { importProgram, makeBundles } from '../kit/bundles.ts';
+import { messageOf } from '../kit/errors.ts';
 
 const PROGRAMS = {
   cli: 'cli/run.ts',
@@ -7,6 +8,8 @@ const PROGRAMS = {
   supervisor: 'platform/programs/supervisor.ts',
 };
 
-await makeBundles(PROGRAMS);
+await makeBundles(PROGRAMS).catch((error: Error) => {
+  console.error(`cupola: ${error.message} (${messageOf(error.cause)}); their sources run, which takes longer to start`);
+});
 const { run } = await importProgram('cli', () => import('./run.ts'));
 process.exitCode = await run(process.argv.slice(2));

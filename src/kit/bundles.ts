@@ -1,89 +1,143 @@
 import {
-  accessSync,
   chmodSync,
-  constants,
+  closeSync,
   existsSync,
+  fsyncSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   renameSync,
   rmSync,
   statSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { PROJECT, programDigest } from './project.ts';
+import { CupolaError } from './errors.ts';
+import { installedLibraries, PROJECT, programDigest } from './project.ts';
 
-/**
- * Programs of this project as few files, beside the sources and named by their digest: a process reads those in a third of the time
- * that thousands of modules take. A bundle is only ever of the very sources that lie there; where there is none, they run as they are.
+/*
+ * Programs of this project as few files, beside the sources and named by the digest of these and of the installed libraries: a process
+ * reads them in a third of the time that thousands of modules take. They change how soon a program starts and nothing else: whatever is
+ * in the way of a bundle, the sources run as they are.
  */
-const bundlesOf = (project: string): string => join(project, 'dist');
-/** A program that began with a bundle of before may still read a part of it. */
-const IN_USE_MS = 60 * 60_000;
-/** They have native code, which must lie where they look for it. */
-const NOT_BUNDLED = ['@node-rs/bcrypt', 'cpu-features', 'esbuild', 'koffi', 'pg-native', 'ssh2'];
+
+/** One that began with a bundle of before may still read a part of it. */
+const KEPT_MS = 60 * 60_000;
+/** With native code, which must lie where they look for it; and what no program asks for, but a library would where it were there. */
+const NOT_BUNDLED = ['@node-rs/bcrypt', 'koffi', 'ssh2', 'cpu-features', 'pg-native', 'esbuild'];
 /** Libraries in CommonJS ask for modules of Node.js by it. */
 const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
 
-/** Runs a program: its bundle where there is one, else `source`. Gives what it exports. */
+const bundlesOf = (project: string): string => join(project, 'dist');
+
+function bundleOf(project: string): string {
+  return join(bundlesOf(project), `${programDigest(project)}-${installedLibraries(project)}`);
+}
+
+/** Runs a program: its bundle where there is one of these very sources, else `source`. Gives what it exports. */
 export async function importProgram<T>(name: string, source: () => Promise<T>, project = PROJECT): Promise<T> {
-  const file = join(bundlesOf(project), programDigest(project), `${name}.js`);
-  return existsSync(file) ? ((await import(file)) as T) : source();
+  const file = bundledFile(name, project);
+  return file === null ? source() : ((await import(file)) as T);
+}
+
+/** Null also where the sources cannot all be read: one that does not belong there keeps no program from starting. */
+function bundledFile(name: string, project: string): string | null {
+  try {
+    const bundle = bundleOf(project);
+    return existsSync(bundle) && isOwnersOf(project, bundle) ? join(bundle, `${name}.js`) : null;
+  } catch {
+    return null;
+  }
 }
 
 /**
  * Makes the bundle of the sources that lie here, unless it is there or this account may not write here. `programs`: the file of each
- * below src, by its name.
+ * below src, by its name. Throws `bundle_failed`.
  */
 export async function makeBundles(programs: Readonly<Record<string, string>>, project = PROJECT): Promise<void> {
-  const bundles = bundlesOf(project);
-  const bundle = join(bundles, programDigest(project));
-  if (existsSync(bundle) || !mayWrite(existsSync(bundles) ? bundles : project)) return;
-  // Components of other accounts read it, whatever this one's file mode is.
-  if (!existsSync(bundles)) mkdirSync(bundles, { recursive: true });
-  chmodSync(bundles, 0o755);
-  const making = mkdtempSync(join(bundles, '.making-'));
   try {
-    const { build } = await import('esbuild');
-    await build({
-      absWorkingDir: project,
-      entryPoints: Object.fromEntries(
-        Object.entries(programs).map(([name, file]) => [name, join(project, 'src', file)]),
-      ),
-      outdir: making,
-      bundle: true,
-      splitting: true,
-      platform: 'node',
-      format: 'esm',
-      target: `node${process.versions.node}`,
-      keepNames: true,
-      external: NOT_BUNDLED,
-      banner: { js: REQUIRE },
-      logLevel: 'error',
-    });
-    for (const name of readdirSync(making)) chmodSync(join(making, name), 0o644);
-    chmodSync(making, 0o755);
+    const bundles = bundlesOf(project);
+    const bundle = bundleOf(project);
+    if (existsSync(bundle) || !mayWrite(project)) return;
+    // Components of other accounts read it, whatever this one's file mode is.
+    if (!existsSync(bundles)) mkdirSync(bundles, { recursive: true });
+    if (!isOwnersOf(project, bundles)) throw new Error(`${bundles} belongs to another account than the sources`);
+    chmodSync(bundles, 0o755);
+    const making = mkdtempSync(join(bundles, '.making-'));
+    try {
+      await build(programs, project, making);
+      // Sources that changed meanwhile are in it in part.
+      if (bundleOf(project) === bundle) putInPlace(making, bundle);
+    } finally {
+      rmSync(making, { recursive: true, force: true });
+    }
+    removeFormer(bundles, bundle);
+  } catch (cause) {
+    throw new CupolaError('bundle_failed', 'the programs were not bundled', { cause });
+  }
+}
+
+async function build(programs: Readonly<Record<string, string>>, project: string, directory: string): Promise<void> {
+  const { build: bundle } = await import('esbuild');
+  const entryPoints = Object.entries(programs).map(([name, file]) => [name, join(project, 'src', file)]);
+  await bundle({
+    absWorkingDir: project,
+    entryPoints: Object.fromEntries(entryPoints),
+    // All lie in this one directory: `PROJECT` counts on how deep that is.
+    outdir: directory,
+    bundle: true,
+    splitting: true,
+    platform: 'node',
+    format: 'esm',
+    target: `node${process.versions.node}`,
+    tsconfigRaw: {},
+    keepNames: true,
+    external: NOT_BUNDLED,
+    banner: { js: REQUIRE },
+    logLevel: 'silent',
+  });
+}
+
+/** Whole on the disk before it has its name: after a power cut there is all of it or nothing. */
+function putInPlace(making: string, bundle: string): void {
+  for (const name of readdirSync(making)) {
+    chmodSync(join(making, name), 0o644);
+    flush(join(making, name));
+  }
+  chmodSync(making, 0o755);
+  flush(making);
+  try {
     renameSync(making, bundle);
   } catch (cause) {
-    rmSync(making, { recursive: true, force: true });
     if (!existsSync(bundle)) throw cause; // else another process has made it meanwhile
   }
-  removeFormer(bundles, bundle);
+}
+
+function flush(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function removeFormer(bundles: string, current: string): void {
   for (const name of readdirSync(bundles)) {
     const bundle = join(bundles, name);
     const since = Date.now() - (statSync(bundle, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
-    if (bundle !== current && since > IN_USE_MS) rmSync(bundle, { recursive: true, force: true });
+    if (bundle !== current && since > KEPT_MS) rmSync(bundle, { recursive: true, force: true });
   }
 }
 
-function mayWrite(directory: string): boolean {
-  try {
-    accessSync(directory, constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
+/** Whoever owns the sources says what runs, and root; a directory that somebody else could have made is nobody's word. */
+function isOwnersOf(project: string, path: string): boolean {
+  const { uid } = statSync(path);
+  return uid === 0 || uid === statSync(join(project, 'src')).uid;
+}
+
+/** Root does; another account where the checkout is its own. */
+function mayWrite(project: string): boolean {
+  const self = process.getuid?.();
+  return self === 0 || self === statSync(project).uid;
 }

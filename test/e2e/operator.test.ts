@@ -198,7 +198,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     const supervisor = (await platform.status()).supervisor;
     const app = appPids();
     const copy = copyOfProject('next', (directory) => {
-      appendFileSync(join(directory, 'src/platform/control.ts'), '\n// the next version\n');
+      appendFileSync(join(directory, 'src/platform/programs/control.ts'), '\n// the next version\n');
       // HAProxy's configuration changes too: its listeners are handed over.
       const config = join(directory, 'src/router/config.ts');
       writeFileSync(config, readFileSync(config, 'utf8').replace('stats timeout 60s', 'stats timeout 61s'));
@@ -237,7 +237,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
   test('upgrade: code that does not come up is taken back, and the platform serves as before', async () => {
     const { supervisor } = await platform.status();
     const broken = copyOfProject('broken', (directory) => {
-      const file = join(directory, 'src/platform/control.ts');
+      const file = join(directory, 'src/platform/programs/control.ts');
       writeFileSync(file, `throw new Error('this version does not start');\n${readFileSync(file, 'utf8')}`);
     });
     const clients = load();

@@ -104,7 +104,7 @@ export function fakeGarden(directory: string, address = '127.0.0.1') {
     },
     async ensureLayer(key, source) {
       if (!layers.has(key)) {
-        const file = 'file' in source ? createReadStream(await source.file()) : await source.open();
+        const file = 'file' in source ? createReadStream(source.file) : await source.open();
         layers.set(key, await buffer(file));
       }
       return { key };

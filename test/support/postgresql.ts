@@ -36,7 +36,10 @@ async function copyOfCluster(settings: PostgresqlSettings): Promise<void> {
   const [version] = (await run(join(postgresqlBinDirectory(), 'postgres'), ['--version'])).split('\n');
   const made = join(
     CLUSTERS,
-    createHash('sha256').update(`${version} ${preparePostgresql}`).digest('hex').slice(0, 12),
+    createHash('sha256')
+      .update(`${version} ${settings.account.uid} ${settings.account.gid} ${preparePostgresql}`)
+      .digest('hex')
+      .slice(0, 12),
   );
   if (!existsSync(made)) {
     await mkdir(CLUSTERS, { recursive: true, mode: 0o755 });
@@ -49,7 +52,10 @@ async function copyOfCluster(settings: PostgresqlSettings): Promise<void> {
       socketDirectory: join(making, 's'),
     });
     // Where another has made it meanwhile, that one stays.
-    await rename(making, made).catch(() => rmSync(making, { recursive: true }));
+    await rename(making, made).catch((error: unknown) => {
+      rmSync(making, { recursive: true });
+      if (!existsSync(made)) throw error;
+    });
   }
   await run('cp', ['-a', join(made, 'data'), settings.dataDirectory]);
 }

@@ -22,8 +22,11 @@ export interface ContainerUser {
 /** An archive that becomes a layer. */
 export type LayerSource =
   | { format: 'tar' | 'zip'; open: () => Promise<Readable> }
-  /** The path of a zip of this machine's own, which any account may read and nobody changes: it is read where it lies. */
-  | { format: 'zip'; file: () => Promise<string> }
+  /**
+   * A zip of this machine's own, which any account may read and nobody writes to: it is read where it lies. `check` is given the path of
+   * the very file that is read, whatever takes its name meanwhile, and throws where it is not the right one.
+   */
+  | { format: 'zip'; file: string; check: (path: string) => Promise<void> }
   /**
    * A plain tar of numbered owners, already cleaned of what no image may hold, whose owners are kept and which becomes a
    * whole tree. `whiteouts` is read when the tar was read to its end: what the layer takes away from those below it.

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { chown, lstat, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { chown, copyFile, link, lstat, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import Type, { type Static } from 'typebox';
@@ -158,8 +159,7 @@ export class LayerCache {
     });
     const image = source.format === 'image';
     await makeDestination(files.rootfs, pathParts(destination), uidRangeBase + (image ? 0 : VCAP));
-    const { compressed, stream, binds } = await opening(source);
-    opened.defer(() => void stream.destroy());
+    const { compressed, stream, binds } = await opening(source, join(directory, 'archive'), opened);
     const config = runtimeSpec({
       handle: 'unpack',
       rootfs: files.rootfs,
@@ -182,18 +182,21 @@ export class LayerCache {
   }
 }
 
-/** What the unpacking reads from its standard input, and what it is shown of this machine. */
+/** What the unpacking reads from its standard input, and what it is shown of this machine: a file at `place`. */
 async function opening(
   source: LayerSource,
+  place: string,
+  opened: DisposableStack,
 ): Promise<{ compressed: boolean; stream: Readable; binds: readonly BindMount[] }> {
   if ('file' in source) {
-    return {
-      compressed: false,
-      stream: Readable.from([]),
-      binds: [{ source: await source.file(), destination: ARCHIVE }],
-    };
+    // Another zip may take its name at any time, and not this one's.
+    await link(source.file, place).catch(() => copyFile(source.file, place));
+    opened.defer(() => rmSync(place));
+    await source.check(place);
+    return { compressed: false, stream: Readable.from([]), binds: [{ source: place, destination: ARCHIVE }] };
   }
   const input = await source.open();
+  opened.defer(() => void input.destroy());
   if (source.format === 'image') return { compressed: false, stream: input, binds: [] };
   return { ...(await detectGzip(input)), binds: [] };
 }

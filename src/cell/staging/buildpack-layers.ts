@@ -25,13 +25,12 @@ function directoryNamed(text: string): string {
 
 /** Unpacks a buildpack ahead of the first staging that needs it. */
 export async function prepareBuildpack(garden: Garden, { file, sha256, stack }: LocalBuildpack): Promise<void> {
-  const checked = async () => {
+  const check = async (path: string) => {
     const { stream } = digesting({ expected: sha256 });
     stream.resume();
-    await pipeline(createReadStream(file), stream);
-    return file;
+    await pipeline(createReadStream(path), stream);
   };
-  await ensure(garden, directoryNamed(sha256), { format: 'zip', file: checked }, stack);
+  await ensure(garden, directoryNamed(sha256), { format: 'zip', file, check }, stack);
 }
 
 /** Whether the container fetches it by itself, from the address that is its name. */

@@ -90,7 +90,16 @@ async function runLane(name: string, files: readonly string[], how: HowToRun): P
     file,
     ...(reported.get(file) ?? { seconds: null, passed: false, skipped: [] }),
   }));
-  return { name, files: results, seconds, ...ran, output: readFileSync(spec, 'utf8') };
+  // A file of which the runner says nothing has held nothing.
+  const unreported = results.some(({ passed }) => !passed) ? 'was not reported' : null;
+  return {
+    name,
+    files: results,
+    seconds,
+    ...ran,
+    failure: ran.failure ?? unreported,
+    output: readFileSync(spec, 'utf8'),
+  };
 }
 
 /** What failed, and how, in words for the summary. */

@@ -8,20 +8,28 @@ import { checkedJson } from '../../kit/checked.ts';
 export const REPORTER = import.meta.filename;
 
 /** What Node's test runner says of a file when it is done with it. */
-const FileReport = Type.Object({
+const Ended = Type.Object({
   /** Its whole path. */
   file: Type.String(),
   seconds: Type.Number(),
   passed: Type.Boolean(),
-  /** Titles with the reason, where one is given. */
-  skipped: Type.Array(Type.String()),
 });
-type FileReport = Static<typeof FileReport>;
+/** Of a test that was skipped, the title with the reason, where one is given. */
+const Skipped = Type.Object({ file: Type.String(), skipped: Type.String() });
+const Line = Type.Union([Ended, Skipped]);
+type Line = Static<typeof Line>;
 
-/** A reporter of Node's test runner: a line of JSON for each file as it ends, where each runs in a process of its own. */
+interface FileReport extends Static<typeof Ended> {
+  skipped: string[];
+}
+
+/**
+ * A reporter of Node's test runner, where each file runs in a process of its own: a line of JSON for each file as it ends, and one for each
+ * test that was skipped. Of files that run at once the runner tells the end at once, and the tests when those of files before it are told.
+ */
 export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const failed = new Set<string>();
-  const skipped = new Map<string, string[]>();
+  const line = (said: Line): string => `${JSON.stringify(said)}\n`;
   for await (const { type, data } of events) {
     if (type !== 'test:fail' && type !== 'test:pass' && type !== 'test:complete') continue;
     const { file, name } = data;
@@ -29,24 +37,23 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
     if (type === 'test:fail') failed.add(file);
     if (type === 'test:pass' && data.skip !== undefined) {
       const reason = typeof data.skip === 'string' && data.skip !== '' ? ` (${data.skip})` : '';
-      skipped.set(file, [...(skipped.get(file) ?? []), `${name}${reason}`]);
+      yield line({ file, skipped: `${name}${reason}` });
     }
     // The file itself is complete after all that is in it.
     if (type !== 'test:complete' || data.nesting > 0 || resolve(name) !== file) continue;
     const { passed, duration_ms: milliseconds } = data.details;
-    const ended: FileReport = {
-      file,
-      seconds: Math.round(milliseconds / 1000),
-      passed: passed === true && !failed.has(file),
-      skipped: skipped.get(file) ?? [],
-    };
-    yield `${JSON.stringify(ended)}\n`;
+    yield line({ file, seconds: Math.round(milliseconds / 1000), passed: passed === true && !failed.has(file) });
   }
 }
 
 /** Of all files that the runner was done with, as the reporter wrote them. */
 export function reportsIn(path: string): FileReport[] {
   if (!existsSync(path)) return [];
-  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
-  return lines.map((line) => checkedJson(FileReport, line, { code: 'tests_failed', what: path }));
+  const texts = readFileSync(path, 'utf8').split('\n').slice(0, -1);
+  const lines = texts.map((text) => checkedJson(Line, text, { code: 'tests_failed', what: path }));
+  return lines.flatMap((ended) => {
+    if (!('passed' in ended)) return [];
+    const skipped = lines.flatMap((line) => ('skipped' in line && line.file === ended.file ? [line.skipped] : []));
+    return [{ ...ended, skipped }];
+  });
 }

@@ -7,6 +7,7 @@ import { after, describe, test } from 'node:test';
 import { REPORTER, reportsIn } from '../../../src/cli/lanes/report.ts';
 
 const FILES = {
+  'late.test.ts': "test('a', () => new Promise((done) => setTimeout(done, 1_000)));",
   'good.test.ts': "test('a', () => {}); test('b', { skip: 'why' }, () => {}); test('c', { skip: true }, () => {});",
   'bad.test.ts': "describe('suite', () => { test('a', () => {}); test('b', () => { throw new Error('b'); }); });",
   'hook.test.ts': "after(() => { throw new Error('left'); }); test('a', () => {});",
@@ -27,15 +28,18 @@ describe('the report of a run of Node’s test runner', () => {
     });
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
     const words = [`--test-reporter=${REPORTER}`, `--test-reporter-destination=${written}`];
-    assert.equal(spawnSync(process.execPath, ['--test', ...words, ...paths], { env }).status, 1);
+    // At once, so that files end in another order than their tests are told.
+    const atOnce = `--test-concurrency=${paths.length}`;
+    assert.equal(spawnSync(process.execPath, ['--test', atOnce, ...words, ...paths], { env }).status, 1);
     const said = reportsIn(written).map(({ file, seconds, ...rest }) => {
       assert.ok(Number.isInteger(seconds));
       return [file, rest] as const;
     });
-    const [good, bad, hook, noCode, skipped] = paths;
+    const [late, good, bad, hook, noCode, skipped] = paths;
     assert.deepEqual(
       new Map(said),
       new Map([
+        [late, { passed: true, skipped: [] }],
         [good, { passed: true, skipped: ['b (why)', 'c'] }],
         [bad, { passed: false, skipped: [] }],
         [hook, { passed: false, skipped: [] }],

@@ -1,9 +1,20 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { importProgram, makeBundles } from '../../../src/kit/bundles.ts';
-import { programDigest } from '../../../src/kit/project.ts';
+import { PROJECT } from '../../../src/kit/project.ts';
 
 interface Told {
   path: string;
@@ -20,6 +31,8 @@ beforeEach(() => {
 afterEach(() => rmSync(project, { recursive: true }));
 
 const write = (name: string, text: string): void => writeFileSync(join(project, 'src', name), text);
+/** The directories below dist. */
+const made = (): string[] => readdirSync(join(project, 'dist'));
 const make = () => makeBundles({ program: 'program.ts' }, project);
 const source = join('src', 'program.ts');
 const start = () => importProgram<Told>('program', () => import(`${join(project, source)}?${Math.random()}`), project);
@@ -28,7 +41,7 @@ test('a program runs as it is where there is no bundle, and from its bundle once
   assert.ok((await start()).path.endsWith(source));
   await make();
   const { path, greeting } = await start();
-  assert.equal(path, join(project, 'dist', programDigest(project), 'program.js'));
+  assert.equal(path, join(project, 'dist', made()[0]!, 'program.js'));
   assert.equal(greeting, 'hello');
 });
 
@@ -40,6 +53,11 @@ test('a bundle of other sources is never run: not after a change, nor after one 
   assert.equal((await start()).greeting, 'welcome');
   writeFileSync(join(project, 'package-lock.json'), '{"other": "libraries"}');
   assert.ok((await start()).path.endsWith(source));
+  await make();
+  assert.ok(!(await start()).path.endsWith(source));
+  mkdirSync(join(project, 'node_modules'));
+  writeFileSync(join(project, 'node_modules/.package-lock.json'), '{"installed": "others"}');
+  assert.ok((await start()).path.endsWith(source));
 });
 
 test('every account may read it, whatever the mask of who makes it; several make it at once', async () => {
@@ -50,8 +68,8 @@ test('every account may read it, whatever the mask of who makes it; several make
     process.umask(mask);
   }
   const bundles = join(project, 'dist');
-  assert.deepEqual(readdirSync(bundles), [programDigest(project)]);
-  const bundle = join(bundles, programDigest(project));
+  assert.equal(made().length, 1);
+  const bundle = join(bundles, made()[0]!);
   for (const [path, mode] of [
     [bundles, 0o755],
     [bundle, 0o755],
@@ -63,8 +81,11 @@ test('every account may read it, whatever the mask of who makes it; several make
 
 test('sources that are no program leave nothing behind, and say what is wrong', async () => {
   write('program.ts', "export { greeting } from './nowhere.ts';\n");
-  await assert.rejects(make(), /nowhere/);
-  assert.deepEqual(readdirSync(join(project, 'dist')), []);
+  await assert.rejects(make(), (error: Error) => {
+    assert.match(String(error.cause), /nowhere/);
+    return true;
+  });
+  assert.deepEqual(made(), []);
 });
 
 test('a bundle of before stays for an hour, then it goes with the next one that is made', async () => {
@@ -73,11 +94,46 @@ test('a bundle of before stays for an hour, then it goes with the next one that 
     for (const bundle of bundles) utimesSync(bundle, new Date(), new Date(Date.now() - age));
     write('greeting.ts', `export const greeting = '${bundles.length}';\n`);
     await make();
-    bundles.push(join(project, 'dist', programDigest(project)));
+    const all = made().map((name) => join(project, 'dist', name));
+    bundles.push(all.find((bundle) => !bundles.includes(bundle))!);
   };
   await makeNext(0);
   await makeNext(30 * 60_000);
   assert.deepEqual(bundles.map(existsSync), [true, true]);
   await makeNext(2 * 60 * 60_000);
   assert.deepEqual(bundles.map(existsSync), [false, false, true]);
+});
+
+test('sources that cannot all be read run, and those that change while a bundle is made have none', async () => {
+  await make();
+  mkdirSync(join(project, 'package-lock.json'));
+  assert.ok((await start()).path.endsWith(source), 'no digest comes of a directory');
+  rmSync(join(project, 'package-lock.json'), { recursive: true });
+  rmSync(join(project, 'dist'), { recursive: true });
+  const making = make();
+  write('greeting.ts', "export const greeting = 'meanwhile';\n");
+  await making;
+  assert.deepEqual(made(), []);
+});
+
+test('a bundle of another account is not run, nor is one put beside it', {
+  skip: process.getuid?.() !== 0,
+}, async () => {
+  await make();
+  const bundle = join(project, 'dist', made()[0]!);
+  chownSync(bundle, 12_345, 12_345);
+  assert.ok((await start()).path.endsWith(source));
+  rmSync(bundle, { recursive: true });
+  chownSync(join(project, 'dist'), 12_345, 12_345);
+  await assert.rejects(make(), { code: 'bundle_failed' });
+  assert.deepEqual(made(), []);
+});
+
+test('code in a bundle finds the project as code in its sources does', async () => {
+  mkdirSync(join(project, 'src/kit'));
+  copyFileSync(join(PROJECT, 'src/kit/project.ts'), join(project, 'src/kit/project.ts'));
+  write('program.ts', "export { PROJECT as path } from './kit/project.ts';\nexport const greeting = '';\n");
+  assert.equal((await start()).path, project);
+  await make();
+  assert.equal((await start()).path, project);
 });
