@@ -45,10 +45,12 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
     await platform.enter();
   });
   after(async () => {
-    await registry.stop();
-    await locked.stop();
-    await cf('disable-feature-flag', 'diego_docker');
-    await platform.leave();
+    try {
+      await Promise.all([registry?.stop(), locked?.stop()]);
+      await cf('disable-feature-flag', 'diego_docker');
+    } finally {
+      await platform.leave();
+    }
   });
 
   const answers = (name: string, path = '/') =>
