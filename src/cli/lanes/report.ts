@@ -16,7 +16,9 @@ const Ended = Type.Object({
 });
 /** Of a test that was skipped, the title with the reason, where one is given. */
 const Skipped = Type.Object({ file: Type.String(), skipped: Type.String() });
-const Line = Type.Union([Ended, Skipped]);
+/** The title of a test that failed, or of a hook. */
+const Failed = Type.Object({ file: Type.String(), failed: Type.String() });
+const Line = Type.Union([Ended, Skipped, Failed]);
 type Line = Static<typeof Line>;
 
 interface FileReport extends Static<typeof Ended> {
@@ -25,16 +27,16 @@ interface FileReport extends Static<typeof Ended> {
 
 /**
  * A reporter of Node's test runner, where each file runs in a process of its own: a line of JSON for each file as it ends, and one for each
- * test that was skipped. Of files that run at once the runner tells the end at once, and the tests when those of files before it are told.
+ * test that was skipped or failed. Of files that run at once the runner tells the end at once, and the tests when those of files before it
+ * are told.
  */
 export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
-  const failed = new Set<string>();
   const line = (said: Line): string => `${JSON.stringify(said)}\n`;
   for await (const { type, data } of events) {
     if (type !== 'test:fail' && type !== 'test:pass' && type !== 'test:complete') continue;
     const { file, name } = data;
     if (file === undefined) continue;
-    if (type === 'test:fail') failed.add(file);
+    if (type === 'test:fail') yield line({ file, failed: name });
     if (type === 'test:pass' && data.skip !== undefined) {
       const reason = typeof data.skip === 'string' && data.skip !== '' ? ` (${data.skip})` : '';
       yield line({ file, skipped: `${name}${reason}` });
@@ -42,7 +44,7 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
     // The file itself is complete after all that is in it.
     if (type !== 'test:complete' || data.nesting > 0 || resolve(name) !== file) continue;
     const { passed, duration_ms: milliseconds } = data.details;
-    yield line({ file, seconds: Math.round(milliseconds / 1000), passed: passed === true && !failed.has(file) });
+    yield line({ file, seconds: Math.round(milliseconds / 1000), passed: passed === true });
   }
 }
 
@@ -53,7 +55,8 @@ export function reportsIn(path: string): FileReport[] {
   const lines = texts.map((text) => checkedJson(Line, text, { code: 'tests_failed', what: path }));
   return lines.flatMap((ended) => {
     if (!('passed' in ended)) return [];
-    const skipped = lines.flatMap((line) => ('skipped' in line && line.file === ended.file ? [line.skipped] : []));
-    return [{ ...ended, skipped }];
+    const ofFile = lines.filter(({ file }) => file === ended.file);
+    const skipped = ofFile.flatMap((line) => ('skipped' in line ? [line.skipped] : []));
+    return [{ ...ended, passed: ended.passed && !ofFile.some((line) => 'failed' in line), skipped }];
   });
 }
