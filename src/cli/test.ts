@@ -5,10 +5,12 @@ import { availableParallelism } from 'node:os';
 import { delimiter, dirname, join, relative, resolve } from 'node:path';
 import { CupolaError } from '../kit/errors.ts';
 import { ensurePackages } from '../platform/host/packages.ts';
-import { costs, failuresIn, filesApart, type LaneResult, mostCostly, runFiles } from './lanes/files.ts';
+import { BundledTests } from './lanes/bundled-tests.ts';
+import { costs, failuresIn, filesApart, type LaneResult, mostCostly, RUNNER, runFiles } from './lanes/files.ts';
 import { LANE_PACKAGES } from './lanes/lane.ts';
 import { REPORTER, reportsIn } from './lanes/report.ts';
 import { Run, removeDeadRuns } from './lanes/runs.ts';
+import { SETUP } from './lanes/shared.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const BIN = join(ROOT, 'node_modules/.bin');
@@ -27,8 +29,6 @@ const TEST_PACKAGES: Readonly<Record<string, string>> = {
 };
 /** Debian starts this one by itself, and again at every boot, unless it is masked before it is installed. */
 const UNWANTED_SERVICE = '/etc/systemd/system/docker-registry.service';
-/** Code that V8 compiled, by what it was made from: every file of tests starts programs that load much the same. */
-const COMPILED = join(ROOT, '.cache/compiled');
 const MINUTE = 60_000;
 
 interface Step {
@@ -41,6 +41,7 @@ interface Context {
   path: string;
   notes: string[];
   run: Run;
+  tests: BundledTests;
 }
 
 /** Which files of tests there are, by the word that asks for them. */
@@ -90,6 +91,7 @@ async function runTests(args: readonly string[]): Promise<number> {
   const isUnit = (file: string): boolean => file.startsWith('test/unit/');
   const steps: Step[] = [
     ...CHECKS,
+    { name: 'tests in few files', run: (context) => bundle(files, context) },
     { name: 'unit tests', run: (context) => runUnitTests(files.filter(isUnit), context) },
     {
       name: 'tests on the engines',
@@ -105,6 +107,7 @@ async function runTests(args: readonly string[]): Promise<number> {
     path: [BIN, process.env['PATH'] ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'].join(delimiter),
     notes: [],
     run: testRun,
+    tests: new BundledTests(ROOT, testRun.tests),
   };
   const results: { name: string; seconds: number; failure: string | null }[] = [];
   for (const step of steps) {
@@ -210,27 +213,36 @@ function find(name: string, path: string): string | null {
   return files.find((file) => existsSync(file)) ?? null;
 }
 
+async function bundle(files: readonly string[], { tests }: Context): Promise<void> {
+  await tests.make([...files, SETUP]);
+  console.log(`${files.length} files of tests`);
+}
+
 async function runUnitTests(files: readonly string[], context: Context): Promise<void> {
   if (files.length === 0) return;
-  const report = join(context.run.reports, 'unit.json');
+  const { tests, run } = context;
+  const report = join(run.reports, 'unit.json');
   const reporters = ['spec', REPORTER].map((name) => `--test-reporter=${name}`);
   const destinations = ['stdout', report].map((name) => `--test-reporter-destination=${name}`);
-  const args = ['--test', '--test-concurrency=2', '--test-timeout=600000', ...reporters, ...destinations, ...files];
+  const paths = files.map((file) => tests.pathOf(file));
+  const args = [...RUNNER, '--test-concurrency=2', ...reporters, ...destinations, ...paths];
   try {
     await execute(process.execPath, args, context, 5);
   } finally {
-    for (const { file, skipped } of reportsIn(report)) noteSkipped(relative(ROOT, file), skipped, context);
+    for (const { file, skipped } of reportsIn(report, tests)) noteSkipped(file, skipped, context);
   }
 }
 
 /** Each file on a machine of its own, where this is root; else those that need none. */
 async function runOnMachines(files: readonly string[], context: Context): Promise<void> {
   if (files.length === 0) return;
-  if (process.getuid?.() !== 0)
-    return execute(process.execPath, ['--test', '--test-concurrency=1', ...files], context, 40);
+  if (process.getuid?.() !== 0) {
+    const paths = files.map((file) => context.tests.pathOf(file));
+    return execute(process.execPath, [...RUNNER, '--test-concurrency=1', ...paths], context, 40);
+  }
   const results: LaneResult[] = [];
   const how = {
-    root: ROOT,
+    tests: context.tests,
     env: environmentOf(context),
     run: context.run,
     mostMinutes: FILE_MINUTES,
@@ -263,9 +275,9 @@ function isSuite(word: string): word is Suite {
   return Object.hasOwn(SUITES, word);
 }
 
-function environmentOf({ path }: Context): NodeJS.ProcessEnv {
+function environmentOf({ path, run }: Context): NodeJS.ProcessEnv {
   const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
-  return { NODE_COMPILE_CACHE: COMPILED, ...environment, PATH: path };
+  return { NODE_COMPILE_CACHE: run.compiled, ...environment, PATH: path };
 }
 
 /** Runs a program with our own standard output and error; throws when it fails or takes longer than `minutes`. */

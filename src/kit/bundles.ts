@@ -12,6 +12,7 @@ import {
   statSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { BuildOptions } from 'esbuild';
 import { CupolaError } from './errors.ts';
 import { installedLibraries, PROJECT, programDigest } from './project.ts';
 
@@ -78,12 +79,25 @@ export async function makeBundles(programs: Readonly<Record<string, string>>, pr
 }
 
 async function build(programs: Readonly<Record<string, string>>, project: string, directory: string): Promise<void> {
+  const entries = Object.entries(programs).map(([name, file]) => [name, join('src', file)]);
+  // All lie in this one directory: `PROJECT` counts on how deep that is.
+  await writeBundle(Object.fromEntries(entries), project, directory);
+}
+
+/**
+ * Writes each entry to `directory` under its name, with what it imports in files that entries share. `entries`: the file of each below
+ * the project, by its name; `more`: what else esbuild is to do. Throws what esbuild reports.
+ */
+export async function writeBundle(
+  entries: Readonly<Record<string, string>>,
+  project: string,
+  directory: string,
+  more: BuildOptions = {},
+): Promise<void> {
   const { build: bundle } = await import('esbuild');
-  const entryPoints = Object.entries(programs).map(([name, file]) => [name, join(project, 'src', file)]);
   await bundle({
     absWorkingDir: project,
-    entryPoints: Object.fromEntries(entryPoints),
-    // All lie in this one directory: `PROJECT` counts on how deep that is.
+    entryPoints: Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, join(project, file)])),
     outdir: directory,
     bundle: true,
     splitting: true,
@@ -95,6 +109,7 @@ async function build(programs: Readonly<Record<string, string>>, project: string
     external: NOT_BUNDLED,
     banner: { js: REQUIRE },
     logLevel: 'silent',
+    ...more,
   });
 }
 

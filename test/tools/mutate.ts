@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { argumentsFor, laneOf } from '../../src/cli/lanes/shared.ts';
+import { argumentsFor } from '../../src/cli/lanes/shared.ts';
 import type { Mutation } from '../mutations/mutation.ts';
 import { MUTATIONS } from '../mutations/mutations.ts';
 import { ROOT } from '../support/project-files.ts';
@@ -82,7 +82,7 @@ async function runTests(test: string, titles: readonly string[]): Promise<string
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const patterns = titles.map((title) => `--test-name-pattern=/^${title.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')}/`);
   // A test that fails may leave a server of its own open.
-  const shared = argumentsFor(laneOf(test), copy);
+  const shared = argumentsFor([test], (file) => join(copy, file));
   const args = ['--test', '--test-force-exit', '--test-reporter=tap', ...shared, ...patterns, test];
   const child = spawn(process.execPath, args, { cwd: copy, env, stdio: ['ignore', 'pipe', 'ignore'] });
   const timer = setTimeout(() => child.kill('SIGTERM'), TIMEOUT_MS);

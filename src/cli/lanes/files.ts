@@ -1,10 +1,14 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
+import type { BundledTests } from './bundled-tests.ts';
 import { startInLane } from './lane.ts';
-import { ALONE, inLanes, inOrder } from './order.ts';
+import { ALONE, inLanes, inOrder, secondsOf } from './order.ts';
 import { REPORTER, reportsIn } from './report.ts';
 import type { Run } from './runs.ts';
-import { argumentsFor, laneOf } from './shared.ts';
+import { argumentsFor, type Lane, lanesOf } from './shared.ts';
+
+/** Of Node's test runner, whichever files it runs. */
+export const RUNNER = ['--test', '--enable-source-maps', '--test-timeout=600000'];
 
 /** A file of tests, and what became of it. */
 interface FileResult {
@@ -18,7 +22,7 @@ interface FileResult {
 
 /** What became of the files that ran on one machine. */
 export interface LaneResult {
-  /** The file, or the folder of those that share a platform. */
+  /** The lane's. */
   name: string;
   files: FileResult[];
   seconds: number;
@@ -31,7 +35,7 @@ export interface LaneResult {
 }
 
 export interface HowToRun {
-  root: string;
+  tests: BundledTests;
   env: NodeJS.ProcessEnv;
   run: Run;
   mostMinutes: number;
@@ -40,8 +44,8 @@ export interface HowToRun {
 }
 
 /**
- * Runs files of tests, so many machines at once: each file on one of its own, but those that share a platform on one, one after the
- * other. What wants the machine to itself comes when the rest is done. Calls `done` as each machine ends.
+ * Runs files of tests, so many machines at once: each file on one of its own, but those that share a platform on that one's, one after
+ * the other. What wants the machine to itself comes when the rest is done. Calls `done` as each machine ends.
  */
 export async function runFiles(
   files: readonly string[],
@@ -49,23 +53,22 @@ export async function runFiles(
   how: HowToRun,
   done: (result: LaneResult) => void,
 ): Promise<void> {
-  const lanes = Map.groupBy(files, laneOf);
-  const work = async (name: string): Promise<void> => done(await runLane(name, lanes.get(name) ?? [], how));
-  const names = [...lanes.keys()];
-  const together = names.filter((name) => !ALONE.has(name));
-  await inLanes(inOrder(together), atOnce, work);
-  for (const name of names.filter((one) => ALONE.has(one))) await work(name);
+  const work = async (lane: Lane): Promise<void> => done(await runLane(lane, how));
+  const together = files.filter((file) => !ALONE.has(file));
+  await inLanes(inOrder(lanesOf(together, secondsOf)), atOnce, work);
+  for (const file of files.filter((one) => ALONE.has(one))) await work({ name: file, files: [file] });
 }
 
-async function runLane(name: string, files: readonly string[], how: HowToRun): Promise<LaneResult> {
-  const { root, env, run } = how;
-  const written = join(run.reports, name.replaceAll('/', '-'));
+async function runLane({ name, files }: Lane, how: HowToRun): Promise<LaneResult> {
+  const { tests, env, run } = how;
+  const written = join(run.reports, name.replaceAll(/[^a-z0-9.]+/g, '-'));
   const [spec, report] = [`${written}.txt`, `${written}.json`];
   const output = openSync(spec, 'w');
   const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout'];
   const reports = [`--test-reporter=${REPORTER}`, `--test-reporter-destination=${report}`];
-  const paths = files.map((file) => join(root, file));
-  const args = ['--test', '--test-timeout=600000', ...argumentsFor(name, root), ...reporters, ...reports, ...paths];
+  const paths = files.map((file) => tests.pathOf(file));
+  const shared = argumentsFor(files, (file) => tests.pathOf(file));
+  const args = [...RUNNER, ...shared, ...reporters, ...reports, ...paths];
   const mostMinutes = how.mostMinutes + (files.length - 1) * how.moreMinutes;
   const began = Date.now();
   let ran: Pick<LaneResult, 'processorSeconds' | 'failure'>;
@@ -85,7 +88,7 @@ async function runLane(name: string, files: readonly string[], how: HowToRun): P
     closeSync(output);
   }
   const seconds = Math.round((Date.now() - began) / 1000);
-  const reported = new Map(reportsIn(report).map(({ file, ...said }) => [relative(root, file), said]));
+  const reported = new Map(reportsIn(report, tests).map(({ file, ...said }) => [file, said]));
   const results = files.map((file) => ({
     file,
     ...(reported.get(file) ?? { seconds: null, passed: false, skipped: [] }),

@@ -1,4 +1,4 @@
-import { SHARED } from './shared.ts';
+import type { Lane } from './shared.ts';
 
 /** They measure how fast something is, or how long it takes: beside others they would measure those. */
 export const ALONE: ReadonlySet<string> = new Set(['test/e2e/hostile-neighbour.test.ts']);
@@ -14,25 +14,27 @@ export const TIMED: ReadonlySet<string> = new Set([
   'test/e2e/operator.test.ts',
 ]);
 
-/**
- * About how many seconds files take that take long, and together those that share a platform: two at once on two processors. What is
- * not named here is short.
- */
+/** About how many seconds files take that take long: two at once on two processors. What is not named here is short. */
 export const SECONDS: Readonly<Record<string, number>> = {
-  [SHARED]: 700,
+  'test/e2e/shared/compiled-buildpacks.test.ts': 220,
+  'test/e2e/shared/scripting-buildpacks.test.ts': 190,
   'test/e2e/cells.test.ts': 180,
+  'test/e2e/shared/processes.test.ts': 175,
   'test/e2e/push.test.ts': 165,
   'test/e2e/operator.test.ts': 145,
   'test/e2e/machine-faults.test.ts': 140,
   'test/e2e/faults.test.ts': 90,
   'test/e2e/planted-secrets.test.ts': 85,
   'test/e2e/local-accounts.test.ts': 85,
+  'test/e2e/shared/docker.test.ts': 70,
   'test/integration/cell/staging-usual-buildpacks.test.ts': 70,
   'test/integration/cloud-controller/uploads.test.ts': 65,
   'test/integration/cloud-controller/quotas.test.ts': 60,
   'test/integration/cloud-controller/cf-cli.test.ts': 55,
+  'test/e2e/shared/ssh.test.ts': 55,
   'test/integration/platform/doors.test.ts': 45,
   'test/integration/cell/staging-buildpack-options.test.ts': 40,
+  'test/e2e/shared/early-answers.test.ts': 35,
   'test/integration/cloud-controller/app-actions.test.ts': 35,
   'test/integration/cell/staging-scripting-buildpacks.test.ts': 35,
 };
@@ -40,27 +42,28 @@ export const SECONDS: Readonly<Record<string, number>> = {
 const END_TO_END_SECONDS = 60;
 
 /** What takes longest begins first, so that at the end nothing is waited for alone; before all, what cannot begin beside much. */
-export function inOrder(files: readonly string[]): string[] {
-  const byTime = files.toSorted((one, other) => secondsOf(other) - secondsOf(one));
-  return [...byTime.filter((file) => TIMED.has(file)), ...byTime.filter((file) => !TIMED.has(file))];
+export function inOrder(lanes: readonly Lane[]): Lane[] {
+  const seconds = ({ files }: Lane): number => files.reduce((sum, file) => sum + secondsOf(file), 0);
+  const byTime = lanes.toSorted((one, other) => seconds(other) - seconds(one));
+  return [...byTime.filter(isTimed), ...byTime.filter((lane) => !isTimed(lane))];
 }
 
 /**
- * Does `work` for each file, in this order, so many at once; of three lanes or more what is timed takes two, and where only one is free
+ * Does `work` for each lane, in this order, so many at once; of three lanes or more what is timed takes two, and where only one is free
  * what comes after it goes before. Rejects with a failure of `work` once all is done.
  */
 export async function inLanes(
-  files: readonly string[],
+  lanes: readonly Lane[],
   atOnce: number,
-  work: (file: string) => Promise<void>,
+  work: (lane: Lane) => Promise<void>,
 ): Promise<void> {
-  const waiting = [...files];
+  const waiting = [...lanes];
   const began: Promise<void>[] = [];
   const running = new Set<Promise<void>>();
-  const takes = (file: string): number => (TIMED.has(file) && atOnce > 2 ? 2 : 1);
+  const takes = (lane: Lane): number => (isTimed(lane) && atOnce > 2 ? 2 : 1);
   let free = atOnce;
   while (waiting.length > 0 || running.size > 0) {
-    const index = waiting.findIndex((file) => takes(file) <= free);
+    const index = waiting.findIndex((lane) => takes(lane) <= free);
     const [next] = index < 0 ? [] : waiting.splice(index, 1);
     if (next === undefined) {
       await Promise.race(running).catch(() => {}); // told at the end
@@ -77,6 +80,11 @@ export async function inLanes(
   await Promise.all(began);
 }
 
-function secondsOf(file: string): number {
+function isTimed({ files }: Lane): boolean {
+  return files.some((file) => TIMED.has(file));
+}
+
+/** About how long a file takes. */
+export function secondsOf(file: string): number {
   return SECONDS[file] ?? (file.startsWith('test/integration/') ? 0 : END_TO_END_SECONDS);
 }

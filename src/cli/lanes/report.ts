@@ -3,13 +3,14 @@ import { resolve } from 'node:path';
 import type { TestEvent } from 'node:test/reporters';
 import Type, { type Static } from 'typebox';
 import { checkedJson } from '../../kit/checked.ts';
+import type { BundledTests } from './bundled-tests.ts';
 
 /** For `--test-reporter`. */
 export const REPORTER = import.meta.filename;
 
 /** What Node's test runner says of a file when it is done with it. */
 const Ended = Type.Object({
-  /** Its whole path. */
+  /** Its whole path, of what ran or of its source. */
   file: Type.String(),
   seconds: Type.Number(),
   passed: Type.Boolean(),
@@ -48,11 +49,14 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
   }
 }
 
-/** Of all files that the runner was done with, as the reporter wrote them. */
-export function reportsIn(path: string): FileReport[] {
+/** Of all files that the runner was done with, as the reporter wrote them; each is named as it is below the project. */
+export function reportsIn(path: string, tests: Pick<BundledTests, 'fileAt'>): FileReport[] {
   if (!existsSync(path)) return [];
   const texts = readFileSync(path, 'utf8').split('\n').slice(0, -1);
-  const lines = texts.map((text) => checkedJson(Line, text, { code: 'tests_failed', what: path }));
+  const lines = texts.map((text) => {
+    const line = checkedJson(Line, text, { code: 'tests_failed', what: path });
+    return { ...line, file: tests.fileAt(line.file) };
+  });
   return lines.flatMap((ended) => {
     if (!('passed' in ended)) return [];
     const ofFile = lines.filter(({ file }) => file === ended.file);

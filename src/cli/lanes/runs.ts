@@ -21,13 +21,23 @@ export class Run implements Disposable {
     this.#directory = mkdtempSync(join(RUNS, PREFIX));
     this.id = basename(this.#directory).slice(PREFIX.length);
     this.#lock = lockFile(join(this.#directory, LOCK), 'a run of tests');
-    mkdirSync(this.reports);
+    for (const directory of [this.reports, this.tests, this.compiled]) mkdirSync(directory);
     chmodSync(this.#directory, 0o711);
   }
 
   /** Where outputs are kept until the end. */
   get reports(): string {
     return join(this.#directory, 'reports');
+  }
+
+  /** Where tests lie as they are run. */
+  get tests(): string {
+    return join(this.#directory, 'tests');
+  }
+
+  /** Where code lies that V8 compiled. */
+  get compiled(): string {
+    return join(this.#directory, 'compiled');
   }
 
   /** A number for the next lane, and a directory that becomes its /tmp. */

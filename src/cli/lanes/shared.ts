@@ -1,16 +1,42 @@
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 
-/** The end-to-end tests there use one platform, one file after the other. */
-export const SHARED = 'test/e2e/shared';
-/** Puts that platform up before the first file, and takes it away after the last. */
-const SETUP = 'test/tools/shared-platform.ts';
+/** End-to-end tests there use a platform that others use too: one file after the other, each in an org of its own. */
+const SHARED = 'test/e2e/shared';
+/** So many platforms are up at once: what is done on one waits more than it computes. */
+const PLATFORMS = 2;
+/** Puts such a platform up before the first file, and takes it away after the last. */
+export const SETUP = 'test/tools/shared-platform.ts';
 
-/** What a file runs under: its own name, or the folder of those that share a platform. */
-export function laneOf(file: string): string {
-  return dirname(file) === SHARED ? SHARED : file;
+/** What runs on one machine. */
+export interface Lane {
+  /** The file's, or what the files have in common. */
+  name: string;
+  files: readonly string[];
 }
 
-/** For Node's test runner, with the project in `root`. */
-export function argumentsFor(lane: string, root: string): string[] {
-  return lane === SHARED ? ['--test-concurrency=1', `--test-global-setup=${join(root, SETUP)}`] : [];
+/** Each file in a lane of its own, but those that share a platform in few, about as long as each other by `secondsOf` a file. */
+export function lanesOf(files: readonly string[], secondsOf: (file: string) => number): Lane[] {
+  const longestFirst = files.filter(sharesPlatform).toSorted((one, other) => secondsOf(other) - secondsOf(one));
+  const platforms = Array.from({ length: Math.min(PLATFORMS, longestFirst.length) }, () => ({
+    files: [] as string[],
+    seconds: 0,
+  }));
+  for (const file of longestFirst) {
+    const shortest = platforms.reduce((one, other) => (other.seconds < one.seconds ? other : one));
+    shortest.files.push(file);
+    shortest.seconds += secondsOf(file);
+  }
+  return [
+    ...platforms.map((platform, index) => ({ name: `${SHARED}, platform ${index + 1}`, files: platform.files })),
+    ...files.filter((file) => !sharesPlatform(file)).map((file) => ({ name: file, files: [file] })),
+  ];
+}
+
+/** For Node's test runner; `pathOf` a file below the project. */
+export function argumentsFor(files: readonly string[], pathOf: (file: string) => string): string[] {
+  return files.some(sharesPlatform) ? ['--test-concurrency=1', `--test-global-setup=${pathOf(SETUP)}`] : [];
+}
+
+function sharesPlatform(file: string): boolean {
+  return dirname(file) === SHARED;
 }

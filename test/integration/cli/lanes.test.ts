@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, globSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { BundledTests } from '../../../src/cli/lanes/bundled-tests.ts';
 import { type LaneResult, runFiles } from '../../../src/cli/lanes/files.ts';
 import { type Ended, startInLane } from '../../../src/cli/lanes/lane.ts';
 import { Run, removeDeadRuns } from '../../../src/cli/lanes/runs.ts';
@@ -68,7 +69,7 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
     assert.ok(processorSeconds !== null && processorSeconds >= taken, `${processorSeconds} of ${taken} s`);
   });
 
-  test('files that share a platform run on one, set up once, each with its own result; others on their own', async () => {
+  test('files that share a platform run on one of two, each set up once, each file with its own result; others on their own', async () => {
     const root = mkdtempSync('/var/tmp/cupola-lanes-'); // /tmp is another one in a lane
     const imports = "import { writeFileSync, readFileSync } from 'node:fs'; import { test } from 'node:test';";
     const files: Record<string, string> = {
@@ -76,8 +77,9 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
         export const globalSetup = () => writeFileSync('/tmp/shared', 'up', { flag: 'wx' });
         export const globalTeardown = () => console.log('taken away:', readFileSync('/tmp/shared', 'utf8'));`,
       'test/e2e/shared/a.test.ts': `${imports} test('a', () => { writeFileSync('/tmp/shared', 'used'); throw new Error('a fails'); });`,
-      'test/e2e/shared/b.test.ts': `${imports} test('b', () => { if (readFileSync('/tmp/shared', 'utf8') !== 'used') throw new Error(); });
-        test('c', { skip: 'why' }, () => {});`,
+      'test/e2e/shared/b.test.ts': `${imports} test('b', () => { if (readFileSync('/tmp/shared', 'utf8') !== 'up') throw new Error(); });`,
+      'test/e2e/shared/c.test.ts': `${imports} test('c', () => { if (readFileSync('/tmp/shared', 'utf8') !== 'used') throw new Error(); });
+        test('d', { skip: 'why' }, () => {});`,
       'test/e2e/own.test.ts': `${imports} test('own', () => writeFileSync('/tmp/shared', '', { flag: 'wx' }));`,
     };
     const results: LaneResult[] = [];
@@ -86,23 +88,35 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
         mkdirSync(dirname(join(root, path)), { recursive: true });
         writeFileSync(join(root, path), text);
       }
-      const tests = Object.keys(files).filter((path) => path.endsWith('.test.ts'));
+      const names = Object.keys(files);
+      const tests = new BundledTests(root, join(root, 'bundled'));
+      await tests.make(names);
       const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-      await runFiles(tests, 2, { root, env, run: testRun, mostMinutes: 1, moreMinutes: 0 }, (one) => results.push(one));
+      const how = { tests, env, run: testRun, mostMinutes: 1, moreMinutes: 0 };
+      await runFiles(
+        names.filter((path) => path.endsWith('.test.ts')),
+        2,
+        how,
+        (one) => results.push(one),
+      );
     } finally {
       rmSync(root, { recursive: true });
     }
-    const [own, shared] = results.toSorted((one, other) => one.name.localeCompare(other.name));
-    assert.ok(own && shared && results.length === 2);
+    const [own, shared, beside] = results.toSorted((one, other) => one.name.localeCompare(other.name));
+    assert.ok(own && shared && beside && results.length === 3);
     assert.deepEqual([own.name, own.failure], ['test/e2e/own.test.ts', null], own.output);
-    assert.deepEqual([shared.name, shared.failure], ['test/e2e/shared', 'ended with 1'], shared.output);
+    assert.deepEqual([shared.name, shared.failure], ['test/e2e/shared, platform 1', 'ended with 1'], shared.output);
+    assert.deepEqual([beside.name, beside.failure], ['test/e2e/shared, platform 2', null], beside.output);
     assert.deepEqual(
-      shared.files.map(({ file, passed, skipped }) => [file, passed, skipped]),
+      [...shared.files, ...beside.files].map(({ file, passed, skipped }) => [file, passed, skipped]),
       [
         ['test/e2e/shared/a.test.ts', false, []],
-        ['test/e2e/shared/b.test.ts', true, ['c (why)']],
+        ['test/e2e/shared/c.test.ts', true, ['d (why)']],
+        ['test/e2e/shared/b.test.ts', true, []],
       ],
     );
+    // a line of the source, not of what runs
+    assert.match(shared.output, /shared\/a\.test\.ts:1:/);
     assert.match(shared.output, /taken away: used/);
   });
 

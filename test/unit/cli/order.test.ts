@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { failuresIn, filesApart, type LaneResult, mostCostly } from '../../../src/cli/lanes/files.ts';
-import { ALONE, inLanes, inOrder, SECONDS, TIMED } from '../../../src/cli/lanes/order.ts';
-import { argumentsFor, laneOf, SHARED } from '../../../src/cli/lanes/shared.ts';
+import { ALONE, inLanes, inOrder, SECONDS, secondsOf, TIMED } from '../../../src/cli/lanes/order.ts';
+import { argumentsFor, type Lane, lanesOf } from '../../../src/cli/lanes/shared.ts';
 import { ROOT } from '../../support/project-files.ts';
+
+const SHARED = globSync('test/e2e/shared/*.test.ts', { cwd: ROOT });
+const lane = (name: string, files = [name]): Lane => ({ name, files });
 
 test('each file that is known to take long, or to run alone, is there', () => {
   const named = [...Object.keys(SECONDS), ...ALONE, ...TIMED];
@@ -19,31 +22,38 @@ test('each file that is known to take long, or to run alone, is there', () => {
 test('what takes longest begins first, after what is timed; a new end-to-end file before what is short', () => {
   const [timed, slow, quick] = [[...TIMED][0]!, 'test/e2e/push.test.ts', 'test/integration/cli/lanes.test.ts'];
   const fresh = 'test/e2e/not-yet-known.test.ts';
-  assert.deepEqual(inOrder([quick, fresh, slow, timed]), [timed, slow, fresh, quick]);
+  const both = lane('both', [slow, quick]);
+  const lanes = [quick, fresh, slow, timed].map((name) => lane(name));
+  assert.deepEqual(
+    inOrder([...lanes, both]).map(({ name }) => name),
+    [timed, slow, 'both', fresh, quick],
+  );
 });
 
 for (const atOnce of [1, 2, 3, 9]) {
   test(`each file runs once, ${atOnce} at once; of three lanes or more one that is timed takes two`, async () => {
     const others = Array.from({ length: 20 }, (_, index) => `short ${index}`);
-    const files = inOrder([...others, ...TIMED]);
+    const lanes = inOrder([...others, ...TIMED].map((name) => lane(name)));
     const now = new Set<string>();
     const taken: number[] = [];
     const began: string[] = [];
-    await inLanes(files, atOnce, async (file) => {
+    await inLanes(lanes, atOnce, async ({ name: file }) => {
       began.push(file);
       now.add(file);
       taken.push(now.size + (atOnce > 2 ? [...now].filter((one) => TIMED.has(one)).length : 0));
       await pause(TIMED.has(file) ? 5 : 2);
       now.delete(file);
     });
-    assert.deepEqual(began.toSorted(), files.toSorted());
+    assert.deepEqual(began.toSorted(), [...others, ...TIMED].toSorted());
     assert.equal(Math.max(...taken), atOnce, 'no lane is left empty, and there is not one more');
   });
 }
 
 test('a failure of one is told', async () => {
   await assert.rejects(
-    inLanes(['a', 'b'], 2, (file) => (file === 'b' ? Promise.reject(new Error('b failed')) : Promise.resolve())),
+    inLanes([lane('a'), lane('b')], 2, ({ name }) =>
+      name === 'b' ? Promise.reject(new Error('b failed')) : Promise.resolve(),
+    ),
     /b failed/,
   );
 });
@@ -63,13 +73,23 @@ test('a run says which files took longest, and what all took of the processors',
   assert.deepEqual(mostCostly([result('a', 3, 1)]), []);
 });
 
-test('files that share a platform have one machine, and begin before all that does not want two', () => {
-  const [one, other] = [`${SHARED}/ssh.test.ts`, 'test/e2e/push.test.ts'];
-  assert.deepEqual([one, other].map(laneOf), [SHARED, other]);
-  assert.equal(inOrder([other, SHARED, ...TIMED]).indexOf(SHARED), TIMED.size);
-  const setup = argumentsFor(SHARED, ROOT).find((word) => word.startsWith('--test-global-setup='));
+test('files that share a platform are on one machine of few, and those take about as long as each other', () => {
+  const other = 'test/e2e/push.test.ts';
+  const lanes = lanesOf([other, ...SHARED], secondsOf);
+  assert.deepEqual(lanes.flatMap(({ files }) => files).toSorted(), [other, ...SHARED].toSorted(), 'each once');
+  assert.equal(lanes.length, 3);
+  const [one, two] = lanes.map(({ files }) => files.reduce((sum, file) => sum + secondsOf(file), 0));
+  assert.ok(Math.abs(one! - two!) < 60, `${one} s and ${two} s`);
+  assert.deepEqual(lanes.at(-1), lane(other));
+  assert.equal(lanesOf([SHARED[0]!], secondsOf).length, 1, 'one file has one platform');
+});
+
+test('the machine of files that share a platform puts it up', () => {
+  const pathOf = (file: string): string => join(ROOT, file);
+  const shared = argumentsFor(SHARED, pathOf);
+  const setup = shared.find((word) => word.startsWith('--test-global-setup='));
   assert.ok(existsSync(setup?.split('=')[1] ?? ''), `${setup} is there`);
-  assert.deepEqual(argumentsFor(other, ROOT), []);
+  assert.deepEqual(argumentsFor(['test/e2e/push.test.ts'], pathOf), []);
 });
 
 test('of files on one machine those that failed are named; where all passed, what they share', () => {
