@@ -7,7 +7,7 @@ import type { ArchiveLimits } from './archive-limits.ts';
 import { ArchiveRefusedError, asRefusal, quoted } from './archive-refusal.ts';
 import { PathTree } from './path-tree.ts';
 import { readDirectory } from './zip-directory.ts';
-import { openZip } from './zip-reader.ts';
+import { AHEAD_BYTES, openZip } from './zip-reader.ts';
 
 export const PACKAGE_LIMITS: ArchiveLimits = {
   entries: 200_000,
@@ -65,7 +65,7 @@ export async function openArchive(
   limits: ArchiveLimits,
   { sender, keeps = () => true }: ArchiveUse,
 ): Promise<CheckedArchive> {
-  const zip = await openZip(file.path, file.bytes);
+  const { zip, reader } = await openZip(file.path, file.bytes);
   const streams = new OwnedStreams();
   let share: Share | null = null;
   const close = (): void => {
@@ -76,8 +76,9 @@ export async function openArchive(
   try {
     if (zip.entryCount > limits.entries) throw new ArchiveRefusedError('the archive has too many entries');
     const bytes = zip.entryCount * ENTRY_BYTES + Math.min(directoryBytes(zip, file.bytes), limits.directoryBytes);
-    share = await (bytes <= SMALL_BYTES ? small : large).take(sender, bytes);
+    share = await (bytes <= SMALL_BYTES ? small : large).take(sender, bytes + AHEAD_BYTES);
     const entries = (await checkedEntries(zip, streams, file.bytes, limits)).filter(keeps);
+    reader.letGo();
     share.shrink(entries.reduce((sum, { path }) => sum + ENTRY_BYTES + 2 * path.length, 0));
     return { entries, close };
   } catch (error) {

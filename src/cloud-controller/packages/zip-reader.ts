@@ -8,17 +8,21 @@ import { asRefusal } from './archive-refusal.ts';
  * Opens a zip; nothing but its end is read by then, where it says what it holds. Names stay bytes. Throws ArchiveRefusedError, and
  * what the system says of the file.
  */
-export async function openZip(path: string, bytes: number): Promise<yauzl.ZipFile> {
+export async function openZip(path: string, bytes: number): Promise<{ zip: yauzl.ZipFile; reader: ZipReader }> {
   const file = await open(path, 'r');
-  const { promise, resolve, reject } = Promise.withResolvers<yauzl.ZipFile>();
+  const reader = new ZipReader(path, file);
+  const { promise, resolve, reject } = Promise.withResolvers<{ zip: yauzl.ZipFile; reader: ZipReader }>();
   const options = { lazyEntries: true, autoClose: false, decodeStrings: false, validateEntrySizes: true };
-  yauzl.fromRandomAccessReader(new ZipReader(path, file), bytes, options, (error, zip) => {
-    if (!error) return resolve(zip);
+  yauzl.fromRandomAccessReader(reader, bytes, options, (error, zip) => {
+    if (!error) return resolve({ zip, reader });
     const refusal = asRefusal(error, 'the upload is not a zip archive');
     file.close().then(() => reject(refusal), reject);
   });
   return promise;
 }
+
+/** So much is read ahead, and kept, where a read goes on where the one before it ended, as those of a directory do. */
+export const AHEAD_BYTES = 64 * 1024;
 
 /**
  * Reads a file for the library, whose own reader ends the process where a stream is destroyed that waits behind another one. Here
@@ -27,6 +31,9 @@ export async function openZip(path: string, bytes: number): Promise<yauzl.ZipFil
 class ZipReader extends yauzl.RandomAccessReader {
   readonly #path: string;
   readonly #file: FileHandle;
+  /** Where the last read ended. */
+  #end = -1;
+  #ahead: { from: number; bytes: Buffer } = { from: 0, bytes: Buffer.alloc(0) };
 
   constructor(path: string, file: FileHandle) {
     super();
@@ -45,9 +52,35 @@ class ZipReader extends yauzl.RandomAccessReader {
     position: number,
     callback: (error: Error | null) => void,
   ): void {
-    this.#file
-      .read(buffer, offset, length, position)
-      .then(({ bytesRead }) => callback(bytesRead < length ? new Error('the file ends too early') : null), callback);
+    this.#read(buffer.subarray(offset, offset + length), position).then(() => callback(null), callback);
+  }
+
+  async #read(target: Buffer, position: number): Promise<void> {
+    const goesOn = position === this.#end;
+    this.#end = position + target.length;
+    const bytes = await (goesOn ? this.#bytesAhead(position, target.length) : this.#bytesAt(position, target.length));
+    if (bytes.length < target.length) throw new Error('the file ends too early');
+    bytes.copy(target, 0, 0, target.length);
+  }
+
+  async #bytesAhead(position: number, length: number): Promise<Buffer> {
+    const known = (): Buffer => this.#ahead.bytes.subarray(position - this.#ahead.from);
+    if (position < this.#ahead.from || known().length < length) {
+      this.#ahead = { from: position, bytes: await this.#bytesAt(position, Math.max(length, AHEAD_BYTES)) };
+    }
+    return known();
+  }
+
+  /** Fewer where the file ends before. */
+  async #bytesAt(position: number, length: number): Promise<Buffer> {
+    const { buffer, bytesRead } = await this.#file.read(Buffer.allocUnsafe(length), 0, length, position);
+    return buffer.subarray(0, bytesRead);
+  }
+
+  /** Once the directory has been read: keeps nothing of what was read ahead. */
+  letGo(): void {
+    this.#ahead = { from: 0, bytes: Buffer.alloc(0) };
+    this.#end = -1;
   }
 
   /** Called when the archive is closed and nothing reads of it any more. */

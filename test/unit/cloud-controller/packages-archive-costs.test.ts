@@ -165,7 +165,10 @@ test('SECURITY 25: what an archive is not opened for is let go, and takes no roo
 test('SECURITY 25: a small archive waits for no large one, whoever has those open', { timeout: 60_000 }, async () => {
   const above = `${'a'.repeat(250)}/`.repeat(14);
   const file = written(
-    Array.from({ length: 5500 }, (_, index) => ({ name: Buffer.from(`${above}${String(index).padStart(250, '0')}`) })),
+    Array.from({ length: 5500 }, (_, index) => ({
+      name: Buffer.from(`${above}${String(index).padStart(250, '0')}`),
+      flags: 0x800,
+    })),
   );
   const small = written(many(10, () => ({})));
   const open = await Promise.all(

@@ -29,7 +29,7 @@ function unreached(files: Files): string[] {
   const reached = new Set(waiting);
   for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
     const text = files[path]!;
-    const started = code.filter((other) => ["'", '`'].some((quote) => text.includes(`${other}${quote}`)));
+    const started = [...text.matchAll(/\b((?:src|test|bench)\/[\w./-]+\.ts)['`]/g)].map((match) => match[1]!);
     const imported = importsOf(text).map((specifier) => normalize(join(dirname(path!), specifier)));
     for (const next of [...started, ...imported]) {
       if (reached.has(next) || !(next in files)) continue;
