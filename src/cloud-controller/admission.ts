@@ -16,7 +16,7 @@ export function callerKey(caller: Pick<Caller, 'actor'> | null, request: Incomin
   return caller ? ownerKey(caller.actor) : `address ${clientAddress(request)}`;
 }
 
-/** Lets requests in by their headers alone: token, scope, rate, and what the table says before anything is looked up. */
+/** Lets requests in by their headers alone: token, rate, scope, and what the table says before anything is looked up. */
 export class Admission {
   readonly #context: Context;
   readonly #callers: RateLimiter | null;

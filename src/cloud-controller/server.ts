@@ -60,7 +60,7 @@ const PERMITTED_MS = 1_000;
 
 /**
  * The API over HTTP. Every request takes the same way, and whatever ends it early leaves the rest unread: known path, token,
- * scope, rate, permission on what the path names, body, permission on what the body names, operation.
+ * rate, scope, permission on what the path names, body, permission on what the body names, operation.
  */
 export async function createServer(context: Context, operations: readonly Operation[]): Promise<RequestHandler> {
   const entries = new Map(operations.map((operation) => [operation.id as string, entryOf(operation)]));
