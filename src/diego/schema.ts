@@ -137,6 +137,13 @@ export const MIGRATIONS: readonly Migration[] = [
     sql: `
       CREATE INDEX desired_lrps_app ON desired_lrps ((coalesce(owner->>'appGuid', '')));`,
   },
+  {
+    // Of an instance that runs: since when it is ready, or not. From before this it is ready since it runs.
+    name: '0005-since-readiness',
+    sql: `
+      ALTER TABLE actual_lrps ADD COLUMN readiness_since_ms bigint NOT NULL DEFAULT 0;
+      UPDATE actual_lrps SET readiness_since_ms = since_ms;`,
+  },
 ];
 
 /** Runs a short transaction again when PostgreSQL ended it for a deadlock or a serialization conflict. */

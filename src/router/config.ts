@@ -260,7 +260,7 @@ function pool(settings: RouterSettings, table: RouteTable): string {
   http-reuse always
   retries 1
   option redispatch 1
-  # A client that goes away ends the first half's connection: the app learns of it.
+  # Who goes away while a connection is made for them waits no longer. Of one that goes later an app learns nothing.
   option abortonclose
   fullconn 10000
   http-error status 502 content-type text/plain string ${ENDPOINT_FAILED}

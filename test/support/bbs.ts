@@ -26,6 +26,8 @@ export class TestBbs {
   away = false;
   /** What happens while it is asked for instances. */
   meanwhile: (processGuids: readonly string[]) => Promise<void> = async () => {};
+  /** What happens when it has looked which tasks there are. */
+  afterTasks: () => Promise<void> = async () => {};
   /** Cells give no figures. */
   cellsAway = false;
 
@@ -104,9 +106,11 @@ export class TestBbs {
           this.cancelled.push(taskGuid);
           return {};
         },
-        tasks: ({ domain }) => {
+        tasks: async ({ domain }) => {
           note('tasks');
-          return { tasks: [...this.tasks.values()].filter((task) => domain === '' || task.domain === domain) };
+          const tasks = [...this.tasks.values()].filter((task) => domain === '' || task.domain === domain);
+          await this.afterTasks();
+          return { tasks };
         },
         deleteTask: ({ taskGuid }) => {
           note('deleteTask');

@@ -25,6 +25,10 @@ export async function syncTasks(context: Context): Promise<boolean> {
   const { tasks } = await bbs.tasks({ domain: TASK_DOMAIN });
   const known = new Map(tasks.map((task) => [task.taskGuid, task]));
   const wanted = await unendedTasks(db);
+  // One that another has handed over in between is not lost.
+  if (wanted.some((task) => task.desired_at !== null && !known.has(task.guid))) {
+    for (const task of (await bbs.tasks({ domain: TASK_DOMAIN })).tasks) known.set(task.taskGuid, task);
+  }
   for (const task of wanted) {
     const there = known.get(task.guid);
     try {

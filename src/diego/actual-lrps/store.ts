@@ -119,7 +119,9 @@ export class ActualLrpStore {
         SELECT state, routable FROM actual_lrps
         WHERE process_guid = ${lrp.processGuid} AND index = ${lrp.index} FOR UPDATE)
       UPDATE actual_lrps a SET
-        since_ms = CASE WHEN a.state = 'RUNNING' THEN since_ms ELSE ${nowMs} END, routable = ${routable},
+        since_ms = CASE WHEN a.state = 'RUNNING' THEN since_ms ELSE ${nowMs} END,
+        readiness_since_ms = CASE WHEN a.state = 'RUNNING' AND a.routable = ${routable} THEN readiness_since_ms ELSE ${nowMs} END,
+        routable = ${routable},
         state = 'RUNNING', cell_id = ${lrp.cellId}, instance_guid = ${lrp.instanceGuid},
         instance_address = ${lrp.instanceAddress}, host_address = ${lrp.hostAddress},
         ports = ${portsJson(lrp.ports)}::jsonb, placement_error = '', placed_cell = '', placed_until_ms = 0

@@ -66,12 +66,12 @@ export class EvacuationStore {
       DELETE FROM evacuating_lrps e USING back WHERE e.instance_guid = back.instance_guid`);
   }
 
-  /** Instances whose place has been taken by one that runs since before `beforeMs`, and is ready: the routers know it by now. */
+  /** Instances whose place has been taken by one that runs and is ready since before `beforeMs`: the routers know it by now. */
   async replaced(beforeMs: number): Promise<HeldInstance[]> {
     const { rows } = await sql<HeldInstance>`
       SELECT e.process_guid AS "processGuid", e.index, e.instance_guid AS "instanceGuid", e.cell_id AS "cellId"
       FROM evacuating_lrps e JOIN actual_lrps a USING (process_guid, index)
-      WHERE a.state = 'RUNNING' AND a.routable AND a.since_ms <= ${beforeMs}`.execute(this.#db);
+      WHERE a.state = 'RUNNING' AND a.routable AND a.readiness_since_ms <= ${beforeMs}`.execute(this.#db);
     return rows;
   }
 

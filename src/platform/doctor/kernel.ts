@@ -4,8 +4,8 @@ import { type Finding, findingsOf } from './finding.ts';
 
 const { ok, warn, fail } = findingsOf('kernel');
 
-/** ID-mapped mounts of ordinary file systems and overlays on them. */
-const LEAST_KERNEL = [5, 15];
+/** Overlays on ID-mapped mounts. */
+const LEAST_KERNEL = [5, 19];
 const NEEDED_CONTROLLERS = ['cpu', 'memory', 'pids'];
 const CONTROLLERS_V1 = [...NEEDED_CONTROLLERS, 'cpuacct', 'devices', 'freezer'];
 
@@ -41,7 +41,7 @@ function version(release: string): Finding {
   const [leastMajor, leastMinor] = LEAST_KERNEL as [number, number];
   if (major > leastMajor || (major === leastMajor && minor >= leastMinor))
     return ok('version (ID-mapped mounts)', release);
-  return fail('version (ID-mapped mounts)', release || 'unknown', 'use Linux 5.15 or newer; 6.1 is what is tested');
+  return fail('version (ID-mapped mounts)', release || 'unknown', 'use Linux 5.19 or newer; 6.1 is what is tested');
 }
 
 function userNamespaces(read: Read): Finding {

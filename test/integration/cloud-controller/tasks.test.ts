@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import { TaskSchema } from '../../../src/contracts/gen/diego_pb.js';
 import { eventually, runningApp, stage, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
 
 describe('tasks', () => {
@@ -28,6 +30,30 @@ describe('tasks', () => {
     });
     const ended = (await developer.get(`/v3/tasks/${task.guid}`)).body;
     assert.deepEqual([ended.state, ended.result.failure_reason], ['FAILED', 'task was cancelled']);
+  });
+
+  it('a task that another process hands over while all are compared is not taken for lost', async () => {
+    const { cc, developer, bbs, internal } = f;
+    const app = await runningApp(f, 'handed');
+    bbs.afterTasks = async () => {
+      const given = await cc.db
+        .updateTable('tasks')
+        .set({ desired_at: new Date() })
+        .where('desired_at', 'is', null)
+        .where('app_guid', '=', app)
+        .returning('guid')
+        .execute();
+      for (const { guid } of given)
+        bbs.tasks.set(guid, create(TaskSchema, { taskGuid: guid, domain: 'cf-tasks', state: 'RUNNING' }));
+    };
+    const { guid } = (await developer.post(`/v3/apps/${app}/tasks`, { command: 'rake' })).body;
+    const state = await eventually(async () => {
+      const shown = (await developer.get(`/v3/tasks/${guid}`)).body.state;
+      return shown !== 'PENDING' && shown;
+    });
+    bbs.afterTasks = async () => {};
+    assert.equal(state, 'RUNNING');
+    await internal.taskCompleted({ taskGuid: guid, domain: 'cf-tasks', failed: false, failureReason: '', result: '' });
   });
 
   it('a task keeps the droplet it was made for, and its limits reach Diego', async () => {

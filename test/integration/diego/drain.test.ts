@@ -52,6 +52,24 @@ test('HAV-01: a drained cell goes on serving until the instance elsewhere runs; 
   );
 });
 
+test('HAV-01: an instance elsewhere that is ready long after it runs has its time of overlap from then on', async () => {
+  await t.replace({ ...TIMING, evacuationOverlapMs: 1000 });
+  const one = await t.foundation.addCell({ cellId: 'cell-1' });
+  await t.foundation.bbs.desireLrp(desired('web', { routes }));
+  await t.foundation.running('web', 1);
+  const two = await t.foundation.addCell({ cellId: 'cell-2' });
+  two.starts = false;
+  await drain('cell-1');
+  await until(() => two.held.size === 1);
+  const [next] = [...two.held.values()].map(({ lrp }) => lrp);
+  await two.start({ ...next!, routable: false });
+  await sleep(1200);
+  const ready = Date.now();
+  await two.start({ ...next!, routable: true });
+  await until(() => one.stopped.length === 1);
+  assert.ok(Date.now() - ready >= 950, `it was told to stop ${Date.now() - ready} ms after the other was ready`);
+});
+
 test('HAV-01: without room elsewhere the instance stays and says why; it moves when there is room', async () => {
   const one = await t.foundation.addCell({ cellId: 'cell-1' });
   await t.foundation.bbs.desireLrp(desired('web', { routes }));
