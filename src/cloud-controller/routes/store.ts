@@ -1,6 +1,5 @@
 import { type Selectable, sql } from 'kysely';
 import { routePathKey } from '../../contracts/route-grammar.ts';
-import type { Place } from '../authorization.ts';
 import { type Db, lockRow, now, type RowColumns, type Trx } from '../database.ts';
 import { notFound } from '../errors.ts';
 import { type Guid, newGuid } from '../guid.ts';
@@ -51,13 +50,6 @@ export interface Route extends Selectable<RouteTable> {
   domain_name: string;
   organization_guid: Guid<'organization'>;
   organization_suspended: boolean;
-}
-
-export function placeOfRoute(route: Route): Place {
-  return {
-    organization: { guid: route.organization_guid, suspended: route.organization_suspended },
-    space: { guid: route.space_guid },
-  };
 }
 
 /** "web.example.org/path": as clients see it. */
