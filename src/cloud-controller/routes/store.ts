@@ -203,6 +203,19 @@ export async function deleteDestination(trx: Trx, guid: string): Promise<void> {
   await trx.deleteFrom('route_destinations').where('guid', '=', guid).execute();
 }
 
+/** Deletes every destination of apps or of routes, and gives them. */
+export async function deleteDestinations(
+  trx: Trx,
+  of: 'app_guid' | 'route_guid',
+  guids: readonly string[],
+): Promise<Destination[]> {
+  return trx
+    .deleteFrom('route_destinations')
+    .where(sql<boolean>`${sql.ref(of)} = ANY(${guids})`)
+    .returningAll()
+    .execute();
+}
+
 /** Null where the route has no such destination. */
 export async function setProtocol(
   trx: Trx,
