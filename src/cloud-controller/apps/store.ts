@@ -32,7 +32,7 @@ export interface AppTable extends ResourceColumns<Guid<'app'>> {
   /** The environment variables, sealed under the app's guid. */
   env_key_label: string | null;
   env_data: Buffer | null;
-  droplet_guid: string | null;
+  droplet_guid: Guid<'droplet'> | null;
   ssh_enabled: WithDefault<boolean>;
   revisions_enabled: WithDefault<boolean>;
   /** Whether an old and a new version may serve beside each other while the app is restarted. */
