@@ -2,7 +2,8 @@ import { authorize, authorizeEach, type Caller, mayDo, type Place, seesBy } from
 import type { Db } from './database.ts';
 import { notAuthorized } from './errors.ts';
 import { isFeatureEnabled, requireFeature } from './feature-flags/store.ts';
-import { type OperationId, permissionOf, type Role } from './permissions.ts';
+import { type OperationId, permissionOf } from './permissions.ts';
+import type { Role } from './role-names.ts';
 import { type Asking, guidsAt, type Naming, type Permitted, type Source, type Subject } from './subject.ts';
 
 interface Request extends Naming {

@@ -5,15 +5,8 @@ import type { UserDirectory } from '../contracts/user-directory.ts';
 import { forOwner, nowFor } from '../kit/database-shares.ts';
 import type { Db } from './database.ts';
 import { CfError, notAuthorized } from './errors.ts';
-import {
-  type GlobalRole,
-  type OperationId,
-  ORGANIZATION_ROLES,
-  permissionOf,
-  type Role,
-  type Rule,
-  SPACE_ROLES,
-} from './permissions.ts';
+import { type OperationId, permissionOf, type Rule } from './permissions.ts';
+import { type GlobalRole, ORGANIZATION_ROLES, type Role, SPACE_ROLES } from './role-names.ts';
 
 /** Who calls. */
 export interface Caller {
@@ -38,6 +31,18 @@ export interface Place {
   space?: { guid: string };
   /** Organizations it is shared to: it is seen from there too, and changed from where it lies alone. */
   sharedTo?: readonly string[];
+}
+
+/** Of something in a space, by what its row says of the space's organization. */
+export function placeInSpace(row: {
+  space_guid: string;
+  organization_guid: string;
+  organization_suspended: boolean;
+}): Place {
+  return {
+    organization: { guid: row.organization_guid, suspended: row.organization_suspended },
+    space: { guid: row.space_guid },
+  };
 }
 
 const GLOBAL_SCOPES: Readonly<Record<string, GlobalRole>> = {
@@ -254,29 +259,41 @@ export type Visible = { everything: true } | { everything: false; guids: RawBuil
 
 /** Organizations where the caller holds one of `roles`, there or in one of its spaces: a sub-select of guids. */
 export function visibleOrganizations(caller: Caller, roles: readonly Role[]): Visible {
-  if (roles.some((role) => caller.globalRoles.has(role as GlobalRole))) return { everything: true };
-  const inOrganization = ORGANIZATION_ROLES.filter((role) => roles.includes(role));
-  const inSpace = SPACE_ROLES.filter((role) => roles.includes(role));
-  return {
-    everything: false,
-    guids: sql<string>`(SELECT organization_guid FROM roles
+  return visible(
+    caller,
+    roles,
+    (inOrganization, inSpace) => sql`(SELECT organization_guid FROM roles
         WHERE user_guid = ${caller.userGuid} AND organization_guid IS NOT NULL AND type = ANY(${inOrganization})
       UNION SELECT spaces.organization_guid FROM roles JOIN spaces ON spaces.guid = roles.space_guid
         WHERE roles.user_guid = ${caller.userGuid} AND roles.type = ANY(${inSpace}))`,
-  };
+  );
 }
 
 /** Spaces where the caller holds one of `roles`, there or in its organization: a sub-select of guids. */
 export function visibleSpaces(caller: Caller, roles: readonly Role[]): Visible {
-  if (roles.some((role) => caller.globalRoles.has(role as GlobalRole))) return { everything: true };
-  const inOrganization = ORGANIZATION_ROLES.filter((role) => roles.includes(role));
-  const inSpace = SPACE_ROLES.filter((role) => roles.includes(role));
-  return {
-    everything: false,
-    guids: sql<string>`(SELECT space_guid FROM roles
+  return visible(
+    caller,
+    roles,
+    (inOrganization, inSpace) => sql`(SELECT space_guid FROM roles
         WHERE user_guid = ${caller.userGuid} AND space_guid IS NOT NULL AND type = ANY(${inSpace})
       UNION SELECT spaces.guid FROM roles JOIN spaces ON spaces.organization_guid = roles.organization_guid
         WHERE roles.user_guid = ${caller.userGuid} AND roles.type = ANY(${inOrganization}))`,
+  );
+}
+
+/** `guids` gets those of the roles that are held in an organization, and those that are held in a space. */
+function visible(
+  caller: Caller,
+  roles: readonly Role[],
+  guids: (inOrganization: readonly Role[], inSpace: readonly Role[]) => RawBuilder<string>,
+): Visible {
+  if (roles.some((role) => caller.globalRoles.has(role as GlobalRole))) return { everything: true };
+  return {
+    everything: false,
+    guids: guids(
+      ORGANIZATION_ROLES.filter((role) => roles.includes(role)),
+      SPACE_ROLES.filter((role) => roles.includes(role)),
+    ),
   };
 }
 

@@ -37,8 +37,8 @@ export interface Settings {
   urls: { api: string; uaa: string; login: string; logCache: string; ssh: string };
   /** The default shared domain. */
   domain: string;
-  /** Hosts of `domain` that belong to the platform ("api", "uaa", …): nobody may claim them (SECURITY 10). */
-  reservedHosts: readonly string[];
+  /** The platform's own names ("api.cupola.localhost", …): nobody may claim them (SECURITY 10). */
+  systemHosts: readonly string[];
   /** How containers reach public routes; without it the group `public_routes` allows nothing. */
   publicRoutes?: PublicRoutes;
   /** SHA-256 in base64 without prefix; null where there is no SSH. */

@@ -1,4 +1,5 @@
-import { FIELDS, type FieldId, type Role } from './permissions.ts';
+import { FIELDS, type FieldId } from './permissions.ts';
+import type { Role } from './role-names.ts';
 
 const HIDDEN = '[PRIVATE DATA HIDDEN]';
 const HIDDEN_IN_LISTS = '[PRIVATE DATA HIDDEN IN LISTS]';

@@ -9,6 +9,7 @@ import { completeBuild } from './builds/complete.ts';
 import type { Context } from './context.ts';
 import { STAGING_DOMAIN, TASK_DOMAIN } from './diego/recipe.ts';
 import { isRefusal } from './errors.ts';
+import { guid } from './guid.ts';
 import { processGuidOf, versionOf } from './processes/lrp-guid.ts';
 import { sshPermission } from './processes/ssh.ts';
 import { findProcess } from './processes/store.ts';
@@ -23,7 +24,7 @@ export function internalRoutes(context: Context): (router: ConnectRouter) => voi
       }),
       sshAccess: (request) => sshPermission(context, request),
       taskCompleted: async (request) => {
-        if (request.domain === STAGING_DOMAIN) await completeBuild(context, request.taskGuid, request);
+        if (request.domain === STAGING_DOMAIN) await completeBuild(context, guid<'build'>(request.taskGuid), request);
         else if (request.domain === TASK_DOMAIN) await completeTask(context, request.taskGuid, request);
         return {};
       },

@@ -9,8 +9,9 @@ import type { FeatureFlagName } from './feature-flags/flags.ts';
 import { type Reader, readerWith } from './fields.ts';
 import type { Guid } from './guid.ts';
 import type { NewJob } from './jobs/store.ts';
-import { type FieldId, type OperationId, permissionOf, type Role } from './permissions.ts';
+import { type FieldId, type OperationId, permissionOf } from './permissions.ts';
 import type { Query, QueryRules } from './query.ts';
+import type { Role } from './role-names.ts';
 import { type Found, type On, type Permitted, type Source, SUBJECT, sourcesOf } from './subject.ts';
 
 type PathOf<Id> = Id extends `${string} ${infer Path}` ? Path : never;

@@ -1,4 +1,5 @@
 import type { FeatureFlagName } from './feature-flags/flags.ts';
+import { ALL_ROLES, GLOBAL_ROLES, type GlobalRole, type Role, SPACE_ROLES } from './role-names.ts';
 
 /**
  * Who may call which operation: every route of the API stands here, and one that does not cannot be registered.
@@ -8,15 +9,6 @@ import type { FeatureFlagName } from './feature-flags/flags.ts';
  * `may`: of those who see it, who may do this; the others get 403 (RBAC-04).
  * A role counts only in its own organization or space (RBAC-03); an organization's roles count in its spaces.
  */
-export type GlobalRole = 'admin' | 'admin_read_only' | 'global_auditor';
-export type OrganizationRole =
-  | 'organization_user'
-  | 'organization_auditor'
-  | 'organization_manager'
-  | 'organization_billing_manager';
-export type SpaceRole = 'space_auditor' | 'space_developer' | 'space_manager' | 'space_supporter';
-export type Role = GlobalRole | OrganizationRole | SpaceRole;
-
 export type Permission = Scope & {
   /** For everybody but the admin only while this feature flag is on, or all of these; else FeatureDisabled. */
   whileOn?: FeatureFlagName | readonly FeatureFlagName[];
@@ -44,21 +36,6 @@ export interface Rule {
   see: readonly Role[];
   may: readonly Role[];
 }
-
-export const ORGANIZATION_ROLES = [
-  'organization_user',
-  'organization_auditor',
-  'organization_manager',
-  'organization_billing_manager',
-] as const satisfies readonly OrganizationRole[];
-export const SPACE_ROLES = [
-  'space_auditor',
-  'space_developer',
-  'space_manager',
-  'space_supporter',
-] as const satisfies readonly SpaceRole[];
-export const GLOBAL_ROLES = ['admin', 'admin_read_only', 'global_auditor'] as const satisfies readonly GlobalRole[];
-export const ALL_ROLES: readonly Role[] = [...GLOBAL_ROLES, ...ORGANIZATION_ROLES, ...SPACE_ROLES];
 
 /** Everybody with a role in the organization or one of its spaces. */
 const MEMBERS = ALL_ROLES;

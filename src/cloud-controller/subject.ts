@@ -2,7 +2,7 @@ import type { Place, Sees } from './authorization.ts';
 import type { Db } from './database.ts';
 import { type CfError, notFound } from './errors.ts';
 import { type Guid, guid } from './guid.ts';
-import type { Role } from './permissions.ts';
+import type { Role } from './role-names.ts';
 
 /** Who asks for something by its guid, and where the operation's line in the permission table lets them see. */
 export interface Asking extends Sees {

@@ -63,9 +63,8 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     }
   });
 
+  const pidsOfApp = () => platform.appProcesses(/server\.js/).map(({ pid }) => pid);
   const load = () => startLoad(platform, 'hello-node', { kinds: ['new', 'new', 'kept', 'kept'], again: true });
-  const pids = async () =>
-    Object.fromEntries((await platform.status()).components.map(({ name, pid }) => [name, pid] as const));
 
   test('doctor finds nothing in the way, and names the platform’s own listeners as such', async () => {
     const { ok, findings } = JSON.parse(await platform.cupola('doctor', ['--json'])) as {
@@ -124,7 +123,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
   });
 
   test('SECURITY 35, IID-10: components, instances and UAA’s key rotate while clients ask; no request fails', async () => {
-    const before = { pids: await pids(), front: await shown(), instance: instanceCertificate() };
+    const before = { pids: await platform.pids(), front: await shown(), instance: instanceCertificate() };
     const token = await tokenKeys();
     const clients = load();
     await platform.cupola('rotate', ['components']);
@@ -134,7 +133,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     const { requests: asked, failures } = await clients.stop();
     assert.deepEqual(failures, []);
     assert.ok(asked > 20, `only ${asked} requests`);
-    assert.deepEqual(await pids(), before.pids, 'every process is the same');
+    assert.deepEqual(await platform.pids(), before.pids, 'every process is the same');
     assert.notEqual((await shown()).serialNumber, before.front.serialNumber);
     const instance = instanceCertificate();
     assert.notEqual(instance.serialNumber, before.instance.serialNumber, 'the app has another certificate');
@@ -194,9 +193,9 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
   });
 
   test('upgrade: another checkout’s code takes over while clients ask; no request fails, and apps are not restarted', async () => {
-    const before = await pids();
+    const before = await platform.pids();
     const supervisor = (await platform.status()).supervisor;
-    const app = appPids();
+    const app = pidsOfApp();
     const copy = copyOfProject('next', (directory) => {
       appendFileSync(join(directory, 'src/platform/programs/control.ts'), '\n// the next version\n');
       // HAProxy's configuration changes too: its listeners are handed over.
@@ -222,7 +221,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
       `upgrade: ${apps.requests} requests, slowest ${Math.round(apps.slowestMs)} ms; slowest API call ${Math.round(calls.slowestMs)} ms`,
     );
     for (const name of ['control', 'cell-0', 'router']) assert.ok(replaced.includes(name), `${name} runs the new code`);
-    const now = await pids();
+    const now = await platform.pids();
     for (const name of ['postgresql', 'nats', 'cell-0-proxy'])
       assert.equal(now[name], before[name], `${name} is the same`);
     const { supervisor: changed } = await platform.status();
@@ -230,7 +229,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     assert.equal(changed.project, copy);
     const kept = readdirSync(platform.layout.stacks).map((name) => join(platform.layout.stacks, name));
     assert.deepEqual(kept.sort(), stacks.sort(), 'apps stand on the stack of before, which is not copied anew');
-    assert.deepEqual(appPids(), app);
+    assert.deepEqual(pidsOfApp(), app);
     assert.match(readFileSync(`${platform.layout.run}/router/state/haproxy.cfg`, 'utf8'), /stats timeout 61s/);
   });
 
@@ -253,7 +252,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
   });
 
   test('a supervisor that is asked to leave leaves everything running, and the next one adopts it', async () => {
-    const before = await pids();
+    const before = await platform.pids();
     const { pid } = (await platform.status()).supervisor;
     process.kill(pid, 'SIGTERM');
     await eventually(
@@ -261,8 +260,8 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
       async () => !existsSync(`/proc/${pid}`) || readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z '),
     );
     assert.equal((await platform.ask('hello-node')).status, 200);
-    await platform.cupola('up', ['--json'], 5 * 60_000, (await currentProject()) ?? ROOT);
-    assert.deepEqual(await pids(), before);
+    await platform.cupola('up', ['--json'], 5 * 60_000, join(COPIES, 'next'));
+    assert.deepEqual(await platform.pids(), before);
   });
 
   test('destroy keeps a key file that the operator brought, and ends and unlinks what a component left, no more', async () => {
@@ -313,11 +312,6 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     assert.equal(existsSync(keyFile), true);
   });
 
-  /** Where the code lies that the platform runs now. */
-  async function currentProject(): Promise<string | null> {
-    return join(COPIES, 'next');
-  }
-
   /** What clients of the router see. */
   function shown(): Promise<X509Certificate> {
     const { promise, resolve, reject } = Promise.withResolvers<X509Certificate>();
@@ -351,28 +345,7 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     const { body } = await platform.request('uaa', { path: '/token_keys' });
     return (JSON.parse(body) as { keys: { kid: string }[] }).keys.map(({ kid }) => kid);
   }
-
-  function appPids(): number[] {
-    return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .filter((pid) => {
-        try {
-          return (
-            /server\.js/.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1')) &&
-            uidOf(pid) >= platform.layout.settings.uidRangeBase &&
-            uidOf(pid) < platform.layout.settings.uidRangeBase + 8 * 256 * 65_536
-          );
-        } catch {
-          return false;
-        }
-      })
-      .map(Number);
-  }
 });
-
-function uidOf(pid: string): number {
-  return Number(/^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
-}
 
 /** Another checkout: hard links to the packages, copies of the rest. */
 function copyOfProject(name: string, change: (directory: string) => void): string {

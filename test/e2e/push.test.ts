@@ -10,7 +10,7 @@ import { run } from '../../src/kit/process.ts';
 import { installations } from '../../src/platform/host/installations.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
 import { type Ended, eventually, ROOT, TestPlatform } from '../support/platform.ts';
-import { allProcesses, type Seen } from '../support/processes.ts';
+import { allProcesses } from '../support/processes.ts';
 import { rawRequest } from '../support/raw-request.ts';
 
 const CF = officialCf() ?? '';
@@ -151,8 +151,8 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
   });
 
   test('CTR-01: each app runs in namespaces and under a user range of its own', () => {
-    const node = appProcesses(/server\.js/);
-    const binary = appProcesses(/\.\/web/);
+    const node = platform.appProcesses(/server\.js/);
+    const binary = platform.appProcesses(/\.\/web/);
     assert.ok(node.length > 0 && binary.length > 0, 'the apps are seen from the machine');
     for (const { uid } of [...node, ...binary]) assert.ok(uid >= platform.layout.settings.uidRangeBase, `uid ${uid}`);
     assert.notEqual(node[0]!.uid, binary[0]!.uid);
@@ -190,11 +190,11 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
   });
 
   test('DGO-03: an app process that is killed is replaced without anyone asking', async () => {
-    const before = appProcesses(NODE_APP);
+    const before = platform.appProcesses(NODE_APP);
     assert.equal(before.length, 3);
     process.kill(before[0]!.pid, 'SIGKILL');
     const known = new Set(before.map(({ pid }) => pid));
-    await eventually('a new process', async () => appProcesses(NODE_APP).some(({ pid }) => !known.has(pid)));
+    await eventually('a new process', async () => platform.appProcesses(NODE_APP).some(({ pid }) => !known.has(pid)));
     await eventually('three instances again', async () => /instances:\s+3\/3/.test(await cf('app', 'hello-node')));
     await eventually('the crash in the events', async () =>
       /audit\.app\.process\.crash/.test(await cf('events', 'hello-node')),
@@ -251,9 +251,9 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
   });
 
   test('a second `up` changes nothing', async () => {
-    const before = await pids();
+    const before = await platform.pids();
     await platform.up();
-    assert.deepEqual(await pids(), before);
+    assert.deepEqual(await platform.pids(), before);
     assert.equal((await platform.ask('hello-node')).status, 200);
   });
 
@@ -313,14 +313,14 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
   test('an app is deleted with its routes', async () => {
     await cf('delete', 'hello-node', '-f', '-r');
     assert.doesNotMatch(await cf('routes'), /hello-node/);
-    await eventually('its processes are gone', async () => appProcesses(/server\.js/).length === 0);
+    await eventually('its processes are gone', async () => platform.appProcesses(/server\.js/).length === 0);
     await eventually('its host is unknown', async () => (await platform.ask('hello-node')).status === 404);
     assert.equal((await platform.ask('static-site')).status, 200);
   });
 
   test('`destroy` leaves nothing: no process, mount, link, address, table, cgroup, account, lock, and the resolver as it was', async () => {
     const { id } = platform.layout.settings;
-    const running = Object.values(await pids());
+    const running = Object.values(await platform.pids());
     await platform.destroy();
     const left = allProcesses().filter(
       ({ pid, arguments: words }) => running.includes(pid) || words.includes(platform.data),
@@ -355,23 +355,12 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
     assert.equal(readFileSync(RESOLV_CONF, 'utf8'), resolverBefore);
   });
 
-  /** The processes of apps, as the machine sees them: those in the installation's range of user numbers. */
-  function appProcesses(words: RegExp): Seen[] {
-    const { uidRangeBase } = platform.layout.settings;
-    const end = uidRangeBase + 8 * 256 * 65_536;
-    return allProcesses().filter((seen) => seen.uid >= uidRangeBase && seen.uid < end && words.test(seen.arguments));
-  }
-
   function ssh(): Promise<Ended> {
     return platform.tryCf(CF, ['ssh', 'hello-node', '-c', 'true'], { timeoutMs: 60_000 });
   }
 
-  async function pids(): Promise<Record<string, number | null>> {
-    return Object.fromEntries((await platform.status()).components.map(({ name, pid }) => [name, pid]));
-  }
-
   async function pidOf(component: string): Promise<number> {
-    const pid = (await pids())[component];
+    const pid = (await platform.pids())[component];
     assert.ok(pid, `${component} runs`);
     return pid;
   }

@@ -73,7 +73,6 @@ export const READ_WRITE = ['cloud_controller.read', 'cloud_controller.write', 'o
 export async function startTestCloudController(
   options: {
     log?: Logger;
-    reservedHosts?: readonly string[];
     bbs?: Client<typeof Bbs>;
     ingress?: Client<typeof Ingress>;
     blobs?: Blobs;
@@ -125,7 +124,7 @@ export async function startTestCloudController(
         ssh: 'ssh.test:2222',
       },
       domain: 'test.example',
-      reservedHosts: options.reservedHosts ?? ['api', 'uaa', 'login', 'log-cache'],
+      systemHosts: ['api', 'uaa', 'login', 'log-cache'].map((name) => `${name}.test.example`),
       sshHostKeyFingerprint: options.ssh === false ? null : 'TestTestTestTestTestTestTestTestTestTestTes',
       build: 'test',
       http2Apps: options.http2Apps ?? true,

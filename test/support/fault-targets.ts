@@ -20,15 +20,11 @@ export type Target = (typeof TARGETS)[number];
 
 /** The instances of an app that the machine runs, by the index each was told. */
 export function instances(platform: TestPlatform, words: RegExp): { index: number; guid: string; seen: Seen }[] {
-  const { uidRangeBase } = platform.layout.settings;
-  const end = uidRangeBase + 8 * 256 * 65_536;
-  return allProcesses()
-    .filter((seen) => seen.uid >= uidRangeBase && seen.uid < end && words.test(seen.arguments))
-    .map((seen) => ({
-      index: Number(variable(seen, 'CF_INSTANCE_INDEX')),
-      guid: variable(seen, 'CF_INSTANCE_GUID'),
-      seen,
-    }));
+  return platform.appProcesses(words).map((seen) => ({
+    index: Number(variable(seen, 'CF_INSTANCE_INDEX')),
+    guid: variable(seen, 'CF_INSTANCE_GUID'),
+    seen,
+  }));
 }
 
 /** The processes that stand for a target now: a component's own, or the conmon or the app of the instance with this index. */

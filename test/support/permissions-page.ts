@@ -1,14 +1,12 @@
 import {
-  ALL_ROLES,
   FIELDS,
   type FieldId,
-  GLOBAL_ROLES,
   type OperationId,
   PERMISSIONS,
   permissionOf,
-  type Role,
   type Rule,
 } from '../../src/cloud-controller/permissions.ts';
+import { ALL_ROLES, GLOBAL_ROLES, type Role } from '../../src/cloud-controller/role-names.ts';
 import { code, MADE, table } from './pages.ts';
 
 /** yes: may; 403: sees it and may not; 404: it is not there for them; own: sees what lies where they have the role. */

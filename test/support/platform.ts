@@ -7,6 +7,7 @@ import type { PlatformStatus } from '../../src/platform/admin-messages.ts';
 import { type Layout, layoutOf } from '../../src/platform/layout.ts';
 import { loadSettings } from '../../src/platform/settings/store.ts';
 import { STACKS } from './garden.ts';
+import { allProcesses, type Seen } from './processes.ts';
 import { makeTestData } from './test-data.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
@@ -143,6 +144,18 @@ export class TestPlatform {
 
   async status(): Promise<PlatformStatus> {
     return JSON.parse(await this.cupola('status', ['--json'])) as PlatformStatus;
+  }
+
+  /** Of the components, by name. */
+  async pids(): Promise<Record<string, number | null>> {
+    return Object.fromEntries((await this.status()).components.map(({ name, pid }) => [name, pid]));
+  }
+
+  /** The processes of apps, as the machine sees them: those in the installation's range of user numbers. */
+  appProcesses(words = /^/): Seen[] {
+    const { uidRangeBase } = this.layout.settings;
+    const end = uidRangeBase + 8 * 256 * 65_536;
+    return allProcesses().filter((seen) => seen.uid >= uidRangeBase && seen.uid < end && words.test(seen.arguments));
   }
 
   /** Throws where an account stays that no installation beside needs: something of this one runs still. */

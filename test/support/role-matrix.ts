@@ -1,12 +1,11 @@
 import {
-  ALL_ROLES,
   type OperationId,
   PERMISSIONS,
   type Permission,
   permissionOf,
-  type Role,
   type Rule,
 } from '../../src/cloud-controller/permissions.ts';
+import { ALL_ROLES, type Role } from '../../src/cloud-controller/role-names.ts';
 import { freshName, on, THINGS, type Thing, type World } from './role-world.ts';
 
 /** Somebody with exactly one role; `outsider` holds all of them in another organization. */

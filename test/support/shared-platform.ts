@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { shownBuildpacks } from '../../src/platform/system-buildpacks.ts';
 import { eventually, TestPlatform } from './platform.ts';
-import { allProcesses } from './processes.ts';
 
 export const SHARED_PLACE = { httpsPort: 8502, domain: 'shared.cupola.localhost' };
 /** The variable that tells the files where the platform's data lies. */
@@ -65,7 +64,7 @@ export class SharedPlatform extends TestPlatform {
       await this.signIn(this.#cf);
       await this.cf(this.#cf, ['delete-org', this.org, '-f']);
       assert.deepEqual(await this.#common(), this.#found, 'as the file found it');
-      await eventually('no container runs', async () => this.#inContainers().length === 0);
+      await eventually('no container runs', async () => this.appProcesses().length === 0);
     } finally {
       rmSync(this.home, { recursive: true, force: true });
     }
@@ -81,11 +80,5 @@ export class SharedPlatform extends TestPlatform {
       return [list, resources.map((one) => JSON.stringify({ ...one, updated_at: null })).sort()] as const;
     });
     return Object.fromEntries(await Promise.all(listed));
-  }
-
-  /** Processes in containers of this platform, as the machine sees them. */
-  #inContainers(): string[] {
-    const { uidRangeBase } = this.layout.settings;
-    return allProcesses().flatMap(({ uid, arguments: words }) => (uid >= uidRangeBase ? [words] : []));
   }
 }

@@ -68,7 +68,8 @@ export async function createCellProxy(options: CellProxyOptions): Promise<CellPr
   const store = new ProxyStore(settings);
   await mkdir(settings.runDirectory, { recursive: true, mode: 0o755 });
   await store.load();
-  const reconciler = new Reconciler('cell-proxy', options.intervalMs ?? 10_000, reconcile, log);
+  const pace = { everyMs: options.intervalMs ?? 10_000, soonMs: 500 };
+  const reconciler = new Reconciler('cell-proxy', pace, reconcile, log);
   const list = certificateListOf(settings);
   let queue: Promise<unknown> = Promise.resolve();
 
@@ -85,7 +86,7 @@ export async function createCellProxy(options: CellProxyOptions): Promise<CellPr
       await change();
     } catch (error) {
       log.warn('the cell proxy did not take a change; it is tried again', { what, error: messageOf(error) });
-      setTimeout(() => reconciler.wake(), 500).unref();
+      reconciler.wake();
     }
   }
 

@@ -3,11 +3,11 @@ import { type App, lockApp, writeApp } from '../apps/store.ts';
 import type { Actor } from '../authorization.ts';
 import type { Context } from '../context.ts';
 import type { Trx } from '../database.ts';
+import { findStagedDroplet } from '../droplets/store.ts';
 import { unprocessable } from '../errors.ts';
 import type { Guid } from '../guid.ts';
 import { ensureProcess } from '../processes/create.ts';
 import { takeSidecarsOfDroplet } from '../sidecars/changes.ts';
-import { findStagedDroplet } from './store.ts';
 
 /** Makes a staged droplet of the app its current one, with a process for each type it names. */
 export async function assignDroplet(
@@ -15,7 +15,7 @@ export async function assignDroplet(
   context: Pick<Context, 'settings'>,
   actor: Actor,
   guid: Guid<'app'>,
-  dropletGuid: string | null,
+  dropletGuid: Guid<'droplet'> | null,
 ): Promise<App> {
   const app = await lockApp(trx, guid);
   if (dropletGuid === null && app.state === 'STARTED') {

@@ -2,12 +2,15 @@ import { logLine } from '../apps/log-lines.ts';
 import { CreateApp } from '../apps/schema.ts';
 import { app, apps } from '../apps/subject.ts';
 import { AppView } from '../apps/view.ts';
-import { invalidSpace } from '../errors.ts';
+import { currentDropletView } from '../droplets/view.ts';
+import { invalidSpace, notFound } from '../errors.ts';
 import { created, ok, operation } from '../operation.ts';
+import { RelationshipToOne, ToOneOrNone } from '../relationships.ts';
 import { space } from '../spaces/subject.ts';
 import { shown } from '../standard.ts';
 import { inBody } from '../subject.ts';
 import { createApp } from './create.ts';
+import { assignDroplet } from './droplet.ts';
 import { restartApp, startApp, stopApp } from './run.ts';
 
 const ACTIONS = [
@@ -45,4 +48,28 @@ export const appActionOperations = [
       },
     }),
   ),
+
+  operation('GET /v3/apps/:guid/relationships/current_droplet', {
+    on: app,
+    answers: { 200: RelationshipToOne },
+    async run({ context, subject }) {
+      if (subject.droplet_guid === null) throw notFound('Droplet');
+      return ok(currentDropletView(context.links, subject.guid, subject.droplet_guid));
+    },
+  }),
+
+  operation('PATCH /v3/apps/:guid/relationships/current_droplet', {
+    on: app,
+    body: ToOneOrNone<'droplet'>(),
+    answers: { 200: RelationshipToOne },
+    async run({ actor, body, context, subject }) {
+      const { guid } = subject;
+      const dropletGuid = body.data?.guid ?? null;
+      const changed = await context.db
+        .transaction()
+        .execute((trx) => assignDroplet(trx, context, actor, guid, dropletGuid));
+      logLine(context, changed, `Updated app with guid ${guid} (droplet_guid: ${dropletGuid})`);
+      return ok(currentDropletView(context.links, guid, dropletGuid));
+    },
+  }),
 ];

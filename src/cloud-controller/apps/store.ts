@@ -1,5 +1,4 @@
 import { type InsertObject, type Selectable, sql, type UpdateObject } from 'kysely';
-import type { Place } from '../authorization.ts';
 import {
   type Database,
   type Db,
@@ -33,7 +32,7 @@ export interface AppTable extends ResourceColumns<Guid<'app'>> {
   /** The environment variables, sealed under the app's guid. */
   env_key_label: string | null;
   env_data: Buffer | null;
-  droplet_guid: string | null;
+  droplet_guid: Guid<'droplet'> | null;
   ssh_enabled: WithDefault<boolean>;
   revisions_enabled: WithDefault<boolean>;
   /** Whether an old and a new version may serve beside each other while the app is restarted. */
@@ -159,14 +158,6 @@ export async function urisOfApp(db: Db, guid: Guid<'app'>): Promise<string[]> {
     .where(sql<boolean>`routes.guid IN (SELECT route_guid FROM route_destinations WHERE app_guid = ${guid})`)
     .orderBy('routes.id');
   return (await readAll(select, SMALL_ROWS_AT_ONCE)).map(({ uri }) => uri);
-}
-
-/** Where an app lies, for the permission table. */
-export function placeOf(app: App): Place {
-  return {
-    organization: { guid: app.organization_guid, suspended: app.organization_suspended },
-    space: { guid: app.space_guid },
-  };
 }
 
 /** Whose environment or instance something is, as other components are told. */

@@ -1,14 +1,15 @@
 import { sql } from 'kysely';
+import { placeInSpace } from '../authorization.ts';
 import type { Db } from '../database.ts';
 import type { Guid } from '../guid.ts';
 import { inSpaces, list, oneOf, values, where } from '../listing.ts';
 import { organizations } from '../organizations/subject.ts';
 import { spaces } from '../spaces/subject.ts';
 import { type Subject, subject } from '../subject.ts';
-import { type App, findApp, placeOf, selectApps } from './store.ts';
+import { type App, findApp, selectApps } from './store.ts';
 import { AppView, appView } from './view.ts';
 
-export const app = subject('App', { find: findApp, place: placeOf });
+export const app = subject('App', { find: findApp, place: placeInSpace });
 
 const ownSpace = [spaces, (row: App) => row.space_guid] as const;
 const ownOrganization = [organizations, (row: App) => row.organization_guid] as const;
@@ -46,17 +47,17 @@ export function stagedOn(stacks: readonly string[]) {
 /** What belongs to an app is where the app is, and is seen by those who see the app. */
 export type OfApp<Row> = Row & { readonly app: App };
 
-export function ofApp<Row extends { app_guid: Guid<'app'> }>(
+export function ofApp<Row extends { app_guid: Guid<'app'> }, Of extends string = string>(
   name: string,
-  find: (db: Db, guid: string) => Promise<Row | null>,
+  find: (db: Db, guid: Guid<Of>) => Promise<Row | null>,
 ): Subject<OfApp<Row>> {
   return subject(name, {
-    async find(db, guid: string) {
+    async find(db, guid: Guid<Of>) {
       const row = await find(db, guid);
       const owner = row && (await findApp(db, row.app_guid));
       return owner && { ...row, app: owner };
     },
-    place: (row) => placeOf(row.app),
+    place: (row) => placeInSpace(row.app),
   });
 }
 

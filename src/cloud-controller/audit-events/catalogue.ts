@@ -1,5 +1,5 @@
 import { type Static, type TSchema, Type } from 'typebox';
-import type { OrganizationRole, SpaceRole } from '../permissions.ts';
+import type { OrganizationRole, SpaceRole } from '../role-names.ts';
 
 /** A kind of event: what it is about, and what its data say, before secrets are hidden in them. */
 interface Kind {

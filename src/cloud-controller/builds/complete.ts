@@ -3,13 +3,15 @@ import { recordAppEvent, SYSTEM_ACTOR } from '../apps/events.ts';
 import { logLine } from '../apps/log-lines.ts';
 import { type App, findApp } from '../apps/store.ts';
 import type { Context } from '../context.ts';
-import { inTurn, now, type Trx } from '../database.ts';
+import { inTurn, type Trx } from '../database.ts';
 import { openImage, sealImage } from '../docker/images.ts';
-import type { DropletBuildpack, SealedDroplet } from '../droplets/store.ts';
+import { type DropletBuildpack, insertDroplet, type SealedDroplet } from '../droplets/store.ts';
+import type { Guid } from '../guid.ts';
 import { jsonb } from '../metadata.ts';
+import { findSealedPackage } from '../packages/store.ts';
 import { expireBitsOf } from '../storage/retention.ts';
 import { readImageResult, readStagingResult, stagingError } from './result.ts';
-import type { BuildRow } from './store.ts';
+import { type BuildRow, endBuild, findBuild } from './store.ts';
 
 const UNREADABLE = 'StagingError: the staging result could not be read';
 
@@ -24,9 +26,9 @@ export interface Completion {
  * Ends a build: a droplet where staging worked and the droplet's bytes are here as reported, else FAILED with the reason.
  * The same completion may come twice, and for builds that are gone.
  */
-export async function completeBuild(context: Context, buildGuid: string, completion: Completion): Promise<void> {
+export async function completeBuild(context: Context, buildGuid: Guid<'build'>, completion: Completion): Promise<void> {
   const { db } = context;
-  const build = await db.selectFrom('builds').selectAll().where('guid', '=', buildGuid).executeTakeFirst();
+  const build = await findBuild(db, buildGuid);
   if (build?.state !== 'STAGING') return;
   const app = await findApp(db, build.app_guid);
   if (!app) return;
@@ -52,14 +54,8 @@ export async function failBuild(
   reason: string,
 ): Promise<boolean> {
   const { code, description } = stagingError(reason);
-  const ended = await trx
-    .updateTable('builds')
-    .set({ state: 'FAILED', error: `${code} - ${description}`, updated_at: now })
-    .where('guid', '=', build.guid)
-    .where('state', '=', 'STAGING')
-    .returning('guid')
-    .executeTakeFirst();
-  if (!ended) return false;
+  const error = `${code} - ${description}`;
+  if (!(await endBuild(trx, build.guid, { state: 'FAILED', error }))) return false;
   const app = await findApp(trx, build.app_guid);
   if (!app) return true;
   await recordAppEvent(trx, 'audit.app.build.failed', SYSTEM_ACTOR, app, {
@@ -105,7 +101,7 @@ async function bitsDroplet({ blobs }: Context, build: BuildRow, json: string): P
 async function imageDroplet({ db, sealer }: Context, build: BuildRow, json: string): Promise<Staged | string> {
   const result = readImageResult(json);
   if (!result) return UNREADABLE;
-  const row = await db.selectFrom('packages').selectAll().where('guid', '=', build.package_guid).executeTakeFirst();
+  const row = await findSealedPackage(db, build.package_guid);
   const image = row ? openImage(sealer, 'packages', row) : null;
   if (!image) return 'StagingError: the package is gone';
   const { username, password } = image;
@@ -120,27 +116,17 @@ async function imageDroplet({ db, sealer }: Context, build: BuildRow, json: stri
 }
 
 async function stageBuild(trx: Trx, app: App, build: BuildRow, staged: Staged): Promise<boolean> {
-  const ended = await trx
-    .updateTable('builds')
-    .set({ state: 'STAGED', updated_at: now })
-    .where('guid', '=', build.guid)
-    .where('state', '=', 'STAGING')
-    .returning('guid')
-    .executeTakeFirst();
-  if (!ended) return false;
-  await trx
-    .insertInto('droplets')
-    .values({
-      guid: build.droplet_guid,
-      app_guid: app.guid,
-      package_guid: build.package_guid,
-      state: 'STAGED',
-      ...staged,
-      process_types: jsonb(staged.process_types),
-      buildpacks: jsonb(staged.buildpacks),
-      sidecars: jsonb(staged.sidecars),
-    })
-    .execute();
+  if (!(await endBuild(trx, build.guid, { state: 'STAGED' }))) return false;
+  await insertDroplet(trx, {
+    guid: build.droplet_guid,
+    app_guid: app.guid,
+    package_guid: build.package_guid,
+    state: 'STAGED',
+    ...staged,
+    process_types: jsonb(staged.process_types),
+    buildpacks: jsonb(staged.buildpacks),
+    sidecars: jsonb(staged.sidecars),
+  });
   await recordAppEvent(trx, 'audit.app.droplet.create', SYSTEM_ACTOR, app, {
     droplet_guid: build.droplet_guid,
     package_guid: build.package_guid,

@@ -7,6 +7,7 @@ import { chooseBuildpacks } from '../buildpacks/store.ts';
 import type { Context } from '../context.ts';
 import { checkPackageType, requireDocker } from '../docker/images.ts';
 import { unprocessable } from '../errors.ts';
+import { newGuid } from '../guid.ts';
 import { newMetadata } from '../metadata.ts';
 import { type PackageRow, packageOf } from '../packages/store.ts';
 import { withinQuota } from '../quotas/within.ts';
@@ -31,11 +32,11 @@ export async function createBuild(
   return db.transaction().execute(async (trx) => {
     const row = await withinQuota(trx, app, (counted) =>
       insertBuild(counted, {
-        guid: crypto.randomUUID(),
+        guid: newGuid<'build'>(),
         app_guid: app.guid,
         package_guid: source.guid,
         state: 'STAGING',
-        droplet_guid: crypto.randomUUID(),
+        droplet_guid: newGuid<'droplet'>(),
         ...lifecycle,
         staging_memory_mb: body.staging_memory_in_mb ?? settings.staging.memoryMb,
         staging_disk_mb: body.staging_disk_in_mb ?? settings.staging.diskMb,

@@ -1,5 +1,5 @@
 import type { InsertObject, Selectable } from 'kysely';
-import type { Database, Db, ResourceColumns, WithDefault } from '../database.ts';
+import { type Database, type Db, now, type ResourceColumns, type Trx, type WithDefault } from '../database.ts';
 import { isUniqueViolation, unprocessable } from '../errors.ts';
 import type { Guid } from '../guid.ts';
 import type { Lifecycle } from '../lifecycle.ts';
@@ -12,13 +12,13 @@ declare module '../database.ts' {
   }
 }
 
-export interface BuildTable extends ResourceColumns {
+export interface BuildTable extends ResourceColumns<Guid<'build'>> {
   app_guid: Guid<'app'>;
-  package_guid: string;
+  package_guid: Guid<'package'>;
   state: BuildState;
   error: WithDefault<string | null>;
   /** The guid its droplet has, or will have. */
-  droplet_guid: string;
+  droplet_guid: Guid<'droplet'>;
   lifecycle: WithDefault<Lifecycle>;
   buildpacks: string[];
   stack: string;
@@ -41,7 +41,7 @@ interface Staging extends Common {
 
 interface Staged extends Common {
   state: 'STAGED';
-  droplet_guid: string;
+  droplet_guid: Guid<'droplet'>;
 }
 
 interface Failed extends Common {
@@ -63,7 +63,7 @@ export function buildOf({ state, error, droplet_guid, ...common }: BuildRow): Bu
   }
 }
 
-export async function findBuild(db: Db, guid: string): Promise<BuildRow | null> {
+export async function findBuild(db: Db, guid: Guid<'build'>): Promise<BuildRow | null> {
   return (await db.selectFrom('builds').selectAll().where('guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
@@ -78,4 +78,30 @@ export async function insertBuild(trx: Counted, values: InsertObject<Database, '
     if (!isUniqueViolation(error, 'builds_one_staging')) throw error;
     throw unprocessable('Only one build can be STAGING at a time per application.');
   });
+}
+
+/** Those that are under way, the oldest first. */
+export async function stagingBuilds(db: Db): Promise<BuildRow[]> {
+  return db.selectFrom('builds').selectAll().where('state', '=', 'STAGING').orderBy('id').execute();
+}
+
+/** Diego has its task. */
+export async function markDesired(db: Db, guid: Guid<'build'>): Promise<void> {
+  await db.updateTable('builds').set({ desired_at: now }).where('guid', '=', guid).execute();
+}
+
+/** False where it ended before. */
+export async function endBuild(
+  trx: Trx,
+  guid: Guid<'build'>,
+  end: { state: 'STAGED' } | { state: 'FAILED'; error: string },
+): Promise<boolean> {
+  const ended = await trx
+    .updateTable('builds')
+    .set({ ...end, updated_at: now })
+    .where('guid', '=', guid)
+    .where('state', '=', 'STAGING')
+    .returning('guid')
+    .executeTakeFirst();
+  return ended !== undefined;
 }

@@ -1,11 +1,11 @@
 import type { Task } from '../../contracts/gen/diego_pb.js';
 import { messageOf } from '../../kit/errors.ts';
 import { openVariables } from '../apps/sealed-variables.ts';
-import { findApp, findAppWithVariables, identityOf, urisOfApp } from '../apps/store.ts';
+import { type App, findApp, findAppWithVariables, identityOf, urisOfApp } from '../apps/store.ts';
 import { FILE_DESCRIPTORS } from '../apps/vcap-application.ts';
 import { chooseBuildpacks } from '../buildpacks/store.ts';
 import type { Context } from '../context.ts';
-import { inTurn, now } from '../database.ts';
+import { inTurn } from '../database.ts';
 import { cancelTasks } from '../diego/cancel.ts';
 import { egressRules } from '../diego/egress-rules.ts';
 import { stagingEnvironment } from '../diego/environment.ts';
@@ -14,9 +14,10 @@ import { openImage } from '../docker/images.ts';
 import { readGroup } from '../environment-variable-groups/store.ts';
 import { CfError } from '../errors.ts';
 import { placementTags } from '../isolation-segments/placement.ts';
+import { findSealedPackage } from '../packages/store.ts';
 import { cacheKey } from './caches.ts';
 import { completeBuild, failBuild } from './complete.ts';
-import type { BuildRow } from './store.ts';
+import { type BuildRow, markDesired, stagingBuilds } from './store.ts';
 
 /** Room for the cells to fetch and store, beside the time staging may take. */
 const URL_GRACE_SECONDS = 900;
@@ -29,9 +30,9 @@ export async function syncStaging(context: Context): Promise<boolean> {
   let again = false;
   const { db, bbs, settings, log } = context;
   const { tasks } = await bbs.tasks({ domain: STAGING_DOMAIN });
-  const builds = await db.selectFrom('builds').selectAll().where('state', '=', 'STAGING').orderBy('id').execute();
+  const builds = await stagingBuilds(db);
   const known = new Map(tasks.map((task) => [task.taskGuid, task]));
-  const wanted = new Set(builds.map((build) => build.guid));
+  const wanted = new Set<string>(builds.map((build) => build.guid));
   for (const build of builds) {
     const task = known.get(build.guid);
     const age = context.clock().getTime() - (build.desired_at ?? build.created_at).getTime();
@@ -68,7 +69,7 @@ async function handOver(context: Context, build: BuildRow): Promise<void> {
   const task = build.lifecycle === 'docker' ? await imageTask(context, build) : await bitsTask(context, build);
   if (!task) return;
   await context.bbs.desireTask(task);
-  await context.db.updateTable('builds').set({ desired_at: now }).where('guid', '=', build.guid).execute();
+  await markDesired(context.db, build.guid);
 }
 
 async function giveUp(context: Context, build: BuildRow): Promise<void> {
@@ -83,13 +84,18 @@ async function bitsTask(context: Context, build: BuildRow): Promise<Task | null>
 
 /** Null where the app is gone. Throws CfError where its package is. */
 async function imageTask(context: Context, build: BuildRow): Promise<Task | null> {
-  const { db, settings, sealer } = context;
+  const { db, sealer } = context;
   const app = await findApp(db, build.app_guid);
   if (!app) return null;
-  const row = await db.selectFrom('packages').selectAll().where('guid', '=', build.package_guid).executeTakeFirst();
+  const row = await findSealedPackage(db, build.package_guid);
   const image = row ? openImage(sealer, 'packages', row) : null;
   if (!image) throw new CfError('StagingError', 'the package is gone');
-  return imageStagingTask({
+  return imageStagingTask({ ...(await placedOf(context, build, app)), image });
+}
+
+/** What staging an image and staging bits have in common. */
+async function placedOf({ db, settings }: Context, build: BuildRow, app: App) {
+  return {
     app: identityOf(app),
     buildGuid: build.guid,
     stack: build.stack,
@@ -97,8 +103,7 @@ async function imageTask(context: Context, build: BuildRow): Promise<Task | null
     diskMb: build.staging_disk_mb,
     timeoutSeconds: settings.staging.timeoutSeconds,
     placementTags: await placementTags(db, app.space_guid),
-    image,
-  });
+  };
 }
 
 /** Null where the app is gone. Throws CfError where the build cannot be staged any more. */
@@ -115,13 +120,7 @@ async function recipeOf(context: Context, build: BuildRow): Promise<StagingRecip
   const egress = egressRules(db, 'staging');
   const own = settings.staging.egress.map((rule) => ({ ...rule, type: 0, code: 0, log: false }));
   return {
-    app: identityOf(app),
-    buildGuid: build.guid,
-    stack: build.stack,
-    memoryMb: build.staging_memory_mb,
-    diskMb: build.staging_disk_mb,
-    timeoutSeconds: settings.staging.timeoutSeconds,
-    placementTags: await placementTags(db, app.space_guid),
+    ...(await placedOf(context, build, app)),
     environment: stagingEnvironment({
       app: identityOf(app),
       apiUrl: settings.urls.api,

@@ -24,7 +24,7 @@ type NewDeployment = Static<typeof CreateDeployment>;
 /** What is to be deployed, and how. */
 interface Order {
   guid: string;
-  dropletGuid: string;
+  dropletGuid: Guid<'droplet'>;
   strategy: Strategy;
   options: Options;
   metadata: ReturnType<typeof newMetadata>;
@@ -55,7 +55,7 @@ export async function createDeployment(
   });
 }
 
-async function dropletOf(trx: Trx, app: App, { droplet, revision }: NewDeployment): Promise<string> {
+async function dropletOf(trx: Trx, app: App, { droplet, revision }: NewDeployment): Promise<Guid<'droplet'>> {
   const revised = revision ? await dropletOfRevision(trx, app.guid, revision.guid) : null;
   if (revision && !revised) throw unprocessable('The revision does not exist');
   const guid = droplet?.guid ?? revised ?? app.droplet_guid;

@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox';
+import type { Guid } from '../guid.ts';
 import { MetadataInput } from '../metadata.ts';
 import { ScaleProcess } from '../processes/schema.ts';
 import { ToOne } from '../relationships.ts';
@@ -37,7 +38,7 @@ export type Options = Static<typeof Options>;
 export const CreateDeployment = Type.Object(
   {
     relationships: Type.Object({ app: ToOne<'app'>() }, { additionalProperties: false }),
-    droplet: Type.Optional(Type.Object({ guid: Type.String() })),
+    droplet: Type.Optional(Type.Object({ guid: Type.Unsafe<Guid<'droplet'>>(Type.String()) })),
     revision: Type.Optional(Type.Object({ guid: Type.String() })),
     strategy: Type.Optional(
       Type.Enum([...STRATEGIES], { sentence: "'%value' is not a supported deployment strategy" }),

@@ -15,8 +15,8 @@ export interface DeploymentTable extends ResourceColumns {
   status_value: StatusValue;
   status_reason: StatusReason;
   max_in_flight: number;
-  droplet_guid: string | null;
-  previous_droplet_guid: string | null;
+  droplet_guid: Guid<'droplet'> | null;
+  previous_droplet_guid: Guid<'droplet'> | null;
   old_process_guid: string;
   new_process_guid: string;
   original_instances: number;
@@ -57,7 +57,7 @@ export function selectDeployments(db: Db) {
 }
 
 /** What a revision of an app runs; null where the app has no such revision. */
-export async function dropletOfRevision(db: Db, appGuid: Guid<'app'>, guid: string): Promise<string | null> {
+export async function dropletOfRevision(db: Db, appGuid: Guid<'app'>, guid: string): Promise<Guid<'droplet'> | null> {
   const row = await db
     .selectFrom('revisions')
     .select('droplet_guid')

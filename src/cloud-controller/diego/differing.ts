@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { fingerprintOf, type GuidRange, groupOf } from '../../contracts/lrp-fingerprint.ts';
 import type { Context } from '../context.ts';
 import { isFeatureEnabled } from '../feature-flags/store.ts';
+import type { Guid } from '../guid.ts';
 import { annotationIn } from './annotation.ts';
 import { outgoingLrps, startedProcesses } from './desired.ts';
 import { renewalOf } from './wanted.ts';
@@ -24,7 +25,7 @@ async function fingerprints(context: Compared, range: GuidRange): Promise<Map<st
   const asked = { within: range, docker: await isFeatureEnabled(db, 'diego_docker') };
   const started = startedProcesses(db, asked)
     .leftJoin('droplets', (join) =>
-      join.on('droplets.guid', '=', sql<string>`coalesce(processes.droplet_guid, apps.droplet_guid)`),
+      join.on('droplets.guid', '=', sql<Guid<'droplet'>>`coalesce(processes.droplet_guid, apps.droplet_guid)`),
     )
     .where(sql<boolean>`(droplets.sha256 IS NOT NULL OR droplets.docker_image IS NOT NULL)`)
     .select([

@@ -103,7 +103,7 @@ function isReserved(settings: Settings, name: string, isTenants: boolean): boole
 }
 
 function systemHosts(settings: Settings): string[] {
-  return settings.reservedHosts.map((host) => `${host}.${settings.domain}`.toLowerCase());
+  return settings.systemHosts.map((host) => host.toLowerCase());
 }
 
 function isWithin(name: string, parent: string): boolean {

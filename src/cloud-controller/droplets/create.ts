@@ -5,6 +5,7 @@ import type { Actor } from '../authorization.ts';
 import type { Context } from '../context.ts';
 import { checkPackageType, openImage, sealImage } from '../docker/images.ts';
 import { unprocessable } from '../errors.ts';
+import { newGuid } from '../guid.ts';
 import { jsonb } from '../metadata.ts';
 import { copyBlob } from '../storage/copy.ts';
 import type { CreateDroplet } from './schema.ts';
@@ -22,7 +23,7 @@ export async function createDroplet(
   actor: Actor,
 ): Promise<DropletRow> {
   const { db, sealer } = context;
-  const guid = crypto.randomUUID();
+  const guid = newGuid<'droplet'>();
   const notStaged = unprocessable('Source droplet is not staged.');
   const original = source && (await findSealedDroplet(db, source.guid));
   if (source && !original) throw notStaged;

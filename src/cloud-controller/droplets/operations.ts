@@ -1,13 +1,10 @@
-import { assignDroplet } from '../app-actions/droplet.ts';
 import { recordObservation } from '../apps/events.ts';
-import { logLine } from '../apps/log-lines.ts';
 import { app, inApp } from '../apps/subject.ts';
 import { invalidApp, notFound, unprocessable } from '../errors.ts';
 import { LIST_READER } from '../fields.ts';
 import { created, ok, operation } from '../operation.ts';
 import { packageSubject } from '../packages/subject.ts';
 import { PACKAGE_MAX_BYTES } from '../packages/upload.ts';
-import { RelationshipToOne, ToOneOrNone } from '../relationships.ts';
 import { deletes, lists, shown, shows, updatesMetadata } from '../standard.ts';
 import { Bytes, download } from '../storage/download.ts';
 import { inBody, inQuery } from '../subject.ts';
@@ -16,7 +13,7 @@ import { CreateDroplet } from './schema.ts';
 import { dropletOf, findDroplet, isDropletInUse } from './store.ts';
 import { droplet, droplets, dropletsOfApp, fromPackage } from './subject.ts';
 import { receiveDroplet } from './upload.ts';
-import { currentDropletView, DropletView } from './view.ts';
+import { DropletView } from './view.ts';
 
 export const dropletOperations = [
   operation('GET /v3/droplets', lists(droplets)),
@@ -41,30 +38,6 @@ export const dropletOperations = [
       const current = guid === null ? null : await findDroplet(call.context.db, guid);
       if (!current) throw notFound('Droplet');
       return ok(await shown(call, droplets, current));
-    },
-  }),
-
-  operation('GET /v3/apps/:guid/relationships/current_droplet', {
-    on: app,
-    answers: { 200: RelationshipToOne },
-    async run({ context, subject }) {
-      if (subject.droplet_guid === null) throw notFound('Droplet');
-      return ok(currentDropletView(context.links, subject.guid, subject.droplet_guid));
-    },
-  }),
-
-  operation('PATCH /v3/apps/:guid/relationships/current_droplet', {
-    on: app,
-    body: ToOneOrNone<'droplet'>(),
-    answers: { 200: RelationshipToOne },
-    async run({ actor, body, context, subject }) {
-      const { guid } = subject;
-      const dropletGuid = body.data?.guid ?? null;
-      const changed = await context.db
-        .transaction()
-        .execute((trx) => assignDroplet(trx, context, actor, guid, dropletGuid));
-      logLine(context, changed, `Updated app with guid ${guid} (droplet_guid: ${dropletGuid})`);
-      return ok(currentDropletView(context.links, guid, dropletGuid));
     },
   }),
 

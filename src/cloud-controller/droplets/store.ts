@@ -19,9 +19,9 @@ export interface DropletBuildpack {
 }
 
 /** With an image (by its digest) it is that, else bits of the blobstore. */
-export interface DropletTable extends ResourceColumns, DockerTable {
+export interface DropletTable extends ResourceColumns<Guid<'droplet'>>, DockerTable {
   app_guid: Guid<'app'>;
-  package_guid: string | null;
+  package_guid: Guid<'package'> | null;
   state: DropletState;
   error: WithDefault<string | null>;
   sha256: WithDefault<string | null>;
@@ -93,11 +93,11 @@ const COLUMNS = [
   'droplets.docker_username',
 ] as const;
 
-export async function findDroplet(db: Db, guid: string): Promise<DropletRow | null> {
+export async function findDroplet(db: Db, guid: Guid<'droplet'>): Promise<DropletRow | null> {
   return (await db.selectFrom('droplets').select(COLUMNS).where('guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
-export async function findSealedDroplet(db: Db, guid: string): Promise<SealedDroplet | null> {
+export async function findSealedDroplet(db: Db, guid: Guid<'droplet'>): Promise<SealedDroplet | null> {
   return (await db.selectFrom('droplets').selectAll().where('guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
@@ -105,11 +105,11 @@ export async function findSealedDroplet(db: Db, guid: string): Promise<SealedDro
 export async function findStagedDroplet(
   db: Db,
   appGuid: Guid<'app'>,
-  guid: string,
-): Promise<Pick<SealedDroplet, 'guid' | 'process_types'> | null> {
+  guid: Guid<'droplet'>,
+): Promise<Pick<SealedDroplet, 'guid' | 'process_types' | 'sidecars'> | null> {
   const row = await db
     .selectFrom('droplets')
-    .select(['guid', 'process_types'])
+    .select(['guid', 'process_types', 'sidecars'])
     .where('guid', '=', guid)
     .where('app_guid', '=', appGuid)
     .where('state', '=', 'STAGED')
@@ -135,7 +135,7 @@ export async function runsOf(db: Db, guids: readonly string[]): Promise<Readonly
 }
 
 /** Whether an app starts from it or instances of it run. */
-export async function isDropletInUse(db: Db, guid: string): Promise<boolean> {
+export async function isDropletInUse(db: Db, guid: Guid<'droplet'>): Promise<boolean> {
   const app = await db.selectFrom('apps').select('guid').where('droplet_guid', '=', guid).executeTakeFirst();
   const process = await db
     .selectFrom('processes')
@@ -151,7 +151,7 @@ export async function insertDroplet(trx: Trx, values: InsertObject<Database, 'dr
 }
 
 /** Ends an upload; null where it was given up meanwhile. */
-export async function finishUpload(trx: Trx, guid: string, sha256: string): Promise<DropletRow | null> {
+export async function finishUpload(trx: Trx, guid: Guid<'droplet'>, sha256: string): Promise<DropletRow | null> {
   const row = await trx
     .updateTable('droplets')
     .set({ state: 'STAGED', sha256, updated_at: now })
@@ -163,7 +163,7 @@ export async function finishUpload(trx: Trx, guid: string, sha256: string): Prom
 }
 
 /** False where it is gone already. */
-export async function deleteDroplet(trx: Trx, guid: string): Promise<boolean> {
+export async function deleteDroplet(trx: Trx, guid: Guid<'droplet'>): Promise<boolean> {
   const row = await trx.deleteFrom('droplets').where('guid', '=', guid).returning('guid').executeTakeFirst();
   return row !== undefined;
 }

@@ -14,7 +14,7 @@ export async function assignToOrganization(
   db: Db,
   actor: Actor,
   organization: Organization,
-  segmentGuid: string | null,
+  segmentGuid: Guid<'isolation_segment'> | null,
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
     await checkEntitled(trx, organization.guid, segmentGuid, 'the organization');
@@ -28,7 +28,12 @@ export async function assignToOrganization(
 }
 
 /** Where apps of a space go; null for where its organization says. Throws UnprocessableEntity where that is not entitled. */
-export async function assignToSpace(db: Db, actor: Actor, space: Space, segmentGuid: string | null): Promise<void> {
+export async function assignToSpace(
+  db: Db,
+  actor: Actor,
+  space: Space,
+  segmentGuid: Guid<'isolation_segment'> | null,
+): Promise<void> {
   await db.transaction().execute(async (trx) => {
     await checkEntitled(trx, space.organization_guid, segmentGuid, 'the organization that this space belongs to');
     await updateSpace(trx, space, { isolationSegmentGuid: segmentGuid });
@@ -41,7 +46,7 @@ export async function assignToSpace(db: Db, actor: Actor, space: Space, segmentG
 async function checkEntitled(
   trx: Trx,
   organizationGuid: Guid<'organization'>,
-  segmentGuid: string | null,
+  segmentGuid: Guid<'isolation_segment'> | null,
   whom: string,
 ): Promise<void> {
   if (segmentGuid === null) return;
@@ -52,6 +57,6 @@ async function checkEntitled(
   if (!(await entitledOrganizations(trx, segmentGuid)).includes(organizationGuid)) throw invalid;
 }
 
-function referenceTo(guid: string | null) {
+function referenceTo(guid: Guid<'isolation_segment'> | null) {
   return guid === null ? null : { guid };
 }

@@ -11,7 +11,7 @@ import { entitle, isAssigned, lockIsolationSegment, revoke } from './store.ts';
 export async function entitleOrganizations(
   db: Db,
   actor: Actor,
-  segmentGuid: string,
+  segmentGuid: Guid<'isolation_segment'>,
   organizationGuids: readonly Guid<'organization'>[],
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
@@ -35,7 +35,7 @@ export async function entitleOrganizations(
 export async function revokeOrganization(
   db: Db,
   actor: Actor,
-  segmentGuid: string,
+  segmentGuid: Guid<'isolation_segment'>,
   organizationGuid: Guid<'organization'>,
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {

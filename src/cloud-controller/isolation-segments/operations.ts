@@ -1,8 +1,11 @@
 import { recordEvent } from '../audit-events/store.ts';
+import type { Actor } from '../authorization.ts';
+import type { Db } from '../database.ts';
 import { unprocessable } from '../errors.ts';
-import { created, noContent, ok, operation } from '../operation.ts';
+import { created, type Definition, noContent, ok, operation, type Unread } from '../operation.ts';
 import { organization, organizations } from '../organizations/subject.ts';
 import { organizationFilter } from '../organizations/visibility.ts';
+import type { OperationId } from '../permissions.ts';
 import {
   guidsOf,
   RelationshipToMany,
@@ -12,9 +15,10 @@ import {
   toManyView,
   toOneView,
 } from '../relationships.ts';
-import { seenSpaces } from '../spaces/access.ts';
 import { space } from '../spaces/subject.ts';
+import { seenSpaces } from '../spaces/visibility.ts';
 import { lists, shown, shows } from '../standard.ts';
+import type { Subject } from '../subject.ts';
 import { assignToOrganization, assignToSpace } from './assignments.ts';
 import { entitleOrganizations, revokeOrganization } from './entitlements.ts';
 import { segmentEvent } from './events.ts';
@@ -23,6 +27,7 @@ import {
   assignedSpaces,
   deleteIsolationSegment,
   entitledOrganizations,
+  type IsolationSegment,
   insertIsolationSegment,
   isEntitledTo,
   lockIsolationSegment,
@@ -32,6 +37,10 @@ import { isolationSegment, isolationSegments } from './subject.ts';
 import { entitlementView, IsolationSegmentView } from './view.ts';
 
 const COLLECTION = '/v3/isolation_segments';
+const ToSegment = ToOneOrNone<'isolation_segment'>();
+
+type SegmentGuid = IsolationSegment['guid'] | null;
+type Assigned = { 200: typeof RelationshipToOne };
 
 export const isolationSegmentOperations = [
   operation('GET /v3/isolation_segments', lists(isolationSegments)),
@@ -127,41 +136,47 @@ export const isolationSegmentOperations = [
     },
   }),
 
-  operation('GET /v3/organizations/:guid/relationships/default_isolation_segment', {
-    on: organization,
-    answers: { 200: RelationshipToOne },
-    async run({ context, path, subject }) {
-      return ok(toOneView(context.links, path, COLLECTION, subject.default_isolation_segment_guid));
-    },
-  }),
+  operation(
+    'GET /v3/organizations/:guid/relationships/default_isolation_segment',
+    showsAssigned(organization, ({ default_isolation_segment_guid }) => default_isolation_segment_guid),
+  ),
+  operation(
+    'PATCH /v3/organizations/:guid/relationships/default_isolation_segment',
+    assigns(organization, assignToOrganization),
+  ),
 
-  operation('PATCH /v3/organizations/:guid/relationships/default_isolation_segment', {
-    on: organization,
-    body: ToOneOrNone<'isolation_segment'>(),
-    answers: { 200: RelationshipToOne },
-    async run({ actor, body, context, path, subject }) {
-      const guid = body.data?.guid ?? null;
-      await assignToOrganization(context.db, actor, subject, guid);
-      return ok(toOneView(context.links, path, COLLECTION, guid));
-    },
-  }),
-
-  operation('GET /v3/spaces/:guid/relationships/isolation_segment', {
-    on: space,
-    answers: { 200: RelationshipToOne },
-    async run({ context, path, subject }) {
-      return ok(toOneView(context.links, path, COLLECTION, subject.isolation_segment_guid));
-    },
-  }),
-
-  operation('PATCH /v3/spaces/:guid/relationships/isolation_segment', {
-    on: space,
-    body: ToOneOrNone<'isolation_segment'>(),
-    answers: { 200: RelationshipToOne },
-    async run({ actor, body, context, path, subject }) {
-      const guid = body.data?.guid ?? null;
-      await assignToSpace(context.db, actor, subject, guid);
-      return ok(toOneView(context.links, path, COLLECTION, guid));
-    },
-  }),
+  operation(
+    'GET /v3/spaces/:guid/relationships/isolation_segment',
+    showsAssigned(space, ({ isolation_segment_guid }) => isolation_segment_guid),
+  ),
+  operation('PATCH /v3/spaces/:guid/relationships/isolation_segment', assigns(space, assignToSpace)),
 ];
+
+/** The segment of an organization or of a space. */
+function showsAssigned<Row>(
+  on: Subject<Row>,
+  segmentOf: (row: Row) => SegmentGuid,
+): Definition<OperationId, Subject<Row>, Unread, Assigned> {
+  return {
+    on,
+    answers: { 200: RelationshipToOne },
+    run: async ({ context, path, subject }) => ok(toOneView(context.links, path, COLLECTION, segmentOf(subject))),
+  };
+}
+
+/** Gives an organization or a space another segment, or none. */
+function assigns<Row>(
+  on: Subject<Row>,
+  assign: (db: Db, actor: Actor, row: Row, segmentGuid: SegmentGuid) => Promise<void>,
+): Definition<OperationId, Subject<Row>, typeof ToSegment, Assigned> {
+  return {
+    on,
+    body: ToSegment,
+    answers: { 200: RelationshipToOne },
+    async run({ actor, body, context, path, subject }) {
+      const guid = body.data?.guid ?? null;
+      await assign(context.db, actor, subject, guid);
+      return ok(toOneView(context.links, path, COLLECTION, guid));
+    },
+  };
+}

@@ -2,7 +2,7 @@ import { type RawBuilder, type Selectable, sql } from 'kysely';
 import type { Visible } from '../authorization.ts';
 import { type Db, type Locked, lockRow, now, type RowColumns, type Trx } from '../database.ts';
 import { isUniqueViolation, notFound, unprocessable } from '../errors.ts';
-import type { Guid } from '../guid.ts';
+import { type Guid, guid, newGuid } from '../guid.ts';
 import { readAll, SMALL_ROWS_AT_ONCE } from '../list.ts';
 import { changedMetadata, type MetadataColumns, type MetadataInput, newMetadata } from '../metadata.ts';
 
@@ -14,18 +14,18 @@ declare module '../database.ts' {
 }
 
 /** A part of the foundation with its own cells. */
-export interface IsolationSegmentTable extends RowColumns, MetadataColumns {
+export interface IsolationSegmentTable extends RowColumns<Guid<'isolation_segment'>>, MetadataColumns {
   name: string;
 }
 /** Which organizations may place apps there. */
 export interface OrganizationIsolationSegmentTable {
   organization_guid: Guid<'organization'>;
-  isolation_segment_guid: string;
+  isolation_segment_guid: Guid<'isolation_segment'>;
 }
 export type IsolationSegment = Selectable<IsolationSegmentTable>;
 
 /** The segment everybody shares; it has the guid it has everywhere in Cloud Foundry. */
-export const SHARED_SEGMENT_GUID = '933b4c58-120b-499a-b85d-4b6fc9e2903b';
+export const SHARED_SEGMENT_GUID = guid<'isolation_segment'>('933b4c58-120b-499a-b85d-4b6fc9e2903b');
 
 export function selectIsolationSegments(db: Db) {
   return db.selectFrom('isolation_segments').selectAll('isolation_segments');
@@ -34,7 +34,7 @@ export function selectIsolationSegments(db: Db) {
 /** One of those that a condition leaves, where there is one. */
 export async function findIsolationSegment(
   db: Db,
-  guid: string,
+  guid: Guid<'isolation_segment'>,
   seen: RawBuilder<boolean> | null,
 ): Promise<IsolationSegment | null> {
   const select = selectIsolationSegments(db).where('isolation_segments.guid', '=', guid);
@@ -57,7 +57,7 @@ function entitledWhere(condition: RawBuilder<unknown>): RawBuilder<boolean> {
 }
 
 /** The condition of organizations that are entitled to a segment. */
-export function isEntitledTo(segmentGuid: string): RawBuilder<boolean> {
+export function isEntitledTo(segmentGuid: Guid<'isolation_segment'>): RawBuilder<boolean> {
   return sql<boolean>`organizations.guid IN (SELECT organization_guid FROM organization_isolation_segments
     WHERE isolation_segment_guid = ${segmentGuid})`;
 }
@@ -69,7 +69,7 @@ export async function insertIsolationSegment(
   return naming(() =>
     trx
       .insertInto('isolation_segments')
-      .values({ guid: crypto.randomUUID(), name: values.name, ...newMetadata(values.metadata) })
+      .values({ guid: newGuid<'isolation_segment'>(), name: values.name, ...newMetadata(values.metadata) })
       .returningAll()
       .executeTakeFirstOrThrow(),
   );
@@ -90,19 +90,25 @@ export async function updateIsolationSegment(
   );
 }
 
-export async function deleteIsolationSegment(trx: Trx, guid: string): Promise<void> {
+export async function deleteIsolationSegment(trx: Trx, guid: Guid<'isolation_segment'>): Promise<void> {
   await trx.deleteFrom('isolation_segments').where('guid', '=', guid).execute();
 }
 
 /** Holds who is entitled to a segment and what is assigned to it as it is, until the transaction ends. */
-export async function lockIsolationSegment(trx: Trx, guid: string): Promise<Locked<IsolationSegment>> {
+export async function lockIsolationSegment(
+  trx: Trx,
+  guid: Guid<'isolation_segment'>,
+): Promise<Locked<IsolationSegment>> {
   const segment = await lockRow(trx, 'isolation_segments', guid, notFound('Isolation segment'));
   if (guid === SHARED_SEGMENT_GUID) throw unprocessable('Cannot update or delete the shared Isolation Segment');
   return segment;
 }
 
 /** Organizations entitled to a segment, in the order they were made. */
-export async function entitledOrganizations(db: Db, segmentGuid: string): Promise<Guid<'organization'>[]> {
+export async function entitledOrganizations(
+  db: Db,
+  segmentGuid: Guid<'isolation_segment'>,
+): Promise<Guid<'organization'>[]> {
   const rows = await readAll(
     db
       .selectFrom('organization_isolation_segments')
@@ -116,7 +122,11 @@ export async function entitledOrganizations(db: Db, segmentGuid: string): Promis
 }
 
 /** Gives whether the organization was not entitled before. */
-export async function entitle(trx: Trx, segmentGuid: string, organizationGuid: Guid<'organization'>): Promise<boolean> {
+export async function entitle(
+  trx: Trx,
+  segmentGuid: Guid<'isolation_segment'>,
+  organizationGuid: Guid<'organization'>,
+): Promise<boolean> {
   const entitled = await trx
     .insertInto('organization_isolation_segments')
     .values({ organization_guid: organizationGuid, isolation_segment_guid: segmentGuid })
@@ -127,7 +137,11 @@ export async function entitle(trx: Trx, segmentGuid: string, organizationGuid: G
 }
 
 /** False where the organization was not entitled. */
-export async function revoke(trx: Trx, segmentGuid: string, organizationGuid: Guid<'organization'>): Promise<boolean> {
+export async function revoke(
+  trx: Trx,
+  segmentGuid: Guid<'isolation_segment'>,
+  organizationGuid: Guid<'organization'>,
+): Promise<boolean> {
   const revoked = await trx
     .deleteFrom('organization_isolation_segments')
     .where('organization_guid', '=', organizationGuid)
@@ -140,7 +154,7 @@ export async function revoke(trx: Trx, segmentGuid: string, organizationGuid: Gu
 /** Is it the default of this organization, or of a space there? */
 export async function isAssigned(
   trx: Trx,
-  segmentGuid: string,
+  segmentGuid: Guid<'isolation_segment'>,
   organizationGuid: Guid<'organization'>,
 ): Promise<boolean> {
   const space = await trx
@@ -159,7 +173,11 @@ export async function isAssigned(
 }
 
 /** Of the spaces that are assigned to a segment those that are seen. */
-export async function assignedSpaces(db: Db, segmentGuid: string, seen: Visible): Promise<Guid<'space'>[]> {
+export async function assignedSpaces(
+  db: Db,
+  segmentGuid: Guid<'isolation_segment'>,
+  seen: Visible,
+): Promise<Guid<'space'>[]> {
   const select = db.selectFrom('spaces').select('guid').where('isolation_segment_guid', '=', segmentGuid);
   const narrowed = seen.everything ? select : select.where(sql<boolean>`guid IN ${seen.guids}`);
   return (await readAll(narrowed, SMALL_ROWS_AT_ONCE)).map((row) => row.guid);

@@ -1,3 +1,4 @@
+import type { Guid } from '../guid.ts';
 import { list, names, where } from '../listing.ts';
 import { placeless } from '../subject.ts';
 import {
@@ -10,8 +11,9 @@ import {
 import { IsolationSegmentView, isolationSegmentView } from './view.ts';
 
 /** Lies nowhere: it is seen from the organizations that are entitled to it. */
-export const isolationSegment = placeless('Isolation segment', (db, guid, { organizations }) =>
-  findIsolationSegment(db, guid, entitledIn(organizations)),
+export const isolationSegment = placeless(
+  'Isolation segment',
+  (db, guid: Guid<'isolation_segment'>, { organizations }) => findIsolationSegment(db, guid, entitledIn(organizations)),
 );
 
 export const isolationSegments = list('GET /v3/isolation_segments', {

@@ -25,7 +25,11 @@ export function isolationSegmentView(links: Links, segment: IsolationSegment): S
 }
 
 /** The organizations that are entitled to a segment, as a relationship. */
-export function entitlementView(links: Links, segmentGuid: string, organizationGuids: readonly Guid<'organization'>[]) {
+export function entitlementView(
+  links: Links,
+  segmentGuid: Guid<'isolation_segment'>,
+  organizationGuids: readonly Guid<'organization'>[],
+) {
   const path = `/v3/isolation_segments/${segmentGuid}`;
   const view = toManyView(links, `${path}/relationships/organizations`, organizationGuids);
   return { ...view, links: { ...view.links, related: links.to(`${path}/organizations`) } };

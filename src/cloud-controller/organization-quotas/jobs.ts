@@ -1,6 +1,7 @@
 import { recordEvent } from '../audit-events/store.ts';
 import type { Context } from '../context.ts';
 import { unprocessable } from '../errors.ts';
+import { guid } from '../guid.ts';
 import type { Job } from '../jobs/store.ts';
 import { organizationQuotaEvent } from './events.ts';
 import { deleteOrganizationQuota, lockOrganizationQuota, type OrganizationQuota } from './store.ts';
@@ -8,7 +9,7 @@ import { deleteOrganizationQuota, lockOrganizationQuota, type OrganizationQuota 
 /** Job "organization_quota.delete". */
 export async function deleteOrganizationQuotaJob(context: Context, job: Job): Promise<undefined> {
   await context.db.transaction().execute(async (trx) => {
-    const quota = await lockOrganizationQuota(trx, job.resourceGuid ?? '');
+    const quota = await lockOrganizationQuota(trx, guid<'organization_quota'>(job.resourceGuid ?? ''));
     if (!quota) return;
     checkUnused(quota);
     await deleteOrganizationQuota(trx, quota.guid);

@@ -1,7 +1,7 @@
 import { type Selectable, sql } from 'kysely';
 import { type Db, lockRow, now, type RowColumns, type Trx } from '../database.ts';
 import { notFound, unprocessable } from '../errors.ts';
-import type { Guid } from '../guid.ts';
+import { type Guid, newGuid } from '../guid.ts';
 import { findOrganizations } from '../organizations/store.ts';
 import { type LimitColumns, limitColumns, naming, newLimits } from '../quotas/store.ts';
 import type { OrganizationQuotaInput } from './schema.ts';
@@ -12,7 +12,7 @@ declare module '../database.ts' {
   }
 }
 
-export interface OrganizationQuotaTable extends RowColumns, LimitColumns {
+export interface OrganizationQuotaTable extends RowColumns<Guid<'organization_quota'>>, LimitColumns {
   name: string;
   total_domains: number | null;
 }
@@ -32,7 +32,10 @@ export function selectOrganizationQuotas(db: Db) {
     );
 }
 
-export async function findOrganizationQuota(db: Db, guid: string): Promise<OrganizationQuota | null> {
+export async function findOrganizationQuota(
+  db: Db,
+  guid: Guid<'organization_quota'>,
+): Promise<OrganizationQuota | null> {
   return (await selectOrganizationQuotas(db).where('organization_quotas.guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
@@ -43,7 +46,7 @@ export async function insertOrganizationQuota(
   input: OrganizationQuotaInput,
   organizationGuids: readonly Guid<'organization'>[],
 ): Promise<OrganizationQuota> {
-  const guid = crypto.randomUUID();
+  const guid = newGuid<'organization_quota'>();
   await naming('Organization', name, () =>
     trx
       .insertInto('organization_quotas')
@@ -57,7 +60,7 @@ export async function insertOrganizationQuota(
 /** Changes what a request names. Throws ResourceNotFound where it is gone, UnprocessableEntity where another has that name. */
 export async function updateOrganizationQuota(
   trx: Trx,
-  guid: string,
+  guid: Guid<'organization_quota'>,
   input: OrganizationQuotaInput,
 ): Promise<OrganizationQuota> {
   const before = await lockRow(trx, 'organization_quotas', guid, notFound('Organization quota'));
@@ -75,7 +78,7 @@ export async function updateOrganizationQuota(
 /** Gives how many organizations have it now that were named. Throws UnprocessableEntity where one of them is not there. */
 export async function applyOrganizationQuota(
   trx: Trx,
-  quotaGuid: string,
+  quotaGuid: Guid<'organization_quota'>,
   organizationGuids: readonly Guid<'organization'>[],
 ): Promise<number> {
   const found = new Set((await findOrganizations(trx, organizationGuids)).map((row) => row.guid));
@@ -96,16 +99,19 @@ export async function applyOrganizationQuota(
 }
 
 /** Takes the lock of its row, for which whoever applies it waits. Null where it is gone. */
-export async function lockOrganizationQuota(trx: Trx, guid: string): Promise<OrganizationQuota | null> {
+export async function lockOrganizationQuota(
+  trx: Trx,
+  guid: Guid<'organization_quota'>,
+): Promise<OrganizationQuota | null> {
   await trx.selectFrom('organization_quotas').select('guid').where('guid', '=', guid).forUpdate().execute();
   return findOrganizationQuota(trx, guid);
 }
 
-export async function deleteOrganizationQuota(trx: Trx, guid: string): Promise<void> {
+export async function deleteOrganizationQuota(trx: Trx, guid: Guid<'organization_quota'>): Promise<void> {
   await trx.deleteFrom('organization_quotas').where('guid', '=', guid).execute();
 }
 
-async function written(trx: Trx, guid: string): Promise<OrganizationQuota> {
+async function written(trx: Trx, guid: Guid<'organization_quota'>): Promise<OrganizationQuota> {
   const quota = await findOrganizationQuota(trx, guid);
   if (!quota) throw notFound('Organization quota');
   return quota;

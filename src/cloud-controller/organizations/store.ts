@@ -1,7 +1,7 @@
 import type { Selectable } from 'kysely';
 import { type Db, lockRow, now, type RowColumns, type Trx } from '../database.ts';
 import { isUniqueViolation, notFound, unprocessable } from '../errors.ts';
-import { type Guid, newGuid } from '../guid.ts';
+import { type Guid, guid, newGuid } from '../guid.ts';
 import { changedMetadata, type MetadataColumns, type MetadataInput, newMetadata } from '../metadata.ts';
 
 declare module '../database.ts' {
@@ -13,13 +13,13 @@ declare module '../database.ts' {
 export interface OrganizationTable extends RowColumns<Guid<'organization'>>, MetadataColumns {
   name: string;
   suspended: boolean;
-  quota_guid: string;
-  default_isolation_segment_guid: string | null;
+  quota_guid: Guid<'organization_quota'>;
+  default_isolation_segment_guid: Guid<'isolation_segment'> | null;
 }
 export type Organization = Selectable<OrganizationTable>;
 
 /** The quota every new organization has; it is there from the first start. */
-const DEFAULT_QUOTA_GUID = '00000000-0000-4000-8000-000000000001';
+const DEFAULT_QUOTA_GUID = guid<'organization_quota'>('00000000-0000-4000-8000-000000000001');
 
 export async function findOrganization(db: Db, guid: Guid<'organization'>): Promise<Organization | null> {
   return (await db.selectFrom('organizations').selectAll().where('guid', '=', guid).executeTakeFirst()) ?? null;
@@ -69,7 +69,7 @@ export async function updateOrganization(
     name?: string;
     suspended?: boolean;
     metadata?: MetadataInput;
-    defaultIsolationSegmentGuid?: string | null;
+    defaultIsolationSegmentGuid?: Guid<'isolation_segment'> | null;
   },
 ): Promise<Organization> {
   const before = await lockRow(trx, 'organizations', guid, notFound('Organization'));

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { type Caller, visibleOrganizations } from '../authorization.ts';
 import type { Db } from '../database.ts';
 import type { Guid } from '../guid.ts';
-import { ALL_ROLES } from '../permissions.ts';
+import { ALL_ROLES } from '../role-names.ts';
 
 /** Tells which organizations the caller may know of. */
 export async function organizationFilter(db: Db, caller: Caller): Promise<(guid: Guid<'organization'>) => boolean> {

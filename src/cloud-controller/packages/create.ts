@@ -5,6 +5,7 @@ import type { Actor } from '../authorization.ts';
 import type { Context } from '../context.ts';
 import { checkPackageType, PACKAGE_TYPES, type PackageType, sealImage } from '../docker/images.ts';
 import { unprocessable } from '../errors.ts';
+import { newGuid } from '../guid.ts';
 import { newMetadata } from '../metadata.ts';
 import { copyBlob } from '../storage/copy.ts';
 import type { CreatePackage } from './schema.ts';
@@ -22,7 +23,7 @@ export async function createPackage(
   actor: Actor,
 ): Promise<PackageRow> {
   if (source && source.state !== 'READY') throw unprocessable('Source package is not ready.');
-  const guid = crypto.randomUUID();
+  const guid = newGuid<'package'>();
   const image = source ? copiedImage(app, source) : newImage(app, body);
   const insert = (sha256: string | null): Promise<PackageRow> =>
     context.db.transaction().execute(async (trx) => {

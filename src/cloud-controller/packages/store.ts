@@ -11,7 +11,7 @@ declare module '../database.ts' {
 }
 
 /** With an image it is of that, else of bits. */
-export interface PackageTable extends ResourceColumns, DockerTable {
+export interface PackageTable extends ResourceColumns<Guid<'package'>>, DockerTable {
   app_guid: Guid<'app'>;
   state: PackageState;
   error: WithDefault<string | null>;
@@ -61,8 +61,13 @@ const COLUMNS = [
   'packages.docker_username',
 ] as const;
 
-export async function findPackage(db: Db, guid: string): Promise<PackageRow | null> {
+export async function findPackage(db: Db, guid: Guid<'package'>): Promise<PackageRow | null> {
   return (await db.selectFrom('packages').select(COLUMNS).where('guid', '=', guid).executeTakeFirst()) ?? null;
+}
+
+/** With what its registry asks for, sealed. */
+export async function findSealedPackage(db: Db, guid: Guid<'package'>): Promise<Selectable<PackageTable> | null> {
+  return (await db.selectFrom('packages').selectAll().where('guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
 export function selectPackages(db: Db) {
@@ -80,7 +85,7 @@ export async function insertPackage(trx: Trx, values: InsertObject<Database, 'pa
 /** Of a row that the transaction has locked. */
 export async function updatePackage(
   trx: Trx,
-  guid: string,
+  guid: Guid<'package'>,
   changes: UpdateObject<Database, 'packages'>,
 ): Promise<PackageRow> {
   return trx
@@ -92,7 +97,7 @@ export async function updatePackage(
 }
 
 /** Ends an upload; null where it was given up meanwhile. */
-export async function finishUpload(trx: Trx, guid: string, sha256: string): Promise<PackageRow | null> {
+export async function finishUpload(trx: Trx, guid: Guid<'package'>, sha256: string): Promise<PackageRow | null> {
   const row = await trx
     .updateTable('packages')
     .set({ state: 'READY', sha256, updated_at: now })
@@ -104,7 +109,7 @@ export async function finishUpload(trx: Trx, guid: string, sha256: string): Prom
 }
 
 /** Gives the guid of its app; null where it is gone already. */
-export async function deletePackage(trx: Trx, guid: string): Promise<Guid<'app'> | null> {
+export async function deletePackage(trx: Trx, guid: Guid<'package'>): Promise<Guid<'app'> | null> {
   const row = await trx.deleteFrom('packages').where('guid', '=', guid).returning('app_guid').executeTakeFirst();
   return row?.app_guid ?? null;
 }

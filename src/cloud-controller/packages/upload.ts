@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { BlobInfo, HeldRoom } from '../../contracts/blobs.ts';
 import { recordAppEvent } from '../apps/events.ts';
 import type { App } from '../apps/store.ts';
@@ -86,7 +87,7 @@ export async function receiveOnce<Result>(
   const begun = await context.db
     .updateTable(table)
     .set({ state: 'PROCESSING_UPLOAD', updated_at: now })
-    .where('guid', '=', target.key)
+    .where(ofBlob(target))
     .where('state', '=', 'AWAITING_UPLOAD')
     .returning('updated_at')
     .executeTakeFirst();
@@ -132,6 +133,11 @@ function mayTryAgain(error: unknown): boolean {
   return !(error instanceof ArchiveRefusedError) && TRY_AGAIN.has(publicError(error).status);
 }
 
+/** The row that a blob belongs to. */
+function ofBlob({ key }: TenantBlob) {
+  return sql<boolean>`guid = ${key}`;
+}
+
 function reasonOf(error: unknown): string {
   return error instanceof ArchiveRefusedError || error instanceof CfError ? error.message : 'The upload failed.';
 }
@@ -147,7 +153,7 @@ async function giveUp(
     const row = await trx
       .selectFrom(table)
       .select(['state', 'updated_at'])
-      .where('guid', '=', target.key)
+      .where(ofBlob(target))
       .forUpdate()
       .executeTakeFirst();
     // What finished it may have been committed all the same, though nobody here was told.
@@ -160,7 +166,7 @@ async function giveUp(
     await trx
       .updateTable(table)
       .set({ state: reason === null ? 'AWAITING_UPLOAD' : 'FAILED', error: reason, updated_at: now })
-      .where('guid', '=', target.key)
+      .where(ofBlob(target))
       .execute();
   });
 }

@@ -11,7 +11,7 @@ import type { Guid } from '../guid.ts';
 import { keepAtMost } from '../quotas/outgoing-bound.ts';
 import type { Counted } from '../quotas/within.ts';
 import { lrpGuid } from './lrp-guid.ts';
-import { type Process, resizeProcess } from './store.ts';
+import { type Process, type ProcessChanges, resizeProcess } from './store.ts';
 
 declare module '../database.ts' {
   interface Database {
@@ -36,7 +36,7 @@ export interface OutgoingLrpTable {
   memory_mb: WithDefault<number | null>;
   disk_mb: WithDefault<number | null>;
   log_rate_limit: WithDefault<number | null>;
-  droplet_guid: WithDefault<string | null>;
+  droplet_guid: WithDefault<Guid<'droplet'> | null>;
   revision_guid: WithDefault<string | null>;
 }
 
@@ -57,7 +57,7 @@ export async function renewProcess(
   trx: Counted,
   app: App,
   process: Process,
-  changes: Parameters<typeof resizeProcess>[2] = {},
+  changes: ProcessChanges = {},
 ): Promise<Process> {
   if (process.state === 'STARTED') await keepServing(trx, app, process, process.guid);
   return resizeProcess(trx, process.guid, { ...changes, version: crypto.randomUUID() });

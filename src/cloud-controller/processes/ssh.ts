@@ -3,8 +3,8 @@ import type { SshAccessResponseSchema } from '../../contracts/gen/cloud-controll
 import { recordObservation } from '../apps/events.ts';
 import { ownerOf } from '../apps/log-lines.ts';
 import { sshAccess } from '../apps/ssh.ts';
-import { type App, findApp, placeOf } from '../apps/store.ts';
-import { authorize, type Caller, checkScope, forBearer } from '../authorization.ts';
+import { type App, findApp } from '../apps/store.ts';
+import { authorize, type Caller, checkScope, forBearer, placeInSpace } from '../authorization.ts';
 import type { Context } from '../context.ts';
 import { CfError, isRefusal, notFound } from '../errors.ts';
 import { guid } from '../guid.ts';
@@ -63,7 +63,7 @@ async function permissionOf(
 async function mayChange(context: Context, caller: Caller, app: App): Promise<boolean> {
   try {
     checkScope(caller, 'PATCH');
-    await authorize(context.db, caller, 'PATCH /v3/apps/:guid', placeOf(app), notFound('App'));
+    await authorize(context.db, caller, 'PATCH /v3/apps/:guid', placeInSpace(app), notFound('App'));
     return true;
   } catch (error) {
     if (error instanceof CfError) return false;

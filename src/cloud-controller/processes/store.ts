@@ -45,7 +45,7 @@ export interface ProcessTable extends ResourceColumns, Optional<Omit<HealthCheck
   version_memory_mb: WithDefault<number | null>;
   version_log_rate_limit: WithDefault<number | null>;
   /** The droplet it runs: fixed when it is started, so that a newer one does not slip in with a moved instance. */
-  droplet_guid: WithDefault<string | null>;
+  droplet_guid: WithDefault<Guid<'droplet'> | null>;
   revision_guid: WithDefault<string | null>;
 }
 
@@ -75,13 +75,15 @@ export async function processesOfApp(db: Db, appGuid: Guid<'app'>): Promise<Proc
 export async function commandOf(
   db: Db,
   process: Pick<Process, 'command' | 'type' | 'droplet_guid'>,
-  currentDroplet: string | null,
+  currentDroplet: Guid<'droplet'> | null,
 ): Promise<string | null> {
   if (process.command !== null) return process.command;
+  const dropletGuid = process.droplet_guid ?? currentDroplet;
+  if (dropletGuid === null) return null;
   const droplet = await db
     .selectFrom('droplets')
     .select('process_types')
-    .where('guid', '=', process.droplet_guid ?? currentDroplet ?? '')
+    .where('guid', '=', dropletGuid)
     .executeTakeFirst();
   return droplet ? (droplet.process_types[process.type] ?? '') : null;
 }
@@ -99,7 +101,9 @@ export async function isDeploying(db: Db, appGuid: Guid<'app'>): Promise<boolean
 
 /** What counts against a quota. */
 type CountedColumn = 'instances' | 'memory_mb' | 'log_rate_limit' | 'state';
-type Changes = Partial<Omit<Process, 'id' | 'guid' | 'created_at' | 'updated_at' | 'labels' | 'annotations'>>;
+export type ProcessChanges = Partial<
+  Omit<Process, 'id' | 'guid' | 'created_at' | 'updated_at' | 'labels' | 'annotations'>
+>;
 
 /** Writes a process that was checked against its quotas, and gives it; its guid is another where the one given is taken. */
 export async function insertProcess(trx: Counted, values: Insertable<ProcessTable>): Promise<Process> {
@@ -129,7 +133,7 @@ async function insert(trx: Trx, values: Insertable<ProcessTable>): Promise<Proce
 export async function updateProcess(
   trx: Trx,
   guid: string,
-  changes: Omit<Changes, CountedColumn> & { [Name in CountedColumn]?: never },
+  changes: Omit<ProcessChanges, CountedColumn> & { [Name in CountedColumn]?: never },
 ): Promise<Process> {
   return update(trx, guid, changes);
 }
@@ -138,7 +142,7 @@ export async function updateProcess(
  * Changes anything, what quotas count too. What a started process had counts on beside its new size until there is a new
  * version of it: its instances run with it.
  */
-export async function resizeProcess(trx: Counted, guid: string, changes: Changes): Promise<Process> {
+export async function resizeProcess(trx: Counted, guid: string, changes: ProcessChanges): Promise<Process> {
   const isAnew = changes.version !== undefined || changes.state === 'STOPPED';
   const kept = (column: 'memory_mb' | 'log_rate_limit') =>
     sql<

@@ -1,5 +1,6 @@
-import { findApp, placeOf } from '../apps/store.ts';
+import { findApp } from '../apps/store.ts';
 import { app, byApp, type OfApp, ofApp } from '../apps/subject.ts';
+import { placeInSpace } from '../authorization.ts';
 import type { Guid } from '../guid.ts';
 import { inSpaces, list, values } from '../listing.ts';
 import { inPath, subject } from '../subject.ts';
@@ -19,7 +20,7 @@ const processOfType = subject('Process', {
     const row = owner && (await findProcessOfType(db, guid, params['type'] ?? ''));
     return row && { ...asShown(row), app: owner };
   },
-  place: (row) => placeOf(row.app),
+  place: (row) => placeInSpace(row.app),
 });
 
 /** What operations on a process are called on: its guid, or its app and type. Who does not see the app learns nothing of what it has. */

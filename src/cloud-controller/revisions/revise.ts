@@ -3,11 +3,17 @@ import type { App } from '../apps/store.ts';
 import { sealedVariables } from '../apps/variables.ts';
 import type { Actor } from '../authorization.ts';
 import type { Trx } from '../database.ts';
+import type { Guid } from '../guid.ts';
 import { processesOfApp } from '../processes/store.ts';
 import { insertRevision, latestRevision } from './store.ts';
 
 /** A revision for each droplet an app is started with; none where the feature is off. Gives its guid. */
-export async function reviseApp(trx: Trx, actor: Actor, app: App, dropletGuid: string): Promise<string | null> {
+export async function reviseApp(
+  trx: Trx,
+  actor: Actor,
+  app: App,
+  dropletGuid: Guid<'droplet'>,
+): Promise<string | null> {
   if (!app.revisions_enabled) return null;
   const last = await latestRevision(trx, app.guid);
   if (last?.droplet_guid === dropletGuid) return last.guid;

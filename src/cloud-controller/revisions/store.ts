@@ -14,7 +14,7 @@ declare module '../database.ts' {
 export interface RevisionTable extends ResourceColumns {
   app_guid: Guid<'app'>;
   version: number;
-  droplet_guid: string;
+  droplet_guid: Guid<'droplet'>;
   description: string;
   /** The app's variables as they were, sealed as there. */
   env_key_label: string | null;
@@ -80,7 +80,7 @@ export async function insertRevision(
   values: {
     appGuid: Guid<'app'>;
     version: number;
-    dropletGuid: string;
+    dropletGuid: Guid<'droplet'>;
     description: string;
     commands: Readonly<Record<string, string | null>>;
   },

@@ -5,7 +5,7 @@ import type { Context } from '../context.ts';
 import { lockRow } from '../database.ts';
 import { type CfError, isUniqueViolation, unprocessable } from '../errors.ts';
 import type { Organization } from '../organizations/store.ts';
-import { ORGANIZATION_ROLES } from '../permissions.ts';
+import { ORGANIZATION_ROLES } from '../role-names.ts';
 import type { Space } from '../spaces/store.ts';
 import { type NamedUser, named } from '../users/names.ts';
 import { insertUser } from '../users/store.ts';

@@ -1,6 +1,6 @@
 import { Type } from 'typebox';
-import { ORGANIZATION_ROLES, SPACE_ROLES } from '../permissions.ts';
 import { ToOne } from '../relationships.ts';
+import { ORGANIZATION_ROLES, SPACE_ROLES } from '../role-names.ts';
 
 const Text = Type.String({ minLength: 1, maxLength: 255 });
 

@@ -2,7 +2,7 @@ import { type Selectable, sql } from 'kysely';
 import type { Place } from '../authorization.ts';
 import type { Db, RowColumns, Trx } from '../database.ts';
 import type { Guid } from '../guid.ts';
-import type { OrganizationRole, SpaceRole } from '../permissions.ts';
+import type { OrganizationRole, SpaceRole } from '../role-names.ts';
 
 declare module '../database.ts' {
   interface Database {
@@ -25,7 +25,7 @@ export interface Role extends Selectable<RoleTable> {
 }
 
 /** Where a role lies, for the permission table. */
-export function placeOfRole({ owner_guid: guid, owner_suspended: suspended, space_guid: space }: Role): Place {
+export function placeOf({ owner_guid: guid, owner_suspended: suspended, space_guid: space }: Role): Place {
   return { organization: { guid, suspended }, ...(space === null ? {} : { space: { guid: space } }) };
 }
 

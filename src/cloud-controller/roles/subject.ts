@@ -1,14 +1,14 @@
 import { sql } from 'kysely';
 import { among, list, values } from '../listing.ts';
 import { organizations } from '../organizations/subject.ts';
-import { ORGANIZATION_ROLES, SPACE_ROLES } from '../permissions.ts';
+import { ORGANIZATION_ROLES, SPACE_ROLES } from '../role-names.ts';
 import { spaces } from '../spaces/subject.ts';
 import { subject } from '../subject.ts';
 import { users } from '../users/subject.ts';
-import { findRole, placeOfRole, type Role, selectRoles } from './store.ts';
+import { findRole, placeOf, type Role, selectRoles } from './store.ts';
 import { RoleView, roleView } from './view.ts';
 
-export const role = subject('Role', { find: findRole, place: placeOfRole });
+export const role = subject('Role', { find: findRole, place: placeOf });
 
 export const roles = list('GET /v3/roles', {
   table: 'roles',

@@ -5,8 +5,8 @@ import type { Context, GoingApp } from '../context.ts';
 import type { Trx } from '../database.ts';
 import { type Guid, guid } from '../guid.ts';
 import type { Job } from '../jobs/store.ts';
-import { routeEvent, unmapAll } from './events.ts';
-import { addressOf, findRoutes } from './store.ts';
+import { mappingEvent, routeEvent } from './events.ts';
+import { addressOf, deleteDestinations, findRoutes } from './store.ts';
 
 /** Job "route.delete". */
 export async function deleteRouteJob(context: Context, job: Job): Promise<undefined> {
@@ -56,4 +56,27 @@ export async function removeRoutes(trx: Trx, guids: readonly Guid<'route'>[], ac
       ),
   );
   return apps;
+}
+
+/** Takes every destination of apps or of routes away. Gives the apps that were led to. */
+async function unmapAll(
+  trx: Trx,
+  of: 'app_guid' | 'route_guid',
+  guids: readonly string[],
+  actor: Actor,
+): Promise<Guid<'app'>[]> {
+  const removed = await deleteDestinations(trx, of, guids);
+  const found = await findRoutes(
+    trx,
+    removed.map((row) => row.route_guid),
+  );
+  const routes = new Map(found.map((route) => [route.guid, route]));
+  await recordEvents(
+    trx,
+    removed.flatMap(({ app_guid: appGuid, process_type: processType, route_guid: routeGuid, ...target }) => {
+      const route = routes.get(routeGuid);
+      return route ? [mappingEvent('audit.app.unmap-route', route, { ...target, appGuid, processType }, actor)] : [];
+    }),
+  );
+  return removed.map((row) => row.app_guid);
 }

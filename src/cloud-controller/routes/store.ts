@@ -1,6 +1,5 @@
 import { type Selectable, sql } from 'kysely';
 import { routePathKey } from '../../contracts/route-grammar.ts';
-import type { Place } from '../authorization.ts';
 import { type Db, lockRow, now, type RowColumns, type Trx } from '../database.ts';
 import { notFound } from '../errors.ts';
 import { type Guid, newGuid } from '../guid.ts';
@@ -51,13 +50,6 @@ export interface Route extends Selectable<RouteTable> {
   domain_name: string;
   organization_guid: Guid<'organization'>;
   organization_suspended: boolean;
-}
-
-export function placeOfRoute(route: Route): Place {
-  return {
-    organization: { guid: route.organization_guid, suspended: route.organization_suspended },
-    space: { guid: route.space_guid },
-  };
 }
 
 /** "web.example.org/path": as clients see it. */
@@ -209,6 +201,19 @@ export async function insertDestination(trx: Trx, routeGuid: Guid<'route'>, targ
 
 export async function deleteDestination(trx: Trx, guid: string): Promise<void> {
   await trx.deleteFrom('route_destinations').where('guid', '=', guid).execute();
+}
+
+/** Deletes every destination of apps or of routes, and gives them. */
+export async function deleteDestinations(
+  trx: Trx,
+  of: 'app_guid' | 'route_guid',
+  guids: readonly string[],
+): Promise<Destination[]> {
+  return trx
+    .deleteFrom('route_destinations')
+    .where(sql<boolean>`${sql.ref(of)} = ANY(${guids})`)
+    .returningAll()
+    .execute();
 }
 
 /** Null where the route has no such destination. */

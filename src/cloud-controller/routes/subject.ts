@@ -1,13 +1,14 @@
 import { sql } from 'kysely';
+import { placeInSpace } from '../authorization.ts';
 import { domains } from '../domains/subject.ts';
 import { inSpaces, list, lowerCase, values, where } from '../listing.ts';
 import { organizations } from '../organizations/subject.ts';
 import { spaces } from '../spaces/subject.ts';
 import { subject } from '../subject.ts';
-import { destinationsOf, findRoute, leadTo, placeOfRoute, type Route, selectRoutes } from './store.ts';
+import { destinationsOf, findRoute, leadTo, type Route, selectRoutes } from './store.ts';
 import { RouteView, routeView } from './view.ts';
 
-export const route = subject('Route', { find: findRoute, place: placeOfRoute });
+export const route = subject('Route', { find: findRoute, place: placeInSpace });
 
 const ownSpace = [spaces, (row: Route) => row.space_guid] as const;
 

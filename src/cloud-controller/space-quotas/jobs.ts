@@ -1,6 +1,7 @@
 import { recordEvent } from '../audit-events/store.ts';
 import type { Context } from '../context.ts';
 import { unprocessable } from '../errors.ts';
+import { guid } from '../guid.ts';
 import type { Job } from '../jobs/store.ts';
 import { spaceQuotaEvent } from './events.ts';
 import { deleteSpaceQuota, lockSpaceQuota, type SpaceQuota } from './store.ts';
@@ -8,7 +9,7 @@ import { deleteSpaceQuota, lockSpaceQuota, type SpaceQuota } from './store.ts';
 /** Job "space_quota.delete". */
 export async function deleteSpaceQuotaJob(context: Context, job: Job): Promise<undefined> {
   await context.db.transaction().execute(async (trx) => {
-    const quota = await lockSpaceQuota(trx, job.resourceGuid ?? '');
+    const quota = await lockSpaceQuota(trx, guid<'space_quota'>(job.resourceGuid ?? ''));
     if (!quota) return;
     checkUnused(quota);
     await deleteSpaceQuota(trx, quota.guid);

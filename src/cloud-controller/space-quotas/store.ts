@@ -1,7 +1,7 @@
 import { type RawBuilder, type Selectable, sql } from 'kysely';
 import { type Db, lockRow, now, type RowColumns, type Trx } from '../database.ts';
 import { notFound, unprocessable } from '../errors.ts';
-import type { Guid } from '../guid.ts';
+import { type Guid, newGuid } from '../guid.ts';
 import { type LimitColumns, limitColumns, naming, newLimits } from '../quotas/store.ts';
 import { findSpaces } from '../spaces/store.ts';
 import type { SpaceQuotaInput } from './schema.ts';
@@ -12,7 +12,7 @@ declare module '../database.ts' {
   }
 }
 
-export interface SpaceQuotaTable extends RowColumns, LimitColumns {
+export interface SpaceQuotaTable extends RowColumns<Guid<'space_quota'>>, LimitColumns {
   name: string;
   organization_guid: Guid<'organization'>;
 }
@@ -38,7 +38,7 @@ export function selectSpaceQuotas(db: Db) {
 /** Null too for a quota that `condition` leaves out. */
 export async function findSpaceQuota(
   db: Db,
-  guid: string,
+  guid: Guid<'space_quota'>,
   condition: RawBuilder<boolean> | null = null,
 ): Promise<SpaceQuota | null> {
   const select = selectSpaceQuotas(db).where('space_quotas.guid', '=', guid);
@@ -53,7 +53,7 @@ export async function insertSpaceQuota(
   input: SpaceQuotaInput,
   spaceGuids: readonly Guid<'space'>[],
 ): Promise<SpaceQuota> {
-  const quota = { guid: crypto.randomUUID(), organization_guid: organizationGuid };
+  const quota = { guid: newGuid<'space_quota'>(), organization_guid: organizationGuid };
   await naming('Space', name, () =>
     trx
       .insertInto('space_quotas')
@@ -65,7 +65,11 @@ export async function insertSpaceQuota(
 }
 
 /** Changes what a request names. Throws ResourceNotFound where it is gone, UnprocessableEntity where another has that name. */
-export async function updateSpaceQuota(trx: Trx, guid: string, input: SpaceQuotaInput): Promise<SpaceQuota> {
+export async function updateSpaceQuota(
+  trx: Trx,
+  guid: Guid<'space_quota'>,
+  input: SpaceQuotaInput,
+): Promise<SpaceQuota> {
   const before = await lockRow(trx, 'space_quotas', guid, notFound('Space quota'));
   const { name } = input;
   await naming('Space', name ?? before.name, () =>
@@ -105,7 +109,11 @@ export async function applySpaceQuota(
 }
 
 /** Takes it from a space; false where the space does not have it. */
-export async function removeSpaceQuota(trx: Trx, guid: string, spaceGuid: Guid<'space'>): Promise<boolean> {
+export async function removeSpaceQuota(
+  trx: Trx,
+  guid: Guid<'space_quota'>,
+  spaceGuid: Guid<'space'>,
+): Promise<boolean> {
   const removed = await trx
     .updateTable('spaces')
     .set({ space_quota_guid: null, updated_at: now })
@@ -117,16 +125,16 @@ export async function removeSpaceQuota(trx: Trx, guid: string, spaceGuid: Guid<'
 }
 
 /** Takes the lock of its row, for which whoever applies it waits. Null where it is gone. */
-export async function lockSpaceQuota(trx: Trx, guid: string): Promise<SpaceQuota | null> {
+export async function lockSpaceQuota(trx: Trx, guid: Guid<'space_quota'>): Promise<SpaceQuota | null> {
   await trx.selectFrom('space_quotas').select('guid').where('guid', '=', guid).forUpdate().execute();
   return findSpaceQuota(trx, guid);
 }
 
-export async function deleteSpaceQuota(trx: Trx, guid: string): Promise<void> {
+export async function deleteSpaceQuota(trx: Trx, guid: Guid<'space_quota'>): Promise<void> {
   await trx.deleteFrom('space_quotas').where('guid', '=', guid).execute();
 }
 
-async function written(trx: Trx, guid: string): Promise<SpaceQuota> {
+async function written(trx: Trx, guid: Guid<'space_quota'>): Promise<SpaceQuota> {
   const quota = await findSpaceQuota(trx, guid);
   if (!quota) throw notFound('Space quota');
   return quota;

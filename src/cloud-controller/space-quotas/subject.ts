@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
 import { type Sees, seesBy } from '../authorization.ts';
+import type { Guid } from '../guid.ts';
 import { inSpaces, list, names, values, where } from '../listing.ts';
-import { spaceFilter } from '../spaces/access.ts';
+import { spaceFilter } from '../spaces/visibility.ts';
 import { subject } from '../subject.ts';
 import { findSpaceQuota, type SpaceQuota, selectSpaceQuotas } from './store.ts';
 import { SpaceQuotaView, spaceQuotaView } from './view.ts';
@@ -14,7 +15,8 @@ function seen({ organizations, spaces }: Sees) {
 
 /** Those in a space see it only where it is applied to their space, as in the list. */
 export const spaceQuota = subject('Space quota', {
-  find: (db, guid, { caller }) => findSpaceQuota(db, guid, seen(seesBy(caller, 'GET /v3/space_quotas'))),
+  find: (db, guid: Guid<'space_quota'>, { caller }) =>
+    findSpaceQuota(db, guid, seen(seesBy(caller, 'GET /v3/space_quotas'))),
   place: (row) => ({ organization: { guid: row.organization_guid, suspended: row.organization_suspended } }),
 });
 

@@ -14,8 +14,8 @@ declare module '../database.ts' {
 export interface SpaceTable extends RowColumns<Guid<'space'>>, MetadataColumns {
   name: string;
   organization_guid: Guid<'organization'>;
-  space_quota_guid: string | null;
-  isolation_segment_guid: string | null;
+  space_quota_guid: Guid<'space_quota'> | null;
+  isolation_segment_guid: Guid<'isolation_segment'> | null;
   allow_ssh: boolean;
 }
 
@@ -89,7 +89,12 @@ export async function insertSpace(
 export async function updateSpace(
   trx: Trx,
   space: Pick<Space, 'guid' | 'organization_name'>,
-  changes: { name?: string; metadata?: MetadataInput; allowSsh?: boolean; isolationSegmentGuid?: string | null },
+  changes: {
+    name?: string;
+    metadata?: MetadataInput;
+    allowSsh?: boolean;
+    isolationSegmentGuid?: Guid<'isolation_segment'> | null;
+  },
 ): Promise<Space> {
   const before = await lockRow(trx, 'spaces', space.guid, notFound('Space'));
   const { name } = changes;

@@ -145,7 +145,7 @@ async function appOf({ db }: Context, kind: BlobKind, key: string): Promise<stri
   const build = await db
     .selectFrom('builds')
     .select('app_guid')
-    .where('droplet_guid', '=', key)
+    .where('droplet_guid', '=', guid<'droplet'>(key))
     .where('state', '=', 'STAGING')
     .executeTakeFirst();
   return build?.app_guid;

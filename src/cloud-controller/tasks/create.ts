@@ -32,7 +32,8 @@ async function insert(
   actor: Actor,
 ): Promise<Task> {
   const app = await lockApp(trx, appGuid);
-  const droplet = await findStagedDroplet(trx, app.guid, body.droplet_guid ?? app.droplet_guid ?? '');
+  const wanted = body.droplet_guid ?? app.droplet_guid;
+  const droplet = wanted === null ? null : await findStagedDroplet(trx, app.guid, wanted);
   if (!droplet) throw unprocessable('Task must have a droplet. Assign current droplet to app.');
   const template = body.template ? await processOfApp(trx, app, body.template.process.guid) : null;
   const command = body.command ?? (template && (template.command ?? droplet.process_types[template.type]));

@@ -1,4 +1,5 @@
 import { Type } from 'typebox';
+import type { Guid } from '../guid.ts';
 import { MetadataInput } from '../metadata.ts';
 import { ResourceName } from '../names.ts';
 
@@ -12,7 +13,7 @@ export const CreateTask = Type.Object(
     memory_in_mb: Type.Optional(Megabytes),
     disk_in_mb: Type.Optional(Megabytes),
     log_rate_limit_in_bytes_per_second: Type.Optional(Type.Integer({ minimum: -1, maximum: LARGEST })),
-    droplet_guid: Type.Optional(Type.String()),
+    droplet_guid: Type.Optional(Type.Unsafe<Guid<'droplet'>>(Type.String())),
     template: Type.Optional(Type.Object({ process: Type.Object({ guid: Type.String() }) }, { nullRefused: true })),
     metadata: Type.Optional(MetadataInput),
   },

@@ -24,7 +24,7 @@ export interface TaskTable extends ResourceColumns {
   disk_mb: number;
   log_rate_limit: number;
   failure_reason: WithDefault<string | null>;
-  droplet_guid: string;
+  droplet_guid: Guid<'droplet'>;
   desired_at: WithDefault<Date | null>;
 }
 

@@ -160,7 +160,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
         ssh: sshEndpoint(settings) ?? '',
       },
       domain: settings.domain,
-      reservedHosts: systemHosts(settings.domain).map((host) => host.slice(0, host.indexOf('.'))),
+      systemHosts: systemHosts(settings.domain),
       publicRoutes: { address: routerAddress(settings), ports: routerPorts(settings).join(',') },
       http2Apps: settings.http2Apps === true,
       sshHostKeyFingerprint: settings.sshPort === null ? null : fingerprintOf(secrets.sshHostKey),

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import Type from 'typebox';
 import { withRegistries, withRequests, withStagingEnvironment, withStorage } from './changes.ts';
 import { option, type SettingName, type SettingOption, type SettingValues } from './option.ts';
+import { CellCount, MOST_CELLS, Port } from './schema.ts';
 import { list, onOrOff, tagsByCell, text, variables, whole } from './words.ts';
 
 export const DEFAULT_DOMAIN = 'cupola.localhost';
@@ -10,10 +11,7 @@ export const DEFAULT_HTTPS_PORT = 443;
 /** Beside HTTPS on its own port; else a free one. */
 export const DEFAULT_SSH_PORT = 2222;
 
-const MOST_CELLS = 8;
 const Text = Type.String({ minLength: 1 });
-const Port = Type.Integer({ minimum: 1, maximum: 65_535 });
-const CellCount = Type.Integer({ minimum: 1, maximum: MOST_CELLS });
 const Megabytes = Type.Integer({ minimum: 1, maximum: 1_000_000_000 });
 /** Below this a person's own `cf push` would be refused. */
 const FEWEST_REQUESTS = 60;

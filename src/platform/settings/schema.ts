@@ -1,6 +1,8 @@
 import Type, { type Static } from 'typebox';
 
-const Port = Type.Integer({ minimum: 1, maximum: 65_535 });
+export const Port = Type.Integer({ minimum: 1, maximum: 65_535 });
+export const MOST_CELLS = 8;
+export const CellCount = Type.Integer({ minimum: 1, maximum: MOST_CELLS });
 const Text = (description: string) => Type.String({ minLength: 1, description });
 const Count = Type.Integer({ minimum: 1 });
 const Registries = Type.Array(Type.String());
@@ -23,11 +25,11 @@ export const PlatformSettings = Type.Object({
   httpPort: Type.Union([Port, Type.Null()], {
     description: 'plain HTTP for apps: 80 beside HTTPS on 443, else none (null)',
   }),
-  cells: Type.Integer({ minimum: 1, maximum: 8 }),
+  cells: CellCount,
   /** Where SSH clients come; the same as `httpsPort` where they come through the router alone. Null: no `cf ssh` (CC-03). */
   sshPort: Type.Union([Port, Type.Null()]),
   /** Cell n is in zone z(1 + n mod zones). */
-  zones: Type.Integer({ minimum: 1, maximum: 8 }),
+  zones: CellCount,
   /** Placement tags by cell: a cell with tags is an isolation segment's and takes nothing else. */
   cellTags: Type.Array(Type.Array(Type.String())),
   ports: Type.Object(

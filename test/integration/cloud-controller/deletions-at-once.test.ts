@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { sql } from 'kysely';
 import type { Trx } from '../../../src/cloud-controller/database.ts';
-import type { Guid } from '../../../src/cloud-controller/guid.ts';
+import { type Guid, newGuid } from '../../../src/cloud-controller/guid.ts';
 import { newApp, newPackage, newSpace, stage, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
 import type { Reply } from '../../support/cloud-controller.ts';
 import { lock, whileHeld } from '../../support/held.ts';
@@ -110,7 +110,7 @@ describe('deletions at once', () => {
     for (const packages of [1, 40]) {
       const app = await maker.spare('apps', world);
       const rows = Array.from({ length: packages }, () => {
-        return { guid: crypto.randomUUID(), app_guid: app, state: 'READY' as const };
+        return { guid: newGuid<'package'>(), app_guid: app, state: 'READY' as const };
       });
       await cc.db.insertInto('packages').values(rows).execute();
       await maker.spare('destination', { ...world, apps: app });

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { lockApp } from '../../../src/cloud-controller/apps/store.ts';
 import type { Trx } from '../../../src/cloud-controller/database.ts';
+import { guid } from '../../../src/cloud-controller/guid.ts';
 import { Logger } from '../../../src/kit/log.ts';
 import { eventually, newApp, runningApp, stage, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
 import { whileHeld } from '../../support/held.ts';
@@ -73,7 +74,11 @@ describe('droplets', () => {
     const droplet = await stage(f, app);
     const running = async (trx: Trx) => {
       await lockApp(trx, app);
-      await trx.updateTable('processes').set({ droplet_guid: droplet }).where('app_guid', '=', app).execute();
+      await trx
+        .updateTable('processes')
+        .set({ droplet_guid: guid<'droplet'>(droplet) })
+        .where('app_guid', '=', app)
+        .execute();
     };
     const deleted = async () => developer.finished(await developer.delete(`/v3/droplets/${droplet}`));
     await whileHeld(f.cc.db, running, deleted);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { ALL_ROLES, FIELDS, type FieldId, type Role } from '../../../src/cloud-controller/permissions.ts';
+import { FIELDS, type FieldId } from '../../../src/cloud-controller/permissions.ts';
+import { ALL_ROLES, type Role } from '../../../src/cloud-controller/role-names.ts';
 import { grant, runningApp, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
 import { type Person, READ_WRITE, type Reply } from '../../support/cloud-controller.ts';
 import { freshName } from '../../support/role-world.ts';

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Trx } from '../../../src/cloud-controller/database.ts';
+import { guid } from '../../../src/cloud-controller/guid.ts';
 import { grant } from '../../support/apps.ts';
 import { guidsOf, type Person } from '../../support/cloud-controller.ts';
 import { lock, whileHeld } from '../../support/held.ts';
@@ -54,7 +55,7 @@ describe('isolation segments', () => {
   });
 
   it('no space is on a segment that its organization was entitled to until just then', async () => {
-    const segment = await maker.spare('isolation_segments', world);
+    const segment = guid<'isolation_segment'>(await maker.spare('isolation_segments', world));
     const entitlement = (trx: Trx) =>
       trx.deleteFrom('organization_isolation_segments').where('isolation_segment_guid', '=', segment).execute();
     const revoking = async (trx: Trx) => {
@@ -73,7 +74,7 @@ describe('isolation segments', () => {
   });
 
   it('an entitlement that a space comes to use is not revoked', async () => {
-    const segment = await maker.spare('isolation_segments', world);
+    const segment = guid<'isolation_segment'>(await maker.spare('isolation_segments', world));
     const assigning = async (trx: Trx) => {
       await lock('isolation_segments', segment)(trx);
       await trx

@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
+import { type OperationId, permissionOf } from '../../../src/cloud-controller/permissions.ts';
+import { operations } from '../../../src/cloud-controller/resources.ts';
 import {
   ALL_ROLES,
   type GlobalRole,
-  type OperationId,
   type OrganizationRole,
-  permissionOf,
   type Role,
   type SpaceRole,
-} from '../../../src/cloud-controller/permissions.ts';
-import { operations } from '../../../src/cloud-controller/resources.ts';
+} from '../../../src/cloud-controller/role-names.ts';
 import { insertRole } from '../../../src/cloud-controller/roles/store.ts';
 import { insertUser } from '../../../src/cloud-controller/users/store.ts';
 import { startTestFoundation, type TestFoundation } from '../../support/apps.ts';

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { DEFAULT_STORAGE } from '../../../src/cloud-controller/context.ts';
 import { CfError } from '../../../src/cloud-controller/errors.ts';
+import { guid } from '../../../src/cloud-controller/guid.ts';
 import { keepBlob } from '../../../src/cloud-controller/storage/keep.ts';
 import { forget, reserve, type Storage, storedBytes } from '../../../src/cloud-controller/storage/ledger.ts';
 import { sweepStorage } from '../../../src/cloud-controller/storage/sweep.ts';
@@ -185,7 +186,7 @@ describe('storage of packages and droplets', () => {
     await db
       .updateTable('packages')
       .set({ state: 'PROCESSING_UPLOAD', updated_at: long })
-      .where('guid', '=', waiting)
+      .where('guid', '=', guid<'package'>(waiting))
       .execute();
     await sweepStorage(storage());
     const left = [...f.blobs.held.keys()];

@@ -3,9 +3,12 @@ import { test } from 'node:test';
 import type { Selectable } from 'kysely';
 import type { Static } from 'typebox';
 import { type App, findApp } from '../../../src/cloud-controller/apps/store.ts';
+import type { BuildRow } from '../../../src/cloud-controller/builds/store.ts';
 import type { Database, Db, Trx } from '../../../src/cloud-controller/database.ts';
 import type { Domain } from '../../../src/cloud-controller/domains/store.ts';
+import { findDroplet } from '../../../src/cloud-controller/droplets/store.ts';
 import { type Guid, guid, newGuid } from '../../../src/cloud-controller/guid.ts';
+import { findOrganizationQuota } from '../../../src/cloud-controller/organization-quotas/store.ts';
 import type { Organization } from '../../../src/cloud-controller/organizations/store.ts';
 import { guidsOf, type ToMany } from '../../../src/cloud-controller/relationships.ts';
 import { insertRoute, type Route } from '../../../src/cloud-controller/routes/store.ts';
@@ -18,11 +21,12 @@ interface Rows {
   organization: Organization;
   route: Route;
   domain: Domain;
+  build: BuildRow;
 }
 
 /** Never run: the compiler holds each line, and fails where one that it is to refuse passes. */
 function refused(trx: Trx, rows: Rows, text: string) {
-  const { app, space, organization, route, domain } = rows;
+  const { app, space, organization, route, domain, build } = rows;
   const at = { host: '', path: '', options: {} };
   return [
     () => insertRoute(trx, { ...at, spaceGuid: space.guid, domainGuid: domain.guid }),
@@ -46,6 +50,15 @@ function refused(trx: Trx, rows: Rows, text: string) {
     () => trx.updateTable('domains').set({ organization_guid: domain.guid }),
     // @ts-expect-error an organization is no app
     () => trx.selectFrom('packages').where('app_guid', '=', organization.guid),
+    () => findDroplet(trx, build.droplet_guid),
+    // @ts-expect-error a package is no droplet
+    () => findDroplet(trx, build.package_guid),
+    // @ts-expect-error a build is no droplet
+    () => trx.updateTable('apps').set({ droplet_guid: build.guid }),
+    // @ts-expect-error the quota of an organization is none of a space
+    () => trx.updateTable('spaces').set({ space_quota_guid: organization.quota_guid }),
+    // @ts-expect-error a segment is no quota
+    () => findOrganizationQuota(trx, organization.default_isolation_segment_guid!),
   ];
 }
 

@@ -7,18 +7,21 @@ import { type PackageRow, packageOf } from '../../../src/cloud-controller/packag
 
 const at = new Date(0);
 const common = {
-  ...{ id: 1, guid: 'one', created_at: at, updated_at: at, labels: {}, annotations: {} },
+  ...{ id: 1, created_at: at, updated_at: at, labels: {}, annotations: {} },
   app_guid: guid<'app'>('app'),
 };
 const bits = { docker_image: null, docker_username: null, sha256: 'abc' };
 const image = { docker_image: 'registry.example/app', docker_username: 'me', sha256: null };
-const packageRow: Omit<PackageRow, keyof typeof bits> = { ...common, state: 'READY', error: null };
+const packageRow: Omit<PackageRow, keyof typeof bits> = {
+  ...{ ...common, guid: guid<'package'>('one'), state: 'READY', error: null },
+};
 const dropletRow: Omit<DropletRow, keyof typeof bits> = {
-  ...{ ...common, state: 'STAGED', error: null, package_guid: null },
+  ...{ ...common, guid: guid<'droplet'>('one'), state: 'STAGED', error: null, package_guid: null },
   ...{ buildpacks: [], stack: null },
 };
 const buildRow: BuildRow = {
-  ...{ ...common, state: 'STAGING', error: null, package_guid: 'bits', droplet_guid: 'later', desired_at: null },
+  ...{ ...common, guid: guid<'build'>('one'), state: 'STAGING', error: null, desired_at: null },
+  ...{ package_guid: guid<'package'>('bits'), droplet_guid: guid<'droplet'>('later') },
   ...{ lifecycle: 'buildpack', buildpacks: [], stack: 'debian12', staging_memory_mb: 1, staging_disk_mb: 1 },
   ...{ created_by_guid: 'me', created_by_name: 'me' },
 };
