@@ -280,9 +280,9 @@ node /tmp/tls.js`);
     return { p99, amount: null };
   }
 
-  /** Times of requests to the victim over six seconds, in milliseconds. Every one must succeed. */
+  /** Times of requests to the victim over four seconds, in milliseconds. Every one must succeed. */
   async function measure(): Promise<number[]> {
-    const { times, failures } = await timeRequests(platform, 'steady', 6000);
+    const { times, failures } = await timeRequests(platform, 'steady', 4000);
     assert.deepEqual(failures, []);
     return times;
   }
