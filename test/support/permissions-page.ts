@@ -58,8 +58,11 @@ const ANSWERS = [
   ['403', 'sees it, and may not'],
   ['404', 'it is not there for them'],
   ['all', 'sees all of it'],
-  ['own', 'sees, or does it to, what lies where they have the role'],
-  ['none', 'sees an empty list, or nothing of it'],
+  [
+    'own',
+    'sees, or does it to, what lies where they have the role; what does not is left out of a list, and 404 by its guid',
+  ],
+  ['none', 'sees an empty list; 404 by a guid'],
 ];
 
 /** docs/permissions.md, of the permission table. */
