@@ -37,7 +37,8 @@ export async function syncTasks(context: Context): Promise<boolean> {
       else if (task.state === 'CANCELING') await end(context, task, 'task was cancelled');
       else if (!there && task.desired_at === null) await handOver(context, task);
       else if (!there) await end(context, task, 'unable to determine the result of the task');
-      else if (there.state === 'RUNNING') await updateTask(db, task.guid, ['PENDING'], { state: 'RUNNING' });
+      else if (there.state === 'RUNNING' && task.state === 'PENDING')
+        await updateTask(db, task.guid, ['PENDING'], { state: 'RUNNING' });
     } catch (error) {
       log.warn('a task was not brought in step with Diego; it is tried again', {
         task: task.guid,
