@@ -12,15 +12,7 @@ import { findSealedDroplet } from '../droplets/store.ts';
 import { readGroup } from '../environment-variable-groups/store.ts';
 import { placementTags } from '../isolation-segments/placement.ts';
 import { completeTask } from './complete.ts';
-import {
-  findTask,
-  markDesired,
-  openCommand,
-  type SealedCommand,
-  type Task,
-  unendedTasks,
-  updateTask,
-} from './store.ts';
+import { findSealedTask, markDesired, openCommand, type Task, unendedTasks, updateTask } from './store.ts';
 
 const BLOB_URL_SECONDS = 24 * 3600;
 
@@ -67,7 +59,7 @@ function isHandedOver({ desired_at: desiredAt, state }: Task): boolean {
 const end = (context: Context, task: Task, failureReason: string): Promise<void> =>
   completeTask(context, task.guid, { failed: true, failureReason, result: '' });
 
-async function handOver(context: Context, task: Task & SealedCommand): Promise<void> {
+async function handOver(context: Context, task: Task): Promise<void> {
   const { db, bbs, sealer, settings } = context;
   const app = await findAppWithVariables(db, task.app_guid);
   const droplet = await findSealedDroplet(db, task.droplet_guid);
@@ -88,7 +80,7 @@ async function handOver(context: Context, task: Task & SealedCommand): Promise<v
     version: task.guid,
   });
   // Another process may have handed it over since all were compared, and it may have ended: it would run once more.
-  const current = await findTask(db, task.guid);
+  const current = await findSealedTask(db, task.guid);
   if (current?.state !== 'PENDING' || isHandedOver(current)) return;
   await bbs.desireTask(
     commandTask({
@@ -100,7 +92,7 @@ async function handOver(context: Context, task: Task & SealedCommand): Promise<v
       diskMb: task.disk_mb,
       logRateLimit: task.log_rate_limit,
       placementTags: await placementTags(db, app.space_guid),
-      command: openCommand(sealer, task),
+      command: openCommand(sealer, current),
       environment,
       egressRules: await egressRules(db, 'running')(app.space_guid),
       content,
