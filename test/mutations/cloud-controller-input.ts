@@ -174,20 +174,22 @@ export const cloudControllerInput = [
     ['what could not be tidied up', KEEP, 'afterFailure(storage, what, blob, tidy, later)', 'later'],
     ['a download that cannot be', 'cloud-controller/storage/download.ts', '  await record();\n', ''],
   ]),
-  ...noticedBy('test/unit/cloud-controller/fuzz.test.ts', [
-    [
-      'SECURITY 24: ',
-      ARCHIVE,
-      "throw asRefusal(error, 'the archive is damaged or has names that are not allowed')",
-      'throw error',
-    ],
-    [
-      'SECURITY 25: ',
-      YAML,
-      'if (document.errors.length > 0) throw new YamlRefusedError(',
-      'if (document.errors.length > 0) throw new Error(',
-    ],
-  ]),
+  ...['test/unit/cloud-controller/fuzz.test.ts', 'test/long/fuzz.test.ts'].flatMap((test) =>
+    noticedBy(test, [
+      [
+        'SECURITY 24: ',
+        ARCHIVE,
+        "throw asRefusal(error, 'the archive is damaged or has names that are not allowed')",
+        'throw error',
+      ],
+      [
+        'SECURITY 25: ',
+        YAML,
+        'if (document.errors.length > 0) throw new YamlRefusedError(',
+        'if (document.errors.length > 0) throw new Error(',
+      ],
+    ]),
+  ),
   ...noticedBy('test/unit/cloud-controller/manifests.test.ts', [
     [
       'SECURITY 6: a route that asks',

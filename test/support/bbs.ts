@@ -26,8 +26,8 @@ export class TestBbs {
   away = false;
   /** What happens while it is asked for instances. */
   meanwhile: (processGuids: readonly string[]) => Promise<void> = async () => {};
-  /** What happens when it has looked which tasks there are. */
-  afterTasks: () => Promise<void> = async () => {};
+  /** What happens when it has looked which tasks there are in a domain. */
+  afterTasks: (domain: string) => Promise<void> = async () => {};
   /** Cells give no figures. */
   cellsAway = false;
 
@@ -109,7 +109,7 @@ export class TestBbs {
         tasks: async ({ domain }) => {
           note('tasks');
           const tasks = [...this.tasks.values()].filter((task) => domain === '' || task.domain === domain);
-          await this.afterTasks();
+          await this.afterTasks(domain);
           return { tasks };
         },
         deleteTask: ({ taskGuid }) => {

@@ -50,20 +50,23 @@ export async function readDamagedArchives(seed: number, count: number): Promise<
     { path: 'zeros', body: Buffer.alloc(20_000) },
   ]);
   let refused = 0;
-  for (let round = 0; round < count; round++) {
-    const data = mutated(whole, random);
-    const path = join(directory, 'damaged.zip');
-    writeFileSync(path, data);
-    try {
-      const archive = await openArchive({ path, bytes: data.length }, PACKAGE_LIMITS, { sender: 'test' });
-      for (const entry of archive.entries) assert.doesNotMatch(entry.path, /^\/|(^|\/)\.\.(\/|$)|\\|\0/);
-      archive.close();
-    } catch (error) {
-      assert.ok(error instanceof ArchiveRefusedError, `seed ${seed}, round ${round}: ${error}`);
-      refused++;
+  try {
+    for (let round = 0; round < count; round++) {
+      const data = mutated(whole, random);
+      const path = join(directory, 'damaged.zip');
+      writeFileSync(path, data);
+      try {
+        const archive = await openArchive({ path, bytes: data.length }, PACKAGE_LIMITS, { sender: 'test' });
+        for (const entry of archive.entries) assert.doesNotMatch(entry.path, /^\/|(^|\/)\.\.(\/|$)|\\|\0/);
+        archive.close();
+      } catch (error) {
+        assert.ok(error instanceof ArchiveRefusedError, `seed ${seed}, round ${round}: ${error}`);
+        refused++;
+      }
     }
+  } finally {
+    rmSync(directory, { recursive: true });
   }
-  rmSync(directory, { recursive: true });
   return refused;
 }
 

@@ -41,18 +41,10 @@ export async function createDeployment(
   actor: Actor,
 ): Promise<Deployment> {
   if (body.droplet && body.revision) throw unprocessable("Cannot set both fields 'droplet' and 'revision'");
-  return context.db.transaction().execute(async (trx) => {
-    const dropletGuid = await dropletOf(trx, app, body);
-    checkDisk(context.settings, body.options?.disk_in_mb);
-    const order: Order = {
-      guid: crypto.randomUUID(),
-      dropletGuid,
-      strategy: body.strategy ?? 'rolling',
-      options: body.options ?? {},
-      metadata: newMetadata(body.metadata),
-    };
-    return withinQuota(trx, app, (counted) => deploy(counted, context, actor, app.guid, order));
-  });
+  checkDisk(context.settings, body.options?.disk_in_mb);
+  return context.db
+    .transaction()
+    .execute((trx) => withinQuota(trx, app, (counted) => deploy(counted, context, actor, app.guid, body)));
 }
 
 async function dropletOf(trx: Trx, app: App, { droplet, revision }: NewDeployment): Promise<Guid<'droplet'>> {
@@ -80,9 +72,16 @@ async function deploy(
   context: Context,
   actor: Actor,
   appGuid: Guid<'app'>,
-  order: Order,
+  body: NewDeployment,
 ): Promise<Deployment> {
   const before = await lockApp(trx, appGuid);
+  const order: Order = {
+    guid: crypto.randomUUID(),
+    dropletGuid: await dropletOf(trx, before, body),
+    strategy: body.strategy ?? 'rolling',
+    options: body.options ?? {},
+    metadata: newMetadata(body.metadata),
+  };
   const steps = canarySteps(order);
   await supersedeDeployments(trx, before);
   const app = await assignDroplet(trx, context, actor, appGuid, order.dropletGuid);

@@ -9,7 +9,7 @@ import { defaultDomain, findDomainByName, isUsableBy } from '../domains/store.ts
 import { unprocessable } from '../errors.ts';
 import { requireFeature } from '../feature-flags/store.ts';
 import { createRoute } from '../routes/create.ts';
-import { addDestinations, removeDestination } from '../routes/destinations.ts';
+import { addDestinations, removeDestination, replaceDestination } from '../routes/destinations.ts';
 import { routeEvent } from '../routes/events.ts';
 import { findRouteByAddress, findWebDestination, type Route, routesOfApp, updateRoute } from '../routes/store.ts';
 import { findSpace } from '../spaces/store.ts';
@@ -105,8 +105,9 @@ async function mapRoute(context: Context, app: App, wanted: ManifestRoute, by: B
     const same = await findWebDestination(context.db, route.guid, app.guid);
     const protocol = wanted.protocol ?? same?.protocol ?? 'http1';
     if (same?.protocol === protocol) return;
-    if (same) await removeDestination(context, route, same.guid, by.actor);
-    await addDestinations(context, route, [{ appGuid: app.guid, processType: 'web', port: 8080, protocol }], by.actor);
+    const destination = { appGuid: app.guid, processType: 'web', port: 8080, protocol };
+    if (same) await replaceDestination(context, route, same.guid, destination, by.actor);
+    else await addDestinations(context, route, [destination], by.actor);
     return;
   }
   throw unprocessable(`The route '${spelling}' did not match any existing domains.`);

@@ -64,11 +64,11 @@ class ZipReader extends yauzl.RandomAccessReader {
   }
 
   async #bytesAhead(position: number, length: number): Promise<Buffer> {
-    const known = (): Buffer => this.#ahead.bytes.subarray(position - this.#ahead.from);
-    if (position < this.#ahead.from || known().length < length) {
-      this.#ahead = { from: position, bytes: await this.#bytesAt(position, Math.max(length, AHEAD_BYTES)) };
-    }
-    return known();
+    const { from, bytes } = this.#ahead;
+    if (position >= from && position + length <= from + bytes.length) return bytes.subarray(position - from);
+    const read = await this.#bytesAt(position, Math.max(length, AHEAD_BYTES));
+    this.#ahead = { from: position, bytes: read };
+    return read;
   }
 
   /** Fewer where the file ends before. */

@@ -8,6 +8,7 @@ import { notFound, unprocessable } from '../errors.ts';
 import { changeMetadata } from '../metadata.ts';
 import { type Counted, withinQuota } from '../quotas/within.ts';
 import { checkDisk } from './disk.ts';
+import { checkEndpoints } from './endpoints.ts';
 import { renewProcess } from './outgoing.ts';
 import type { ScaleProcess, UpdateProcess } from './schema.ts';
 import { checkSidecarMemory } from './sidecar-memory.ts';
@@ -38,16 +39,7 @@ export async function changeProcess(
     readiness_interval: readiness?.data?.interval,
     readiness_endpoint: readiness?.data?.endpoint,
   });
-  for (const [type, endpoint, what] of [
-    [after.health_check_type, after.health_check_endpoint, 'Health check'],
-    [after.readiness_type, after.readiness_endpoint, 'Readiness health check'],
-  ] as const) {
-    if (type !== 'http' && endpoint !== null) {
-      if (body.health_check?.data?.endpoint ?? body.readiness_health_check?.data?.endpoint) {
-        throw unprocessable(`${what} type must be "http" to set a health check HTTP endpoint.`);
-      }
-    }
-  }
+  checkEndpoints(body, after);
   // An endpoint says nothing to other kinds of checks; a later "http" begins with its default again.
   if (after.health_check_type !== 'http') await updateProcess(trx, guid, { health_check_endpoint: null });
   if (after.readiness_type !== 'http') await updateProcess(trx, guid, { readiness_endpoint: null });

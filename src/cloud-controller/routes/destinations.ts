@@ -48,17 +48,22 @@ export async function addDestinations(
 ): Promise<Destination[]> {
   return change(context, route, actor, async (trx, existing) => {
     await checkApps(trx, route, targets);
-    const there = new Map(existing.map((item) => [keyOfRow(item), item]));
-    for (const target of targets) {
-      const same = there.get(keyOf(target));
-      if (same && same.protocol !== target.protocol) {
-        throw unprocessable(
-          `Cannot add destination with protocol: ${target.protocol}. Destination already exists for route: ${addressOf(route)}, app: ${target.appGuid}, process: ${target.processType}, and protocol: ${same.protocol}.`,
-        );
-      }
-    }
-    return { add: targets.filter((target) => !there.has(keyOf(target))), remove: [] };
+    return { add: notThere(route, targets, existing), remove: [] };
   });
+}
+
+/** Throws UnprocessableEntity where one is there with another protocol. */
+function notThere(route: Route, targets: readonly Target[], existing: readonly Destination[]): Target[] {
+  const there = new Map(existing.map((item) => [keyOfRow(item), item]));
+  for (const target of targets) {
+    const same = there.get(keyOf(target));
+    if (same && same.protocol !== target.protocol) {
+      throw unprocessable(
+        `Cannot add destination with protocol: ${target.protocol}. Destination already exists for route: ${addressOf(route)}, app: ${target.appGuid}, process: ${target.processType}, and protocol: ${same.protocol}.`,
+      );
+    }
+  }
+  return targets.filter((target) => !there.has(keyOf(target)));
 }
 
 /** Makes these the only destinations. */
@@ -77,6 +82,24 @@ export async function replaceDestinations(
       add: targets.filter((target) => !there.has(full(keyOf(target), target.protocol))),
       remove: existing.filter((item) => !wanted.has(full(keyOfRow(item), item.protocol))),
     };
+  });
+}
+
+/** Puts another in the place of one, so that the route leads there at every moment; or adds it, where that one is gone. Throws as `addDestinations`. */
+export async function replaceDestination(
+  context: Context,
+  route: Route,
+  guid: string,
+  target: Target,
+  actor: Actor,
+): Promise<void> {
+  await change(context, route, actor, async (trx, existing) => {
+    await checkApps(trx, route, [target]);
+    const [remove, others] = [
+      existing.filter((item) => item.guid === guid),
+      existing.filter((item) => item.guid !== guid),
+    ];
+    return { add: notThere(route, [target], others), remove };
   });
 }
 

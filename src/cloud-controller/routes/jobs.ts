@@ -6,7 +6,7 @@ import type { Trx } from '../database.ts';
 import { type Guid, guid } from '../guid.ts';
 import type { Job } from '../jobs/store.ts';
 import { mappingEvent, routeEvent } from './events.ts';
-import { addressOf, deleteDestinations, findRoutes } from './store.ts';
+import { addressOf, deleteDestinations, destinationsOf, findRoutes, lockRoutes } from './store.ts';
 
 /** Job "route.delete". */
 export async function deleteRouteJob(context: Context, job: Job): Promise<undefined> {
@@ -21,7 +21,13 @@ export async function deleteUnmappedRoutesJob(context: Context, job: Job): Promi
     .where('space_guid', '=', guid<'space'>(job.resourceGuid ?? ''))
     .where('guid', 'not in', (eb) => eb.selectFrom('route_destinations').select('route_guid'))
     .execute();
-  for (const row of rows) await deleteRoute(context, row.guid, job.actor);
+  for (const row of rows) {
+    await context.db.transaction().execute(async (trx) => {
+      await lockRoutes(trx, [row.guid]);
+      // It may have come to lead somewhere since it was looked for.
+      if ((await destinationsOf(trx, [row.guid])).size === 0) await removeRoutes(trx, [row.guid], job.actor);
+    });
+  }
 }
 
 /** Every route of a space, each in a transaction of its own. */
@@ -43,7 +49,7 @@ async function deleteRoute(context: Context, guid: Guid<'route'>, actor: Actor):
 
 /** Gives the apps that the routes led to; announce those after the commit. */
 export async function removeRoutes(trx: Trx, guids: readonly Guid<'route'>[], actor: Actor): Promise<Guid<'app'>[]> {
-  const routes = await findRoutes(trx, guids);
+  const routes = await lockRoutes(trx, guids);
   const apps = await unmapAll(trx, 'route_guid', guids, actor);
   const deleted = await trx.deleteFrom('routes').where(sql<boolean>`guid = ANY(${guids})`).returning('guid').execute();
   const gone = new Set(deleted.map((row) => row.guid));

@@ -81,6 +81,15 @@ export async function findRoutes(db: Db, guids: readonly Guid<'route'>[]): Promi
   return selectRoutes(db).where(sql<boolean>`routes.guid = ANY(${guids})`).orderBy('routes.id').execute();
 }
 
+/** The same, none of which is changed, deleted or led elsewhere by somebody else until the transaction ends. */
+export async function lockRoutes(trx: Trx, guids: readonly Guid<'route'>[]): Promise<Route[]> {
+  return selectRoutes(trx)
+    .where(sql<boolean>`routes.guid = ANY(${guids})`)
+    .orderBy('routes.id')
+    .forUpdate('routes')
+    .execute();
+}
+
 /** The route of exactly this address, whoever owns it. */
 export async function findRouteByAddress(
   db: Db,

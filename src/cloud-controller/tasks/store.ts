@@ -30,7 +30,7 @@ export interface TaskTable extends ResourceColumns {
 
 /** What it runs is read where it is meant (`commandsOf`). */
 export type Task = Omit<Selectable<TaskTable>, 'command_key_label' | 'command_data'>;
-export type SealedCommand = Pick<Selectable<TaskTable>, 'guid' | 'command_key_label' | 'command_data'>;
+type SealedCommand = Pick<Selectable<TaskTable>, 'guid' | 'command_key_label' | 'command_data'>;
 
 const COLUMNS = [
   'tasks.id',
@@ -79,6 +79,11 @@ export async function findTask(db: Db, guid: string): Promise<Task | null> {
   return (await db.selectFrom('tasks').select(COLUMNS).where('guid', '=', guid).executeTakeFirst()) ?? null;
 }
 
+/** With what it runs, sealed. */
+export async function findSealedTask(db: Db, guid: string): Promise<(Task & SealedCommand) | null> {
+  return (await db.selectFrom('tasks').selectAll().where('guid', '=', guid).executeTakeFirst()) ?? null;
+}
+
 export function selectTasks(db: Db) {
   return db
     .selectFrom('tasks')
@@ -87,9 +92,9 @@ export function selectTasks(db: Db) {
     .select(COLUMNS);
 }
 
-/** With what they run, sealed. */
-export async function unendedTasks(db: Db): Promise<(Task & SealedCommand)[]> {
-  return db.selectFrom('tasks').selectAll().where('state', 'in', UNENDED).orderBy('id').execute();
+/** The oldest first. */
+export async function unendedTasks(db: Db): Promise<Task[]> {
+  return db.selectFrom('tasks').select(COLUMNS).where('state', 'in', UNENDED).orderBy('id').execute();
 }
 
 /** The number of an app's next task; the app is locked. */

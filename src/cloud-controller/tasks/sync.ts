@@ -12,7 +12,7 @@ import { findSealedDroplet } from '../droplets/store.ts';
 import { readGroup } from '../environment-variable-groups/store.ts';
 import { placementTags } from '../isolation-segments/placement.ts';
 import { completeTask } from './complete.ts';
-import { markDesired, openCommand, type SealedCommand, type Task, unendedTasks, updateTask } from './store.ts';
+import { findSealedTask, markDesired, openCommand, type Task, unendedTasks, updateTask } from './store.ts';
 
 const BLOB_URL_SECONDS = 24 * 3600;
 
@@ -26,7 +26,7 @@ export async function syncTasks(context: Context): Promise<boolean> {
   const known = new Map(tasks.map((task) => [task.taskGuid, task]));
   const wanted = await unendedTasks(db);
   // One that another has handed over in between is not lost.
-  if (wanted.some((task) => task.desired_at !== null && !known.has(task.guid))) {
+  if (wanted.some((task) => isHandedOver(task) && !known.has(task.guid))) {
     for (const task of (await bbs.tasks({ domain: TASK_DOMAIN })).tasks) known.set(task.taskGuid, task);
   }
   for (const task of wanted) {
@@ -35,9 +35,10 @@ export async function syncTasks(context: Context): Promise<boolean> {
       if (there?.state === 'COMPLETED') await completeTask(context, task.guid, there);
       else if (task.state === 'CANCELING' && there) await bbs.cancelTask({ taskGuid: task.guid });
       else if (task.state === 'CANCELING') await end(context, task, 'task was cancelled');
-      else if (!there && task.desired_at === null) await handOver(context, task);
+      else if (!there && !isHandedOver(task)) await handOver(context, task);
       else if (!there) await end(context, task, 'unable to determine the result of the task');
-      else if (there.state === 'RUNNING') await updateTask(db, task.guid, ['PENDING'], { state: 'RUNNING' });
+      else if (there.state === 'RUNNING' && task.state === 'PENDING')
+        await updateTask(db, task.guid, ['PENDING'], { state: 'RUNNING' });
     } catch (error) {
       log.warn('a task was not brought in step with Diego; it is tried again', {
         task: task.guid,
@@ -50,10 +51,15 @@ export async function syncTasks(context: Context): Promise<boolean> {
   return !(await cancelTasks(bbs, left, log)) || wanted.length > 0;
 }
 
+/** One may run before whoever handed it over has written that down. */
+function isHandedOver({ desired_at: desiredAt, state }: Task): boolean {
+  return desiredAt !== null || state === 'RUNNING';
+}
+
 const end = (context: Context, task: Task, failureReason: string): Promise<void> =>
   completeTask(context, task.guid, { failed: true, failureReason, result: '' });
 
-async function handOver(context: Context, task: Task & SealedCommand): Promise<void> {
+async function handOver(context: Context, task: Task): Promise<void> {
   const { db, bbs, sealer, settings } = context;
   const app = await findAppWithVariables(db, task.app_guid);
   const droplet = await findSealedDroplet(db, task.droplet_guid);
@@ -73,6 +79,9 @@ async function handOver(context: Context, task: Task & SealedCommand): Promise<v
     processType: 'TASK',
     version: task.guid,
   });
+  // Another process may have handed it over since all were compared, and it may have ended: it would run once more.
+  const current = await findSealedTask(db, task.guid);
+  if (current?.state !== 'PENDING' || isHandedOver(current)) return;
   await bbs.desireTask(
     commandTask({
       app: identityOf(app),
@@ -83,7 +92,7 @@ async function handOver(context: Context, task: Task & SealedCommand): Promise<v
       diskMb: task.disk_mb,
       logRateLimit: task.log_rate_limit,
       placementTags: await placementTags(db, app.space_guid),
-      command: openCommand(sealer, task),
+      command: openCommand(sealer, current),
       environment,
       egressRules: await egressRules(db, 'running')(app.space_guid),
       content,

@@ -143,10 +143,12 @@ export class AuctionStore {
       );
     }
     if (tasks.length > 0) {
-      await sql`
-        UPDATE tasks SET placed_cell = '', placed_until_ms = 0
-        WHERE task_guid = ANY(${tasks.map(({ item }) => item.taskGuid)}::text[]) AND state = 'PENDING'`.execute(
-        this.#db,
+      await retryConflicts(() =>
+        sql`
+          UPDATE tasks t SET placed_cell = '', placed_until_ms = 0
+          FROM unnest(${tasks.map(({ item }) => item.taskGuid)}::text[],
+                      ${tasks.map(({ cellId }) => cellId)}::text[]) AS k (task_guid, cell_id)
+          WHERE t.task_guid = k.task_guid AND t.placed_cell = k.cell_id AND t.state = 'PENDING'`.execute(this.#db),
       );
     }
   }

@@ -51,7 +51,10 @@ export class EvacuationStore {
       FROM leaving l WHERE a.process_guid = l.process_guid AND a.index = l.index`);
   }
 
-  /** The drain is over: what has not found another place by now keeps its own. Gives how many. */
+  /**
+   * The drain is over: what has not found another place by now keeps its own, and counts as ready since now, where it is: since when it
+   * is was not noted while it left. Gives how many.
+   */
   async takeBack(cellId: string, nowMs: number): Promise<number> {
     return this.#changed(sql`
       WITH free AS (
@@ -60,7 +63,7 @@ export class EvacuationStore {
         FOR UPDATE OF a),
       back AS (
         UPDATE actual_lrps a SET state = 'RUNNING', cell_id = f.cell_id, instance_guid = f.instance_guid,
-          since_ms = f.since_ms, instance_address = f.instance_address, host_address = f.host_address,
+          since_ms = f.since_ms, readiness_since_ms = ${nowMs}, instance_address = f.instance_address, host_address = f.host_address,
           routable = f.routable, ports = f.ports, placement_error = '', placed_cell = '', placed_until_ms = 0, restart_at_ms = 0
         FROM free f WHERE a.process_guid = f.process_guid AND a.index = f.index RETURNING a.instance_guid)
       DELETE FROM evacuating_lrps e USING back WHERE e.instance_guid = back.instance_guid`);
@@ -71,7 +74,9 @@ export class EvacuationStore {
     const { rows } = await sql<HeldInstance>`
       SELECT e.process_guid AS "processGuid", e.index, e.instance_guid AS "instanceGuid", e.cell_id AS "cellId"
       FROM evacuating_lrps e JOIN actual_lrps a USING (process_guid, index)
-      WHERE a.state = 'RUNNING' AND a.routable AND a.readiness_since_ms <= ${beforeMs}`.execute(this.#db);
+      WHERE a.state = 'RUNNING' AND a.routable AND greatest(a.since_ms, a.readiness_since_ms) <= ${beforeMs}`.execute(
+      this.#db,
+    );
     return rows;
   }
 
