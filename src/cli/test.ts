@@ -34,6 +34,8 @@ const MINUTE = 60_000;
 interface Step {
   name: string;
   run(context: Context): Promise<void>;
+  /** Nothing after it makes sense where it failed. */
+  isNeeded?: boolean;
 }
 
 /** What steps leave for later steps and for the summary. */
@@ -57,6 +59,8 @@ const OF_EVERY_CHANGE: readonly Suite[] = ['unit', 'integration', 'end-to-end'];
 
 /** So many files at once, each on a machine of its own. One more than processors: all of them wait now and then. */
 const LANES = Number(process.env['CUPOLA_TEST_LANES'] ?? Math.max(3, availableParallelism() + 1));
+/** A busy machine takes several times as long as an idle one. */
+const UNIT_MINUTES = 20;
 /** No file of tests takes longer. */
 const FILE_MINUTES = 15;
 /** Nor, together, files that share a platform, for each after the first. */
@@ -65,7 +69,7 @@ const FURTHER_FILE_MINUTES = 5;
 const CHECKS: Step[] = [
   { name: 'packages of the machine', run: preparePackages },
   { name: 'what killed tests left', run: removeTheDead },
-  { name: 'types', run: (context) => execute(join(BIN, 'tsc'), ['--noEmit'], context, 5) },
+  { name: 'types', run: (context) => execute(join(BIN, 'tsc'), ['--noEmit'], context, 10) },
   { name: 'lint and format', run: lint },
   { name: 'stack for containers', run: prepareStack },
   { name: 'official cf command-line tool', run: prepareOfficialCf },
@@ -88,19 +92,15 @@ async function runTests(args: readonly string[]): Promise<number> {
   }
   const files =
     args.length > 0 ? chosen.flat() : OF_EVERY_CHANGE.flatMap((suite) => globSync(SUITES[suite], { cwd: ROOT }).sort());
-  const isUnit = (file: string): boolean => file.startsWith('test/unit/');
+  const unit = files.filter((file) => file.startsWith('test/unit/'));
+  const others = files.filter((file) => !unit.includes(file));
   const steps: Step[] = [
     ...CHECKS,
-    { name: 'tests in few files', run: (context) => bundle(files, context) },
-    { name: 'unit tests', run: (context) => runUnitTests(files.filter(isUnit), context) },
-    {
-      name: 'tests on the engines',
-      run: (context) =>
-        runOnMachines(
-          files.filter((file) => !isUnit(file)),
-          context,
-        ),
-    },
+    { name: 'tests in few files', run: (context) => bundle(files, context), isNeeded: true },
+    ...(unit.length > 0 ? [{ name: 'unit tests', run: (context: Context) => runUnitTests(unit, context) }] : []),
+    ...(others.length > 0
+      ? [{ name: 'tests on the engines', run: (context: Context) => runOnMachines(others, context) }]
+      : []),
   ];
   using testRun = new Run();
   const context: Context = {
@@ -119,6 +119,7 @@ async function runTests(args: readonly string[]): Promise<number> {
     );
     if (failure) console.log(`FAILED: ${failure}`);
     results.push({ name: step.name, seconds: Math.round((Date.now() - began) / 1000), failure });
+    if (failure && step.isNeeded) break;
   }
   console.log('\n=== summary');
   for (const note of context.notes) console.log(`note  ${note}`);
@@ -219,7 +220,6 @@ async function bundle(files: readonly string[], { tests }: Context): Promise<voi
 }
 
 async function runUnitTests(files: readonly string[], context: Context): Promise<void> {
-  if (files.length === 0) return;
   const { tests, run } = context;
   const report = join(run.reports, 'unit.json');
   const reporters = ['spec', REPORTER].map((name) => `--test-reporter=${name}`);
@@ -227,7 +227,7 @@ async function runUnitTests(files: readonly string[], context: Context): Promise
   const paths = files.map((file) => tests.pathOf(file));
   const args = [...RUNNER, '--test-concurrency=2', ...reporters, ...destinations, ...paths];
   try {
-    await execute(process.execPath, args, context, 5);
+    await execute(process.execPath, args, context, UNIT_MINUTES);
   } finally {
     for (const { file, skipped } of reportsIn(report, tests)) noteSkipped(file, skipped, context);
   }
@@ -235,7 +235,6 @@ async function runUnitTests(files: readonly string[], context: Context): Promise
 
 /** Each file on a machine of its own, where this is root; else those that need none. */
 async function runOnMachines(files: readonly string[], context: Context): Promise<void> {
-  if (files.length === 0) return;
   if (process.getuid?.() !== 0) {
     const paths = files.map((file) => context.tests.pathOf(file));
     return execute(process.execPath, [...RUNNER, '--test-concurrency=1', ...paths], context, 40);

@@ -145,6 +145,8 @@ export interface Context {
   contents: { readonly [Kind in keyof Contents]: readonly Contents[Kind][] };
   /** What ought to run changed (committed) of these apps, or of all apps in these spaces or organizations: Diego is told now. */
   changed: (guids: readonly string[] | 'all') => void;
+  /** Builds or tasks began (committed), or are to end: Diego is told now. */
+  tasksChanged: () => void;
   /** The API as an OpenAPI document. */
   document: () => string;
   /** The stack an app gets that names none. */
@@ -153,7 +155,7 @@ export interface Context {
 
 export type CloudControllerOptions = Omit<
   Context,
-  'envelopes' | 'links' | 'jobs' | 'contents' | 'document' | 'clock' | 'changed' | 'defaultStack'
+  'envelopes' | 'links' | 'jobs' | 'contents' | 'document' | 'clock' | 'changed' | 'tasksChanged' | 'defaultStack'
 > & {
   ingress: Client<typeof Ingress>;
   clock?: () => Date;

@@ -62,6 +62,7 @@ export async function createCloudController(options: CloudControllerOptions): Pr
     },
     envelopes,
     changed: (guids) => nsync.wake(guids),
+    tasksChanged: () => nsync.wakeTasks(),
     document: () => {
       document ??= JSON.stringify(openApi(operations, API_VERSION));
       return document;

@@ -34,6 +34,8 @@ export interface PlatformPort {
 export interface PortHolder {
   /** "nginx, process 12"; in words where the process cannot be seen. */
   who: string;
+  /** What to do about it where it is somebody else's. */
+  advice: string;
   /** The names of those of the platform's own processes that hold it. */
   own: string[];
 }
@@ -73,14 +75,26 @@ export function portHolders(wanted: readonly PlatformPort[], own: ReadonlySet<nu
     taken.toReversed().map(({ port, inode }) => {
       const all = processes.get(inode) ?? [];
       const [first] = all;
-      const who = first ? `${first.name}, process ${first.pid}` : 'a process of another namespace or account';
-      return [port, { who, own: [...new Set(all.filter(({ pid }) => own.has(pid)).map(({ name }) => name))].sort() }];
+      const isCupola = first !== undefined && isCupolas(first.pid);
+      const name = isCupola ? 'another installation of Cupola' : first?.name;
+      const who = first ? `${name}, process ${first.pid}` : 'a process of another namespace or account';
+      const advice = `${isCupola ? 'take that one down' : 'end that process'}, or ${OTHER_PORT}`;
+      const ownNames = new Set(all.filter(({ pid }) => own.has(pid)).map((process) => process.name));
+      return [port, { who, advice, own: [...ownNames].sort() }];
     }),
   );
 }
 
-/** What to do about a port that somebody else has. */
-export const PORT_ADVICE = 'end that process, or use another port (./cupola up --https-port N)';
+const OTHER_PORT = 'use another port (./cupola up --https-port N)';
+
+/** Its processes are started from the directory of the installation below /run. */
+function isCupolas(pid: number): boolean {
+  try {
+    return /(^|\0)\/run\/cupola-[^/\0]+\//.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+  } catch {
+    return false; // it ended
+  }
+}
 
 /**
  * Throws `port_taken` with who holds it where a port for clients cannot be had by an installation that is to be started. `own` are the
@@ -93,7 +107,7 @@ export async function requirePorts(settings: PlatformSettings, own: ReadonlySet<
     const holder = holders.get(port);
     // It may be held at another address than the one that is wanted.
     if (!holder || holder.own.length > 0 || (await isFree(port, settings.bindAddress))) continue;
-    throw new CupolaError('port_taken', `port ${port} (${purpose}) is held by ${holder.who}: ${PORT_ADVICE}`);
+    throw new CupolaError('port_taken', `port ${port} (${purpose}) is held by ${holder.who}: ${holder.advice}`);
   }
 }
 

@@ -31,7 +31,7 @@ const Stats = Type.Object({ resources: Type.Array(Type.Object({ state: Type.Stri
 
 export const push = command({
   words: 'DIR',
-  summary: 'push an app without the cf CLI',
+  summary: 'push an app without the cf CLI, to organization and space demo',
   flags: {
     name: { type: 'string', takes: 'N', help: "the app's name (of the manifest, or the directory, unless told)" },
   },
@@ -61,7 +61,7 @@ export async function pushDirectory(
   const api = await Api.login(settings, credentials);
   try {
     const space = await ensureSpace(api);
-    onProgress(`Creating ${manifest.name}`);
+    onProgress(`Creating ${manifest.name} in organization ${PLACE}, space ${PLACE}`);
     await api.postManifest(`/v3/spaces/${space}/actions/apply_manifest`, manifest.yaml);
     const query = new URLSearchParams({ names: manifest.name, space_guids: space });
     const app = await api.first(`/v3/apps?${query}`, Resource);

@@ -36,6 +36,7 @@ async function deleteApp(context: Context, guid: Guid<'app'>, actor: Actor): Pro
   });
   if (!app) return;
   context.changed([guid]);
+  context.tasksChanged();
   logLine(context, app, `Deleted app with guid ${guid}`);
   for (const finish of finishing) await finish();
 }

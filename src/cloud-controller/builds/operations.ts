@@ -29,7 +29,7 @@ export const buildOperations = [
       const { context, subject, body, actor } = call;
       const { app } = subject.source;
       const made = await createBuild(context, app, subject.source, body, actor);
-      context.changed([app.guid]);
+      context.tasksChanged();
       logLine(context, app, `Creating build for app with guid ${app.guid}`);
       return created(await shown(call, builds, made));
     },

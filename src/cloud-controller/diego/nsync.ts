@@ -34,6 +34,7 @@ export class Nsync {
   readonly #all: Reconciler;
   /** What is under way; there is little of it, whatever runs. */
   readonly #steps: readonly Reconciler[];
+  readonly #tasks: readonly Reconciler[];
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(context: Context, steps: Steps) {
@@ -59,11 +60,12 @@ export class Nsync {
     // Steps are apart from what is desired with them: nobody's start or stop waits for somebody's deployment.
     const restarts = affecting('restarts', [this.#changed]);
     const deployments = affecting('deployments', [restarts, this.#changed]);
-    this.#steps = [deployments, restarts, alone('staging'), alone('tasks')];
+    this.#steps = [deployments, restarts];
+    this.#tasks = [alone('staging'), alone('tasks')];
   }
 
   start(): void {
-    for (const reconciler of [...this.#steps, this.#changed, this.#all]) reconciler.start();
+    for (const reconciler of this.#reconcilers()) reconciler.start();
   }
 
   /** What runs of these apps changed, or of all apps in these spaces or organizations; or of any. */
@@ -74,8 +76,17 @@ export class Nsync {
     else this.#changed.wake(guids);
   }
 
+  /** Builds or tasks began, or are to end: these are looked at together, which a change of something else need not pay for. */
+  wakeTasks(): void {
+    for (const reconciler of this.#tasks) reconciler.wake();
+  }
+
   async close(): Promise<void> {
-    await Promise.all([...this.#steps, this.#changed, this.#all].map((reconciler) => reconciler.stop()));
+    await Promise.all(this.#reconcilers().map((reconciler) => reconciler.stop()));
+  }
+
+  #reconcilers(): Reconciler[] {
+    return [...this.#steps, ...this.#tasks, this.#changed, this.#all];
   }
 
   /** Everything is looked at by the other one. */

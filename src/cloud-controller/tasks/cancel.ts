@@ -14,6 +14,6 @@ export async function cancelTask(context: Context, { guid, app, state }: OfApp<T
     await recordAppEvent(trx, 'audit.app.task.cancel', actor, app, { task_guid: guid });
     return updated;
   });
-  context.changed([app.guid]);
+  context.tasksChanged();
   return canceling;
 }

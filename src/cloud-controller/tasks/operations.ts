@@ -30,7 +30,7 @@ export const taskOperations = [
     async run(call) {
       const { actor, body, context, subject } = call;
       const made = await createTask(context, subject, body, actor);
-      context.changed([subject.guid]);
+      context.tasksChanged();
       return begun(await shown(call, tasks, made));
     },
   }),

@@ -1,4 +1,4 @@
-import { type PlatformPort, PORT_ADVICE, portHolders } from '../ports.ts';
+import { type PlatformPort, portHolders } from '../ports.ts';
 import { type Finding, findingsOf } from './finding.ts';
 
 const { ok, fail } = findingsOf('ports');
@@ -11,6 +11,6 @@ export function portFindings(wanted: readonly PlatformPort[], own: ReadonlySet<n
     const holder = holders.get(port);
     if (!holder) return ok(what, 'free');
     if (holder.own.length > 0) return ok(what, `the platform's own (${holder.own.join(', ')})`);
-    return fail(what, `held by ${holder.who}`, PORT_ADVICE);
+    return fail(what, `held by ${holder.who}`, holder.advice);
   });
 }

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
@@ -43,4 +45,24 @@ test('a port for clients that somebody else holds at the same address stops `up`
   await requirePorts({ ...settings, bindAddress: '127.0.0.99' }, new Set());
   await requirePorts({ ...settings, httpsPort: 1, ports: { ...settings.ports, nats: port } }, new Set());
   await new Promise((resolve) => server.close(resolve));
+});
+
+test('a port that another installation has is not to be had by ending a process of it', async () => {
+  const listen =
+    "require('node:net').createServer().listen(0, '127.0.0.1', function () { console.log(this.address().port); })";
+  const other = spawn(process.execPath, [
+    '--eval',
+    listen,
+    '/run/cupola-abc/programs/1/src/platform/supervisor-main.ts',
+  ]);
+  try {
+    const [said] = (await once(other.stdout, 'data')) as [Buffer];
+    const port = Number(said);
+    await assert.rejects(requirePorts(testSettings({ httpsPort: port, httpPort: null, sshPort: null }), new Set()), {
+      message: `port ${port} (HTTPS) is held by another installation of Cupola, process ${other.pid}: take that one down, or use another port (./cupola up --https-port N)`,
+    });
+  } finally {
+    other.kill();
+    await once(other, 'exit');
+  }
 });
