@@ -84,12 +84,16 @@ export class HaproxyDriver {
     this.#held = null;
   }
 
-  /** New servers first, then the maps, then what is no longer wanted: a request finds a server at every moment. */
+  /**
+   * New servers first, then the maps, then what is no longer wanted: a request finds a server at every moment. Where a slot has servers of
+   * somebody else alone, nothing leads there, and they are out of the rotation, before it gets its own.
+   */
   async converge(table: RouteTable, running: Running): Promise<Convergence> {
     const last = this.#held;
     this.#held = null;
     const wanted = new Set<string>();
     let added = 0;
+    await this.#clear(table, running);
     for await (const { slot, servers } of inTurns(table.pools)) {
       for (const server of servers) {
         const name = `${backendName(slot)}/${server.instanceGuid}`;
@@ -109,6 +113,29 @@ export class HaproxyDriver {
     const pools = new Map(table.pools.map(({ slot, servers }) => [slot, servers]));
     this.#held = { ...running, pools, routes, instances };
     return { added, removed, draining };
+  }
+
+  /** Takes the servers out of slots that others are to have. */
+  async #clear(table: RouteTable, { servers }: Running): Promise<void> {
+    const present = Map.groupBy(servers.keys(), slotOf);
+    const taken = new Set<number>();
+    for await (const { slot, servers: own } of inTurns(table.pools)) {
+      const names = new Set(own.map(({ instanceGuid }) => `${backendName(slot)}/${instanceGuid}`));
+      const there = present.get(slot) ?? [];
+      if (there.length > 0 && names.size > 0 && !there.some((name) => names.has(name))) taken.add(slot);
+    }
+    if (taken.size === 0) return;
+    const routes = new Map<string, string>();
+    for await (const [key, slot] of inTurns(table.routes))
+      routes.set(key, slot === null || taken.has(slot) ? NO_ENDPOINTS : backendName(slot));
+    await this.#socket.replaceMap(routesMapOf(this.#settings), routes);
+    for (const slot of taken) {
+      for (const name of present.get(slot) ?? []) {
+        const server = servers.get(name)!;
+        if (!server.inMaintenance) await this.#socket.tell(`set server ${name} state maint`);
+        server.inMaintenance = true;
+      }
+    }
   }
 
   /** In the same order, by what changes; and looks after those that drain. Only where `isKnown` has just said so. */

@@ -8,7 +8,7 @@ import type { Logger } from '../kit/log.ts';
 import { named, type Outcome, Reconciler, type Subjects } from '../kit/reconcile.ts';
 import { inTurns } from '../kit/turns.ts';
 import { AccessLogListener } from './access-log-listener.ts';
-import { DesiredState, type Occupied } from './desired-state.ts';
+import { DesiredState } from './desired-state.ts';
 import type { Fingerprints } from './fingerprints.ts';
 import { type Convergence, HaproxyDriver } from './haproxy-driver.ts';
 import { InstanceOwners } from './instance-owners.ts';
@@ -17,6 +17,7 @@ import { byProcess } from './process-routes.ts';
 import { RefusalReport } from './refusal-report.ts';
 import { EMPTY_ROUTE_TABLE, noChange, type RouteChange, type RouteTable, sameTable } from './route-table.ts';
 import type { RouterSettings } from './settings.ts';
+import { SlotsLeft } from './slots-left.ts';
 import { type TableRequest, WholeTable } from './whole-table.ts';
 
 export interface RouterOptions {
@@ -89,6 +90,7 @@ export function createRouter(options: RouterOptions): Router {
   let isWhole = false;
   /** Of the state; null where Diego does not know of them. */
   let fingerprints: Fingerprints | null = null;
+  const left = new SlotsLeft();
   let convergedAt: Date | null = null;
   let problem: string | null = null;
   let listening = false;
@@ -181,8 +183,9 @@ export function createRouter(options: RouterOptions): Router {
     isWhole = false;
     const { change, came, went, refusalsChanged } = await known.update(
       inTurns(processes),
-      looked ? driver.occupied : withOwn(driver.occupied, known.table),
+      left.andOccupied(driver.occupied, looked),
     );
+    left.note(change);
     if (fingerprints && !(await fingerprints.update(processes))) fingerprints = null;
     isWhole = true;
     if (refusalsChanged) refusals.report(known.refused);
@@ -196,9 +199,10 @@ export function createRouter(options: RouterOptions): Router {
     const last = state?.table ?? before ?? EMPTY_ROUTE_TABLE;
     const { systemHosts, poolSize, http2Apps } = settings;
     const next = new DesiredState({ systemHosts, poolSize, http2Apps, previous: last.pools });
-    const { occupied } = driver;
+    const occupied = left.andOccupied(driver.occupied, looked);
+    left.noteTable(last);
     const loaded = new WholeTable(ask, AT_ONCE);
-    const { came } = await next.update(loaded, looked ? occupied : withOwn(occupied, last));
+    const { came } = await next.update(loaded, occupied);
     if (!loaded.isWhole) return null;
     refusals.report(next.refused);
     await owners.replace(came, Date.now());
@@ -286,12 +290,6 @@ export function createRouter(options: RouterOptions): Router {
       accessLog: accessLog.status(),
     }),
   };
-}
-
-/** Slots with servers, where HAProxy could not be asked: those of the table too. */
-function withOwn(occupied: Occupied, { pools }: RouteTable): Occupied {
-  const own = new Set(pools.map(({ slot }) => slot));
-  return { has: (slot) => occupied.has(slot) || own.has(slot) };
 }
 
 function countsOf({ pools, routes }: RouteTable): { routes: number; instances: number } {

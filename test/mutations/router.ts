@@ -10,6 +10,23 @@ export const router = [
   ...noticedBy('test/e2e/shared/early-answers.test.ts', [
     ['SECURITY 1: nobody beside them notices', 'router/one-request.ts', '  option http-server-close\n', ''],
   ]),
+  ...noticedBy('test/unit/router/slots-left.test.ts', [
+    [
+      'SECURITY-TESTS 7: a slot that was left',
+      'router/slots-left.ts',
+      'if (pool === null) this.#slots.add(slot)',
+      'if (pool === undefined) this.#slots.add(slot)',
+    ],
+    [
+      'SECURITY-TESTS 7: nor is one',
+      'router/slots-left.ts',
+      'for (const { slot } of pools) this.#slots.add(slot);',
+      'for (const { slot } of pools) this.#slots.delete(slot);',
+    ],
+  ]),
+  ...noticedBy('test/unit/router/haproxy-driver.test.ts', [
+    ['SECURITY-TESTS 7: a slot that has', 'router/haproxy-driver.ts', '    await this.#clear(table, running);\n', ''],
+  ]),
   ...noticedBy('test/unit/router/desired-state.test.ts', [
     [
       'SECURITY-TESTS 10: ',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import { TaskSchema } from '../../../src/contracts/gen/diego_pb.js';
 import { eventually, runningApp, stage, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
@@ -10,6 +11,20 @@ describe('tasks', () => {
     f = await startTestFoundation();
   });
   after(() => f.close());
+
+  it('a change of what else runs asks nobody for all tasks', async () => {
+    const { developer, bbs } = f;
+    const app = await runningApp(f, 'renamed');
+    await pause(1_200); // a staging that has just ended is looked for once more
+    bbs.calls.length = 0;
+    await developer.patch(`/v3/apps/${app}`, { name: 'renamed-anew' });
+    await eventually(() => bbs.calls.includes('updateDesiredLrp'));
+    await pause(100);
+    assert.deepEqual(
+      bbs.calls.filter((call) => call === 'tasks'),
+      [],
+    );
+  });
 
   it('a task is handed to Diego, cancelled and ended', async () => {
     const { developer, bbs, internal } = f;

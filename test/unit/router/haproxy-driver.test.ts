@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Logger } from '../../../src/kit/log.ts';
+import { HaproxyDriver } from '../../../src/router/haproxy-driver.ts';
+import { backendName, NO_ENDPOINTS, type RouterSettings } from '../../../src/router/settings.ts';
+
+const SLOT = backendName(0);
+
+const server = (guid: string, port: number) => ({
+  ...{ instanceGuid: guid, index: 0, address: '10.0.0.1', port, http2: false },
+  ...{ appGuid: guid, processGuid: guid },
+});
+const there = (name: string, port: number) => ({
+  backend: SLOT,
+  name,
+  address: '10.0.0.1',
+  port,
+  inMaintenance: false,
+});
+
+/** What HAProxy is told, where the slot 0 has these servers and is to have `bob`'s. */
+async function told(present: ReturnType<typeof there>[], wanted: ReturnType<typeof server>[]): Promise<string[]> {
+  const lines: string[] = [];
+  const socket = {
+    process: async () => 'one',
+    servers: async () => present,
+    tell: async (command: string) => void lines.push(command.split(' ssl ')[0]!),
+    ask: async (command: string) => {
+      lines.push(command);
+      return 'Server deleted.';
+    },
+    replaceMap: async (path: string, entries: Map<string, string>) => {
+      if (path.endsWith('routes.map')) lines.push(`routes ${JSON.stringify([...entries])}`);
+    },
+  };
+  const settings = { poolSize: 4, mapsDirectory: '/m', certificates: {} } as unknown as RouterSettings;
+  const driver = new HaproxyDriver(settings, socket as never, new Logger('test', {}, () => {}));
+  const pools = [{ slot: 0, key: 'bob', servers: wanted }];
+  await driver.converge({ pools, routes: new Map([['bob.example.org/', 0]]) } as never, await driver.look());
+  return lines;
+}
+
+test('SECURITY-TESTS 7: a slot that has somebody else’s servers leads nowhere, and has none that answers, before it gets its own', async () => {
+  const lines = await told([there('alice-1', 60001)], [server('bob-1', 60002)]);
+  const places = [
+    `routes [["bob.example.org/","${NO_ENDPOINTS}"]]`,
+    `set server ${SLOT}/alice-1 state maint`,
+    `add server ${SLOT}/bob-1`,
+    `routes [["bob.example.org/","${SLOT}"]]`,
+  ].map((begin) => lines.findIndex((line) => line.startsWith(begin)));
+  assert.ok(
+    places.every((place, at) => place > (places[at - 1] ?? -1)),
+    lines.join('\n'),
+  );
+});
+
+test('a slot that keeps one of its servers serves all the while', async () => {
+  const lines = await told(
+    [there('bob-1', 60001), there('bob-0', 60000)],
+    [server('bob-1', 60001), server('bob-2', 60002)],
+  );
+  assert.ok(!lines.some((line) => line.includes(NO_ENDPOINTS)), lines.join('\n'));
+  assert.ok(
+    lines.findIndex((line) => line.startsWith(`add server ${SLOT}/bob-2`)) <
+      lines.findIndex((line) => line.includes(`${SLOT}/bob-0`)),
+  );
+});
