@@ -156,7 +156,7 @@ describe('several cells on one machine, used with the official cf', { skip: SKIP
       assert.deepEqual(failures, [], `${requests} requests`);
       assert.ok(requests > 100, `${requests} requests`);
     }
-    await cf('push', 'meanwhile', '-p', directory, '-m', '64M', '-i', '1');
+    await push('meanwhile', 1);
     assert.deepEqual(
       (await whereIs('meanwhile', 1)).map(({ ip }) => ip),
       [addressOf(0)],

@@ -31,7 +31,8 @@ describe('a tenant that attacks its neighbours and the platform', { skip: SKIP }
     ] as const) {
       await platform.makeOrg(CF, org);
       const directory = join(ROOT, 'test/fixtures', app);
-      await cf('push', app, '-p', directory, '-m', memory, '-k', '512M', '-i', instances);
+      const scale = ['-m', memory, '-k', '512M', '-i', instances];
+      await cf('push', app, '-p', directory, '-b', 'nodejs_buildpack', ...scale);
     }
   });
   after(() => platform.remove());

@@ -52,7 +52,10 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
 
   before(async () => {
     await platform.up();
-    await platform.cupola('push', [join(ROOT, 'examples/hello-node')], 5 * 60_000);
+    const app = join(brought, 'app');
+    cpSync(join(ROOT, 'examples/hello-node'), app, { recursive: true });
+    appendFileSync(join(app, 'manifest.yml'), '    buildpacks: [nodejs_buildpack]\n');
+    await platform.cupola('push', [app], 5 * 60_000);
     await eventually('the app answers', async () => (await platform.ask('hello-node')).status === 200);
   });
   after(async () => {

@@ -87,7 +87,8 @@ describe('SECURITY 22, 28: secrets, given in every way there is, while things su
   /** Variables of every kind, an app that cannot start, manifests, tasks. */
   async function plantInApp(): Promise<void> {
     const directory = join(ROOT, 'examples/hello-node');
-    await cf('push', 'hello-node', '-f', join(directory, 'manifest.yml'), '-p', directory, '--no-start');
+    const manifestFile = join(directory, 'manifest.yml');
+    await cf('push', '-f', manifestFile, '-p', directory, '-b', 'nodejs_buildpack', '--no-start');
     const guid = (await cf('app', 'hello-node', '--guid')).trim();
     const set = (variables: object) => api('PATCH', `/v3/apps/${guid}/environment_variables`, { var: variables });
     const kept = planted.make('a variable');

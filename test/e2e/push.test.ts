@@ -12,6 +12,7 @@ import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
 import { type Ended, eventually, ROOT, TestPlatform } from '../support/platform.ts';
 import { allProcesses } from '../support/processes.ts';
 import { rawRequest } from '../support/raw-request.ts';
+import { unpackedBuildpacks } from '../support/unpacked.ts';
 
 const CF = officialCf() ?? '';
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : false;
@@ -116,14 +117,14 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
   });
 
   const pushed = [
-    { name: 'hello-node', expected: /"hello":"hello-node"/, kind: 'a Node.js app with dependencies' },
-    { name: 'static-site', expected: /<h1>Hello from Cupola<\/h1>/, kind: 'a static site' },
-    { name: 'hello-binary', expected: /Hello from a binary, instance 0/, kind: 'a binary' },
+    { name: 'hello-node', expected: /"hello":"hello-node"/, kind: 'a Node.js app with dependencies', by: 'nodejs' },
+    { name: 'static-site', expected: /<h1>Hello from Cupola<\/h1>/, kind: 'a static site', by: 'staticfile' },
+    { name: 'hello-binary', expected: /Hello from a binary, instance 0/, kind: 'a binary', by: 'binary' },
   ];
-  for (const { name, expected, kind } of pushed) {
+  for (const { name, expected, kind, by } of pushed) {
     test(`BPK-01, RTR-03: ${kind} is pushed and answers over HTTPS with the certificate verified`, async () => {
       const directory = join(ROOT, 'examples', name);
-      const said = await cf('push', '-f', join(directory, 'manifest.yml'), '-p', directory);
+      const said = await cf('push', '-f', join(directory, 'manifest.yml'), '-p', directory, '-b', `${by}_buildpack`);
       assert.match(said, /#0\s+running/);
       const answer = await eventually(`${name} answers`, async () => {
         const got = await platform.ask(name);
@@ -132,6 +133,11 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
       assert.match(answer.body, expected);
     });
   }
+
+  test('where buildpacks are not unpacked ahead, the cell has those that apps named, and no other', () => {
+    const named = pushed.map(({ by }) => `${by}_buildpack`);
+    assert.deepEqual(unpackedBuildpacks(platform, 'cell-0').sort(), named.sort());
+  });
 
   test('CC-01: a droplet that cf download-droplet gave runs again with cf push --droplet', async () => {
     const file = join(platform.home, 'droplet.tgz');

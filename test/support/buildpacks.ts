@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { create } from '@bufbuild/protobuf';
 import { type Buildpack, BuildpackSchema } from '../../src/contracts/gen/diego_pb.js';
+import { lockDirectory } from '../../src/kit/lock.ts';
 import { Logger } from '../../src/kit/log.ts';
 import { buildSystemBuildpacks, type SystemBuildpack } from '../../src/platform/buildpacks/build.ts';
 
@@ -11,9 +12,11 @@ import { buildSystemBuildpacks, type SystemBuildpack } from '../../src/platform/
 const CACHE = '/var/cache/cupola-test-buildpacks';
 
 /** The system buildpacks as `up` builds them; each copy of the project has its own, and what is the same is built once. */
-export function testBuildpacks(): Promise<SystemBuildpack[]> {
+export async function testBuildpacks(): Promise<SystemBuildpack[]> {
   const sourceDirectory = new URL('../../buildpacks', import.meta.url).pathname;
-  return buildSystemBuildpacks({
+  // Of several files that need them at once the first builds them.
+  using _ = await lockDirectory(`${CACHE}/building`, 10 * 60_000);
+  return await buildSystemBuildpacks({
     sourceDirectory,
     outputDirectory: `${CACHE}/built-${createHash('sha256').update(sourceDirectory).digest('hex').slice(0, 8)}`,
     cacheDirectory: `${CACHE}/fetched`,

@@ -49,7 +49,7 @@ export class EarlierPlatform extends TestPlatform {
   readonly #cf = officialCf() ?? '';
 
   constructor(commit: string, options: { httpsPort: number; domain: string }) {
-    super(options);
+    super({ ...options, unpackAhead: true }); // it knows of nothing else
     this.#commit = commit;
     mkdirSync(join(ROOT, '.cache'), { recursive: true });
     this.#earlier = mkdtempSync(join(ROOT, '.cache/earlier-'));

@@ -90,11 +90,18 @@ export class TestPlatform {
   #credentials: Credentials | null = null;
   #layout: Layout | null = null;
 
-  constructor(options: { httpsPort: number; domain: string; data?: string; options?: readonly string[] }) {
+  /** `unpackAhead`: each of its cells unpacks all system buildpacks as it starts, which takes longer than most of a test's stagings. */
+  constructor(options: {
+    httpsPort: number;
+    domain: string;
+    data?: string;
+    options?: readonly string[];
+    unpackAhead?: boolean;
+  }) {
     this.httpsPort = options.httpsPort;
     this.domain = options.domain;
     this.data = options.data ?? makeTestData();
-    this.#options = options.options ?? [];
+    this.#options = [...(options.unpackAhead ? [] : ['--unpack-ahead', 'off']), ...(options.options ?? [])];
   }
 
   get credentials(): Credentials {

@@ -21,7 +21,8 @@ export class UsedPlatform extends TestPlatform {
   async prepare(): Promise<void> {
     await this.upWithOrg(CF, 'faults');
     const directory = join(ROOT, 'test/fixtures/steady');
-    await this.run('push', 'steady', '-p', directory, '-m', '64M', '-k', '256M', '-i', String(INSTANCES));
+    const scale = ['-m', '64M', '-k', '256M', '-i', String(INSTANCES)];
+    await this.run('push', 'steady', '-p', directory, '-b', 'nodejs_buildpack', ...scale);
     this.#appGuid = (await this.run('app', 'steady', '--guid')).trim();
     await this.#bearer();
   }

@@ -9,7 +9,7 @@ let platform: TestPlatform | null = null;
 /** Nothing where the files are skipped anyway. */
 export async function globalSetup(): Promise<void> {
   if (process.getuid?.() !== 0 || officialCf() === null) return;
-  platform = new TestPlatform({ ...SHARED_PLACE, options: SHARED_OPTIONS });
+  platform = new TestPlatform({ ...SHARED_PLACE, options: SHARED_OPTIONS, unpackAhead: true });
   try {
     await platform.up();
   } catch (error) {

@@ -44,7 +44,7 @@ export function cell({ layout, program, accounts, certificates, secrets, onFault
         proxyAccount: { uid: accounts.proxies[index]!.uid, gid: accounts.proxies[index]!.gid },
         routerRoot: certificates.roots('router'),
         instanceIdentity: authority(),
-        buildpacks: shownBuildpacks(layout),
+        buildpacks: layout.settings.unpackAhead === false ? [] : shownBuildpacks(layout),
       };
       return launch({
         command: nodeOf(layout.program),

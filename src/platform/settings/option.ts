@@ -15,6 +15,7 @@ export interface SettingValues {
   ssh: boolean;
   sshPort: number;
   http2Apps: boolean;
+  unpackAhead: boolean;
   stagingEnvironment: Record<string, string>;
   allowedRegistries: string[];
   insecureRegistries: string[];

@@ -115,6 +115,16 @@ export const SETTING_OPTIONS: { readonly [Name in SettingName]: SettingOption<Se
     read: onOrOff,
     afterwards: { set: (settings, http2Apps) => ({ ...settings, http2Apps }) },
   }),
+  unpackAhead: option(Type.Boolean(), {
+    flag: 'unpack-ahead',
+    takes: 'on|off',
+    help: 'off: a cell unpacks a buildpack when a staging needs it first, and not as it starts',
+    setting: 'unpackAhead',
+    unlessTold: 'on',
+    accepts: 'on or off',
+    read: onOrOff,
+    afterwards: { set: (settings, unpackAhead) => ({ ...settings, unpackAhead }) },
+  }),
   keyFile: option(Text, {
     flag: 'key-file',
     takes: 'FILE',

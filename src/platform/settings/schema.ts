@@ -82,5 +82,7 @@ export const PlatformSettings = Type.Object({
   ),
   /** The router speaks HTTP/2 to apps that ask for it: any of them can then end its process (decision 0034). Absent: it does not. */
   http2Apps: Type.Optional(Type.Boolean()),
+  /** Cells unpack the buildpacks of the platform as they start. Absent: they do. */
+  unpackAhead: Type.Optional(Type.Boolean()),
 });
 export type PlatformSettings = Static<typeof PlatformSettings>;

@@ -37,9 +37,10 @@ describe('processes, sidecars, tasks and restarts, with the official cf', { skip
     );
   const instances = (seen: Load) => new Set([...seen.bodies.keys()].map((body) => (JSON.parse(body) as Answer).guid));
 
-  test('a push with processes and a sidecar in the manifest runs them all; each is scaled for itself', async () => {
+  test('BPK-01: a push of a Node.js app, which is detected, with processes and a sidecar in the manifest runs them all; each is scaled for itself', async () => {
     writeManyApp(directory, 'one');
     const said = await push();
+    assert.match(said, /^\s+nodejs_buildpack\s/m);
     assert.match(said, /type:\s+web\nsidecars:\s+helper/);
     assert.match(await shown('worker'), /instances:\s+1\/1\s+memory usage:\s+32M/);
     assert.match(await shown('batch'), /instances:\s+0\/0/);

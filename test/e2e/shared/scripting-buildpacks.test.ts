@@ -4,9 +4,11 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { shownBuildpacks } from '../../../src/platform/system-buildpacks.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
 import { eventually, ROOT } from '../../support/platform.ts';
 import { SharedPlatform } from '../../support/shared-platform.ts';
+import { unpackedBuildpacks } from '../../support/unpacked.ts';
 import { zipOf } from '../../support/zips.ts';
 
 const CF = officialCf() ?? '';
@@ -51,7 +53,14 @@ describe('runtimes and buildpacks, used with the official cf', { skip: SKIP }, (
     for (const name of ['ruby', 'python', 'php', 'nginx']) assert.ok(names.includes(name), name);
   });
 
+  test('a cell unpacks all of them before anyone pushes', async () => {
+    const all = shownBuildpacks(platform.layout).map(({ name }) => name);
+    await eventually('all are unpacked', async () => unpackedBuildpacks(platform, 'cell-0').length === all.length);
+    assert.deepEqual(unpackedBuildpacks(platform, 'cell-0').sort(), all.sort());
+  });
+
   const examples = [
+    { name: 'static-site', buildpack: 'staticfile_buildpack', path: '/', expected: '<h1>Hello from Cupola</h1>' },
     { name: 'hello-nginx', buildpack: 'nginx_buildpack', path: '/instance', expected: '"hello":"hello-nginx"' },
     { name: 'hello-python', buildpack: 'python_buildpack', path: '/', expected: '"hello":"hello-python"' },
     { name: 'hello-ruby', buildpack: 'ruby_buildpack', path: '/', expected: '"hello":"hello-ruby"' },

@@ -6,39 +6,22 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { create } from '@bufbuild/protobuf';
-import { type Buildpack, BuildpackSchema, EgressRuleSchema } from '../../../src/contracts/gen/diego_pb.js';
-import { TestBlobs, testBuildpacks } from '../../support/buildpacks.ts';
-import { GARDEN_SKIP, startTestGarden, type TestGarden } from '../../support/garden.ts';
+import { BuildpackSchema, EgressRuleSchema } from '../../../src/contracts/gen/diego_pb.js';
+import { GARDEN_SKIP } from '../../support/garden.ts';
 import { startOutside } from '../../support/outside.ts';
-import { answerOf, EXAMPLES, launch, packageOf, type StageRequest, stage } from '../../support/staging.ts';
-import { type ZipItem, zipOf } from '../../support/zips.ts';
+import { answerOf, EXAMPLES, packageOf } from '../../support/staging.ts';
+import { SystemStaging } from '../../support/system-staging.ts';
+import { zipOf } from '../../support/zips.ts';
 
-let garden: TestGarden;
-const blobs = new TestBlobs();
-const system: Buildpack[] = [];
+let staging: SystemStaging;
 
 before(async () => {
   if (GARDEN_SKIP) return;
-  garden = await startTestGarden('stc', '10.254.34.0/24', {
+  staging = await SystemStaging.start('stc', '10.254.34.0/24', {
     network: { range: '10.254.34.0/24', gateway: '169.254.34.1', mtu: 1450 },
   });
-  for (const { name, file, sha256 } of await testBuildpacks())
-    system.push(blobs.buildpack(name, sha256, { file }, sha256));
 });
-
-after(() => garden?.stop());
-
-async function staged(files: Record<string, string | Buffer> | ZipItem[], more: Partial<StageRequest> = {}) {
-  const items = Array.isArray(files) ? files : Object.entries(files).map(([path, body]) => ({ path, body }));
-  return stage(garden, blobs, { source: await zipOf(items), buildpacks: system, ...more });
-}
-
-/** What staging said where it must fail. */
-async function refusal(files: Record<string, string | Buffer>): Promise<string> {
-  const result = await staged(files);
-  assert.match(result.failureReason, /^BuildpackCompileFailed/, result.lines.join('\n'));
-  return result.lines.join('\n');
-}
+after(() => staging?.stop());
 
 /** A wheel with one module, as a package index would serve it. */
 async function wheel(name: string, text: string): Promise<Buffer> {
@@ -61,23 +44,21 @@ socketserver.TCPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
 test('Python packages that came with the app are installed without network (BPK-02)', {
   skip: GARDEN_SKIP,
 }, async () => {
-  const result = await staged({
+  const result = await staging.stage('python', {
     'pyproject.toml': '[project]\nname = "app"\nversion = "1"\ndependencies = ["tiny==1.0"]\n',
     'vendor/tiny-1.0-py3-none-any.whl': await wheel('tiny', 'from a wheel'),
     'runtime.txt': 'python-3.11.x\n',
     Procfile: 'web: python server.py\n',
     'server.py': SERVER_PY,
   });
-  assert.equal(result.failureReason, '', result.lines.join('\n'));
-  const container = await launch(garden, result.droplet!, result.result!.process_types['web']!);
-  assert.equal(await (await answerOf(container, '/')).text(), 'from a wheel');
+  assert.equal(await staging.page(result), 'from a wheel');
 });
 
 test('what the Python buildpack cannot do is answered with what to do instead', { skip: GARDEN_SKIP }, async () => {
-  const old = await refusal({ 'requirements.txt': '', 'runtime.txt': 'python-2.7.18\n' });
+  const old = await staging.refusal('python', { 'requirements.txt': '', 'runtime.txt': 'python-2.7.18\n' });
   assert.match(old, /runtime\.txt asks for python-2\.7\.18, but this buildpack has Python 3\.11\.\d+: python-3\.11\.x/);
-  assert.match(await refusal({ Pipfile: '' }), /pipenv lock/);
-  assert.match(await refusal({ 'pyproject.toml': '[tool.x]\n' }), /export the requirements/);
+  assert.match(await staging.refusal('python', { Pipfile: '' }), /pipenv lock/);
+  assert.match(await staging.refusal('python', { 'pyproject.toml': '[tool.x]\n' }), /export the requirements/);
 });
 
 /** A gem with one file, as `gem build` makes it. */
@@ -157,24 +138,22 @@ server.start
 `,
   };
   rmSync(directory, { recursive: true });
-  const first = await staged(files);
-  assert.equal(first.failureReason, '', first.lines.join('\n'));
-  assert.match(first.lines.join('\n'), /Installing tiny 1\.0\.0/);
-  const again = await staged(files, { cache: first.cache! });
-  assert.match(again.lines.join('\n'), /using the gems of the build cache[\s\S]*Using tiny 1\.0\.0/);
-  const container = await launch(garden, again.droplet!, again.result!.process_types['web']!);
-  assert.equal(await (await answerOf(container, '/')).text(), 'from a gem');
+  const first = await staging.stage('ruby', files);
+  assert.match(first.said, /Installing tiny 1\.0\.0/);
+  const again = await staging.stage('ruby', files, { cache: first.cache! });
+  assert.match(again.said, /using the gems of the build cache[\s\S]*Using tiny 1\.0\.0/);
+  assert.equal(await staging.page(again), 'from a gem');
 });
 
 test('another Ruby than the one there is is answered before Bundler would', { skip: GARDEN_SKIP }, async () => {
-  const said = await refusal({ Gemfile: "source 'https://rubygems.org'\nruby '2.7.0'\n" });
+  const said = await staging.refusal('ruby', { Gemfile: "source 'https://rubygems.org'\nruby '2.7.0'\n" });
   assert.match(said, /the Gemfile asks for Ruby 2\.7\.0, but this buildpack has Ruby 3\.1\.\d+/);
 });
 
 test('a PHP app without web directory becomes one, and what is not content is not served', {
   skip: GARDEN_SKIP,
 }, async () => {
-  const result = await staged({
+  const result = await staging.stage('php', {
     'index.php':
       '<?php echo "PHP ", extension_loaded("mbstring") ? "with" : "without", " mbstring ", ini_get("memory_limit");',
     'style.css': 'body {}',
@@ -182,9 +161,8 @@ test('a PHP app without web directory becomes one, and what is not content is no
     '.bp-config/options.json': '{"PHP_VERSION":"8.2.x","WEB_SERVER":"httpd"}',
     '.bp-config/php/php.ini.d/limit.ini': 'memory_limit = 77M\n',
   });
-  assert.equal(result.failureReason, '', result.lines.join('\n'));
-  assert.match(result.lines.join('\n'), /nginx serves instead/);
-  const container = await launch(garden, result.droplet!, result.result!.process_types['web']!);
+  assert.match(result.said, /nginx serves instead/);
+  const container = await staging.launch(result);
   assert.equal(await (await answerOf(container, '/')).text(), 'PHP with mbstring 77M');
   assert.equal((await answerOf(container, '/style.css')).headers.get('content-type'), 'text/css');
   assert.equal((await answerOf(container, '/lib/secret.php')).status, 404);
@@ -192,7 +170,7 @@ test('a PHP app without web directory becomes one, and what is not content is no
 });
 
 test('options of a PHP app that lead elsewhere are refused', { skip: GARDEN_SKIP }, async () => {
-  const option = (text: string) => refusal({ 'index.php': '', '.bp-config/options.json': text });
+  const option = (text: string) => staging.refusal('php', { 'index.php': '', '.bp-config/options.json': text });
   assert.match(await option('{"WEBDIR":"../../etc"}'), /not a plain path/);
   assert.match(await option('{"WEBDIR":"x; } server { root /"}'), /not a plain path/);
   assert.match(await option('{"PHP_VERSION":"7.4.x"}'), /this buildpack has PHP 8\.2\.\d+/);
@@ -202,22 +180,23 @@ test('options of a PHP app that lead elsewhere are refused', { skip: GARDEN_SKIP
 test('an nginx.conf is filled in, and refused where it could not start', { skip: GARDEN_SKIP }, async () => {
   const conf = (server: string, top = '') =>
     `${top}\nevents {}\nhttp {\n  access_log /dev/stdout;\n  server { ${server} }\n}\n`;
-  assert.match(await refusal({ 'nginx.conf': conf('listen 8080;') }), /must listen on \{\{port\}\}/);
+  assert.match(await staging.refusal('nginx', { 'nginx.conf': conf('listen 8080;') }), /must listen on \{\{port\}\}/);
   assert.match(
-    await refusal({ 'nginx.conf': conf('listen {{port}}; no_such;') }),
+    await staging.refusal('nginx', { 'nginx.conf': conf('listen {{port}}; no_such;') }),
     /unknown directive "no_such"[\s\S]*not valid/,
   );
-  assert.match(await refusal({ 'nginx.conf': conf('listen {{port}}; # {{range}}') }), /\{\{range\}\} is not known/);
-  const result = await staged({
+  assert.match(
+    await staging.refusal('nginx', { 'nginx.conf': conf('listen {{port}}; # {{range}}') }),
+    /\{\{range\}\} is not known/,
+  );
+  const result = await staging.stage('nginx', {
     'nginx.conf': conf(
       'listen {{port}}; include conf.d/*.conf;',
       '{{module "ngx_stream_module"}}\nuser root;\ndaemon on;',
     ),
     'conf.d/answer.conf': 'location / { return 200 "{{env "MEMORY_LIMIT"}} {{nameservers}}"; }\n',
   });
-  assert.equal(result.failureReason, '', result.lines.join('\n'));
-  const container = await launch(garden, result.droplet!, result.result!.process_types['web']!);
-  assert.match(await (await answerOf(container, '/')).text(), /^256m [0-9.]+$/);
+  assert.match(await staging.page(result), /^256m [0-9.]+$/);
 });
 
 test('SECURITY 28, 24, 31: a buildpack by address is fetched by the container itself, through its rules alone, and no query is shown', {
@@ -250,35 +229,37 @@ test('SECURITY 28, 24, 31: a buildpack by address is fetched by the container it
       const name = `http://${outside.address}:8080${path}`;
       return create(BuildpackSchema, { name, key: name, skipDetect: true });
     };
-    const ruby = { ...system.find(({ name }) => name === 'ruby_buildpack')!, skipDetect: true };
     const allowed = {
       egressRules: [create(EgressRuleSchema, { protocol: 'tcp', destination: outside.address, ports: '8080' })],
     };
     const files = { 'hello.txt': 'x' };
 
-    const good = await staged(files, { buildpacks: [ruby, custom('/own.zip?token=planted-secret')], ...allowed });
-    assert.equal(good.failureReason, '', good.lines.join('\n'));
+    const good = await staging.stage(
+      [...staging.asked('ruby'), custom('/own.zip?token=planted-secret')],
+      files,
+      allowed,
+    );
     assert.deepEqual(good.result?.process_types, { web: 'own' });
     assert.deepEqual(
       good.result?.lifecycle_metadata.buildpacks.map(({ version }) => version),
       ['0.2.0', '7.0'],
     );
     assert.ok(good.lines.some((line) => line.endsWith('/own.zip')));
-    assert.doesNotMatch(good.lines.join('\n'), /planted/, 'no query in the log');
+    assert.doesNotMatch(good.said, /planted/, 'no query in the log');
     assert.ok(good.lines.includes('2000'), 'as vcap');
     assert.ok(good.lines.includes('/home/vcap/deps/0/bin/ruby'), 'it finds what the one before it supplied');
 
-    const forbidden = await staged(files, { buildpacks: [custom('/own.zip')] });
+    const forbidden = await staging.try([custom('/own.zip')], files);
     assert.match(forbidden.failureReason, /^BuildpackCompileFailed/);
     for (const path of ['/away.zip', '/missing.zip', '/evil.zip']) {
-      const bad = await staged(files, { buildpacks: [custom(path)], ...allowed });
-      assert.match(bad.failureReason, /^BuildpackCompileFailed/, `${path}: ${bad.lines.join('\n')}`);
-      assert.doesNotMatch(bad.lines.join('\n'), /root:x:0/);
+      const bad = await staging.try([custom(path)], files, allowed);
+      assert.match(bad.failureReason, /^BuildpackCompileFailed/, `${path}: ${bad.said}`);
+      assert.doesNotMatch(bad.said, /root:x:0/);
     }
     for (const path of ['/own.zip\nmax-time = 1', '/own.zip"', '/own\\.zip']) {
-      const setting = await staged(files, { buildpacks: [custom(path)], ...allowed });
+      const setting = await staging.try([custom(path)], files, allowed);
       assert.match(setting.failureReason, /^BuildpackCompileFailed/, path);
-      assert.match(setting.lines.join('\n'), /address of the buildpack holds a forbidden character/, path);
+      assert.match(setting.said, /address of the buildpack holds a forbidden character/, path);
     }
   } finally {
     server.kill('SIGKILL');
@@ -288,8 +269,7 @@ test('SECURITY 28, 24, 31: a buildpack by address is fetched by the container it
 });
 
 test('a droplet holds only the runtime of its language (BPK-06)', { skip: GARDEN_SKIP }, async () => {
-  const result = await stage(garden, blobs, { source: await packageOf(`${EXAMPLES}/hello-ruby`), buildpacks: system });
-  assert.equal(result.failureReason, '', result.lines.join('\n'));
+  const result = await staging.stage('ruby', await packageOf(`${EXAMPLES}/hello-ruby`));
   const names = execFileSync('tar', ['-tz'], { input: result.droplet!, maxBuffer: 64 * 1024 ** 2 }).toString();
   assert.match(names, /^\.\/deps\/\.prepacked\/ruby-3\.1\.\d+\/bin\/ruby3\.1$/m);
   assert.doesNotMatch(names, /\/(python|php|node|nginx|composer)[^/]*\/(bin|sbin)\//);

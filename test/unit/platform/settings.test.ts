@@ -50,6 +50,7 @@ const OTHERS: SettingValues = {
   ssh: false,
   sshPort: 2200,
   http2Apps: true,
+  unpackAhead: false,
   keyFile: '/other/key',
   stagingEnvironment: { A: '1' },
   allowedRegistries: ['a.example'],
