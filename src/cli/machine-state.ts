@@ -51,7 +51,8 @@ async function linesOf(command: string, args: readonly string[]): Promise<string
   return said.split('\n').filter((line) => line !== '');
 }
 
-function mountPoints(): string[] {
+/** In the order in which they were mounted. */
+export function mountPoints(): string[] {
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .map((line) => line.split(' ')[4] ?? '');

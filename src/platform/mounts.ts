@@ -1,4 +1,4 @@
-import { mkdirSync, rmdirSync } from 'node:fs';
+import { mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { mountOptions, mountsBelow } from '../cell/garden/mounts.ts';
 import { run } from '../kit/process.ts';
 
@@ -9,10 +9,16 @@ import { run } from '../kit/process.ts';
 export async function bindMount(source: string, target: string, mode: 'read-only' | 'read-write'): Promise<void> {
   const wanted = [...(mode === 'read-only' ? ['ro'] : []), 'nosuid', 'nodev'];
   mkdirSync(target, { recursive: true });
-  const before = mountOptions(target);
+  // What the list of mounts says may be covered by another mount.
+  const before = isSame(source, target) ? mountOptions(target) : null;
   if (before !== null && wanted.every((option) => before.includes(option))) return;
   if (before === null) await run('mount', ['--bind', source, target]);
   await run('mount', ['-o', ['remount', 'bind', ...wanted].join(','), target]);
+}
+
+function isSame(one: string, other: string): boolean {
+  const [first, second] = [statSync(one), statSync(other)];
+  return first.dev === second.dev && first.ino === second.ino;
 }
 
 /** Takes away what is shown below `directory` but for `keep`; what a process still uses stays for the next time. */

@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
-import { leftovers, machineState } from '../machine-state.ts';
+import { leftovers, machineState, mountPoints } from '../machine-state.ts';
 import { type Hierarchy, hierarchiesIn } from './control-groups.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
@@ -19,6 +19,7 @@ export const OUTSIDE = 'eth0';
 /** slirp4netns answers names there, with what the machine itself knows. */
 const NAME_SERVER = '10.0.2.3';
 const MOST_WAITING_MS = 10_000;
+const VAR_LIB = '/var/lib';
 /** The machine's is everybody's; this one goes with the lane. */
 const TEMPORARY = '/tmp';
 /** Distributions give the highest below 1000. */
@@ -26,15 +27,37 @@ const NUMBERS = ['SYS_UID_MIN 500', 'SYS_UID_MAX 599', 'SYS_GID_MIN 500', 'SYS_G
 
 async function prepare(temporary: string): Promise<void> {
   const hierarchies = hierarchiesIn(readFileSync('/proc/self/mountinfo', 'utf8'));
+  await uncover('/run', '/var/lib/cupola');
   await mount('-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', '/run');
   mkdirSync('/run/lock', { mode: 0o1777 });
   await coverTemporary(temporary);
   await coverEtc();
-  if (existsSync('/var/lib/cupola')) await mount('-t', 'tmpfs', 'tmpfs', '/var/lib/cupola');
+  await coverVarLib();
   await mount('-t', 'sysfs', 'sysfs', '/sys');
   await mountControlGroups(hierarchies);
   await run('ip', ['link', 'set', 'lo', 'up'], { showWords: true });
   await wayOut();
+}
+
+/** What a platform outside has mounted below: what runs here would find it in the list of mounts, though nothing of it is to be seen. */
+async function uncover(...directories: string[]): Promise<void> {
+  const points = mountPoints().filter((point) => directories.some((directory) => point.startsWith(`${directory}/`)));
+  for (const point of points.toReversed()) await run('umount', ['--lazy', point], { showWords: true });
+}
+
+/**
+ * What is there but for a platform's data, whether it lies there now or comes later; what is written there goes with the lane, but for
+ * what the package manager knows of the machine's programs.
+ */
+async function coverVarLib(): Promise<void> {
+  const [below, own, work] = ['/run/var-lib', '/run/var-lib-own', '/run/var-lib-work'] as const;
+  for (const directory of [below, own, work]) mkdirSync(directory);
+  await mount('--bind', VAR_LIB, below);
+  await run('mknod', [join(own, 'cupola'), 'c', '0', '0'], { showWords: true }); // to an overlay: nothing of this name
+  await mount('-t', 'overlay', '-o', `lowerdir=${below},upperdir=${own},workdir=${work}`, 'overlay', VAR_LIB);
+  for (const name of ['dpkg', 'apt']) {
+    if (existsSync(join(below, name))) await mount('--bind', join(below, name), join(VAR_LIB, name));
+  }
 }
 
 /** A checkout that lies there stays where it is. */

@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, globSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { BundledTests } from '../../../src/cli/lanes/bundled-tests.ts';
@@ -42,6 +52,46 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
     assert.match(said, /^default via \S+ dev eth0/m);
     assert.match(said, /^5\d\d$/m, 'the number of its account is none that the machine outside gives');
     assert.doesNotMatch(said, /cupola-outside/);
+  });
+
+  test('has no mount of a platform outside, though that keeps it', async () => {
+    const [mounted, inner] = ['/run/cupola-mounted', '/run/cupola-mounted/data'];
+    mkdirSync(inner, { recursive: true });
+    await run('mount', ['-t', 'tmpfs', 'tmpfs', mounted]);
+    try {
+      mkdirSync(inner);
+      await run('mount', ['--bind', '/usr', inner]);
+      const { said } = await inLane('grep -c cupola-mounted /proc/self/mountinfo');
+      assert.equal(said.trim(), '0');
+      assert.ok(existsSync(join(inner, 'bin')));
+    } finally {
+      await run('umount', [inner]).catch(() => {});
+      await run('umount', [mounted]);
+      rmSync(mounted, { recursive: true });
+    }
+  });
+
+  test('notices no platform’s data that comes outside while it runs, and that goes', async () => {
+    const data = '/var/lib/cupola';
+    const signs = mkdtempSync('/var/tmp/cupola-lanes-'); // /tmp is another one in a lane
+    const sign = (name: string): string => join(signs, name);
+    const running = inLane(`
+      look() { timeout 20 sh -c 'until [ -e "$1" ]; do sleep 0.05; done' look "$1" && ls -d ${data} ${data}/own 2>/dev/null; }
+      touch ${sign('begun')}; look ${sign('come')}
+      mkdir -p ${data}/own; touch ${sign('made')}; look ${sign('gone')}; rm -r ${data}`);
+    try {
+      await eventually('it runs', async () => existsSync(sign('begun')));
+      mkdirSync(data);
+      writeFileSync(sign('come'), '');
+      await eventually('it has data of its own', async () => existsSync(sign('made')));
+      assert.deepEqual(readdirSync(data), []);
+      rmSync(data, { recursive: true });
+      writeFileSync(sign('gone'), '');
+      const { code, said } = await running;
+      assert.deepEqual([said, code], [`${data}\n${data}/own\n`, 0]);
+    } finally {
+      rmSync(signs, { recursive: true });
+    }
   });
 
   test('nobody outside sees what it makes', async () => {
