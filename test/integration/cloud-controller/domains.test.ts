@@ -225,6 +225,25 @@ describe('domains', () => {
     assert.equal((await cc.admin.get(`/v3/routes?space_guids=${guest.space}`)).body.pagination.total_results, 0);
   });
 
+  it('SECURITY 10: whoever names a domain that they do not see is told as if there were none', async () => {
+    const owner = await tenant('unseen');
+    const claimed = await claim(owner, 'unseen.acme.io');
+    assert.equal(claimed.status, 201);
+    const unseen = claimed.body.guid;
+    assert.equal((await a.manager.get(`/v3/domains/${unseen}`)).status, 404);
+    for (const guid of [unseen, crypto.randomUUID()]) {
+      const { status, body } = await route(a, guid, 'x');
+      assert.deepEqual(
+        [status, body.errors.map((error: { detail: string }) => error.detail)],
+        [422, ['Invalid domain. Ensure that the domain exists and you have access to it.']],
+      );
+    }
+    await cc.admin.post(`/v3/domains/${unseen}/relationships/shared_organizations`, {
+      data: [{ guid: a.organization }],
+    });
+    assert.equal((await route(a, unseen, 'x')).status, 201);
+  });
+
   it('SECURITY 10: no domain is one that clients take for an address', async () => {
     const relationships = { organization: on(a.organization) };
     for (const name of [
