@@ -244,6 +244,34 @@ describe('domains', () => {
     assert.equal((await route(a, unseen, 'x')).status, 201);
   });
 
+  it('a route is reserved as it is taken: whatever the case of its path, and its last slash', async () => {
+    const domain = (await claim(a, 'reserved.acme.io')).body.guid;
+    const relationships = { space: on(a.space), domain: on(domain) };
+    for (const [host, path] of [
+      ['plain', ''],
+      ['shop', '/Cart'],
+      ['slash', '/cart/'],
+    ] as const) {
+      assert.equal((await a.manager.post('/v3/routes', { host, path, relationships })).status, 201, path);
+    }
+    const wrong: string[] = [];
+    for (const [host, path, expected] of [
+      ['plain', '', true],
+      ['Plain', '/', true],
+      ['plain', '/cart', false],
+      ['shop', '/cart', true],
+      ['shop', '/CART/', true],
+      ['shop', '/cart/x', false],
+      ['slash', '/cart', true],
+      ['slash', '/Cart/', true],
+    ] as const) {
+      const reserved = `/v3/domains/${domain}/route_reservations?host=${host}&path=${path}`;
+      const { body } = await a.manager.get(reserved);
+      if (body.matching_route !== expected) wrong.push(`${host} ${path}`);
+    }
+    assert.deepEqual(wrong, []);
+  });
+
   it('SECURITY 10: no domain is one that clients take for an address', async () => {
     const relationships = { organization: on(a.organization) };
     for (const name of [
