@@ -211,6 +211,37 @@ describe('deployments', () => {
     assert.equal(current, droplet);
   });
 
+  it('a second cancel is answered as the first and changes nothing', async () => {
+    const { db } = f.cc;
+    const deployment = await deploying(f, 'twice');
+    const { guid } = deployment;
+    // It is paused, so that it does not end before, and its instance runs, so that taking it back does not.
+    await db
+      .updateTable('deployments')
+      .set({ strategy: 'canary', status_reason: 'PAUSED' })
+      .where('guid', '=', guid)
+      .execute();
+    run(deployment);
+    const cancel = async () => {
+      const since = new Date(Date.now() - 60_000);
+      await db.updateTable('deployments').set({ status_updated_at: since }).where('guid', '=', guid).execute();
+      const { status } = await f.developer.post(`/v3/deployments/${guid}/actions/cancel`);
+      const { reason, details } = await statusOf(deployment);
+      const { rows: events } = await sql`
+        SELECT FROM audit_events WHERE type = 'audit.app.deployment.cancel' AND data->>'deployment_guid' = ${guid}`.execute(
+        db,
+      );
+      return {
+        status,
+        reason,
+        changed: Date.parse(details.last_status_change) > since.getTime(),
+        events: events.length,
+      };
+    };
+    assert.deepEqual(await cancel(), { status: 200, reason: 'CANCELING', changed: true, events: 1 });
+    assert.deepEqual(await cancel(), { status: 200, reason: 'CANCELING', changed: false, events: 1 });
+  });
+
   it('lists of deployments and buildpacks are filtered by state and lifecycle', async () => {
     const { cc, developer } = f;
     const app = await runningApp(f, 'listed');
