@@ -140,6 +140,12 @@ export const cloudController = [
     ],
   ]),
   ...noticedBy('test/integration/cloud-controller/domains.test.ts', [
+    [
+      'SECURITY 10: whoever names a domain',
+      'cloud-controller/domains/subject.ts',
+      "if (place !== 'foundation') await authorize",
+      'if (false) await authorize',
+    ],
     ['SECURITY 10: no domain is one', NAMES, 'if (isAddress(name)) problems', 'if (false) problems'],
     [
       'a name belongs to one owner, with everything below it (SECURITY 10)',

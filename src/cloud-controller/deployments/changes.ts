@@ -8,11 +8,15 @@ import { notFound, unprocessable } from '../errors.ts';
 import { canaryPlan } from './plan.ts';
 import { become, type Deployment, updateDeployment } from './store.ts';
 
-/** Begins to take a deployment back, which goes on by itself. Throws UnprocessableEntity where it is over. */
+/**
+ * Begins to take a deployment back, which goes on by itself. Fine where that has begun. Throws UnprocessableEntity where the
+ * deployment is over.
+ */
 export async function cancelDeployment({ db }: Context, subject: OfApp<Deployment>, actor: Actor): Promise<void> {
   await db.transaction().execute(async (trx) => {
     const deployment = await lockDeployment(trx, subject);
     if (deployment.status_value !== 'ACTIVE') throw inStatus('cancel', deployment);
+    if (deployment.status_reason === 'CANCELING') return;
     await become(trx, deployment.guid, 'CANCELING');
     const data = { deployment_guid: deployment.guid };
     await recordAppEvent(trx, 'audit.app.deployment.cancel', actor, subject.app, data);

@@ -1,4 +1,5 @@
 import { type RawBuilder, type Selectable, sql } from 'kysely';
+import { routePathKey } from '../../contracts/route-grammar.ts';
 import type { Db, RowColumns, Trx } from '../database.ts';
 import { notFound } from '../errors.ts';
 import { type Guid, newGuid } from '../guid.ts';
@@ -157,7 +158,10 @@ export async function hasRoutesOf(
   return route !== undefined;
 }
 
-/** Is there a route of exactly this host and path, and of this port where one is given? */
+/** The path of a route as `routePathKey` gives it. */
+export const ROUTE_PATH_KEY: RawBuilder<string> = sql<string>`lower(regexp_replace(routes.path, '/$', ''))`;
+
+/** Is there a route of this host and path, and of this port where one is given? Where there is, none can be made. */
 export async function isReserved(
   db: Db,
   domainGuid: Guid<'domain'>,
@@ -168,7 +172,7 @@ export async function isReserved(
     .select('guid')
     .where('domain_guid', '=', domainGuid)
     .where('host', '=', host.toLowerCase())
-    .where('path', '=', path);
+    .where(ROUTE_PATH_KEY, '=', routePathKey(path));
   if (port !== undefined) select = select.where(sql<boolean>`routes.port::text = ${port}`);
   return (await select.executeTakeFirst()) !== undefined;
 }

@@ -17,7 +17,8 @@ export async function entitleOrganizations(
   await db.transaction().execute(async (trx) => {
     const segment = await lockIsolationSegment(trx, segmentGuid);
     const found = await findOrganizations(trx, organizationGuids);
-    const missing = organizationGuids.filter((guid) => !found.some((row) => row.guid === guid));
+    const there = new Set(found.map((row) => row.guid));
+    const missing = organizationGuids.filter((guid) => !there.has(guid));
     if (missing.length > 0) {
       throw unprocessable(
         `Unable to entitle organizations ['${missing.join("', '")}'] for the isolation segment. Ensure the organizations exist.`,

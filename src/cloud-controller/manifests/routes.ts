@@ -105,7 +105,7 @@ async function mapRoute(context: Context, app: App, wanted: ManifestRoute, by: B
     const same = await findWebDestination(context.db, route.guid, app.guid);
     const protocol = wanted.protocol ?? same?.protocol ?? 'http1';
     if (same?.protocol === protocol) return;
-    const destination = { appGuid: app.guid, processType: 'web', port: 8080, protocol };
+    const destination = { appGuid: app.guid, processType: 'web', port: same?.port ?? 8080, protocol };
     if (same) await replaceDestination(context, route, same.guid, destination, by.actor);
     else await addDestinations(context, route, [destination], by.actor);
     return;

@@ -30,7 +30,10 @@ export async function deleteRolesOfUser(context: Context, guid: string, actor: A
   });
 }
 
-/** Whoever has a role in a space is in its organization. Throws UnprocessableEntity. */
+/**
+ * The role `organization_user` goes last: not while its user has a role in a space of the organization. As in Cloud Foundry, every
+ * other role of the organization may go before. Throws UnprocessableEntity.
+ */
 export async function checkRemovable(db: Db, role: Role): Promise<void> {
   if (role.type !== 'organization_user') return;
   if (!(await isInSpaceOf(db, role.user_guid, role.owner_guid))) return;

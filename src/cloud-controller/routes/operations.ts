@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import { app } from '../apps/subject.ts';
 import { recordEvent } from '../audit-events/store.ts';
-import { findDomain } from '../domains/store.ts';
+import { visibleDomain } from '../domains/subject.ts';
 import { invalidSpace, unprocessable } from '../errors.ts';
 import { created, noContent, ok, operation } from '../operation.ts';
 import { RelationshipToMany, toManyView } from '../relationships.ts';
@@ -35,10 +35,9 @@ export const routeOperations = [
     body: CreateRoute,
     answers: { 201: RouteView },
     async run(call) {
-      const { actor, body, context, isAdmin, subject } = call;
+      const { actor, body, caller, context, isAdmin, subject } = call;
       const { host, path, port, options, metadata, relationships } = body;
-      const domain = await findDomain(context.db, relationships.domain.data.guid);
-      if (!domain) throw unprocessable('Invalid domain. Ensure that the domain exists and you have access to it.');
+      const domain = await visibleDomain(context.db, caller, relationships.domain.data.guid);
       if ((port ?? 0) !== 0) throw unprocessable("Routes with protocol 'http' do not support ports.");
       const made = await createRoute(
         context,

@@ -1,6 +1,7 @@
 import { type Selectable, sql } from 'kysely';
 import { routePathKey } from '../../contracts/route-grammar.ts';
 import { type Db, lockRow, now, type RowColumns, type Trx } from '../database.ts';
+import { ROUTE_PATH_KEY } from '../domains/store.ts';
 import { notFound } from '../errors.ts';
 import { type Guid, newGuid } from '../guid.ts';
 import { readAll, SMALL_ROWS_AT_ONCE } from '../list.ts';
@@ -98,7 +99,7 @@ export async function findRouteByAddress(
   const row = await selectRoutes(db)
     .where('routes.domain_guid', '=', address.domainGuid)
     .where('routes.host', '=', address.host.toLowerCase())
-    .where(sql<string>`lower(regexp_replace(routes.path, '/$', ''))`, '=', routePathKey(address.path))
+    .where(ROUTE_PATH_KEY, '=', routePathKey(address.path))
     .executeTakeFirst();
   return row ?? null;
 }

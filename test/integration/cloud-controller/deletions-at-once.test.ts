@@ -3,7 +3,16 @@ import { after, before, describe, it } from 'node:test';
 import { sql } from 'kysely';
 import type { Trx } from '../../../src/cloud-controller/database.ts';
 import { type Guid, newGuid } from '../../../src/cloud-controller/guid.ts';
-import { newApp, newPackage, newSpace, stage, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
+import { insertDestination } from '../../../src/cloud-controller/routes/store.ts';
+import {
+  grant,
+  newApp,
+  newPackage,
+  newSpace,
+  stage,
+  startTestFoundation,
+  type TestFoundation,
+} from '../../support/apps.ts';
 import type { Reply } from '../../support/cloud-controller.ts';
 import { lock, whileHeld } from '../../support/held.ts';
 import { on, type Thing } from '../../support/role-world.ts';
@@ -218,6 +227,47 @@ describe('what a request names and somebody deletes at the same time', () => {
     f = await startTestFoundation();
   });
   after(() => f.close());
+
+  /** A route, and how a mapping to it comes in a transaction. */
+  async function mapped(): Promise<{ space: string; route: Guid<'route'>; map: (trx: Trx) => Promise<void> }> {
+    const space = await newSpace(f.cc, f.organization, freshName());
+    await grant(f.cc, f.developer, 'space_developer', f.organization, space);
+    const own = { ...f, space };
+    const [appGuid, route] = [await newApp(own, freshName()), await routeOf(own)];
+    const map = async (trx: Trx) => {
+      await lock('routes', route)(trx);
+      await insertDestination(trx, route, { appGuid, processType: 'web', port: 8080, protocol: 'http1' });
+    };
+    return { space, route, map };
+  }
+
+  it('a route that is mapped while unmapped ones are deleted stays', async () => {
+    const { space, route, map } = await mapped();
+    const path = `/v3/spaces/${space}/routes?unmapped=true`;
+    const job = await whileHeld(f.cc.db, map, async () => f.cc.admin.finished(await f.cc.admin.delete(path)));
+    assert.equal(job.body.state, 'COMPLETE');
+    const { status, body } = await f.cc.admin.get(`/v3/routes/${route}`);
+    assert.deepEqual([status, body.destinations?.length], [200, 1]);
+  });
+
+  it('AUD-01: a mapping that comes while its route is deleted goes with it, and leaves its event', async () => {
+    const { space, route, map } = await mapped();
+    const path = `/v3/routes/${route}`;
+    const job = await whileHeld(f.cc.db, map, async () => f.cc.admin.finished(await f.cc.admin.delete(path)));
+    assert.equal(job.body.state, 'COMPLETE');
+    assert.equal((await f.cc.admin.get(path)).status, 404);
+    const events = await f.cc.db
+      .selectFrom('audit_events')
+      .select('type')
+      .where('space_guid', '=', space)
+      .where('type', 'like', '%route%')
+      .orderBy('id')
+      .execute();
+    assert.deepEqual(
+      events.map(({ type }) => type),
+      ['audit.route.create', 'audit.app.unmap-route', 'audit.route.delete-request'],
+    );
+  });
 
   for (const [what, prepare] of Object.entries(CASES)) {
     it(`${what} is missing as it is once it is gone`, async () => {

@@ -3,7 +3,8 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { sql } from 'kysely';
 import { lockApp } from '../../../src/cloud-controller/apps/store.ts';
-import type { Guid } from '../../../src/cloud-controller/guid.ts';
+import type { Trx } from '../../../src/cloud-controller/database.ts';
+import { type Guid, guid } from '../../../src/cloud-controller/guid.ts';
 import { lockQuotas } from '../../../src/cloud-controller/quotas/enforce.ts';
 import { ActualLrpSchema } from '../../../src/contracts/gen/diego_pb.js';
 import {
@@ -192,6 +193,53 @@ describe('deployments', () => {
     });
     const { status } = (await cc.admin.get(`/v3/deployments/${guid}`)).body;
     assert.deepEqual([reply.status, status.reason], [422, 'DEPLOYED']);
+  });
+
+  it('one without a droplet deploys the one that is current once nobody else changes the app', async () => {
+    const { cc, developer } = f;
+    const app = await runningApp(f, 'current');
+    const droplet = guid<'droplet'>(await stage(f, app));
+    const changing = async (trx: Trx) => {
+      await lockApp(trx, app);
+      await trx.updateTable('apps').set({ droplet_guid: droplet }).where('guid', '=', app).execute();
+    };
+    const made = await whileHeld(cc.db, changing, () =>
+      developer.post('/v3/deployments', { relationships: { app: on(app) } }),
+    );
+    assert.deepEqual([made.status, made.body.droplet?.guid], [201, droplet]);
+    const current = (await developer.get(`/v3/apps/${app}/relationships/current_droplet`)).body.data.guid;
+    assert.equal(current, droplet);
+  });
+
+  it('a second cancel is answered as the first and changes nothing', async () => {
+    const { db } = f.cc;
+    const deployment = await deploying(f, 'twice');
+    const { guid } = deployment;
+    // It is paused, so that it does not end before, and its instance runs, so that taking it back does not.
+    await db
+      .updateTable('deployments')
+      .set({ strategy: 'canary', status_reason: 'PAUSED' })
+      .where('guid', '=', guid)
+      .execute();
+    run(deployment);
+    const cancel = async () => {
+      const since = new Date(Date.now() - 60_000);
+      await db.updateTable('deployments').set({ status_updated_at: since }).where('guid', '=', guid).execute();
+      const { status } = await f.developer.post(`/v3/deployments/${guid}/actions/cancel`);
+      const { reason, details } = await statusOf(deployment);
+      const { rows: events } = await sql`
+        SELECT FROM audit_events WHERE type = 'audit.app.deployment.cancel' AND data->>'deployment_guid' = ${guid}`.execute(
+        db,
+      );
+      return {
+        status,
+        reason,
+        changed: Date.parse(details.last_status_change) > since.getTime(),
+        events: events.length,
+      };
+    };
+    assert.deepEqual(await cancel(), { status: 200, reason: 'CANCELING', changed: true, events: 1 });
+    assert.deepEqual(await cancel(), { status: 200, reason: 'CANCELING', changed: false, events: 1 });
   });
 
   it('lists of deployments and buildpacks are filtered by state and lifecycle', async () => {

@@ -225,6 +225,53 @@ describe('domains', () => {
     assert.equal((await cc.admin.get(`/v3/routes?space_guids=${guest.space}`)).body.pagination.total_results, 0);
   });
 
+  it('SECURITY 10: whoever names a domain that they do not see is told as if there were none', async () => {
+    const owner = await tenant('unseen');
+    const claimed = await claim(owner, 'unseen.acme.io');
+    assert.equal(claimed.status, 201);
+    const unseen = claimed.body.guid;
+    assert.equal((await a.manager.get(`/v3/domains/${unseen}`)).status, 404);
+    for (const guid of [unseen, crypto.randomUUID()]) {
+      const { status, body } = await route(a, guid, 'x');
+      assert.deepEqual(
+        [status, body.errors.map((error: { detail: string }) => error.detail)],
+        [422, ['Invalid domain. Ensure that the domain exists and you have access to it.']],
+      );
+    }
+    await cc.admin.post(`/v3/domains/${unseen}/relationships/shared_organizations`, {
+      data: [{ guid: a.organization }],
+    });
+    assert.equal((await route(a, unseen, 'x')).status, 201);
+  });
+
+  it('a route is reserved as it is taken: whatever the case of its path, and its last slash', async () => {
+    const domain = (await claim(a, 'reserved.acme.io')).body.guid;
+    const relationships = { space: on(a.space), domain: on(domain) };
+    for (const [host, path] of [
+      ['plain', ''],
+      ['shop', '/Cart'],
+      ['slash', '/cart/'],
+    ] as const) {
+      assert.equal((await a.manager.post('/v3/routes', { host, path, relationships })).status, 201, path);
+    }
+    const wrong: string[] = [];
+    for (const [host, path, expected] of [
+      ['plain', '', true],
+      ['Plain', '/', true],
+      ['plain', '/cart', false],
+      ['shop', '/cart', true],
+      ['shop', '/CART/', true],
+      ['shop', '/cart/x', false],
+      ['slash', '/cart', true],
+      ['slash', '/Cart/', true],
+    ] as const) {
+      const reserved = `/v3/domains/${domain}/route_reservations?host=${host}&path=${path}`;
+      const { body } = await a.manager.get(reserved);
+      if (body.matching_route !== expected) wrong.push(`${host} ${path}`);
+    }
+    assert.deepEqual(wrong, []);
+  });
+
   it('SECURITY 10: no domain is one that clients take for an address', async () => {
     const relationships = { organization: on(a.organization) };
     for (const name of [

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { eventually, runningApp, stage, startTestFoundation, type TestFoundation, yaml } from '../../support/apps.ts';
+import { sql } from 'kysely';
+import {
+  eventually,
+  newApp,
+  runningApp,
+  stage,
+  startTestFoundation,
+  type TestFoundation,
+  yaml,
+} from '../../support/apps.ts';
+import { on } from '../../support/role-world.ts';
 
 describe('manifests', () => {
   let f: TestFoundation;
@@ -88,6 +98,41 @@ describe('manifests', () => {
       assert.equal(job.body.state, 'FAILED');
       assert.match(job.body.errors[0].detail, reason);
     }
+  });
+
+  describe('another protocol for a route', () => {
+    /** What a manifest made of a destination on port 9090, and what was recorded of it. */
+    async function changed(name: string) {
+      const { developer, space, cc } = f;
+      const app = await newApp(f, name);
+      const [domain] = (await developer.get('/v3/domains')).body.resources;
+      const relationships = { space: on(space), domain: on(domain.guid) };
+      const route = (await developer.post('/v3/routes', { host: name, relationships })).body;
+      const destinations = `/v3/routes/${route.guid}/destinations`;
+      await developer.post(destinations, { destinations: [{ app: { guid: app }, port: 9090 }] });
+      const text = `applications: [{name: ${name}, routes: [{route: ${route.url}, protocol: http2}]}]`;
+      const path = `/v3/spaces/${space}/actions/apply_manifest`;
+      const job = await developer.finished(await developer.request('POST', path, text, yaml));
+      assert.deepEqual(job.body.errors, []);
+      const { rows: events } = await sql<{ type: string; transaction: string }>`
+        SELECT type, xmin::text AS transaction FROM audit_events
+        WHERE target_guid = ${app} AND type LIKE '%map-route' ORDER BY id`.execute(cc.db);
+      return { destinations: (await developer.get(destinations)).body.destinations, events };
+    }
+
+    it('is set on the port where it leads', async () => {
+      const { destinations } = await changed('ported');
+      assert.deepEqual(
+        destinations.map(({ port, protocol }: { port: number; protocol: string }) => [port, protocol]),
+        [[9090, 'http2']],
+      );
+    });
+
+    it('leaves no moment in which it leads nowhere', async () => {
+      const [, removed, added] = (await changed('at-every-moment')).events;
+      assert.deepEqual([removed?.type, added?.type], ['audit.app.unmap-route', 'audit.app.map-route']);
+      assert.equal(removed?.transaction, added?.transaction);
+    });
   });
 
   it('SECURITY 25: a hostile manifest is refused at once', async () => {
