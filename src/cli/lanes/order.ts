@@ -49,8 +49,9 @@ export function inOrder(lanes: readonly Lane[]): Lane[] {
 }
 
 /**
- * Does `work` for each lane, in this order, so many at once; of three lanes or more what is timed takes two, and where only one is free
- * what comes after it goes before. Rejects with a failure of `work` once all is done.
+ * Does `work` for each lane, in this order, so many at once; of three or more what is timed counts as two, and of those that share a
+ * platform, which wait more than they compute, two count as one. What does not fit waits for those after it that do. Rejects with a
+ * failure of `work` once all is done.
  */
 export async function inLanes(
   lanes: readonly Lane[],
@@ -60,7 +61,7 @@ export async function inLanes(
   const waiting = [...lanes];
   const began: Promise<void>[] = [];
   const running = new Set<Promise<void>>();
-  const takes = (lane: Lane): number => (isTimed(lane) && atOnce > 2 ? 2 : 1);
+  const takes = (lane: Lane): number => (atOnce < 3 ? 1 : isTimed(lane) ? 2 : lane.isShared ? 0.5 : 1);
   let free = atOnce;
   while (waiting.length > 0 || running.size > 0) {
     const index = waiting.findIndex((lane) => takes(lane) <= free);

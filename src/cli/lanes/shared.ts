@@ -12,6 +12,8 @@ export interface Lane {
   /** The file's, or what the files have in common. */
   name: string;
   files: readonly string[];
+  /** They share a platform. */
+  isShared?: boolean;
 }
 
 /** Each file in a lane of its own, but those that share a platform in few, about as long as each other by `secondsOf` a file. */
@@ -27,7 +29,7 @@ export function lanesOf(files: readonly string[], secondsOf: (file: string) => n
     shortest.seconds += secondsOf(file);
   }
   return [
-    ...platforms.map((platform, index) => ({ name: `${SHARED}, platform ${index + 1}`, files: platform.files })),
+    ...platforms.map(({ files: own }, at) => ({ name: `${SHARED}, platform ${at + 1}`, files: own, isShared: true })),
     ...files.filter((file) => !sharesPlatform(file)).map((file) => ({ name: file, files: [file] })),
   ];
 }

@@ -49,6 +49,20 @@ for (const atOnce of [1, 2, 3, 9]) {
   });
 }
 
+test('of three lanes two whose files share a platform have one, beside what is timed', async () => {
+  const shared = ['one', 'two'].map((name) => ({ ...lane(name), isShared: true }));
+  const timed = [...TIMED][0]!;
+  const now = new Set<string>();
+  const beside: string[][] = [];
+  await inLanes([lane(timed), ...shared, lane('other')], 3, async ({ name }) => {
+    now.add(name);
+    beside.push([...now]);
+    await pause(name === timed ? 20 : 5);
+    now.delete(name);
+  });
+  assert.deepEqual(beside, [[timed], [timed, 'one'], [timed, 'one', 'two'], [timed, 'other']]);
+});
+
 test('a failure of one is told', async () => {
   await assert.rejects(
     inLanes([lane('a'), lane('b')], 2, ({ name }) =>
