@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
-import { openDatabase } from '../../src/kit/database.ts';
+import { migrations as CC_MIGRATIONS } from '../../src/cloud-controller/migrations/index.ts';
+import { MIGRATIONS as BBS_MIGRATIONS } from '../../src/diego/schema.ts';
+import { migrate, openDatabase } from '../../src/kit/database.ts';
 import { Logger } from '../../src/kit/log.ts';
 import { run, terminate } from '../../src/kit/process.ts';
 import {
@@ -15,6 +17,8 @@ import {
   preparePostgresql,
   startPostgresql,
 } from '../../src/platform/engines/postgresql.ts';
+import { MIGRATIONS as UAA_MIGRATIONS } from '../../src/uaa/migrations.ts';
+import { ROOT } from './project-files.ts';
 
 export interface TestPostgresql {
   /** A connection as the room's own role. */
@@ -26,38 +30,68 @@ export interface TestPostgresql {
   stop(): Promise<void>;
 }
 
-/** Of each version of PostgreSQL, and each way to make one. */
+/** Of each version of PostgreSQL, of the rooms' schemas, and of each way to make one. */
 const CLUSTERS = '/var/cache/cupola-test-clusters';
+const KEPT_MS = 7 * 24 * 3_600_000;
 
 export const silentLog = new Logger('test', {}, () => {});
 
-/** A cluster as the product makes it, which nobody has used: making one takes a second of processor, a copy of it a tenth. */
+/** The rooms that have a schema of their own, as the product brings it up to date. */
+const SCHEMAS = { uaa: UAA_MIGRATIONS, cc: CC_MIGRATIONS, bbs: BBS_MIGRATIONS } as const;
+
+/**
+ * A cluster as the product makes it, with the rooms' schemas, which nobody has used: making one takes seconds of processor, a copy of it a
+ * tenth.
+ */
 async function copyOfCluster(settings: PostgresqlSettings): Promise<void> {
   const [version] = (await run(join(postgresqlBinDirectory(), 'postgres'), ['--version'])).split('\n');
-  const made = join(
-    CLUSTERS,
-    createHash('sha256')
-      .update(`${version} ${settings.account.uid} ${settings.account.gid} ${preparePostgresql}`)
-      .digest('hex')
-      .slice(0, 12),
-  );
-  if (!existsSync(made)) {
-    await mkdir(CLUSTERS, { recursive: true, mode: 0o755 });
-    const making = mkdtempSync(join(CLUSTERS, '.making-'));
-    await run('chmod', ['755', making]);
-    await preparePostgresql({
-      ...settings,
-      dataDirectory: join(making, 'data'),
-      configDirectory: join(making, 'config'),
-      socketDirectory: join(making, 's'),
-    });
-    // Where another has made it meanwhile, that one stays.
-    await rename(making, made).catch((error: unknown) => {
-      rmSync(making, { recursive: true });
-      if (!existsSync(made)) throw error;
-    });
-  }
+  const { uid, gid } = settings.account;
+  const code = readFileSync(join(ROOT, 'src/platform/engines/postgresql.ts'), 'utf8');
+  const madeOf = JSON.stringify([version, uid, gid, code, SCHEMAS]);
+  const made = join(CLUSTERS, createHash('sha256').update(madeOf).digest('hex').slice(0, 12));
+  if (!existsSync(made)) await makeCluster(settings, made);
   await run('cp', ['-a', join(made, 'data'), settings.dataDirectory]);
+}
+
+async function makeCluster(settings: PostgresqlSettings, made: string): Promise<void> {
+  await mkdir(CLUSTERS, { recursive: true, mode: 0o755 });
+  for (const name of readdirSync(CLUSTERS)) {
+    const former = statSync(join(CLUSTERS, name), { throwIfNoEntry: false });
+    if (former && Date.now() - former.mtimeMs > KEPT_MS) rmSync(join(CLUSTERS, name), { recursive: true, force: true });
+  }
+  const making = mkdtempSync(join(CLUSTERS, '.making-'));
+  await run('chmod', ['755', making]);
+  const own = {
+    ...settings,
+    dataDirectory: join(making, 'data'),
+    configDirectory: join(making, 'config'),
+    socketDirectory: join(making, 's'),
+    rooms: Object.keys(SCHEMAS),
+  };
+  await preparePostgresql(own);
+  const identity = await startPostgresql(own, join(own.dataDirectory, 'log'));
+  try {
+    await createRooms(own);
+    for (const [room, migrations] of Object.entries(SCHEMAS)) {
+      const db = openRoom(own, room);
+      await migrate(db, room, migrations);
+      await db.destroy();
+    }
+  } finally {
+    await terminate(identity, 10_000, 'SIGINT');
+  }
+  // Where another has made it meanwhile, that one stays.
+  await rename(making, made).catch((error: unknown) => {
+    rmSync(making, { recursive: true });
+    if (!existsSync(made)) throw error;
+  });
+}
+
+function openRoom<Schema>({ socketDirectory, database }: PostgresqlSettings, room: string): Kysely<Schema> {
+  return openDatabase<Schema>(
+    { socketDirectory, port: POSTGRESQL_PORT, database, role: room, schema: room },
+    silentLog,
+  );
 }
 
 /** A real PostgreSQL of its own, in a temporary directory, with a role and a schema for each room. Needs root. */
@@ -79,20 +113,11 @@ export async function startTestPostgresql(rooms: readonly string[]): Promise<Tes
   await copyOfCluster(settings);
   await preparePostgresql(settings);
   const identity = await startPostgresql(settings, join(settings.dataDirectory, 'log'));
-  await createRooms(settings);
+  if (!rooms.every((room) => Object.hasOwn(SCHEMAS, room))) await createRooms(settings);
   const open: Kysely<unknown>[] = [];
   return {
     open: <Schema>(room: string) => {
-      const db = openDatabase<Schema>(
-        {
-          socketDirectory: settings.socketDirectory,
-          port: POSTGRESQL_PORT,
-          database: 'cupola',
-          role: room,
-          schema: room,
-        },
-        silentLog,
-      );
+      const db = openRoom<Schema>(settings, room);
       open.push(db as unknown as Kysely<unknown>);
       return db;
     },
