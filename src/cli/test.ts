@@ -8,7 +8,8 @@ import { ensurePackages } from '../platform/host/packages.ts';
 import { BundledTests } from './lanes/bundled-tests.ts';
 import { costs, failuresIn, filesApart, type LaneResult, mostCostly, RUNNER, runFiles } from './lanes/files.ts';
 import { LANE_PACKAGES } from './lanes/lane.ts';
-import { REPORTER, reportsIn } from './lanes/report.ts';
+import { reportsIn } from './lanes/report.ts';
+import { REPORTER } from './lanes/reporter.ts';
 import { Run, removeDeadRuns } from './lanes/runs.ts';
 import { SETUP } from './lanes/shared.ts';
 

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { BundledTests } from './bundled-tests.ts';
 import { startInLane } from './lane.ts';
 import { ALONE, inLanes, inOrder, secondsOf } from './order.ts';
-import { REPORTER, reportsIn } from './report.ts';
+import { reportsIn } from './report.ts';
+import { REPORTER } from './reporter.ts';
 import type { Run } from './runs.ts';
 import { argumentsFor, type Lane, lanesOf } from './shared.ts';
 

@@ -4,7 +4,8 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { REPORTER, reportsIn } from '../../../src/cli/lanes/report.ts';
+import { reportsIn } from '../../../src/cli/lanes/report.ts';
+import { REPORTER } from '../../../src/cli/lanes/reporter.ts';
 
 const FILES = {
   'late.test.ts': "test('a', () => new Promise((done) => setTimeout(done, 1_000)));",

@@ -7,7 +7,7 @@ import { codeBelow } from '../../support/import-graph.ts';
 const MADE = 'src/contracts/gen/';
 /** What Node's test runner takes by these names. */
 const OF_THE_RUNNER = [
-  'src/cli/lanes/report.ts: default',
+  'src/cli/lanes/reporter.ts: default',
   'test/tools/shared-platform.ts: globalSetup',
   'test/tools/shared-platform.ts: globalTeardown',
 ];
