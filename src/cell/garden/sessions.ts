@@ -73,7 +73,10 @@ class Session implements ContainerSession {
   async start(spec: SessionSpec): Promise<void> {
     const { sessions } = this.#parts.paths.container(this.#number);
     await mkdir(sessions, { recursive: true, mode: 0o700 });
-    const description = { ...processSpec(spec), terminal: spec.terminal !== undefined };
+    const { terminal } = spec;
+    // runc passes the size of its own terminal on once the process runs, and that may have asked already.
+    const size = terminal ? { consoleSize: { height: terminal.rows, width: terminal.columns } } : {};
+    const description = { ...processSpec(spec), terminal: terminal !== undefined, ...size };
     const group = await this.#parts.cgroups.createBelow(this.#containerGroup, this.#name);
     try {
       await writeFile(this.#file('json'), JSON.stringify(description), { mode: 0o600 });
