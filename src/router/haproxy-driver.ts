@@ -91,9 +91,11 @@ export class HaproxyDriver {
   async converge(table: RouteTable, running: Running): Promise<Convergence> {
     const last = this.#held;
     this.#held = null;
+    // A new process is not trusted to hold them, nor is one to which something could not be told.
+    const before = last?.process === running.process ? last : null;
     const wanted = new Set<string>();
     let added = 0;
-    await this.#clear(table, running);
+    if (!before) await this.#clear(table, running);
     for await (const { slot, servers } of inTurns(table.pools)) {
       for (const server of servers) {
         const name = `${backendName(slot)}/${server.instanceGuid}`;
@@ -101,8 +103,6 @@ export class HaproxyDriver {
         if (await this.#ensure(running, name, server)) added += 1;
       }
     }
-    // A new process is not trusted to hold them, nor is one to which something could not be told.
-    const before = last?.process === running.process ? last : null;
     const [instances, sameInstances] = await collected(instanceEntries(table), before?.instances);
     if (!sameInstances) await this.#socket.replaceMap(instancesMapOf(this.#settings), instances);
     const [routes, sameRoutes] = await collected(routeEntries(table), before?.routes);
