@@ -25,7 +25,12 @@ export const router = [
     ],
   ]),
   ...noticedBy('test/unit/router/haproxy-driver.test.ts', [
-    ['SECURITY-TESTS 7: a slot that has', 'router/haproxy-driver.ts', '    await this.#clear(table, running);\n', ''],
+    [
+      'SECURITY-TESTS 7: a slot that has',
+      'router/haproxy-driver.ts',
+      '    if (!before) await this.#clear(table, running);\n',
+      '',
+    ],
   ]),
   ...noticedBy('test/unit/router/desired-state.test.ts', [
     [

@@ -18,8 +18,8 @@ const there = (name: string, port: number) => ({
   inMaintenance: false,
 });
 
-/** What HAProxy is told, where the slot 0 has these servers and is to have `bob`'s. */
-async function told(present: ReturnType<typeof there>[], wanted: ReturnType<typeof server>[]): Promise<string[]> {
+/** What HAProxy is told, where the slot 0 has these servers and is to have `bob`'s, one list after the other. */
+async function told(present: ReturnType<typeof there>[], ...wanted: ReturnType<typeof server>[][]): Promise<string[]> {
   const lines: string[] = [];
   const socket = {
     process: async () => 'one',
@@ -35,8 +35,10 @@ async function told(present: ReturnType<typeof there>[], wanted: ReturnType<type
   };
   const settings = { poolSize: 4, mapsDirectory: '/m', certificates: {} } as unknown as RouterSettings;
   const driver = new HaproxyDriver(settings, socket as never, new Logger('test', {}, () => {}));
-  const pools = [{ slot: 0, key: 'bob', servers: wanted }];
-  await driver.converge({ pools, routes: new Map([['bob.example.org/', 0]]) } as never, await driver.look());
+  for (const servers of wanted) {
+    const pools = [{ slot: 0, key: 'bob', servers }];
+    await driver.converge({ pools, routes: new Map([['bob.example.org/', 0]]) } as never, await driver.look());
+  }
   return lines;
 }
 
@@ -63,5 +65,13 @@ test('a slot that keeps one of its servers serves all the while', async () => {
   assert.ok(
     lines.findIndex((line) => line.startsWith(`add server ${SLOT}/bob-2`)) <
       lines.findIndex((line) => line.includes(`${SLOT}/bob-0`)),
+  );
+});
+
+test('a slot whose servers are all new leads to them, where it is known whose it is', async () => {
+  const lines = await told([there('bob-1', 60001)], [server('bob-1', 60001)], [server('bob-2', 60002)]);
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith('routes')),
+    [`routes [["bob.example.org/","${SLOT}"]]`],
   );
 });
