@@ -9,6 +9,9 @@ const TRY_MS = 20;
 /** Version 1: who comes into a group without them is refused. */
 const INHERITED = ['cpuset.cpus', 'cpuset.mems'];
 
+/** By version: what says how much of busy processors a group gets, and what it says unless it is told. */
+const WEIGHTS = { cgroup: ['cpu.shares', 1024], cgroup2: ['cpu.weight', 100] } as const;
+
 /** A hierarchy of control groups as it is mounted. */
 export interface Hierarchy {
   point: string;
@@ -30,11 +33,16 @@ export function hierarchiesIn(mountinfo: string): Hierarchy[] {
   return [...new Map(found.map((one) => [one.point, one])).values()];
 }
 
-/** Makes a group of this name in every hierarchy; gives the files by which a process enters them. */
-export function makeGroups(name: string): string[] {
-  return hierarchies().map(({ point }) => {
+/**
+ * Makes a group of this name in every hierarchy; gives the files by which a process enters them. Where processors are busy and their
+ * time is given by groups, this one gets `times` as much as another.
+ */
+export function makeGroups(name: string, times = 1): string[] {
+  return hierarchies().map(({ point, type }) => {
     const group = join(point, name);
     mkdirSync(group, { recursive: true });
+    const [weight, usual] = WEIGHTS[type];
+    if (existsSync(join(group, weight))) writeFileSync(join(group, weight), String(usual * times));
     for (const file of INHERITED) {
       if (existsSync(join(group, file))) writeFileSync(join(group, file), readFileSync(join(point, file)));
     }

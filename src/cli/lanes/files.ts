@@ -2,7 +2,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BundledTests } from './bundled-tests.ts';
 import { startInLane } from './lane.ts';
-import { ALONE, inLanes, inOrder, secondsOf } from './order.ts';
+import { ALONE, inLanes, inOrder, isTimed, secondsOf } from './order.ts';
 import { reportsIn } from './report.ts';
 import { REPORTER } from './reporter.ts';
 import type { Run } from './runs.ts';
@@ -60,7 +60,8 @@ export async function runFiles(
   for (const file of files.filter((one) => ALONE.has(one))) await work({ name: file, files: [file] });
 }
 
-async function runLane({ name, files }: Lane, how: HowToRun): Promise<LaneResult> {
+async function runLane(lane: Lane, how: HowToRun): Promise<LaneResult> {
+  const { name, files } = lane;
   const { tests, env, run } = how;
   const written = join(run.reports, name.replaceAll(/[^a-z0-9.]+/g, '-'));
   const [spec, report] = [`${written}.txt`, `${written}.json`];
@@ -75,7 +76,11 @@ async function runLane({ name, files }: Lane, how: HowToRun): Promise<LaneResult
   let ran: Pick<LaneResult, 'processorSeconds' | 'failure'>;
   let late = false;
   try {
-    const { child, ended } = await startInLane(run, process.execPath, args, { env, output });
+    const { child, ended } = await startInLane(run, process.execPath, args, {
+      env,
+      output,
+      goesFirst: isTimed(lane),
+    });
     const timer = setTimeout(() => {
       late = true;
       child.kill('SIGKILL');

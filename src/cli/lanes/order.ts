@@ -4,8 +4,8 @@ import type { Lane } from './shared.ts';
 export const ALONE: ReadonlySet<string> = new Set(['test/e2e/hostile-neighbour.test.ts']);
 
 /**
- * They hold how soon something is back, or that clients wait through it: where lanes are more than processors they would hold how busy
- * the machine is, so each takes two lanes.
+ * They hold how soon something is back, or that clients wait through it, and not how busy the machine is: one at a time, and it goes
+ * first wherever it wants a processor that others want.
  */
 export const TIMED: ReadonlySet<string> = new Set([
   'test/e2e/cells.test.ts',
@@ -49,9 +49,9 @@ export function inOrder(lanes: readonly Lane[]): Lane[] {
 }
 
 /**
- * Does `work` for each lane, in this order, so many at once; of three or more what is timed counts as two, and of those that share a
- * platform, which wait more than they compute, two count as one. What does not fit waits for those after it that do. Rejects with a
- * failure of `work` once all is done.
+ * Does `work` for each lane, in this order, so many at once, and one at a time of what is timed; of those that share a platform, which
+ * wait more than they compute, two count as one. What does not fit waits for those after it that do. Rejects with a failure of `work`
+ * once all is done.
  */
 export async function inLanes(
   lanes: readonly Lane[],
@@ -61,18 +61,21 @@ export async function inLanes(
   const waiting = [...lanes];
   const began: Promise<void>[] = [];
   const running = new Set<Promise<void>>();
-  const takes = (lane: Lane): number => (atOnce < 3 ? 1 : isTimed(lane) ? 2 : lane.isShared ? 0.5 : 1);
+  const takes = (lane: Lane): number => (atOnce > 2 && lane.isShared ? 0.5 : 1);
   let free = atOnce;
+  let timed = false;
   while (waiting.length > 0 || running.size > 0) {
-    const index = waiting.findIndex((lane) => takes(lane) <= free);
+    const index = waiting.findIndex((lane) => takes(lane) <= free && !(timed && isTimed(lane)));
     const [next] = index < 0 ? [] : waiting.splice(index, 1);
     if (next === undefined) {
       await Promise.race(running).catch(() => {}); // told at the end
       continue;
     }
     free -= takes(next);
+    if (isTimed(next)) timed = true;
     const working = work(next).finally(() => {
       free += takes(next);
+      if (isTimed(next)) timed = false;
       running.delete(working);
     });
     began.push(working);
@@ -81,7 +84,8 @@ export async function inLanes(
   await Promise.all(began);
 }
 
-function isTimed({ files }: Lane): boolean {
+/** Whether a lane has a file that is timed. */
+export function isTimed({ files }: Lane): boolean {
   return files.some((file) => TIMED.has(file));
 }
 

@@ -34,10 +34,10 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
   });
 
   /** Runs a script in a lane; gives its exit code and what it wrote. */
-  async function inLane(script: string): Promise<Ended & { said: string }> {
+  async function inLane(script: string, goesFirst = false): Promise<Ended & { said: string }> {
     const file = join(directory, crypto.randomUUID());
     const output = openSync(file, 'w');
-    const { ended } = await startInLane(testRun, 'bash', ['-c', script], { env: process.env, output });
+    const { ended } = await startInLane(testRun, 'bash', ['-c', script], { env: process.env, output, goesFirst });
     return { ...(await ended), said: readFileSync(file, 'utf8') };
   }
 
@@ -52,6 +52,13 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
     assert.match(said, /^default via \S+ dev eth0/m);
     assert.match(said, /^5\d\d$/m, 'the number of its account is none that the machine outside gives');
     assert.doesNotMatch(said, /cupola-outside/);
+  });
+
+  test('goes before others where both want the same processor', async () => {
+    const turns = 'taskset --cpu-list 0 timeout 3 sh -c "while :; do :; done"; true';
+    const [first, other] = await Promise.all([inLane(turns, true), inLane(turns)]);
+    const [much, little] = [first, other].map(({ processorSeconds }) => processorSeconds ?? 0);
+    assert.ok(much! > 3 * little!, `${much} s and ${little} s`);
   });
 
   test('has no mount of a platform outside, though that keeps it', async () => {
