@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { classOf } from './engine-words.ts';
 import { CupolaError } from './errors.ts';
 import { livesHere } from './namespaces.ts';
+import { type Program, startProgram } from './posix-spawn.ts';
 import { withShownAddresses } from './secrets.ts';
 
 export interface RunOptions {
@@ -15,8 +15,8 @@ export interface RunOptions {
   timeoutMs?: number;
   /** Of what it writes, to either output; 64 MiB unless told. It may pass on the words of an engine that was broken into. */
   mostBytes?: number;
-  uid?: number;
-  gid?: number;
+  /** Who runs it, in place of root. */
+  account?: { uid: number; gid: number };
   /** Called with each piece of output as it comes. */
   onOutput?: (text: string) => void;
   /**
@@ -38,20 +38,13 @@ export const PLAIN_ENVIRONMENT: Record<string, string> = {
  * Throws `command_failed` with the exit code and the kind of what it complained of (`showWords`), `command_timeout` past
  * `timeoutMs` (default 60 s), `command_too_long` where it writes more than `mostBytes`; it is killed then.
  */
-export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const child = spawn(command, args, {
-    cwd: options.cwd,
-    env: options.env ?? PLAIN_ENVIRONMENT,
-    uid: options.uid,
-    gid: options.gid,
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const { timeoutMs = 60_000, mostBytes = MOST_OUTPUT_BYTES } = options;
+  const program = started(command, args, options);
   let broken: CupolaError | undefined;
   const stop = (error: CupolaError): void => {
     broken ??= error;
-    child.kill('SIGKILL');
+    program.kill();
   };
   const tooSlow = new CupolaError('command_timeout', `${command} took longer than ${timeoutMs} ms`);
   const timer = setTimeout(() => stop(tooSlow), timeoutMs);
@@ -67,28 +60,31 @@ export function run(command: string, args: readonly string[], options: RunOption
     });
     return chunks;
   };
-  const stdout = take(child.stdout);
-  const stderr = take(child.stderr);
-  child.stdin.on('error', () => {}); // the command may end without reading; its exit code tells
-  child.on('error', (cause) => {
-    clearTimeout(timer);
-    reject(new CupolaError('command_failed', `${command} could not be started`, { cause }));
-  });
-  child.on('close', (exitCode, signal) => {
-    clearTimeout(timer);
-    if (broken) {
-      reject(broken);
-    } else if (exitCode === 0) {
-      resolve(Buffer.concat(stdout).toString());
-    } else {
-      const words = Buffer.concat(stderr).toString();
-      const said = options.showWords ? withShownAddresses(words.trim().slice(-2000)) : classOf(words);
-      const message = `${command} ended with ${exitCode ?? signal}: ${said}`;
-      reject(new CupolaError('command_failed', message, { fields: { exitCode, signal } }));
-    }
-  });
-  child.stdin.end(options.input ?? '');
-  return promise;
+  const stdout = take(program.stdout);
+  const stderr = take(program.stderr);
+  program.stdin.on('error', () => {}); // the command may end without reading; its exit code tells
+  program.stdin.end(options.input ?? '');
+  const { exitCode, signal } = await program.ended.finally(() => clearTimeout(timer));
+  if (broken) throw broken;
+  if (exitCode === 0) return Buffer.concat(stdout).toString();
+  const words = Buffer.concat(stderr).toString();
+  const said = options.showWords ? withShownAddresses(words.trim().slice(-2000)) : classOf(words);
+  const message = `${command} ended with ${exitCode ?? signal}: ${said}`;
+  throw new CupolaError('command_failed', message, { fields: { exitCode, signal } });
+}
+
+function started(
+  command: string,
+  args: readonly string[],
+  { env = PLAIN_ENVIRONMENT, cwd, account }: RunOptions,
+): Program {
+  const as = account ? ['setpriv', `--reuid=${account.uid}`, `--regid=${account.gid}`, '--clear-groups', '--'] : [];
+  const [program = command, ...words] = [...as, command, ...args];
+  try {
+    return startProgram(program, words, { env, cwd });
+  } catch (cause) {
+    throw new CupolaError('command_failed', `${command} could not be started`, { cause });
+  }
 }
 
 /** A process by number and start time, so that a reused number is never mistaken for it. */

@@ -215,7 +215,10 @@ describe('SECURITY 22, 28: secrets, given in every way there is, while things su
     assert.deepEqual(data.found.filter(isSealed), []);
     const uid = Number(await run('id', ['-u', 'cupola-postgres']));
     const socket = `${layout.run}/postgresql/socket`;
-    const dump = await run('pg_dump', ['-h', socket, '-U', 'postgres', 'cupola'], { uid, gid: uid, cwd: '/' });
+    const dump = await run('pg_dump', ['-h', socket, '-U', 'postgres', 'cupola'], {
+      account: { uid, gid: uid },
+      cwd: '/',
+    });
     assert.match(dump, /CREATE TABLE uaa\.users/);
     assert.match(dump, /hello-node/);
     const inDump = planted.in(Buffer.from(dump));

@@ -53,8 +53,7 @@ export async function preparePostgresql(settings: PostgresqlSettings): Promise<v
   if (!existsSync(join(dataDirectory, 'PG_VERSION'))) {
     const args = ['-D', dataDirectory, '-U', 'postgres', '-A', 'peer', '--encoding=UTF8', '--locale=C.UTF-8'];
     await run(join(postgresqlBinDirectory(), 'initdb'), args, {
-      uid: account.uid,
-      gid: account.gid,
+      account,
       cwd: '/',
       timeoutMs: 120_000,
       showWords: true,
@@ -115,8 +114,7 @@ export async function reloadPostgresql(settings: PostgresqlSettings, logFile: st
   await preparePostgresql(settings);
   const control = (...args: string[]): Promise<string> =>
     run(join(postgresqlBinDirectory(), 'pg_ctl'), ['-D', settings.dataDirectory, ...args], {
-      uid: settings.account.uid,
-      gid: settings.account.gid,
+      account: settings.account,
       cwd: '/',
       timeoutMs: 90_000,
       showWords: true,
@@ -136,8 +134,7 @@ export async function startPostgresql(settings: PostgresqlSettings, logFile: str
   await endOrphans(settings);
   const args = ['-D', settings.dataDirectory, '-o', fileOptions(settings), '-l', logFile, '-w', '-t', '60', 'start'];
   await run(join(postgresqlBinDirectory(), 'pg_ctl'), args, {
-    uid: settings.account.uid,
-    gid: settings.account.gid,
+    account: settings.account,
     cwd: '/',
     timeoutMs: 90_000,
     showWords: true,
@@ -212,6 +209,5 @@ export async function createRooms(settings: PostgresqlSettings): Promise<void> {
 function query(settings: PostgresqlSettings, database: string, text: string): Promise<string> {
   const output = ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1'];
   const target = ['-h', settings.socketDirectory, '-U', 'postgres', '-d', database, '-f', '-'];
-  const { uid, gid } = settings.account;
-  return run('psql', [...output, ...target], { input: text, uid, gid, cwd: '/', showWords: true });
+  return run('psql', [...output, ...target], { input: text, account: settings.account, cwd: '/', showWords: true });
 }

@@ -160,7 +160,7 @@ describe('SECURITY: links in the directories of a component', {
         '-A',
         '-t',
       ];
-      return (await run('psql', [...args, ...commands], { uid, gid, cwd: '/', showWords: true })).trim();
+      return (await run('psql', [...args, ...commands], { account: { uid, gid }, cwd: '/', showWords: true })).trim();
     };
     const state = async (): Promise<string> =>
       query(

@@ -1,0 +1,159 @@
+import { closeSync, statSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { setTimeout as pause } from 'node:timers/promises';
+import koffi from 'koffi';
+import { CupolaError } from './errors.ts';
+
+/*
+ * Node.js starts programs by fork(2), which copies the table of all its pages: ten milliseconds of a process with 250 MB, in which it does
+ * nothing else. posix_spawn(3) copies none. Its structures are opaque; the largest has 336 bytes in glibc.
+ */
+const libc = koffi.load('libc.so.6');
+const pipe2 = libc.func('int pipe2(_Out_ int *descriptors, int flags)');
+const posixSpawn = libc.func(
+  'int posix_spawn(_Out_ int *pid, const char *path, void *actions, void *attributes, const char **argv, const char **envp)',
+);
+const actionsInit = libc.func('int posix_spawn_file_actions_init(void *actions)');
+const actionsDup2 = libc.func('int posix_spawn_file_actions_adddup2(void *actions, int from, int to)');
+const actionsChdir = libc.func('int posix_spawn_file_actions_addchdir_np(void *actions, const char *directory)');
+const actionsDestroy = libc.func('int posix_spawn_file_actions_destroy(void *actions)');
+const attributesInit = libc.func('int posix_spawnattr_init(void *attributes)');
+const attributesFlags = libc.func('int posix_spawnattr_setflags(void *attributes, short flags)');
+const attributesDefaults = libc.func('int posix_spawnattr_setsigdefault(void *attributes, const void *signals)');
+const attributesMask = libc.func('int posix_spawnattr_setsigmask(void *attributes, const void *signals)');
+const attributesDestroy = libc.func('int posix_spawnattr_destroy(void *attributes)');
+const fillSignals = libc.func('int sigfillset(void *signals)');
+const waitpid = libc.func('int waitpid(int pid, _Out_ int *status, int options)');
+
+const STRUCTURE_BYTES = 512;
+const O_CLOEXEC = 0o2000000;
+const POSIX_SPAWN_SETSIGDEF = 0x04;
+const POSIX_SPAWN_SETSIGMASK = 0x08;
+const WNOHANG = 1;
+/** Who has closed its outputs has ended, but for a moment. */
+const MOST_PAUSE_MS = 20;
+
+/** How a program ended: one of the two is null. */
+export interface ProgramEnd {
+  exitCode: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+/** A program that was started, with pipes to it. */
+export interface Program {
+  stdin: Writable;
+  stdout: Readable;
+  stderr: Readable;
+  /** Once it has ended, and whoever else wrote to its outputs. */
+  ended: Promise<ProgramEnd>;
+  /** Does nothing once it has ended. */
+  kill(): void;
+}
+
+/**
+ * Starts a program without a shell, looked for in PATH of `env` as execvp(3) does; of this process's descriptors it has none.
+ * Throws `command_not_started`, with the name of the error (ENOENT …) as `errno`.
+ */
+export function startProgram(
+  command: string,
+  args: readonly string[],
+  { env, cwd }: { env: Readonly<Record<string, string>>; cwd?: string | undefined },
+): Program {
+  const path = find(command, env['PATH'] ?? '');
+  const pipes: [number, number][] = [];
+  const actions = Buffer.alloc(STRUCTURE_BYTES);
+  const attributes = plainSignals();
+  actionsInit(actions);
+  try {
+    if (cwd !== undefined) actionsChdir(actions, cwd);
+    for (const descriptor of [0, 1, 2]) {
+      const ends = makePipe();
+      pipes.push(ends);
+      actionsDup2(actions, ends[descriptor === 0 ? 0 : 1], descriptor);
+    }
+    const words = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    const pid = [0];
+    const error = posixSpawn(pid, path, actions, attributes, [command, ...args, null], [...words, null]);
+    if (error !== 0) throw notStarted(error, command);
+    const [input, output, errors] = pipes.splice(0) as [[number, number], [number, number], [number, number]];
+    for (const theirs of [input[0], output[1], errors[1]]) closeSync(theirs);
+    return programOf(pid[0]!, input[1], output[0], errors[0]);
+  } finally {
+    for (const descriptor of pipes.flat()) closeSync(descriptor);
+    actionsDestroy(actions);
+    attributesDestroy(attributes);
+  }
+}
+
+function programOf(pid: number, input: number, output: number, errors: number): Program {
+  const stdin = new Socket({ fd: input, readable: false, writable: true });
+  const [stdout, stderr] = [output, errors].map((fd) => new Socket({ fd, readable: true, writable: false })) as [
+    Socket,
+    Socket,
+  ];
+  let hasEnded = false;
+  const end = async (): Promise<ProgramEnd> => {
+    await Promise.allSettled([finished(stdout), finished(stderr)]);
+    const status = [0];
+    for (let ms = 1; waitpid(pid, status, WNOHANG) === 0; ms = Math.min(2 * ms, MOST_PAUSE_MS)) await pause(ms);
+    hasEnded = true;
+    stdin.destroy();
+    return endOf(status[0]!);
+  };
+  return {
+    ...{ stdin, stdout, stderr },
+    ended: end(),
+    kill() {
+      // Its number is nobody else's until it was waited for.
+      if (!hasEnded) process.kill(pid, 'SIGKILL');
+    },
+  };
+}
+
+/** As wait(2) packs it. */
+function endOf(status: number): ProgramEnd {
+  const number = status & 0x7f;
+  if (number === 0) return { exitCode: (status >> 8) & 0xff, signal: null };
+  const [name] = Object.entries(constants.signals).find(([, value]) => value === number) ?? [];
+  return { exitCode: null, signal: (name ?? `SIG${number}`) as NodeJS.Signals };
+}
+
+/** None is blocked, and none is ignored, as Node.js ignores some. */
+function plainSignals(): Buffer {
+  const attributes = Buffer.alloc(STRUCTURE_BYTES);
+  const signals = Buffer.alloc(STRUCTURE_BYTES);
+  attributesInit(attributes);
+  attributesMask(attributes, signals);
+  fillSignals(signals);
+  attributesDefaults(attributes, signals);
+  attributesFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  return attributes;
+}
+
+function makePipe(): [number, number] {
+  const ends: [number, number] = [-1, -1];
+  if (pipe2(ends, O_CLOEXEC) !== 0) throw notStarted(koffi.errno(), 'a pipe');
+  return ends;
+}
+
+function find(command: string, path: string): string {
+  if (command.includes('/')) return command;
+  const places = path.split(':').map((directory) => join(directory, command));
+  const found = places.find(isProgram);
+  if (found === undefined) throw notStarted(constants.errno.ENOENT, command);
+  return found;
+}
+
+function isProgram(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found?.isFile() === true && (found.mode & 0o111) !== 0;
+}
+
+function notStarted(error: number, what: string): CupolaError {
+  const [name = String(error)] = Object.entries(constants.errno).find(([, value]) => value === error) ?? [];
+  return new CupolaError('command_not_started', `${what}: ${name}`, { fields: { errno: name } });
+}
