@@ -45,10 +45,11 @@ export interface ProgramEnd {
 
 /** A program that was started, with pipes to it. */
 export interface Program {
+  pid: number;
   stdin: Writable;
   stdout: Readable;
   stderr: Readable;
-  /** Once it has ended, and whoever else wrote to its outputs. */
+  /** Once it has ended and its outputs were read to their end: nobody else writes to them any more. */
   ended: Promise<ProgramEnd>;
   /** Does nothing once it has ended. */
   kill(): void;
@@ -105,7 +106,7 @@ function programOf(pid: number, input: number, output: number, errors: number): 
     return endOf(status[0]!);
   };
   return {
-    ...{ stdin, stdout, stderr },
+    ...{ pid, stdin, stdout, stderr },
     ended: end(),
     kill() {
       // Its number is nobody else's until it was waited for.

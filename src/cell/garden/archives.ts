@@ -1,26 +1,26 @@
-import type { ChildProcess } from 'node:child_process';
 import type { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { classOf } from '../../kit/engine-words.ts';
 import { CupolaError, codeOf } from '../../kit/errors.ts';
+import type { Program } from '../../kit/posix-spawn.ts';
 
 const MAX_ERROR_TEXT = 2000;
 
 /** Feeds `source` to a command and waits for its end. Throws `archive_refused`, or what the source failed with. */
-export async function receive(source: Readable, child: ChildProcess): Promise<void> {
-  const ended = endOf(child);
+export async function receive(source: Readable, program: Program): Promise<void> {
+  const ended = endOf(program);
   ended.catch(() => {}); // awaited below, after the pipe
-  child.stdout?.resume();
+  program.stdout.resume();
   let sourceFailure: unknown;
   source.once('error', (error) => {
     sourceFailure = error;
   });
   try {
-    await pipeline(source, child.stdin!);
+    await pipeline(source, program.stdin);
   } catch {
     // The command ended early, and its code says why; or the source broke, which is told first.
     if (sourceFailure !== undefined && !isBrokenPipe(sourceFailure)) {
-      child.kill('SIGKILL');
+      program.kill();
       await ended.catch(() => {});
       throw sourceFailure;
     }
@@ -29,13 +29,14 @@ export async function receive(source: Readable, child: ChildProcess): Promise<vo
 }
 
 /** The output of a command; it breaks off with `archive_failed` where the command fails. Resolves with the first output. */
-export async function send(child: ChildProcess & { stdout: Readable }, output: PassThrough): Promise<Readable> {
-  child.stdin?.end();
-  child.stdout.pipe(output, { end: false });
-  output.once('close', () => child.kill('SIGKILL'));
+export async function send(program: Program, output: PassThrough): Promise<Readable> {
+  program.stdin.on('error', () => {}); // it may end without reading
+  program.stdin.end();
+  program.stdout.pipe(output, { end: false });
+  output.once('close', () => program.kill());
   const started = Promise.withResolvers<void>();
-  child.stdout.once('data', () => started.resolve());
-  endOf(child).then(
+  program.stdout.once('data', () => started.resolve());
+  endOf(program).then(
     () => {
       started.resolve();
       output.end();
@@ -50,20 +51,13 @@ export async function send(child: ChildProcess & { stdout: Readable }, output: P
   return output;
 }
 
-function endOf(child: ChildProcess): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+async function endOf(program: Program): Promise<void> {
   let errors = '';
-  child.stderr?.on('data', (chunk: Buffer) => {
+  program.stderr.on('data', (chunk: Buffer) => {
     if (errors.length < MAX_ERROR_TEXT) errors += chunk.toString();
   });
-  child.on('error', (cause) => reject(new CupolaError('archive_refused', 'the archive tool did not start', { cause })));
-  child.on('close', (exitCode) => {
-    if (exitCode === 0) resolve();
-    else {
-      reject(new CupolaError('archive_refused', `ended with ${exitCode}: ${classOf(errors)}`));
-    }
-  });
-  return promise;
+  const { exitCode } = await program.ended;
+  if (exitCode !== 0) throw new CupolaError('archive_refused', `ended with ${exitCode}: ${classOf(errors)}`);
 }
 
 function isBrokenPipe(error: unknown): boolean {

@@ -44,13 +44,13 @@ async function addressOf(options: { runtime: Runtime; containerId: string; host:
   if (isIPv4(host)) return host;
   if (host === 'localhost') return '127.0.0.1'; // so says the container's hosts file, which is ours
   if (!/^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?\.?$/.test(host)) throw refused('no such host');
-  const child = options.runtime.execPiped(options.containerId, ['getent', 'ahostsv4', host]);
-  child.on('error', () => {});
-  child.stdin?.end();
-  child.stderr?.destroy(); // nobody reads it, and a full pipe would keep it from its end
+  const program = options.runtime.execPiped(options.containerId, ['getent', 'ahostsv4', host]);
+  program.stdin.on('error', () => {});
+  program.stdin.end();
+  program.stderr.destroy(); // nobody reads it, and a full pipe would keep it from its end
   const bounds = { mostBytes: MOST_ANSWER_BYTES, timeoutMs: CONNECT_MS };
-  const answer = await boundedText(child.stdout, bounds).catch((cause: unknown) => {
-    child.kill('SIGKILL');
+  const answer = await boundedText(program.stdout, bounds).catch((cause: unknown) => {
+    program.kill();
     throw refused('no such host', cause);
   });
   const address = answer.split(/\s/)[0] ?? '';

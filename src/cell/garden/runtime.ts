@@ -8,6 +8,7 @@ import Type from 'typebox';
 import { checkedJson } from '../../kit/checked.ts';
 import { classOf } from '../../kit/engine-words.ts';
 import { CupolaError } from '../../kit/errors.ts';
+import { type Program, startProgram } from '../../kit/posix-spawn.ts';
 import { identify, PLAIN_ENVIRONMENT, type ProcessIdentity, run } from '../../kit/process.ts';
 
 /** Files conmon keeps for one process, in a directory of its own. */
@@ -59,9 +60,9 @@ export class Runtime {
   }
 
   /** A short command as vcap whose input and output are streams of the caller; it ends with the cell process. */
-  execPiped(id: string, args: readonly string[]): ChildProcess & { stdout: Readable } {
+  execPiped(id: string, args: readonly string[]): Program {
     const environment = Object.entries(PLAIN_ENVIRONMENT).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
-    return this.#spawnPiped(['exec', '--user', '2000:2000', '--cwd', '/', ...environment, id, ...args]);
+    return this.#piped(['exec', '--user', '2000:2000', '--cwd', '/', ...environment, id, ...args]);
   }
 
   /** A process in the container, in the group `group` (see `Cgroups.createBelow`); this very process ends with it. */
@@ -75,8 +76,8 @@ export class Runtime {
   }
 
   /** Runs a whole container in the foreground. */
-  runPiped(id: string, bundle: string): ChildProcess & { stdout: Readable } {
-    return this.#spawnPiped(['run', '--bundle', bundle, id]);
+  runPiped(id: string, bundle: string): Program {
+    return this.#piped(['run', '--bundle', bundle, id]);
   }
 
   /** Removes runc's state and cgroups of a container whose processes are dead; kills them first with `force`. */
@@ -84,11 +85,8 @@ export class Runtime {
     await this.#run(['delete', ...(force ? ['--force'] : []), id]);
   }
 
-  #spawnPiped(args: readonly string[]) {
-    return spawn(this.#runc, ['--root', this.#stateDirectory, ...args], {
-      env: PLAIN_ENVIRONMENT,
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
+  #piped(args: readonly string[]): Program {
+    return startProgram(this.#runc, ['--root', this.#stateDirectory, ...args], { env: PLAIN_ENVIRONMENT });
   }
 
   async #run(args: readonly string[]): Promise<void> {

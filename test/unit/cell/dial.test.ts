@@ -1,28 +1,26 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import type { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { dial } from '../../../src/cell/garden/dial.ts';
 import { Runtime } from '../../../src/cell/garden/runtime.ts';
 import { CupolaError } from '../../../src/kit/errors.ts';
-import { identify } from '../../../src/kit/process.ts';
+import { type Program, startProgram } from '../../../src/kit/posix-spawn.ts';
+import { identify, PLAIN_ENVIRONMENT } from '../../../src/kit/process.ts';
 
 const MIB = 1024 ** 2;
 
 /** A container in which a program of its own answers for names. */
 class Hostile extends Runtime {
   readonly #script: string;
-  child: ChildProcess | undefined;
+  program: Program | undefined;
 
   constructor(script: string) {
     super('/nonexistent', 0);
     this.#script = script;
   }
 
-  override execPiped(): ChildProcess & { stdout: Readable } {
-    const child = spawn('sh', ['-c', this.#script], { stdio: ['pipe', 'pipe', 'pipe'] });
-    this.child = child;
-    return child;
+  override execPiped(): Program {
+    this.program = startProgram('sh', ['-c', this.#script], { env: PLAIN_ENVIRONMENT });
+    return this.program;
   }
 }
 
@@ -36,8 +34,6 @@ test('SECURITY 25: a container whose name service never ends its answer costs th
     await assert.rejects(dialled, (error) => error instanceof CupolaError && error.code === 'connection_refused');
     assert.ok(process.memoryUsage.rss() - before < 100 * MIB);
     assert.ok(Date.now() - began < 15_000, 'no longer than a name may take');
-    if (runtime.child?.exitCode === null && runtime.child.signalCode === null) {
-      await new Promise((resolve) => runtime.child?.once('exit', resolve));
-    }
+    await runtime.program?.ended;
   }
 });

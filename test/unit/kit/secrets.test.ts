@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { receive } from '../../../src/cell/garden/archives.ts';
@@ -8,7 +7,8 @@ import { redact } from '../../../src/cloud-controller/audit-events/redact.ts';
 import { checkAddress } from '../../../src/cloud-controller/buildpacks/custom.ts';
 import { classOf } from '../../../src/kit/engine-words.ts';
 import { Logger } from '../../../src/kit/log.ts';
-import { run } from '../../../src/kit/process.ts';
+import { startProgram } from '../../../src/kit/posix-spawn.ts';
+import { PLAIN_ENVIRONMENT, run } from '../../../src/kit/process.ts';
 import { shownAddress } from '../../../src/kit/secrets.ts';
 
 const PLANTED = 'planted-5ecr3t';
@@ -100,7 +100,7 @@ test("SECURITY 28: an engine's words are known by their class alone", async () =
       return true;
     });
   }
-  const child = spawn('tar', ['-xf', `/nowhere/${PLANTED}`], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = startProgram('tar', ['-xf', `/nowhere/${PLANTED}`], { env: PLAIN_ENVIRONMENT });
   await assert.rejects(receive(Readable.from([Buffer.alloc(1024)]), child), (error: Error) => {
     assert.match(error.message, /^ended with 2: something is missing$/);
     return true;
