@@ -12,7 +12,6 @@ import { installation, say } from '../options.ts';
 import { logFileOf, supervisorMain } from '../up/start.ts';
 
 export const install = command({
-  summary: 'have systemd start the platform at boot',
   flags: { print: { type: 'boolean', help: 'show the unit and change nothing' } },
   async run({ values }) {
     const settings = installation(values.data);
@@ -37,7 +36,6 @@ export const install = command({
 });
 
 export const uninstall = command({
-  summary: 'take the systemd unit away; what runs goes on',
   flags: {},
   async run({ values }) {
     const settings = installation(values.data);

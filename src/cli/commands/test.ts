@@ -4,8 +4,6 @@ import { PROJECT } from '../../kit/project.ts';
 import type { Command } from '../command.ts';
 
 export const test: Command = {
-  summary: 'run the tests',
-  words: '[SUITE|FILE…]',
   flags: {},
   run(args) {
     const { promise, resolve, reject } = Promise.withResolvers<number>();

@@ -22,7 +22,6 @@ import { statusOrNull } from './down.ts';
 import { pushDirectory } from './push.ts';
 
 export const up = command({
-  summary: 'install what is missing and start the platform',
   flags: {
     ...SETTING_FLAGS,
     ...JSON_FLAG,
