@@ -1,7 +1,7 @@
 import { CupolaError } from '../../kit/errors.ts';
 import { lockFile } from '../../kit/lock.ts';
 import { run } from '../../kit/process.ts';
-import { PROJECT } from '../../kit/project.ts';
+import { PROJECT } from '../../kit/project.js';
 import { hasSystemd, installUnit, renderUnit, type UnitOptions, uninstallUnit } from '../../platform/host/systemd.ts';
 import { layoutOf } from '../../platform/layout.ts';
 import type { PlatformSettings } from '../../platform/settings/schema.ts';

@@ -5,7 +5,7 @@ import { lockFile } from '../../kit/lock.ts';
 import type { Logger } from '../../kit/log.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
 import { signal } from '../../kit/process.ts';
-import { programDigest } from '../../kit/project.ts';
+import { programDigest } from '../../kit/project.js';
 import { ownAddresses, routerAddress } from '../addresses.ts';
 import type { PlatformStatus } from '../admin-messages.ts';
 import { askAdmin, serveAdmin } from '../admin-socket.ts';
