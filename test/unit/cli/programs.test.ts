@@ -7,7 +7,7 @@ import { importProgram } from '../../../src/kit/bundle.js';
 import { makeBundles } from '../../../src/kit/bundles.ts';
 import { PROJECT } from '../../../src/kit/project.js';
 
-const ENTRIES = ['cli/main.js', 'platform/control.ts', 'platform/cell.ts', 'platform/supervisor-main.ts'];
+const ENTRIES = ['cli/main.js', 'platform/control.js', 'platform/cell.js', 'platform/supervisor-main.ts'];
 
 test('every entry asks for a program that is bundled, and runs the same file where there is none', () => {
   const asked = ENTRIES.map((entry) => {

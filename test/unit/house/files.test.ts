@@ -4,11 +4,12 @@ import { dirname, join, normalize } from 'node:path';
 import { describe, test } from 'node:test';
 import { importsOf, projectFiles, ROOT } from '../../support/project-files.ts';
 
-/** Programs that no other file imports: the command line, the processes it starts, and what people and test runners call. */
+/** Programs that no other file imports: the command line, the processes it starts or started, and what people and test runners call. */
 const PROGRAMS = [
   /^src\/cli\/main\.js$/,
   /^src\/cli\/test\.ts$/,
   /^src\/platform\/[\w-]+-main\.ts$/,
+  /^src\/platform\/(control|cell)\.ts$/,
   /^bench\/[\w-]+\.ts$/,
   /^test\/tools\/[\w-]+\.ts$/,
   /\.test\.ts$/,
