@@ -235,7 +235,6 @@ async function main(faults: Readonly<Faults>): Promise<void> {
     log: log.child('router'),
   });
   await router.start();
-  await cloudController.start();
   const admin = await serveAdmin(layout.adminSocketOf('control'), {
     'POST /identity': adminOperation(Identity, (next) => identity.replace(next)),
     'GET /faults': adminOperation(NoBody, () => faults),
@@ -245,6 +244,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
     }),
     'POST /rotate-signing-key': adminOperation(NoBody, async () => ({ kid: await uaa.rotateSigningKey() })),
   });
+  await cloudController.start();
   log.info('control is ready');
   onTermination(async () => {
     admin.close();
