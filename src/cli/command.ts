@@ -16,11 +16,16 @@ export interface Flag {
 }
 export type Flags = Readonly<Record<string, Flag>>;
 
-/** One word after `./cupola`. */
-export interface Command {
+/** One word after `./cupola`, as it is shown among all. */
+export interface Listed {
   summary: string;
-  /** What it takes beside options, e.g. "DIR"; "" for nothing. */
-  words: string;
+  /** What it takes beside options, e.g. "DIR". */
+  words?: string;
+  load(): Promise<Command>;
+}
+
+/** What one does. */
+export interface Command {
   flags: Flags;
   /** Gives the exit code. Throws UsageError. */
   run(args: readonly string[]): Promise<number>;
@@ -39,16 +44,16 @@ const DATA = {
 export const JSON_FLAG = { json: { type: 'boolean', help: 'answer in JSON, for programs' } } as const;
 
 interface Declared<Own extends Flags> {
-  summary: string;
-  words?: string;
+  /** Without it, options alone. */
+  takesWords?: boolean;
   flags: Own;
   run(given: ReturnType<typeof parse<Own & typeof DATA>>): Promise<number>;
 }
 
 /** A command as it is declared: usage, `--help` and what its options give come from there. */
-export function command<Own extends Flags>({ summary, words = '', flags, run }: Declared<Own>): Command {
+export function command<Own extends Flags>({ takesWords = false, flags, run }: Declared<Own>): Command {
   const all = { ...DATA, ...flags };
-  return { summary, words, flags: all, run: async (args) => run(parse(args, all, words !== '')) };
+  return { flags: all, run: async (args) => run(parse(args, all, takesWords)) };
 }
 
 /** util.parseArgs, its complaints as usage errors. */
@@ -61,14 +66,13 @@ function parse<Known extends Flags>(args: readonly string[], flags: Known, posit
 }
 
 /** "up [--data DIR] [--domain D] …": one line. */
-export function usageOf(name: string, { words, flags }: Command): string {
+export function usageOf(name: string, { words }: Listed, { flags }: Command): string {
   const options = Object.entries(flags).map(([flag, one]) => `[${spelled(flag, one)}]${one.multiple ? '…' : ''}`);
-  return [name, ...(words === '' ? [] : [words]), ...options].join(' ');
+  return [name, ...(words === undefined ? [] : [words]), ...options].join(' ');
 }
 
 /** What `./cupola NAME --help` prints. */
-export function helpOf(name: string, one: Command): string {
-  const { summary, words, flags } = one;
+export function helpOf(name: string, { summary, words }: Listed, { flags }: Command): string {
   const rows = Object.entries(flags).map(([flag, { short, help, multiple, ...rest }]) => ({
     left: `${short === undefined ? '' : `-${short}, `}${spelled(flag, { ...rest, help })}`,
     right: multiple ? `may be given again: ${help}` : help,

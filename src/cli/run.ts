@@ -1,37 +1,70 @@
 import { CupolaError, messageOf } from '../kit/errors.ts';
-import { type Command, helpOf, UsageError, usageOf } from './command.ts';
-import { cell } from './commands/cell.ts';
-import { credentials } from './commands/credentials.ts';
-import { destroy } from './commands/destroy.ts';
-import { doctor } from './commands/doctor.ts';
-import { down } from './commands/down.ts';
-import { install, uninstall } from './commands/install.ts';
-import { logs } from './commands/logs.ts';
-import { push } from './commands/push.ts';
-import { rotate } from './commands/rotate.ts';
-import { status } from './commands/status.ts';
-import { test } from './commands/test.ts';
-import { trust } from './commands/trust.ts';
-import { up } from './commands/up.ts';
-import { upgrade } from './commands/upgrade.ts';
+import { helpOf, type Listed, UsageError, usageOf } from './command.ts';
 
-/** By the word after `./cupola`, in the order in which they are shown. */
-export const COMMANDS: Record<string, Command> = {
-  up,
-  status,
-  credentials,
-  cell,
-  logs,
-  push,
-  doctor,
-  install,
-  uninstall,
-  trust,
-  rotate,
-  upgrade,
-  down,
-  destroy,
-  test,
+/** By the word after `./cupola`, in the order in which they are shown. What one needs is loaded when it is called. */
+export const COMMANDS: Record<string, Listed> = {
+  up: {
+    summary: 'install what is missing and start the platform',
+    load: async () => (await import('./commands/up.ts')).up,
+  },
+  status: {
+    summary: 'show processes, cells and certificates',
+    load: async () => (await import('./commands/status.ts')).status,
+  },
+  credentials: {
+    summary: 'show how to log in',
+    load: async () => (await import('./commands/credentials.ts')).credentials,
+  },
+  cell: {
+    words: 'list | drain CELL | resume CELL',
+    summary: 'show the cells, empty one for maintenance, use it again',
+    load: async () => (await import('./commands/cell.ts')).cell,
+  },
+  logs: {
+    words: '[COMPONENT…]',
+    summary: "show the platform's own logs",
+    load: async () => (await import('./commands/logs.ts')).logs,
+  },
+  push: {
+    words: 'DIR',
+    summary: 'push an app without the cf CLI, to organization and space demo',
+    load: async () => (await import('./commands/push.ts')).push,
+  },
+  doctor: {
+    summary: 'look at this machine and say what is in the way',
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  install: {
+    summary: 'have systemd start the platform at boot',
+    load: async () => (await import('./commands/install.ts')).install,
+  },
+  uninstall: {
+    summary: 'take the systemd unit away; what runs goes on',
+    load: async () => (await import('./commands/install.ts')).uninstall,
+  },
+  trust: {
+    summary: "have this machine trust the router's certificate",
+    load: async () => (await import('./commands/trust.ts')).trust,
+  },
+  rotate: {
+    words: '[components|instances|uaa|roots|all]',
+    summary: 'replace certificates, keys or roots while everything runs',
+    load: async () => (await import('./commands/rotate.ts')).rotate,
+  },
+  upgrade: {
+    summary: 'bring the running platform to the code of this checkout; apps go on serving',
+    load: async () => (await import('./commands/upgrade.ts')).upgrade,
+  },
+  down: { summary: 'stop the platform; keep its data', load: async () => (await import('./commands/down.ts')).down },
+  destroy: {
+    summary: 'stop it and remove everything it made, data included',
+    load: async () => (await import('./commands/destroy.ts')).destroy,
+  },
+  test: {
+    words: '[SUITE|FILE…]',
+    summary: 'run the tests',
+    load: async () => (await import('./commands/test.ts')).test,
+  },
 };
 
 /** Where to say it. */
@@ -42,7 +75,7 @@ export interface Output {
 
 function usage(): string {
   const rows = Object.entries(COMMANDS).map(
-    ([name, { words, summary }]) => [`${name} ${words}`.trim(), summary] as const,
+    ([name, { words = '', summary }]) => [`${name} ${words}`.trim(), summary] as const,
   );
   const width = Math.max(...rows.map(([left]) => left.length));
   const lines = rows.map(([left, summary]) => `  ${left.padEnd(width)}  ${summary}`);
@@ -62,20 +95,21 @@ export async function run(args: readonly string[], output: Output = process): Pr
     output.stdout.write(usage());
     return 0;
   }
-  const command = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (!command) {
+  const listed = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (!listed) {
     output.stderr.write(name === undefined ? usage() : `cupola: there is no command "${name}"\n\n${usage()}`);
     return 2;
   }
+  const command = await listed.load();
   if (asksForHelp(rest)) {
-    output.stdout.write(helpOf(name!, command));
+    output.stdout.write(helpOf(name!, listed, command));
     return 0;
   }
   try {
     return await command.run(rest);
   } catch (error) {
     if (error instanceof UsageError) {
-      output.stderr.write(`cupola: ${error.message}\nUsage: ./cupola ${usageOf(name!, command)}\n`);
+      output.stderr.write(`cupola: ${error.message}\nUsage: ./cupola ${usageOf(name!, listed, command)}\n`);
       return 2;
     }
     output.stderr.write(`cupola: ${messageOf(error)}\n`);

@@ -12,15 +12,10 @@ import {
   statSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { BuildOptions } from 'esbuild';
+import type { BuildOptions, Plugin } from 'esbuild';
+import { bundleOf, bundlesOf, isOwnersOf } from './bundle.js';
 import { CupolaError } from './errors.ts';
-import { installedLibraries, PROJECT, programDigest } from './project.ts';
-
-/*
- * Programs of this project as few files, beside the sources and named by the digest of these and of the installed libraries: a process
- * reads them in a third of the time that thousands of modules take. They change how soon a program starts and nothing else: whatever is
- * in the way of a bundle, the sources run as they are.
- */
+import { PROJECT } from './project.js';
 
 /** One that began with a bundle of before may still read a part of it. */
 const KEPT_MS = 60 * 60_000;
@@ -28,28 +23,6 @@ const KEPT_MS = 60 * 60_000;
 const NOT_BUNDLED = ['@node-rs/bcrypt', 'koffi', 'ssh2', 'cpu-features', 'pg-native', 'esbuild'];
 /** Libraries in CommonJS ask for modules of Node.js by it. */
 const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
-
-const bundlesOf = (project: string): string => join(project, 'dist');
-
-function bundleOf(project: string): string {
-  return join(bundlesOf(project), `${programDigest(project)}-${installedLibraries(project)}`);
-}
-
-/** Runs a program: its bundle where there is one of these very sources, else `source`. Gives what it exports. */
-export async function importProgram<T>(name: string, source: () => Promise<T>, project = PROJECT): Promise<T> {
-  const file = bundledFile(name, project);
-  return file === null ? source() : ((await import(file)) as T);
-}
-
-/** Null also where the sources cannot all be read: one that does not belong there keeps no program from starting. */
-function bundledFile(name: string, project: string): string | null {
-  try {
-    const bundle = bundleOf(project);
-    return existsSync(bundle) && isOwnersOf(project, bundle) ? join(bundle, `${name}.js`) : null;
-  } catch {
-    return null;
-  }
-}
 
 /**
  * Makes the bundle of the sources that lie here, unless it is there or this account may not write here. `programs`: the file of each
@@ -78,6 +51,22 @@ export async function makeBundles(programs: Readonly<Record<string, string>>, pr
   }
 }
 
+/**
+ * To an `import` all exports of a module of Node.js are shown at once, and one of `node:http` loads the whole client behind `fetch`, which
+ * takes longer than most commands.
+ */
+const HTTP_ALONE: Plugin = {
+  name: 'node:http without the client behind fetch',
+  setup: (build) => {
+    build.onResolve({ filter: /^(node:)?http$/ }, ({ kind }) =>
+      kind === 'import-statement' ? { path: 'node:http', namespace: 'required' } : null,
+    );
+    build.onLoad({ filter: /^/, namespace: 'required' }, () => ({
+      contents: "module.exports = require('node:http');",
+    }));
+  },
+};
+
 async function build(programs: Readonly<Record<string, string>>, project: string, directory: string): Promise<void> {
   const entries = Object.entries(programs).map(([name, file]) => [name, join('src', file)]);
   // All lie in this one directory: `PROJECT` counts on how deep that is.
@@ -92,7 +81,7 @@ export async function writeBundle(
   entries: Readonly<Record<string, string>>,
   project: string,
   directory: string,
-  more: BuildOptions = {},
+  { plugins = [], ...more }: BuildOptions = {},
 ): Promise<void> {
   const { build: bundle } = await import('esbuild');
   await bundle({
@@ -109,6 +98,7 @@ export async function writeBundle(
     external: NOT_BUNDLED,
     banner: { js: REQUIRE },
     logLevel: 'silent',
+    plugins: [HTTP_ALONE, ...plugins],
     ...more,
   });
 }
@@ -143,12 +133,6 @@ function removeFormer(bundles: string, current: string): void {
     const since = Date.now() - (statSync(bundle, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
     if (bundle !== current && since > KEPT_MS) rmSync(bundle, { recursive: true, force: true });
   }
-}
-
-/** Whoever owns the sources says what runs, and root; a directory that somebody else could have made is nobody's word. */
-function isOwnersOf(project: string, path: string): boolean {
-  const { uid } = statSync(path);
-  return uid === 0 || uid === statSync(join(project, 'src')).uid;
 }
 
 /** Root does; another account where the checkout is its own. */

@@ -6,10 +6,10 @@ import Value from 'typebox/value';
 import { BodyReader } from '../kit/body.ts';
 import { checked } from '../kit/checked.ts';
 import { CupolaError, codeOf, messageOf } from '../kit/errors.ts';
-import { boundUnread } from '../kit/http.ts';
 import { readJson } from '../kit/json.ts';
 import { giveSocket, withOwnSocket } from '../kit/owned-files.ts';
 import { HttpRefusal } from '../kit/refusal.ts';
+import { boundUnread } from '../kit/request-end.ts';
 import { boundedText } from '../kit/streams.ts';
 
 /** What is done with a message of one kind. */

@@ -1,3 +1,2 @@
-import { importProgram } from '../kit/bundles.ts';
-
-await importProgram('cell', () => import('./programs/cell.ts'));
+// What a supervisor starts that began before there was cell.js.
+import './cell.js';

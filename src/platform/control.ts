@@ -1,3 +1,2 @@
-import { importProgram } from '../kit/bundles.ts';
-
-await importProgram('control', () => import('./programs/control.ts'));
+// What a supervisor starts that began before there was control.js.
+import './control.js';

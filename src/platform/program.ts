@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { makeDirectory, replaceFile } from '../kit/owned-files.ts';
-import { PROJECT } from '../kit/project.ts';
+import { PROJECT } from '../kit/project.js';
 
 /**
  * Where the code that runs here is shown to accounts that cannot walk to it. Each checkout has a place of its own, so that an

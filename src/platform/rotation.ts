@@ -2,9 +2,10 @@ import { X509Certificate } from 'node:crypto';
 import { CupolaError, messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import type { Rotatable, RotationStatus } from './admin-messages.ts';
-import { announce, finish, generationOf, makeAuthorities, promote, retire } from './authorities.ts';
+import { announce, finish, generationOf, retire } from './authorities.ts';
 import type { ComponentCertificates } from './certificates.ts';
 import type { Supervised } from './components/supervised.ts';
+import { makeAuthorities, promote } from './make-authorities.ts';
 import type { Secrets } from './secrets.ts';
 
 /** How long former roots stay trusted when nobody says otherwise: an app that reads its certificate at its start alone has a day. */

@@ -1,12 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import Type, { type Static } from 'typebox';
 import { checkedJson, readCheckedFile } from '../kit/checked.ts';
-import { randomSecret, Sealer } from '../kit/crypto.ts';
+import { Sealer } from '../kit/crypto.ts';
 import { CupolaError } from '../kit/errors.ts';
 import { replaceFile } from '../kit/owned-files.ts';
-import { generateHostKey } from '../ssh-proxy/ssh-proxy.ts';
-import { makeAuthorities, trustedRoots, WithRotation } from './authorities.ts';
+import { trustedRoots, WithRotation } from './authorities.ts';
 import { layoutOf } from './layout.ts';
 import { publicUrl } from './public-names.ts';
 import type { PlatformSettings } from './settings/schema.ts';
@@ -40,34 +38,6 @@ const SealedSecrets = Type.Object({ keyLabel: Type.String(), data: Type.String()
 
 const CONTEXT = 'platform-secrets';
 
-/**
- * Opens the installation's secrets, or makes key file and secrets at the first start. Throws
- * `key_file_missing`, `decryption_failed`, `invalid_file`.
- */
-export async function ensureSecrets(settings: PlatformSettings): Promise<Secrets> {
-  if (existsSync(layoutOf(settings).secretsFile)) {
-    const present = openSecrets(settings);
-    const { sshHostKey = generateHostKey() } = present;
-    const secrets = { ...present, sshHostKey };
-    if (present.sshHostKey === undefined) saveSecrets(settings, secrets);
-    return secrets;
-  }
-  if (!existsSync(settings.keyFile)) {
-    writeFileSync(settings.keyFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o400, flag: 'wx' });
-  }
-  const secrets: Secrets = {
-    ...(await makeAuthorities(1)),
-    rotation: null,
-    databaseKey: randomBytes(32).toString('base64'),
-    blobSigningKey: randomBytes(32).toString('base64'),
-    adminPassword: randomSecret(),
-    sshHostKey: generateHostKey(),
-    clientSecrets: { admin: randomSecret(), cloudController: randomSecret(), sshProxy: randomSecret() },
-  };
-  saveSecrets(settings, secrets);
-  return secrets;
-}
-
 /** Whole or not at all, and on the disk when it returns. */
 export function saveSecrets(settings: PlatformSettings, secrets: Secrets): void {
   const file = layoutOf(settings).secretsFile;
@@ -77,7 +47,7 @@ export function saveSecrets(settings: PlatformSettings, secrets: Secrets): void 
 }
 
 /** Throws `invalid_file` with the field that is not as declared, and never a value. */
-function openSecrets(settings: PlatformSettings): Omit<Secrets, 'sshHostKey'> & Partial<Secrets> {
+export function openSecrets(settings: PlatformSettings): Omit<Secrets, 'sshHostKey'> & Partial<Secrets> {
   const file = layoutOf(settings).secretsFile;
   const { keyLabel, data } = readCheckedFile(file, SealedSecrets);
   const text = sealer(settings).open({ keyLabel, data: Buffer.from(data, 'base64') }, CONTEXT);

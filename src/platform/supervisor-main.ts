@@ -1,3 +1,3 @@
-import { importProgram } from '../kit/bundles.ts';
+import { importProgram } from '../kit/bundle.js';
 
 await importProgram('supervisor', () => import('./programs/supervisor.ts'));

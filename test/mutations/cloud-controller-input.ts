@@ -222,7 +222,7 @@ export const cloudControllerInput = [
   ...noticedBy('test/integration/cloud-controller/uploads.test.ts', [
     [
       'SECURITY 25: of a package, refused',
-      'kit/http.ts',
+      'kit/request-end.ts',
       'setTimeout(() => request.destroy(), UNREAD_MS)',
       'undefined',
     ],

@@ -1,6 +1,7 @@
 import { noticedBy } from './mutation.ts';
 
 const HTTP = 'kit/http.ts';
+const REQUEST_END = 'kit/request-end.ts';
 const RPC = 'kit/rpc.ts';
 
 export const listeners = [
@@ -34,13 +35,13 @@ export const listeners = [
     ],
     [
       'SECURITY 22, 25: a component of the wrong kind',
-      HTTP,
+      REQUEST_END,
       '      if (left < 0) request.pause();',
       '      if (left < 0) return;',
     ],
     [
       'SECURITY 25: the log cache',
-      HTTP,
+      REQUEST_END,
       'const cut = setTimeout(() => request.destroy(), UNREAD_MS);',
       'const cut = 0;',
     ],
@@ -55,7 +56,7 @@ export const listeners = [
     ['SECURITY 25: many large messages', RPC, 'messages.count(request,', 'if (service === "") messages.count(request,'],
     [
       'SECURITY 25: fifty senders',
-      HTTP,
+      REQUEST_END,
       '      left -= chunk.length;\n      if (left < 0) request.pause();',
       '      left -= 0;\n      ((globalThis as { kept?: Buffer[] }).kept ??= []).push(chunk);',
     ],
@@ -85,7 +86,7 @@ export const listeners = [
   ...noticedBy('test/e2e/push.test.ts', [
     [
       'SECURITY 25: fifty senders',
-      HTTP,
+      REQUEST_END,
       '      left -= chunk.length;\n      if (left < 0) request.pause();',
       '      left -= 0;\n      ((globalThis as { kept?: Buffer[] }).kept ??= []).push(chunk);',
     ],

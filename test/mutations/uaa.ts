@@ -162,7 +162,7 @@ export const uaa = [
     ['SECURITY 19: of a burst of logins', 'uaa/users/passwords.ts', 'waitingPerCaller: 20', 'waitingPerCaller: 200'],
     [
       'SECURITY 19: logins whose clients have gone',
-      'kit/http.ts',
+      'kit/request-end.ts',
       "response?.once('close', () => controller.abort());",
       '',
     ],

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { CupolaError, codeOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { run } from '../../kit/process.ts';
-import { PROJECT } from '../../kit/project.ts';
+import { PROJECT } from '../../kit/project.js';
 import { buildStack, VERSION_FILE } from './build.ts';
 import { releaseOf } from './packages.ts';
 

@@ -10,8 +10,7 @@ import { table } from '../table.ts';
 const LOOK_MS = 500;
 
 export const cell = command({
-  words: 'list | drain CELL | resume CELL',
-  summary: 'show the cells, empty one for maintenance, use it again',
+  takesWords: true,
   flags: { ...JSON_FLAG, 'no-wait': { type: 'boolean', help: 'do not wait until the cell is empty' } },
   async run({ values, positionals }) {
     const [action, id, ...more] = positionals;

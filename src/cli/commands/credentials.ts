@@ -3,7 +3,6 @@ import { command, JSON_FLAG } from '../command.ts';
 import { installation, say } from '../options.ts';
 
 export const credentials = command({
-  summary: 'show how to log in',
   flags: JSON_FLAG,
   async run({ values }) {
     const { api, username, password, domain, ca_cert } = await readCredentials(installation(values.data));

@@ -8,7 +8,6 @@ import { installation, say } from '../options.ts';
 import { stopForGood } from './down.ts';
 
 export const destroy = command({
-  summary: 'stop it and remove everything it made, data included',
   flags: { yes: { type: 'boolean', help: 'mean it: every app and all data are deleted' } },
   async run({ values }) {
     if (!values.yes) throw new UsageError('destroy deletes every app and all data; say --yes to mean it');

@@ -4,7 +4,6 @@ import { command, JSON_FLAG } from '../command.ts';
 import { dataDirectory, say } from '../options.ts';
 
 export const doctor = command({
-  summary: 'look at this machine and say what is in the way',
   flags: JSON_FLAG,
   async run({ values }) {
     const findings = await examine(dataDirectory(values.data));

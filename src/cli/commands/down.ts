@@ -16,7 +16,6 @@ import { installation, say } from '../options.ts';
 const LIMIT_MS = 120_000;
 
 export const down = command({
-  summary: 'stop the platform; keep its data',
   flags: {},
   async run({ values }) {
     const settings = installation(values.data);

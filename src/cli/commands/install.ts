@@ -1,7 +1,7 @@
 import { CupolaError } from '../../kit/errors.ts';
 import { lockFile } from '../../kit/lock.ts';
 import { run } from '../../kit/process.ts';
-import { PROJECT } from '../../kit/project.ts';
+import { PROJECT } from '../../kit/project.js';
 import { hasSystemd, installUnit, renderUnit, type UnitOptions, uninstallUnit } from '../../platform/host/systemd.ts';
 import { layoutOf } from '../../platform/layout.ts';
 import type { PlatformSettings } from '../../platform/settings/schema.ts';
@@ -12,7 +12,6 @@ import { installation, say } from '../options.ts';
 import { logFileOf, supervisorMain } from '../up/start.ts';
 
 export const install = command({
-  summary: 'have systemd start the platform at boot',
   flags: { print: { type: 'boolean', help: 'show the unit and change nothing' } },
   async run({ values }) {
     const settings = installation(values.data);
@@ -37,7 +36,6 @@ export const install = command({
 });
 
 export const uninstall = command({
-  summary: 'take the systemd unit away; what runs goes on',
   flags: {},
   async run({ values }) {
     const settings = installation(values.data);

@@ -8,8 +8,7 @@ import { command } from '../command.ts';
 import { installation } from '../options.ts';
 
 export const logs = command({
-  words: '[COMPONENT…]',
-  summary: "show the platform's own logs",
+  takesWords: true,
   flags: {
     lines: { type: 'string', takes: 'N', help: 'how many of each (200 of those named, else 20)' },
     follow: { type: 'boolean', short: 'f', help: 'go on with what comes' },

@@ -30,8 +30,7 @@ const Build = Type.Object({
 const Stats = Type.Object({ resources: Type.Array(Type.Object({ state: Type.String() })) });
 
 export const push = command({
-  words: 'DIR',
-  summary: 'push an app without the cf CLI, to organization and space demo',
+  takesWords: true,
   flags: {
     name: { type: 'string', takes: 'N', help: "the app's name (of the manifest, or the directory, unless told)" },
   },

@@ -9,8 +9,7 @@ import { installation, say } from '../options.ts';
 const HOUR_MS = 3_600_000;
 
 export const rotate = command({
-  words: `[${ROTATABLE.join('|')}]`,
-  summary: 'replace certificates, keys or roots while everything runs',
+  takesWords: true,
   flags: {
     overlap: {
       type: 'string',

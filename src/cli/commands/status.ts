@@ -7,7 +7,6 @@ import { installation, say } from '../options.ts';
 import { table } from '../table.ts';
 
 export const status = command({
-  summary: 'show processes, cells and certificates',
   flags: JSON_FLAG,
   async run({ values }) {
     const layout = layoutOf(installation(values.data));

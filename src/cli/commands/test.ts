@@ -1,11 +1,9 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { PROJECT } from '../../kit/project.ts';
+import { PROJECT } from '../../kit/project.js';
 import type { Command } from '../command.ts';
 
 export const test: Command = {
-  summary: 'run the tests',
-  words: '[SUITE|FILE…]',
   flags: {},
   run(args) {
     const { promise, resolve, reject } = Promise.withResolvers<number>();

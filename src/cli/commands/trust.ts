@@ -4,7 +4,6 @@ import { command } from '../command.ts';
 import { installation, say } from '../options.ts';
 
 export const trust = command({
-  summary: "have this machine trust the router's certificate",
   flags: { remove: { type: 'boolean', help: 'have it trust the certificate no more' } },
   async run({ values }) {
     const settings = installation(values.data);

@@ -2,7 +2,7 @@ import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockFile } from '../../kit/lock.ts';
 import { Logger } from '../../kit/log.ts';
-import { PROJECT } from '../../kit/project.ts';
+import { PROJECT } from '../../kit/project.js';
 import { removeUnusedStacks } from '../../platform/installation.ts';
 import { layoutOf } from '../../platform/layout.ts';
 import { requirePorts } from '../../platform/ports.ts';
@@ -22,7 +22,6 @@ import { statusOrNull } from './down.ts';
 import { pushDirectory } from './push.ts';
 
 export const up = command({
-  summary: 'install what is missing and start the platform',
   flags: {
     ...SETTING_FLAGS,
     ...JSON_FLAG,

@@ -12,7 +12,6 @@ import { upgradePlatform } from '../up/upgrade.ts';
 import { unitOptionsOf } from './install.ts';
 
 export const upgrade = command({
-  summary: 'bring the running platform to the code of this checkout; apps go on serving',
   flags: JSON_FLAG,
   async run({ values }) {
     const settings = installation(values.data);

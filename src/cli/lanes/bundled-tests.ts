@@ -55,7 +55,7 @@ function sourcesOf(root: string): Plugin {
   return {
     name: 'where sources lie',
     setup: (build) =>
-      build.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+      build.onLoad({ filter: /\.[jt]s$/ }, async ({ path }) => {
         if (!ours.some((directory) => path.startsWith(`${directory}/`))) return null;
         const values = { SOURCE_DIRECTORY: dirname(path), SOURCE_FILE: path, SOURCE_URL: pathToFileURL(path).href };
         const constants = Object.entries(values).map(([name, value]) => `const ${name} = ${JSON.stringify(value)};`);

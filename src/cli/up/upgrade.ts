@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
-import { PROJECT, programDigest } from '../../kit/project.ts';
+import { PROJECT, programDigest } from '../../kit/project.js';
 import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import type { Layout } from '../../platform/layout.ts';
 import { askSupervisor } from '../../platform/supervisor-client.ts';

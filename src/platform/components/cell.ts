@@ -48,7 +48,7 @@ export function cell({ layout, program, accounts, certificates, secrets, onFault
       };
       return launch({
         command: nodeOf(layout.program),
-        args: [`${layout.program}/src/platform/cell.ts`],
+        args: [`${layout.program}/src/platform/cell.js`],
         account: null,
         input: JSON.stringify(bootstrap),
         logFile: `${layout.logs}/${name}.log`,

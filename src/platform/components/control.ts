@@ -44,7 +44,7 @@ export function control({ layout, program, accounts, certificates, secrets, list
       };
       return launch({
         command: nodeOf(layout.program),
-        args: [`${layout.program}/src/platform/control.ts`],
+        args: [`${layout.program}/src/platform/control.js`],
         account: accounts.control,
         input: JSON.stringify(bootstrap),
         inherit,

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { PROJECT } from '../../kit/project.ts';
+import { PROJECT } from '../../kit/project.js';
 import { installationId, layoutOf } from '../layout.ts';
 import { portsOf } from '../ports.ts';
 import { askSupervisor } from '../supervisor-client.ts';

@@ -193,6 +193,24 @@ async function main(faults: Readonly<Faults>): Promise<void> {
     },
     log: log.child('rpc'),
   });
+  const sshProxy = createSshProxy({
+    hostKey: secrets.sshHostKey,
+    public:
+      settings.sshPort === settings.httpsPort ? null : { host: settings.bindAddress, port: settings.sshPort ?? 0 },
+    behindRouter: sshDescriptor === null ? null : { descriptor: sshDescriptor },
+    exchangeCode: (code, address) =>
+      uaa.redeemCode({ id: 'ssh-proxy', secret: secrets.clientSecrets.sshProxy }, code, address),
+    cloudController: internal,
+    bbs,
+    cell: ({ repUrl, cellId }) => {
+      const { transport, close } = lastingTransport(repUrl, identity, cellId);
+      return { ssh: client(CellSsh, transport), close };
+    },
+    ingress,
+    log: log.child('ssh-proxy'),
+  });
+  // Before the API answers: whoever waits for the platform waits for that.
+  if (settings.sshPort !== null) await sshProxy.start();
   const toRouter = (handler: RequestHandler): ServedHost => ({ peers: ['router'], handler });
   const hosts = new Map<string, ServedHost>([
     [`api.${settings.domain}`, toRouter(cloudController.handler)],
@@ -217,24 +235,6 @@ async function main(faults: Readonly<Faults>): Promise<void> {
     log: log.child('router'),
   });
   await router.start();
-  await cloudController.start();
-  const sshProxy = createSshProxy({
-    hostKey: secrets.sshHostKey,
-    public:
-      settings.sshPort === settings.httpsPort ? null : { host: settings.bindAddress, port: settings.sshPort ?? 0 },
-    behindRouter: sshDescriptor === null ? null : { descriptor: sshDescriptor },
-    exchangeCode: (code, address) =>
-      uaa.redeemCode({ id: 'ssh-proxy', secret: secrets.clientSecrets.sshProxy }, code, address),
-    cloudController: internal,
-    bbs,
-    cell: ({ repUrl, cellId }) => {
-      const { transport, close } = lastingTransport(repUrl, identity, cellId);
-      return { ssh: client(CellSsh, transport), close };
-    },
-    ingress,
-    log: log.child('ssh-proxy'),
-  });
-  if (settings.sshPort !== null) await sshProxy.start();
   const admin = await serveAdmin(layout.adminSocketOf('control'), {
     'POST /identity': adminOperation(Identity, (next) => identity.replace(next)),
     'GET /faults': adminOperation(NoBody, () => faults),
@@ -244,6 +244,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
     }),
     'POST /rotate-signing-key': adminOperation(NoBody, async () => ({ kid: await uaa.rotateSigningKey() })),
   });
+  await cloudController.start();
   log.info('control is ready');
   onTermination(async () => {
     admin.close();

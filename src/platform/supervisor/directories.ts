@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { makeDirectory } from '../../kit/owned-files.ts';
-import { PROJECT } from '../../kit/project.ts';
+import { PROJECT } from '../../kit/project.js';
 import type { Accounts } from '../host/accounts.ts';
 import type { Layout } from '../layout.ts';
 import { bindMount } from '../mounts.ts';

@@ -1,4 +1,4 @@
-import { PROJECT } from '../../kit/project.ts';
+import { PROJECT } from '../../kit/project.js';
 import type { PlatformStatus } from '../admin-messages.ts';
 import { cellNames } from '../cell-settings.ts';
 import type { ComponentCertificates } from '../certificates.ts';

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import { clientAddress, goneSignal } from '../../kit/http.ts';
+import { clientAddress } from '../../kit/http.ts';
+import { goneSignal } from '../../kit/request-end.ts';
 import type { Asker } from '../users/passwords.ts';
 
 /** Who sent a request, for as long as its connection lasts. */

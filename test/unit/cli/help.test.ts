@@ -19,7 +19,8 @@ async function said(...args: string[]): Promise<{ code: number; out: string; err
 describe('./cupola', () => {
   test('every command says what it takes when it is asked, and does nothing', async () => {
     assert.ok(Object.keys(COMMANDS).length >= 15);
-    for (const [name, { flags, summary }] of Object.entries(COMMANDS)) {
+    for (const [name, { load, summary }] of Object.entries(COMMANDS)) {
+      const { flags } = await load();
       for (const args of [
         [name, '--help'],
         [name, '-h'],

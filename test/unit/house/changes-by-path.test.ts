@@ -15,7 +15,7 @@ const ROOMS = ['platform', 'cell', 'cli', 'router', 'kit'];
 const ALLOWED: Record<string, string> = {
   'src/platform/buildpacks/': 'below the directory of buildpacks, in the data directory: 0700 and root’s',
   'src/platform/host/': 'the machine’s own files below /etc and /usr',
-  'src/platform/secrets.ts': 'the key file, at a place of the operator’s, where none was (O_EXCL)',
+  'src/platform/ensure-secrets.ts': 'the key file, at a place of the operator’s, where none was (O_EXCL)',
   'src/cli/commands/up.ts': 'up.log among the logs: 0700 and root’s',
   'src/cli/commands/upgrade.ts': 'upgrade.log among the logs: 0700 and root’s',
   'src/cli/lanes/': 'files of namespaces that nobody else is in, and control groups',

@@ -4,11 +4,12 @@ import { dirname, join, normalize } from 'node:path';
 import { describe, test } from 'node:test';
 import { importsOf, projectFiles, ROOT } from '../../support/project-files.ts';
 
-/** Programs that no other file imports: the command line, the processes it starts, and what people and test runners call. */
+/** Programs that no other file imports: the command line, the processes it starts or started, and what people and test runners call. */
 const PROGRAMS = [
-  /^src\/cli\/main\.ts$/,
+  /^src\/cli\/main\.js$/,
   /^src\/cli\/test\.ts$/,
   /^src\/platform\/[\w-]+-main\.ts$/,
+  /^src\/platform\/(control|cell)\.ts$/,
   /^bench\/[\w-]+\.ts$/,
   /^test\/tools\/[\w-]+\.ts$/,
   /\.test\.ts$/,
@@ -22,14 +23,20 @@ interface Files {
   [path: string]: string;
 }
 
+/** What is built from a contract is reached by the types beside it. */
+function isCode(path: string): boolean {
+  if (path.endsWith('.js')) return path.startsWith('src/') && !path.startsWith('src/contracts/gen/');
+  return path.endsWith('.ts') && !path.endsWith('.d.ts');
+}
+
 /** Code that no program reaches by its imports, or by naming the file as a program to start. */
 function unreached(files: Files): string[] {
-  const code = Object.keys(files).filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'));
+  const code = Object.keys(files).filter(isCode);
   const waiting = code.filter((path) => PROGRAMS.some((pattern) => pattern.test(path)));
   const reached = new Set(waiting);
   for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
     const text = files[path]!;
-    const started = [...text.matchAll(/\b((?:src|test|bench)\/[\w./-]+\.ts)['`]/g)].map((match) => match[1]!);
+    const started = [...text.matchAll(/\b((?:src|test|bench)\/[\w./-]+\.[jt]s)['`]/g)].map((match) => match[1]!);
     const imported = importsOf(text).map((specifier) => normalize(join(dirname(path!), specifier)));
     for (const next of [...started, ...imported]) {
       if (reached.has(next) || !(next in files)) continue;
@@ -43,7 +50,7 @@ function unreached(files: Files): string[] {
 /** Everything else that no other file names: neither the file nor a folder it is in. */
 function unnamed(files: Files): string[] {
   return Object.keys(files).filter((path) => {
-    if (path.endsWith('.ts') || path.endsWith('.d.ts') || KNOWN_BY_NAME.test(path)) return false;
+    if (path.endsWith('.ts') || isCode(path) || KNOWN_BY_NAME.test(path)) return false;
     const [, second, ...rest] = path.split('/');
     const names = [path.split('/').at(-1)!, ...(rest.length > 0 ? [second!] : [])];
     for (let folder = dirname(path); folder.includes('/'); folder = dirname(folder)) names.push(folder);
@@ -93,7 +100,7 @@ describe('the files of the project', () => {
 
   test('the rules find what is unused', () => {
     const made: Files = {
-      'src/cli/main.ts': "import './used.ts';\nspawn('src/cell/started.ts');",
+      'src/cli/main.js': "import './used.ts';\nspawn('src/cell/started.ts');",
       'src/cli/used.ts': '',
       'src/cell/started.ts': '',
       'src/cell/left.ts': "import './leftover.ts';",

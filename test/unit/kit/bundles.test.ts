@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   chownSync,
   copyFileSync,
@@ -13,8 +14,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { importProgram, makeBundles } from '../../../src/kit/bundles.ts';
-import { PROJECT } from '../../../src/kit/project.ts';
+import { importProgram } from '../../../src/kit/bundle.js';
+import { makeBundles } from '../../../src/kit/bundles.ts';
+import { PROJECT } from '../../../src/kit/project.js';
 
 interface Told {
   path: string;
@@ -35,7 +37,8 @@ const write = (name: string, text: string): void => writeFileSync(join(project, 
 const made = (): string[] => readdirSync(join(project, 'dist'));
 const make = () => makeBundles({ program: 'program.ts' }, project);
 const source = join('src', 'program.ts');
-const start = () => importProgram<Told>('program', () => import(`${join(project, source)}?${Math.random()}`), project);
+const start = () =>
+  importProgram<Told>('program', () => import(`${join(project, source)}?${Math.random()}`), { project });
 
 test('a program runs as it is where there is no bundle, and from its bundle once that is made', async () => {
   assert.ok((await start()).path.endsWith(source));
@@ -129,10 +132,37 @@ test('a bundle of another account is not run, nor is one put beside it', {
   assert.deepEqual(made(), []);
 });
 
+test('what makes bundles is asked where there is none, and not where there is one', async () => {
+  let asked = 0;
+  const prepare = async () => {
+    asked++;
+    await make();
+  };
+  const prepared = () =>
+    importProgram<Told>('program', () => Promise.reject(new Error('source')), { project, prepare });
+  assert.equal((await prepared()).greeting, 'hello');
+  assert.equal((await prepared()).greeting, 'hello');
+  assert.equal(asked, 1);
+});
+
+test('a server or client of HTTP loads in a bundle no more of Node.js than it uses', async () => {
+  write(
+    'program.ts',
+    `import http, { createServer, request } from 'node:http';
+import * as all from 'node:http';
+const same = [http.createServer === createServer, all.request === request, http.STATUS_CODES[404] === 'Not Found'];
+console.log(JSON.stringify([...same, process.moduleLoadList.some((name) => name.includes('undici'))]));
+`,
+  );
+  await make();
+  const run = (file: string) => JSON.parse(execFileSync(process.execPath, [file], { encoding: 'utf8' }));
+  assert.deepEqual(run(join(project, 'dist', made()[0]!, 'program.js')), [true, true, true, false]);
+});
+
 test('code in a bundle finds the project as code in its sources does', async () => {
   mkdirSync(join(project, 'src/kit'));
-  copyFileSync(join(PROJECT, 'src/kit/project.ts'), join(project, 'src/kit/project.ts'));
-  write('program.ts', "export { PROJECT as path } from './kit/project.ts';\nexport const greeting = '';\n");
+  copyFileSync(join(PROJECT, 'src/kit/project.js'), join(project, 'src/kit/project.js'));
+  write('program.ts', "export { PROJECT as path } from './kit/project.js';\nexport const greeting = '';\n");
   assert.equal((await start()).path, project);
   await make();
   assert.equal((await start()).path, project);

@@ -1,0 +1,3 @@
+import { importProgram } from '../kit/bundle.js';
+
+await importProgram('cell', () => import('./programs/cell.ts'));
