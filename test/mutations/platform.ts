@@ -196,7 +196,7 @@ export const platform = [
       "return former.length < 2 ? [] : ['-sf', ",
     ],
   ]),
-  ...noticedBy('test/e2e/hostile-neighbour.test.ts', [
+  ...noticedBy('test/e2e/shared/hostile-neighbour.test.ts', [
     [
       'SECURITY 33: of all that listens on this machine',
       RULES,

@@ -6,9 +6,9 @@ export const UNTRIED: readonly string[] = [
   // Thirty-six pairs take ten minutes, and each is judged as the kills of one process are, which are tried.
   'test/long/fault-pairs.test.ts: SECURITY 37: any two of them are killed at once',
   // What holds it is in runc, which enters containers from a sealed copy of itself: no change here takes that away.
-  'test/e2e/hostile-neighbour.test.ts: SECURITY 31: a program of the host that enters the container cannot be overwritten from inside',
+  'test/e2e/shared/hostile-neighbour.test.ts: SECURITY 31: a program of the host that enters the container cannot be overwritten from inside',
   // Taking a bound away lets a bomb loose on the machine where it is tried, and latencies say nothing on a busy one.
-  'test/e2e/hostile-neighbour.test.ts: SECURITY 32: a neighbour’s p99 stays within twice its quiet value under every bomb',
+  'test/e2e/bombs.test.ts: SECURITY 32: a neighbour’s p99 stays within twice its quiet value under every bomb',
   // The router that keeps its routes and the converger that waits for heartbeats were each taken away: the other, and what
   // comes back first, hold it. Both are tried where they stand alone (router/routes.test.ts, diego/failures.test.ts).
   'test/e2e/machine-faults.test.ts: SECURITY 38: PostgreSQL is frozen for 30 s: apps are served, nothing is moved, then all is as it was',

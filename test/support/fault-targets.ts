@@ -18,9 +18,16 @@ export const TARGETS = [
 ] as const;
 export type Target = (typeof TARGETS)[number];
 
-/** The instances of an app that the machine runs, by the index each was told. */
-export function instances(platform: TestPlatform, words: RegExp): { index: number; guid: string; seen: Seen }[] {
-  return platform.appProcesses(words).map((seen) => ({
+/** The instances of apps that the machine runs, by the index each was told; `name`: of the app that is called so. */
+export function instances(
+  platform: TestPlatform,
+  words: RegExp,
+  name?: string,
+): { index: number; guid: string; seen: Seen }[] {
+  const all = platform.appProcesses(words);
+  const own =
+    name === undefined ? all : all.filter((seen) => seen.environment.includes(`"application_name":"${name}"`));
+  return own.map((seen) => ({
     index: Number(variable(seen, 'CF_INSTANCE_INDEX')),
     guid: variable(seen, 'CF_INSTANCE_GUID'),
     seen,

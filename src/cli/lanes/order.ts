@@ -1,7 +1,7 @@
 import type { Lane } from './shared.ts';
 
 /** They measure how fast something is, or how long it takes: beside others they would measure those. */
-export const ALONE: ReadonlySet<string> = new Set(['test/e2e/hostile-neighbour.test.ts']);
+export const ALONE: ReadonlySet<string> = new Set(['test/e2e/bombs.test.ts']);
 
 /**
  * They hold how soon something is back, or that clients wait through it, and not how busy the machine is: one at a time, and it goes
@@ -34,6 +34,7 @@ export const SECONDS: Readonly<Record<string, number>> = {
   'test/e2e/shared/ssh.test.ts': 55,
   'test/integration/platform/doors.test.ts': 45,
   'test/integration/cell/staging-buildpack-options.test.ts': 40,
+  'test/e2e/shared/hostile-neighbour.test.ts': 60,
   'test/e2e/shared/early-answers.test.ts': 35,
   'test/integration/cloud-controller/app-actions.test.ts': 35,
   'test/integration/cell/staging-scripting-buildpacks.test.ts': 35,
