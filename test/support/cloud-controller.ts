@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { Agent, createServer, type Server } from 'node:http';
 import { type Client, createClient, createRouterTransport } from '@connectrpc/connect';
 import { exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT } from 'jose';
 import type { Kysely } from 'kysely';
@@ -16,6 +16,7 @@ import { Sealer } from '../../src/kit/crypto.ts';
 import type { Logger } from '../../src/kit/log.ts';
 import { TestBbs } from './bbs.ts';
 import { TestBlobs } from './blobs.ts';
+import { type Answer, ask } from './http-client.ts';
 import { silentLog, startTestPostgresql } from './postgresql.ts';
 import { nothingRevoked } from './revocations.ts';
 
@@ -64,6 +65,8 @@ export interface TestCloudController {
   client(id: string, scopes: readonly string[]): Promise<Person>;
   /** Calls without a token. */
   anonymous: Person;
+  /** A request as it is, with this token where it is not empty. */
+  send(token: string, method: string, path: string, body?: string, headers?: Record<string, string>): Promise<Answer>;
   close(): Promise<void>;
 }
 
@@ -95,6 +98,7 @@ export async function startTestCloudController(
   const db = postgresql.open<Database>('cc');
   const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true });
   const jwk = { ...(await exportJWK(publicKey)), kid: 'test', alg: 'RS256' };
+  const own = { keys: [jwk] };
   const users = new Map<string, DirectoryUser>();
   let handle: CloudController['handler'] = () => {};
   // As long as where the platform serves it: what ends a connection before is the API's.
@@ -107,7 +111,7 @@ export async function startTestCloudController(
     tokens: new AccessTokenVerifier({
       issuer: ISSUER,
       audience: 'cloud_controller',
-      keys: async () => ({ keys: [jwk, ...((await options.uaa?.tokenKeys())?.keys ?? [])] }),
+      keys: async () => (options.uaa ? { keys: [jwk, ...(await options.uaa.tokenKeys()).keys] } : own),
       revocations: options.uaa?.revocations ?? nothingRevoked(),
     }),
     users: directory(users, options.looksUp),
@@ -147,19 +151,39 @@ export async function startTestCloudController(
       .setIssuedAt()
       .setExpirationTime('10m')
       .sign(privateKey);
+  // By fetch a request takes more of the processor.
+  const agent = new Agent({ keepAlive: true });
+  const send: TestCloudController['send'] = (token, method, path, body, headers = {}) => {
+    const { host, port, pathname, search } = new URL(path, url);
+    return ask({
+      host,
+      port: Number(port),
+      path: `${pathname}${search}`,
+      method,
+      headers: {
+        ...(token === '' ? {} : { authorization: `bearer ${token}` }),
+        ...(body === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }),
+        ...headers,
+      },
+      body,
+      agent,
+      waitMs: 300_000,
+    });
+  };
   const caller = (guid: string, token: string): Person => {
-    const request: Person['request'] = async (method, path, body, headers = {}) => {
-      const response = await fetch(path.startsWith('http') ? path : `${url}${path}`, {
-        method,
-        headers: {
-          ...(token === '' ? {} : { authorization: `bearer ${token}` }),
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...headers,
+    const request: Person['request'] = async (method, path, body, sent) => {
+      const written = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
+      const { status, headers, body: text } = await send(token, method, path, written, sent);
+      return {
+        status,
+        // Few look at them.
+        get headers() {
+          return new Headers(headers as Record<string, string>);
         },
-        ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-      });
-      const text = await response.text();
-      return { status: response.status, headers: response.headers, body: text === '' ? null : JSON.parse(text) };
+        body: text === '' ? null : JSON.parse(text),
+      };
     };
     const self: Person = {
       guid,
@@ -195,10 +219,12 @@ export async function startTestCloudController(
     users,
     admin: await person('admin', [...READ_WRITE, 'cloud_controller.admin']),
     anonymous: caller('', ''),
+    send,
     person,
     client: async (id, scopes) => caller(id, await sign({ client_id: id, sub: id }, scopes)),
     close: async () => {
       await room.close();
+      agent.destroy();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       await postgresql.stop();

@@ -14,14 +14,26 @@ export interface Ask {
   path?: string;
   method?: string;
   headers?: Record<string, string>;
-  body?: string;
+  body?: string | undefined;
   /** PEM of the router's root; without it the request goes in the clear. */
   ca?: string;
   agent?: Agent | HttpsAgent;
+  /** How long the server may say nothing. */
+  waitMs?: number;
 }
 
 /** One request to 127.0.0.1 under a host's name, with the certificate checked for that name. */
-export function ask({ host, port, path = '/', method = 'GET', headers = {}, body, ca, agent }: Ask): Promise<Answer> {
+export function ask({
+  host,
+  port,
+  path = '/',
+  method = 'GET',
+  headers = {},
+  body,
+  ca,
+  agent,
+  waitMs = 20_000,
+}: Ask): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const common = { host: '127.0.0.1', port, path, method, headers: { host, ...headers } };
   const request =
@@ -41,7 +53,7 @@ export function ask({ host, port, path = '/', method = 'GET', headers = {}, body
       }),
     );
   });
-  request.setTimeout(20_000, () => request.destroy(new Error('no answer in 20 s')));
+  request.setTimeout(waitMs, () => request.destroy(new Error(`no answer in ${waitMs / 1000} s`)));
   request.end(body);
   return promise;
 }

@@ -1,4 +1,4 @@
-import { symlinkSync } from 'node:fs';
+import { symlinkSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -34,6 +34,8 @@ export class BundledTests {
       sourcemap: 'linked',
       sourcesContent: false,
     });
+    // Node.js would compile each to see what it is.
+    writeFileSync(join(this.#directory, 'package.json'), JSON.stringify({ type: 'module' }));
     // Libraries that are no part of it are looked for from there.
     symlinkSync(join(this.#root, 'node_modules'), join(this.#directory, 'node_modules'));
   }

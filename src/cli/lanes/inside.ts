@@ -19,67 +19,85 @@ export const OUTSIDE = 'eth0';
 /** slirp4netns answers names there, with what the machine itself knows. */
 const NAME_SERVER = '10.0.2.3';
 const MOST_WAITING_MS = 10_000;
+/** The default route's destination, as the kernel writes it. */
+const EVERYWHERE = '00000000';
 const VAR_LIB = '/var/lib';
+const GROUPS = '/sys/fs/cgroup';
 /** The machine's is everybody's; this one goes with the lane. */
 const TEMPORARY = '/tmp';
 /** Distributions give the highest below 1000. */
 const NUMBERS = ['SYS_UID_MIN 500', 'SYS_UID_MAX 599', 'SYS_GID_MIN 500', 'SYS_GID_MAX 599'];
 
+/** Makes the machine. One shell runs all that changes mounts: to start a program from here takes several times what most of these take. */
 async function prepare(temporary: string): Promise<void> {
   const hierarchies = hierarchiesIn(readFileSync('/proc/self/mountinfo', 'utf8'));
-  await uncover('/run', '/var/lib/cupola');
-  await mount('-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', '/run');
-  mkdirSync('/run/lock', { mode: 0o1777 });
-  await coverTemporary(temporary);
-  await coverEtc();
-  await coverVarLib();
-  await mount('-t', 'sysfs', 'sysfs', '/sys');
-  await mountControlGroups(hierarchies);
-  await run('ip', ['link', 'set', 'lo', 'up'], { showWords: true });
+  const commands = [
+    ...uncover('/run', '/var/lib/cupola'),
+    mount('-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', '/run'),
+    ['mkdir', '--mode=1777', '/run/lock'],
+    ...coverTemporary(temporary),
+    // A copy, so that neither sees what the other writes there.
+    ['cp', '--archive', '/etc', '/run/etc'],
+    mount('--bind', '/run/etc', '/etc'),
+    ...coverVarLib(),
+    mount('-t', 'sysfs', 'sysfs', '/sys'),
+    ...mountControlGroups(hierarchies),
+    ['ip', 'link', 'set', 'lo', 'up'],
+  ];
+  await run('sh', ['-e', '-c', commands.map((words) => words.map(quoted).join(' ')).join('\n')], { showWords: true });
+  ownEtc();
+  const [first] = hierarchies;
+  if (first?.type === 'cgroup2') giveControllers(first.point);
   await wayOut();
 }
 
+type Command = readonly string[];
+
+/** As a shell takes it for one word. */
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}
+
 /** What a platform outside has mounted below: what runs here would find it in the list of mounts, though nothing of it is to be seen. */
-async function uncover(...directories: string[]): Promise<void> {
+function uncover(...directories: string[]): Command[] {
   const points = mountPoints().filter((point) => directories.some((directory) => point.startsWith(`${directory}/`)));
-  for (const point of points.toReversed()) await run('umount', ['--lazy', point], { showWords: true });
+  return points.toReversed().map((point) => ['umount', '--lazy', point]);
 }
 
 /**
  * What is there but for a platform's data, whether it lies there now or comes later; what is written there goes with the lane, but for
  * what the package manager knows of the machine's programs.
  */
-async function coverVarLib(): Promise<void> {
+function coverVarLib(): Command[] {
   const [below, own, work] = ['/run/var-lib', '/run/var-lib-own', '/run/var-lib-work'] as const;
-  for (const directory of [below, own, work]) mkdirSync(directory);
-  await mount('--bind', VAR_LIB, below);
-  await run('mknod', [join(own, 'cupola'), 'c', '0', '0'], { showWords: true }); // to an overlay: nothing of this name
-  await mount('-t', 'overlay', '-o', `lowerdir=${below},upperdir=${own},workdir=${work}`, 'overlay', VAR_LIB);
-  for (const name of ['dpkg', 'apt']) {
-    if (existsSync(join(below, name))) await mount('--bind', join(below, name), join(VAR_LIB, name));
-  }
+  const uncovered = ['dpkg', 'apt'].filter((name) => existsSync(join(VAR_LIB, name)));
+  return [
+    ['mkdir', below, own, work],
+    mount('--bind', VAR_LIB, below),
+    ['mknod', join(own, 'cupola'), 'c', '0', '0'], // to an overlay: nothing of this name
+    mount('-t', 'overlay', '-o', `lowerdir=${below},upperdir=${own},workdir=${work}`, 'overlay', VAR_LIB),
+    ...uncovered.map((name) => mount('--bind', join(below, name), join(VAR_LIB, name))),
+  ];
 }
 
 /** A checkout that lies there stays where it is. */
-async function coverTemporary(directory: string): Promise<void> {
-  const within = ROOT.startsWith(`${TEMPORARY}/`);
-  if (within) {
-    mkdirSync('/run/project');
-    await mount('--bind', ROOT, '/run/project');
-  }
-  await mount('--bind', directory, TEMPORARY);
-  if (!within) return;
-  mkdirSync(ROOT, { recursive: true });
-  await mount('--bind', '/run/project', ROOT);
+function coverTemporary(directory: string): Command[] {
+  const cover = mount('--bind', directory, TEMPORARY);
+  if (!ROOT.startsWith(`${TEMPORARY}/`)) return [cover];
+  return [
+    ['mkdir', '/run/project'],
+    mount('--bind', ROOT, '/run/project'),
+    cover,
+    ['mkdir', '--parents', ROOT],
+    mount('--bind', '/run/project', ROOT),
+  ];
 }
 
 /**
- * A copy of /etc, so that neither sees what the other writes there; of a platform that runs outside nothing is in it. New accounts
- * have numbers that none outside has: a program there looks for them among all processes.
+ * Of a platform that runs outside nothing stays in it. New accounts have numbers that none outside has: a program there looks for them
+ * among all processes.
  */
-async function coverEtc(): Promise<void> {
-  await run('cp', ['--archive', '/etc', '/run/etc'], { showWords: true });
-  await mount('--bind', '/run/etc', '/etc');
+function ownEtc(): void {
   rmSync('/etc/resolv.conf', { force: true });
   writeFileSync('/etc/resolv.conf', `nameserver ${NAME_SERVER}\n`);
   for (const name of namesIn('/etc').filter((entry) => entry.includes('cupola')))
@@ -95,19 +113,19 @@ async function coverEtc(): Promise<void> {
 }
 
 /** As they were mounted, each with the groups of this process as its root. */
-async function mountControlGroups(hierarchies: readonly Hierarchy[]): Promise<void> {
+function mountControlGroups(hierarchies: readonly Hierarchy[]): Command[] {
   const [first] = hierarchies;
-  if (!first) return;
-  if (first.point !== '/sys/fs/cgroup') await mount('-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', '/sys/fs/cgroup');
-  for (const { point, type, options } of hierarchies) {
-    mkdirSync(point, { recursive: true });
-    await mount('-t', type, ...(type === 'cgroup' ? ['-o', options] : []), type, point);
-  }
-  if (first.type === 'cgroup2') await giveControllers(first.point);
+  if (!first) return [];
+  const above = mount('-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', GROUPS);
+  const mounts = hierarchies.flatMap(({ point, type, options }) => [
+    ['mkdir', '--parents', point],
+    mount('-t', type, ...(type === 'cgroup' ? ['-o', options] : []), type, point),
+  ]);
+  return first.point === GROUPS ? mounts : [above, ...mounts];
 }
 
 /** In version 2 a group gives controllers to those below it only while no process is in it. */
-async function giveControllers(root: string): Promise<void> {
+function giveControllers(root: string): void {
   const own = join(root, 'tests');
   mkdirSync(own);
   for (const pid of readFileSync(join(root, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean))
@@ -118,14 +136,14 @@ async function giveControllers(root: string): Promise<void> {
 
 async function wayOut(): Promise<void> {
   for (const deadline = Date.now() + MOST_WAITING_MS; Date.now() < deadline; await pause(20)) {
-    const routes = await run('ip', ['-4', 'route', 'show', 'default']);
-    if (routes.includes(OUTSIDE)) return;
+    const routes = readFileSync('/proc/net/route', 'utf8').split('\n');
+    if (routes.some((route) => route.startsWith(`${OUTSIDE}\t${EVERYWHERE}\t`))) return;
   }
   throw new CupolaError('no_way_out', `no ${OUTSIDE} came within ${MOST_WAITING_MS / 1000} s`);
 }
 
-function mount(...args: string[]): Promise<string> {
-  return run('mount', args, { showWords: true });
+function mount(...args: string[]): Command {
+  return ['mount', ...args];
 }
 
 function namesIn(directory: string): string[] {

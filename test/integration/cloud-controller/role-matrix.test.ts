@@ -119,18 +119,10 @@ describe('who may do what (RBAC-01, RBAC-02, RBAC-03, RBAC-04, SECURITY 21)', ()
   async function send(token: string, line: Line, world: World, body?: unknown): Promise<Raw> {
     const method = line.id.split(' ')[0] ?? '';
     const withBody = method !== 'GET' && method !== 'DELETE';
-    const response = await fetch(`${cc.url}${pathOf(line, world)}`, {
-      method,
-      redirect: 'manual',
-      headers: {
-        ...(token === '' ? {} : { authorization: `bearer ${token}` }),
-        ...(withBody ? { 'content-type': 'application/json' } : {}),
-      },
-      ...(withBody ? { body: JSON.stringify(body ?? bodyOf(line, world)) } : {}),
-    });
-    const text = await response.text();
-    const error = response.status >= 400 ? JSON.parse(text).errors[0] : {};
-    return { status: response.status, title: error.title ?? '', detail: error.detail ?? '' };
+    const sent = withBody ? JSON.stringify(body ?? bodyOf(line, world)) : undefined;
+    const { status, body: text } = await cc.send(token, method, pathOf(line, world), sent);
+    const error = status >= 400 ? JSON.parse(text).errors[0] : {};
+    return { status, title: error.title ?? '', detail: error.detail ?? '' };
   }
 
   /** What is answered where the body names something that does not exist, with "guid" for its guid. */
