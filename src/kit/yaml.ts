@@ -20,6 +20,8 @@ import { inSteps, inTurns } from './turns.ts';
 export const YAML_LIMITS = {
   bytes: 1024 * 1024,
   smallBytes: 64 * 1024,
+  /** Of one text, which the library makes at once. */
+  lines: 60_000,
   depth: 32,
   lexemes: 60_000,
   nodes: 50_000,
@@ -58,6 +60,7 @@ export function readSmallYaml(text: string): unknown {
 
 function checkText(text: string, bytes: number): void {
   if (Buffer.byteLength(text) > bytes) throw new YamlRefusedError(`the document is larger than ${bytes / 1024} KiB`);
+  if (lineBreaks(text) > YAML_LIMITS.lines) throw new YamlRefusedError('the document has too many lines');
   if (flowDepth(text) > YAML_LIMITS.depth * 2) throw new YamlRefusedError('the document is nested too deeply');
 }
 
@@ -218,6 +221,12 @@ function flowDepth(text: string): number {
     deepest = Math.max(deepest, depth, compact);
   }
   return deepest;
+}
+
+function lineBreaks(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) count += 1;
+  return count;
 }
 
 function toPlain(read: () => unknown): unknown {

@@ -205,6 +205,7 @@ export const cloudControllerInput = [
     ['a name that comes twice', YAML, 'if (names.has(name))', 'if (false)'],
     ['a prototype in a manifest', YAML, "if (name === '__proto__')", 'if (false)'],
     ['SECURITY 25: depth, size', YAML, 'if (this.#count > YAML_LIMITS.lexemes)', 'if (false)'],
+    ['SECURITY 25: depth, size', YAML, 'if (lineBreaks(text) > YAML_LIMITS.lines)', 'if (false)'],
     ['SECURITY 25: depth, size', YAML, 'if (Buffer.byteLength(text) > bytes)', 'if (false)'],
     ['SECURITY 25: depth, size', YAML, "if (second) throw new YamlRefusedError('only one document is allowed');", ''],
   ]),

@@ -129,6 +129,7 @@ test('SECURITY 25: depth, size and token floods are refused before they are comp
   await refuses('[1],\n'.repeat(200_000));
   await refuses(`{${'a: 1, '.repeat(150_000)}}`);
   await refuses(`[${'1,'.repeat(250_000)}]`, /too many nodes/);
+  await refuses(`a: b\n${'\n'.repeat(YAML_LIMITS.lines)} c`, /too many lines/);
   await refuses('a: 1\n---\nb: 2\n', /one document/);
   await refuses('a: !!binary [\n');
 });
@@ -173,19 +174,20 @@ test('SECURITY 25: whatever a document is made of, others have their turns while
   const many = (count: number, of: (index: number) => string, between = '\n') =>
     Array.from({ length: count }, (_, index) => of(index)).join(between);
   const size = YAML_LIMITS.bytes - 20;
+  const lines = YAML_LIMITS.lines - 2;
   const costs: Record<string, string> = {
     names: many(9_900, (index) => `k${index}: 1`),
     'too many names': many(60_000, (index) => `k${index}: 1`),
-    comments: `a:\n${'  # c\n'.repeat(170_000)}  b: 1`,
-    'comments at the end': `a: 1\n${'#\n'.repeat(400_000)}`,
+    comments: `a:\n${`  # ${'c'.repeat(10)}\n`.repeat(lines)}  b: 1`,
+    'comments at the end': `a: 1\n${'#\n'.repeat(lines)}`,
     'white space': `a:${' '.repeat(size)}1`,
-    'empty lines': `a: b\n${'\n'.repeat(size)} c`,
+    'empty lines': `a: b\n${'\n'.repeat(lines)} c`,
     'deep flows': `${'['.repeat(60)}${']'.repeat(60)}`,
     'long flows': `[${many(6_500, (index) => `a${index}: 1`, ',')}]`,
     escapes: `a: "${'\\n'.repeat(size / 2)}"`,
     'wrong escapes': `a: "${'\\q'.repeat(size / 2)}"`,
     'wrong characters': `a: "${'\\xzz'.repeat(size / 4)}"`,
-    'folded lines': `a: >\n${' x\n'.repeat(size / 3)}`,
+    'folded lines': `a: >\n${' x\n'.repeat(lines)}`,
     'a number of a million digits': `a: ${'1'.repeat(size)}`,
     documents: 'a\n---\n'.repeat(15_000),
     anchors: many(6_600, (index) => `k${index}: &a${index} x`),
