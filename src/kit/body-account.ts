@@ -20,7 +20,10 @@ export interface HeldBodies {
 
 /** One body's part in the account. */
 export interface Entry {
-  /** Throws `overloaded` or `too_many_bodies` where there is no room for these bytes. */
+  /**
+   * Throws `overloaded` or `too_many_bodies` where there is no room for these bytes, from then on always. Who is refused drops what there
+   * is of the body: it counts no more, so that of many that grow together some are read.
+   */
   add(bytes: number): void;
 }
 
@@ -56,13 +59,18 @@ export class BodyAccount {
     this.#all.bodies += 1;
     let held = 0;
     let left = false;
+    let refusal: HttpRefusal | null = null;
+    const drop = (): void => {
+      own.bytes -= held;
+      this.#all.bytes -= held;
+      held = 0;
+    };
     const leave = (): void => {
       if (left) return;
       left = true;
+      drop();
       own.bodies -= 1;
-      own.bytes -= held;
       this.#all.bodies -= 1;
-      this.#all.bytes -= held;
       if (own.bodies === 0 && this.#callers.get(caller) === own) this.#callers.delete(caller);
     };
     answer.once('close', leave);
@@ -70,8 +78,12 @@ export class BodyAccount {
     return {
       add: (more) => {
         if (left) return;
-        if (own.bytes + more > bytesPerCaller) throw tooMany();
-        if (this.#all.bytes + more > bytes && own.bytes + more > bytesAlways) throw overloaded();
+        if (own.bytes + more > bytesPerCaller) refusal ??= tooMany();
+        else if (this.#all.bytes + more > bytes && own.bytes + more > bytesAlways) refusal ??= overloaded();
+        if (refusal) {
+          drop();
+          throw refusal;
+        }
         held += more;
         own.bytes += more;
         this.#all.bytes += more;

@@ -25,6 +25,12 @@ export const kit = [
       '',
     ],
     ['SECURITY 25: whoever fills the account of uploads', 'kit/body-account.ts', ' && own.bodies >= bodiesAlways', ''],
+    [
+      'SECURITY 25: of many bodies that grow together',
+      'kit/body-account.ts',
+      'drop();\n          throw refusal',
+      'throw refusal',
+    ],
   ]),
   ...noticedBy('test/unit/kit/answers.test.ts', [
     ['SECURITY 25: what waits to be sent', ACCOUNT, 'if (own.bytes >= limits.bytesPerCaller)', 'if (false)'],

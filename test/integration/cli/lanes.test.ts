@@ -55,10 +55,22 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
   });
 
   test('goes before others where both want the same processor', async () => {
-    const turns = 'taskset --cpu-list 0 timeout 3 sh -c "while :; do :; done"; true';
-    const [first, other] = await Promise.all([inLane(turns, true), inLane(turns)]);
-    const [much, little] = [first, other].map(({ processorSeconds }) => processorSeconds ?? 0);
-    assert.ok(much! > 3 * little!, `${much} s and ${little} s`);
+    // Both begin when both are there, and end after the same time; the shell says what its children took.
+    const meeting = mkdtempSync('/var/tmp/cupola-lanes-');
+    const turns = (own: string) => `
+      cd ${meeting}; touch ${own}; until [ -e first ] && [ -e other ]; do sleep 0.01; done
+      taskset --cpu-list 0 timeout 3 sh -c "while :; do :; done"; times`;
+    const takenOf = ({ said }: { said: string }): number => {
+      const [, minutes, seconds] = /^(\d+)m([\d.]+)s \S+$/.exec(said.trim().split('\n').at(-1) ?? '') ?? [];
+      return Number(minutes) * 60 + Number(seconds);
+    };
+    try {
+      const both = await Promise.all([inLane(turns('first'), true), inLane(turns('other'))]);
+      const [much, little] = both.map(takenOf);
+      assert.ok(much! > 3 * little!, both.map(({ said }) => said).join());
+    } finally {
+      rmSync(meeting, { recursive: true });
+    }
   });
 
   test('has no mount of a platform outside, though that keeps it', async () => {

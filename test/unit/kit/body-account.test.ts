@@ -31,3 +31,27 @@ for (const [name, limits, small] of [
     assert.equal(refusedAs(beyond), 'overloaded', 'as much as one may have has no room');
   });
 }
+
+test('SECURITY 25: of many bodies that grow together, what has room is read', () => {
+  const account = new BodyAccount(TEXT_LIMITS);
+  const size = TEXT_LIMITS.bytesPerCaller / 12;
+  const part = size / 32;
+  let growing = Array.from({ length: 16 }, () => account.enter(new TestAnswer(), 'one caller'));
+  for (let at = 0; at < size; at += part) {
+    growing = growing.filter((entry) => refusedAs(() => entry.add(part)) === undefined);
+  }
+  assert.equal(growing.length, 12);
+  assert.equal(account.held.bytes, TEXT_LIMITS.bytesPerCaller);
+  assert.equal(account.held.bodies, 16, 'those that were refused count until they are answered');
+});
+
+test('a body that was refused once stays so, though there is room again', () => {
+  const account = new BodyAccount(TEXT_LIMITS);
+  const entry = account.enter(new TestAnswer(), 'one caller');
+  const beyond = TEXT_LIMITS.bytesPerCaller + 1;
+  for (const bytes of [beyond, 1])
+    assert.equal(
+      refusedAs(() => entry.add(bytes)),
+      'too_many_bodies',
+    );
+});
