@@ -27,8 +27,8 @@ export interface Listed {
 /** What one does. */
 export interface Command {
   flags: Flags;
-  /** Gives the exit code. Throws UsageError. */
-  run(args: readonly string[]): Promise<number>;
+  /** `takesWords`: beside options. Gives the exit code. Throws UsageError. */
+  run(args: readonly string[], takesWords: boolean): Promise<number>;
 }
 
 /** Every command knows it; CUPOLA_DATA says the same. */
@@ -44,16 +44,14 @@ const DATA = {
 export const JSON_FLAG = { json: { type: 'boolean', help: 'answer in JSON, for programs' } } as const;
 
 interface Declared<Own extends Flags> {
-  /** Without it, options alone. */
-  takesWords?: boolean;
   flags: Own;
   run(given: ReturnType<typeof parse<Own & typeof DATA>>): Promise<number>;
 }
 
 /** A command as it is declared: usage, `--help` and what its options give come from there. */
-export function command<Own extends Flags>({ takesWords = false, flags, run }: Declared<Own>): Command {
+export function command<Own extends Flags>({ flags, run }: Declared<Own>): Command {
   const all = { ...DATA, ...flags };
-  return { flags: all, run: async (args) => run(parse(args, all, takesWords)) };
+  return { flags: all, run: async (args, takesWords) => run(parse(args, all, takesWords)) };
 }
 
 /** util.parseArgs, its complaints as usage errors. */

@@ -100,18 +100,18 @@ export async function run(args: readonly string[], output: Output = process): Pr
     output.stderr.write(name === undefined ? usage() : `cupola: there is no command "${name}"\n\n${usage()}`);
     return 2;
   }
-  const command = await listed.load();
-  if (asksForHelp(rest)) {
-    output.stdout.write(helpOf(name!, listed, command));
-    return 0;
-  }
   try {
-    return await command.run(rest);
-  } catch (error) {
-    if (error instanceof UsageError) {
+    const command = await listed.load();
+    if (asksForHelp(rest)) {
+      output.stdout.write(helpOf(name!, listed, command));
+      return 0;
+    }
+    return await command.run(rest, listed.words !== undefined).catch((error: unknown) => {
+      if (!(error instanceof UsageError)) throw error;
       output.stderr.write(`cupola: ${error.message}\nUsage: ./cupola ${usageOf(name!, listed, command)}\n`);
       return 2;
-    }
+    });
+  } catch (error) {
     output.stderr.write(`cupola: ${messageOf(error)}\n`);
     for (let cause = causeOf(error); cause !== undefined; cause = causeOf(cause)) {
       output.stderr.write(`  because: ${messageOf(cause)}\n`);

@@ -29,6 +29,8 @@ const attributesDestroy = libc.func('int posix_spawnattr_destroy(void *attribute
 const fillSignals = libc.func('int sigfillset(void *signals)');
 const waitpid = libc.func('int waitpid(int pid, _Out_ int *status, int options)');
 
+/** Where an environment names none. */
+const USUAL_PATH = '/usr/bin:/bin';
 const STRUCTURE_BYTES = 512;
 const O_CLOEXEC = 0o2000000;
 const POSIX_SPAWN_SETSIGDEF = 0x04;
@@ -37,7 +39,7 @@ const WNOHANG = 1;
 /** Who has closed its outputs has ended, but for a moment. */
 const MOST_PAUSE_MS = 20;
 
-/** How a program ended: one of the two is null. */
+/** How a program ended: one of the two is null, and both where the system does not tell. */
 export interface ProgramEnd {
   exitCode: number | null;
   signal: NodeJS.Signals | null;
@@ -49,14 +51,14 @@ export interface Program {
   stdin: Writable;
   stdout: Readable;
   stderr: Readable;
-  /** Once it has ended and its outputs were read to their end: nobody else writes to them any more. */
+  /** Once it has ended and both outputs were read to their end, or destroyed. Never rejects. */
   ended: Promise<ProgramEnd>;
-  /** Does nothing once it has ended. */
+  /** Ends it where it runs still, and whatever else would be read of it. */
   kill(): void;
 }
 
 /**
- * Starts a program without a shell, looked for in PATH of `env` as execvp(3) does; of this process's descriptors it has none.
+ * Starts a program without a shell, looked for in the directories that PATH of `env` names; of this process's descriptors it has none.
  * Throws `command_not_started`, with the name of the error (ENOENT …) as `errno`.
  */
 export function startProgram(
@@ -64,22 +66,26 @@ export function startProgram(
   args: readonly string[],
   { env, cwd }: { env: Readonly<Record<string, string>>; cwd?: string | undefined },
 ): Program {
-  const path = find(command, env['PATH'] ?? '');
+  const words = [command, ...args];
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  for (const word of [...words, ...variables, cwd ?? '']) {
+    // It would end there for the program.
+    if (typeof word !== 'string' || word.includes('\0')) throw notStarted(constants.errno.EINVAL, command);
+  }
+  const path = find(command, env['PATH'] ?? USUAL_PATH);
   const pipes: [number, number][] = [];
   const actions = Buffer.alloc(STRUCTURE_BYTES);
   const attributes = plainSignals();
-  actionsInit(actions);
+  check(actionsInit(actions), command);
   try {
-    if (cwd !== undefined) actionsChdir(actions, cwd);
+    if (cwd !== undefined) check(actionsChdir(actions, cwd), command);
     for (const descriptor of [0, 1, 2]) {
       const ends = makePipe();
       pipes.push(ends);
-      actionsDup2(actions, ends[descriptor === 0 ? 0 : 1], descriptor);
+      check(actionsDup2(actions, ends[descriptor === 0 ? 0 : 1], descriptor), command);
     }
-    const words = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     const pid = [0];
-    const error = posixSpawn(pid, path, actions, attributes, [command, ...args, null], [...words, null]);
-    if (error !== 0) throw notStarted(error, command);
+    check(posixSpawn(pid, path, actions, attributes, [...words, null], [...variables, null]), command);
     const [input, output, errors] = pipes.splice(0) as [[number, number], [number, number], [number, number]];
     for (const theirs of [input[0], output[1], errors[1]]) closeSync(theirs);
     return programOf(pid[0]!, input[1], output[0], errors[0]);
@@ -100,10 +106,14 @@ function programOf(pid: number, input: number, output: number, errors: number): 
   const end = async (): Promise<ProgramEnd> => {
     await Promise.allSettled([finished(stdout), finished(stderr)]);
     const status = [0];
-    for (let ms = 1; waitpid(pid, status, WNOHANG) === 0; ms = Math.min(2 * ms, MOST_PAUSE_MS)) await pause(ms);
+    let waited = waitpid(pid, status, WNOHANG);
+    for (let ms = 1; waited === 0; ms = Math.min(2 * ms, MOST_PAUSE_MS)) {
+      await pause(ms);
+      waited = waitpid(pid, status, WNOHANG);
+    }
     hasEnded = true;
     stdin.destroy();
-    return endOf(status[0]!);
+    return waited === pid ? unpacked(status[0]!) : { exitCode: null, signal: null };
   };
   return {
     ...{ pid, stdin, stdout, stderr },
@@ -111,12 +121,13 @@ function programOf(pid: number, input: number, output: number, errors: number): 
     kill() {
       // Its number is nobody else's until it was waited for.
       if (!hasEnded) process.kill(pid, 'SIGKILL');
+      for (const output of [stdout, stderr]) output.destroy();
     },
   };
 }
 
 /** As wait(2) packs it. */
-function endOf(status: number): ProgramEnd {
+function unpacked(status: number): ProgramEnd {
   const number = status & 0x7f;
   if (number === 0) return { exitCode: (status >> 8) & 0xff, signal: null };
   const [name] = Object.entries(constants.signals).find(([, value]) => value === number) ?? [];
@@ -127,11 +138,12 @@ function endOf(status: number): ProgramEnd {
 function plainSignals(): Buffer {
   const attributes = Buffer.alloc(STRUCTURE_BYTES);
   const signals = Buffer.alloc(STRUCTURE_BYTES);
-  attributesInit(attributes);
-  attributesMask(attributes, signals);
-  fillSignals(signals);
-  attributesDefaults(attributes, signals);
-  attributesFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  const what = 'signals';
+  check(attributesInit(attributes), what);
+  check(attributesMask(attributes, signals), what);
+  check(fillSignals(signals), what);
+  check(attributesDefaults(attributes, signals), what);
+  check(attributesFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK), what);
   return attributes;
 }
 
@@ -143,7 +155,8 @@ function makePipe(): [number, number] {
 
 function find(command: string, path: string): string {
   if (command.includes('/')) return command;
-  const places = path.split(':').map((directory) => join(directory, command));
+  const directories = path.split(':').filter((directory) => directory.startsWith('/'));
+  const places = directories.map((directory) => join(directory, command));
   const found = places.find(isProgram);
   if (found === undefined) throw notStarted(constants.errno.ENOENT, command);
   return found;
@@ -152,6 +165,10 @@ function find(command: string, path: string): string {
 function isProgram(path: string): boolean {
   const found = statSync(path, { throwIfNoEntry: false });
   return found?.isFile() === true && (found.mode & 0o111) !== 0;
+}
+
+function check(error: number, what: string): void {
+  if (error !== 0) throw notStarted(error, what);
 }
 
 function notStarted(error: number, what: string): CupolaError {

@@ -24,14 +24,16 @@ const PART_BYTES = 256 * 1024;
 export function programDigest(project = PROJECT) {
   const hash = createHash('sha256');
   const part = Buffer.allocUnsafe(PART_BYTES);
-  if (existsSync(join(project, 'package-lock.json'))) add('package-lock.json');
-  for (const name of sourceFiles(project)) add(name);
+  for (const name of ['package-lock.json', ...sourceFiles(project)]) add(name);
   return hash.digest('hex').slice(0, 16);
 
   /** @param {string} name */
   function add(name) {
+    const path = `${project}/${name}`;
+    // It may be gone since it was listed.
+    if (!existsSync(path)) return;
     hash.update(`${name}\0`);
-    const descriptor = openSync(`${project}/${name}`, 'r');
+    const descriptor = openSync(path, 'r');
     try {
       for (let length = -1; length !== 0; ) {
         length = readSync(descriptor, part);

@@ -20,7 +20,7 @@ import { inSteps, inTurns } from './turns.ts';
 export const YAML_LIMITS = {
   bytes: 1024 * 1024,
   smallBytes: 64 * 1024,
-  /** Of one text, which the library makes at once. */
+  /** All may be those of one text, which the library makes at once. */
   lines: 60_000,
   depth: 32,
   lexemes: 60_000,

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { importsOf, projectFiles, ROOT } from './project-files.ts';
+import { importsOf, isCode, projectFiles, ROOT } from './project-files.ts';
 
 type Graph = ReadonlyMap<string, readonly string[]>;
 
@@ -18,7 +18,7 @@ export function graphOf(files: Readonly<Record<string, string>>): Graph {
 /** The code of these folders of the project, by path from its root. */
 export function codeBelow(...folders: string[]): Readonly<Record<string, string>> {
   const paths = projectFiles().filter((path) => folders.some((name) => path.startsWith(`${name}/`)));
-  const code = paths.filter((path) => path.endsWith('.ts') && !path.startsWith('test/fixtures/'));
+  const code = paths.filter((path) => (isCode(path) || path.endsWith('.d.ts')) && !path.startsWith('test/fixtures/'));
   return Object.fromEntries(code.map((path) => [path, readFileSync(join(ROOT, path), 'utf8')]));
 }
 

@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -42,7 +52,7 @@ const SCHEMAS = { uaa: UAA_MIGRATIONS, cc: CC_MIGRATIONS, bbs: BBS_MIGRATIONS } 
 
 /**
  * A cluster as the product makes it, with the rooms' schemas, which nobody has used: making one takes seconds of processor. Only what is
- * written of its 1,600 files becomes the test's own, in `own`.
+ * opened for writing of its 1,600 files becomes the test's own, in `own`.
  */
 async function mountCluster(settings: PostgresqlSettings, own: string): Promise<void> {
   const [version] = (await run(join(postgresqlBinDirectory(), 'postgres'), ['--version'])).split('\n');
@@ -51,6 +61,8 @@ async function mountCluster(settings: PostgresqlSettings, own: string): Promise<
   const madeOf = JSON.stringify([version, uid, gid, code, SCHEMAS]);
   const made = join(CLUSTERS, createHash('sha256').update(madeOf).digest('hex').slice(0, 12));
   if (!existsSync(made)) await makeCluster(settings, made);
+  // Those of other checkouts that nobody has used for long go.
+  utimesSync(made, new Date(), new Date());
   const [upper, work] = [join(own, 'written'), join(own, 'work')] as const;
   for (const directory of [upper, work, settings.dataDirectory]) mkdirSync(directory, { mode: 0o700 });
   chownSync(upper, uid, gid);
@@ -131,7 +143,7 @@ export async function startTestPostgresql(rooms: readonly string[]): Promise<Tes
     stop: async () => {
       await Promise.all(open.map((db) => db.destroy()));
       await terminate(identity, 10_000, 'SIGQUIT'); // at once: nobody reads it again
-      await run('umount', ['--lazy', settings.dataDirectory], { showWords: true });
+      await run('umount', [settings.dataDirectory], { showWords: true });
       rmSync(directory, { recursive: true, force: true });
     },
   };

@@ -29,6 +29,12 @@ export function projectFiles(): string[] {
   return walk('.').sort();
 }
 
+/** Whether a file of the project is code that runs: what is built from a contract is reached by the types beside it. */
+export function isCode(path: string): boolean {
+  if (path.endsWith('.js')) return path.startsWith('src/') && !path.startsWith('src/contracts/gen/');
+  return path.endsWith('.ts') && !path.endsWith('.d.ts');
+}
+
 /** The title of a test or of a suite; of one that is put together, what stands before the first value, and then `…`. */
 export function titlesOf(path: string): string[] {
   const text = readFileSync(join(ROOT, path), 'utf8');

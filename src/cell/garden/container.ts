@@ -118,8 +118,8 @@ export class RunningContainer implements Container {
     const [directory, name] = path.endsWith('/') ? [path, '.'] : [dirname(path), basename(path)];
     // tar writes an empty archive before it fails for a path that is not there.
     const script = 'test -e "$1/$2" && exec tar --create --file=- --directory="$1" -- "$2"';
-    const child = this.#parts.runtime.execPiped(this.#id(), ['sh', '-c', script, 'sh', directory, name]);
-    return send(child, new PassThrough());
+    const program = this.#parts.runtime.execPiped(this.#id(), ['sh', '-c', script, 'sh', directory, name]);
+    return send(program, new PassThrough());
   }
 
   async setEgressRules(rules: readonly PlainEgressRule[]): Promise<void> {

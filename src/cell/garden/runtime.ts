@@ -59,7 +59,7 @@ export class Runtime {
     ]);
   }
 
-  /** A short command as vcap whose input and output are streams of the caller; it ends with the cell process. */
+  /** A short command as vcap whose input and output are streams of the caller; it ends with the cell process. Throws `container_runtime_failed`. */
   execPiped(id: string, args: readonly string[]): Program {
     const environment = Object.entries(PLAIN_ENVIRONMENT).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
     return this.#piped(['exec', '--user', '2000:2000', '--cwd', '/', ...environment, id, ...args]);
@@ -75,7 +75,7 @@ export class Runtime {
     return spawn(this.#runc, ['--root', this.#stateDirectory, ...args], { env: PLAIN_ENVIRONMENT, stdio });
   }
 
-  /** Runs a whole container in the foreground. */
+  /** Runs a whole container in the foreground. Throws `container_runtime_failed`. */
   runPiped(id: string, bundle: string): Program {
     return this.#piped(['run', '--bundle', bundle, id]);
   }
@@ -86,7 +86,11 @@ export class Runtime {
   }
 
   #piped(args: readonly string[]): Program {
-    return startProgram(this.#runc, ['--root', this.#stateDirectory, ...args], { env: PLAIN_ENVIRONMENT });
+    try {
+      return startProgram(this.#runc, ['--root', this.#stateDirectory, ...args], { env: PLAIN_ENVIRONMENT });
+    } catch (cause) {
+      throw new CupolaError('container_runtime_failed', 'runc could not be started', { cause });
+    }
   }
 
   async #run(args: readonly string[]): Promise<void> {

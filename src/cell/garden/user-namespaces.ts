@@ -10,24 +10,24 @@ export interface IdMap extends Disposable {
   readonly descriptor: number;
 }
 
-/** Shows ids from `onDisk` upwards as those from `onHost` upwards. Throws `user_namespace_failed`. */
+/** Shows ids from `onDisk` upwards as those from `onHost` upwards. Throws `user_namespace_failed`, or `command_not_started`. */
 export async function openIdMap(onDisk: number, onHost: number): Promise<IdMap> {
   // `cat` answers as soon as it runs inside the new namespace: no polling.
-  const child = startProgram('unshare', ['--user', 'cat'], { env: PLAIN_ENVIRONMENT });
+  const program = startProgram('unshare', ['--user', 'cat'], { env: PLAIN_ENVIRONMENT });
   try {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    child.ended.then(() => reject(new CupolaError('user_namespace_failed', 'unshare ended early')));
-    child.stdin.on('error', () => {});
-    child.stderr.resume();
-    child.stdout.once('data', () => resolve()).resume();
-    child.stdin.write('.');
+    program.ended.then(() => reject(new CupolaError('user_namespace_failed', 'unshare ended early')));
+    program.stdin.on('error', () => {});
+    program.stderr.resume();
+    program.stdout.once('data', () => resolve()).resume();
+    program.stdin.write('.');
     await promise;
     const map = `${onDisk} ${onHost} ${UID_RANGE}\n`;
-    await writeFile(`/proc/${child.pid}/uid_map`, map);
-    await writeFile(`/proc/${child.pid}/gid_map`, map);
-    const descriptor = openSync(`/proc/${child.pid}/ns/user`, 'r');
+    await writeFile(`/proc/${program.pid}/uid_map`, map);
+    await writeFile(`/proc/${program.pid}/gid_map`, map);
+    const descriptor = openSync(`/proc/${program.pid}/ns/user`, 'r');
     return { descriptor, [Symbol.dispose]: () => closeSync(descriptor) };
   } finally {
-    child.kill();
+    program.kill();
   }
 }

@@ -10,7 +10,6 @@ import { table } from '../table.ts';
 const LOOK_MS = 500;
 
 export const cell = command({
-  takesWords: true,
   flags: { ...JSON_FLAG, 'no-wait': { type: 'boolean', help: 'do not wait until the cell is empty' } },
   async run({ values, positionals }) {
     const [action, id, ...more] = positionals;

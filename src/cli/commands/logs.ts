@@ -8,7 +8,6 @@ import { command } from '../command.ts';
 import { installation } from '../options.ts';
 
 export const logs = command({
-  takesWords: true,
   flags: {
     lines: { type: 'string', takes: 'N', help: 'how many of each (200 of those named, else 20)' },
     follow: { type: 'boolean', short: 'f', help: 'go on with what comes' },

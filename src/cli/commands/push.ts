@@ -30,7 +30,6 @@ const Build = Type.Object({
 const Stats = Type.Object({ resources: Type.Array(Type.Object({ state: Type.String() })) });
 
 export const push = command({
-  takesWords: true,
   flags: {
     name: { type: 'string', takes: 'N', help: "the app's name (of the manifest, or the directory, unless told)" },
   },

@@ -9,7 +9,6 @@ import { installation, say } from '../options.ts';
 const HOUR_MS = 3_600_000;
 
 export const rotate = command({
-  takesWords: true,
   flags: {
     overlap: {
       type: 'string',

@@ -26,6 +26,7 @@ export const SECONDS: Readonly<Record<string, number>> = {
   'test/e2e/faults.test.ts': 90,
   'test/e2e/planted-secrets.test.ts': 70,
   'test/e2e/local-accounts.test.ts': 65,
+  'test/e2e/shared/hostile-neighbour.test.ts': 60,
   'test/e2e/shared/docker.test.ts': 70,
   'test/integration/cell/staging-usual-buildpacks.test.ts': 55,
   'test/integration/cloud-controller/uploads.test.ts': 65,
@@ -34,7 +35,6 @@ export const SECONDS: Readonly<Record<string, number>> = {
   'test/e2e/shared/ssh.test.ts': 55,
   'test/integration/platform/doors.test.ts': 45,
   'test/integration/cell/staging-buildpack-options.test.ts': 40,
-  'test/e2e/shared/hostile-neighbour.test.ts': 60,
   'test/e2e/shared/early-answers.test.ts': 35,
   'test/integration/cloud-controller/app-actions.test.ts': 35,
   'test/integration/cell/staging-scripting-buildpacks.test.ts': 35,
@@ -42,7 +42,7 @@ export const SECONDS: Readonly<Record<string, number>> = {
 /** A new end-to-end file puts up a platform at least. */
 const END_TO_END_SECONDS = 60;
 
-/** What takes longest begins first, so that at the end nothing is waited for alone; before all, what cannot begin beside much. */
+/** What takes longest begins first, so that at the end nothing is waited for alone; before all, what runs one at a time. */
 export function inOrder(lanes: readonly Lane[]): Lane[] {
   const seconds = ({ files }: Lane): number => files.reduce((sum, file) => sum + secondsOf(file), 0);
   const byTime = lanes.toSorted((one, other) => seconds(other) - seconds(one));

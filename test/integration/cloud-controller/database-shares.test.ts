@@ -143,7 +143,7 @@ describe('the connections of a database', () => {
  */
 async function waitsOfCallers(db: TestCloudController['db']): Promise<number> {
   const { rows } = await sql<{ n: number }>`
-    SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query !~ '"app_name"|organization_guid = ANY'`.execute(
+    SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query !~ '"app_name"|UNION ALL\s+SELECT apps.guid'`.execute(
     db,
   );
   return rows[0]?.n ?? 0;

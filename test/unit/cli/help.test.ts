@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { COMMANDS, run } from '../../../src/cli/run.ts';
 import { howToGoOn } from '../../../src/cli/up/advice.ts';
+import { ROTATABLE } from '../../../src/platform/admin-messages.ts';
 import { SETTING_OPTIONS } from '../../../src/platform/settings/options.ts';
 import { testSettings } from '../../support/settings.ts';
 
@@ -48,6 +49,13 @@ describe('./cupola', () => {
       assert.ok(out.includes(`--${flag} ${takes} `), flag);
       assert.ok(out.includes(`${help}; unless told: ${unlessTold}`), flag);
     }
+  });
+
+  test('`rotate` names all that can be rotated', async () => {
+    const { out } = await said('rotate', '--help');
+    assert.ok(out.startsWith(`Usage: ./cupola rotate [${ROTATABLE.join('|')}]`), out);
+    assert.match((await said('rotate', 'much')).err, /^cupola: rotate takes one of/);
+    assert.match((await said('status', 'much')).err, /^cupola: Unexpected argument 'much'/);
   });
 
   test('wrong words are refused with the usage, exit code 2, and what an option takes', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { projectFiles, ROOT } from '../../support/project-files.ts';
+import { isCode, projectFiles, ROOT } from '../../support/project-files.ts';
 
 /** What follows a link in the last part of a path, and writes, or gives away, what is there. */
 const BY_PATH =
@@ -47,7 +47,7 @@ function changesByPath(text: string): string[] {
 
 describe('what root changes by a path', () => {
   const found = projectFiles()
-    .filter((path) => ROOMS.some((room) => path.startsWith(`src/${room}/`)) && path.endsWith('.ts'))
+    .filter((path) => ROOMS.some((room) => path.startsWith(`src/${room}/`)) && isCode(path))
     .map((path) => ({ path, names: changesByPath(readFileSync(join(ROOT, path), 'utf8')) }))
     .filter(({ names }) => names.length > 0);
 

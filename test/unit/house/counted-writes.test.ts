@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { projectFiles } from '../../support/project-files.ts';
+import { isCode, projectFiles } from '../../support/project-files.ts';
 
 /** Who writes what quotas count: functions of these files, and they take a transaction that checks them. */
 const WRITERS: Record<string, readonly string[]> = {
@@ -15,7 +15,7 @@ const WRITERS: Record<string, readonly string[]> = {
 
 test('SECURITY 30: what counts against a quota is written only where the quota is checked', () => {
   const room = 'src/cloud-controller/';
-  const sources = projectFiles().filter((path) => path.startsWith(room) && path.endsWith('.ts'));
+  const sources = projectFiles().filter((path) => path.startsWith(room) && isCode(path));
   assert.ok(sources.length > 100);
   for (const [writes, allowed] of Object.entries(WRITERS)) {
     const found = sources.filter((path) =>

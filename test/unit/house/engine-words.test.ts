@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { projectFiles, ROOT } from '../../support/project-files.ts';
+import { isCode, projectFiles, ROOT } from '../../support/project-files.ts';
 
 /** What only operators have done, at installation, or who tests: no tenant and no secret is a part of it. */
 const OPERATORS = /^src\/(platform\/|cell\/stack\/|cli\/lanes\/)/;
@@ -25,7 +25,7 @@ const STARTS: Readonly<Record<string, string>> = {
 };
 
 const sources = projectFiles()
-  .filter((path) => path.startsWith('src/') && path.endsWith('.ts'))
+  .filter((path) => path.startsWith('src/') && isCode(path))
   .map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') }));
 
 test("SECURITY 28: the words of an engine that may hold a tenant's values are shown nowhere", () => {

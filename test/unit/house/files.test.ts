@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, test } from 'node:test';
-import { importsOf, projectFiles, ROOT } from '../../support/project-files.ts';
+import { importsOf, isCode, projectFiles, ROOT } from '../../support/project-files.ts';
 
 /** Programs that no other file imports: the command line, the processes it starts or started, and what people and test runners call. */
 const PROGRAMS = [
@@ -21,12 +21,6 @@ const KNOWN_BY_NAME =
 interface Files {
   /** Path from the project's root, to text. */
   [path: string]: string;
-}
-
-/** What is built from a contract is reached by the types beside it. */
-function isCode(path: string): boolean {
-  if (path.endsWith('.js')) return path.startsWith('src/') && !path.startsWith('src/contracts/gen/');
-  return path.endsWith('.ts') && !path.endsWith('.d.ts');
 }
 
 /** Code that no program reaches by its imports, or by naming the file as a program to start. */

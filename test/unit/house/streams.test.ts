@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { projectFiles, ROOT } from '../../support/project-files.ts';
+import { isCode, projectFiles, ROOT } from '../../support/project-files.ts';
 
 /** Where a stream of a file is read at once, by the same expression; elsewhere its reader may come after its error. */
 const READ_AT_ONCE = /(pipeline\(|yield\* )createReadStream\(/;
@@ -12,7 +12,7 @@ const OPENED_FOR_OTHERS = ['src/cloud-controller/packages/zip-reader.ts', 'src/k
 
 test('a file is opened as a stream only where it is read at once, or by what lets its error wait for the reader', () => {
   const wrong = projectFiles()
-    .filter((path) => path.startsWith('src/') && path.endsWith('.ts') && !OPENED_FOR_OTHERS.includes(path))
+    .filter((path) => path.startsWith('src/') && isCode(path) && !OPENED_FOR_OTHERS.includes(path))
     .flatMap((path) => {
       const lines = readFileSync(join(ROOT, path), 'utf8').split('\n');
       return lines
@@ -33,7 +33,7 @@ const KEPT_OPEN: Readonly<Record<string, string>> = {
 
 test('a FileHandle is closed by the block that opens it, and no stream is made of one', () => {
   const wrong = projectFiles()
-    .filter((path) => path.startsWith('src/') && path.endsWith('.ts'))
+    .filter((path) => path.startsWith('src/') && isCode(path))
     .flatMap((path) => {
       const text = readFileSync(join(ROOT, path), 'utf8');
       const imported = /import \{([^}]*)\} from '(node:)?fs\/promises'/.exec(text)?.[1] ?? '';
@@ -55,7 +55,7 @@ test('a FileHandle is closed by the block that opens it, and no stream is made o
 
 test('a stream of a class of our own is given out only by what lets its error wait for the reader', () => {
   const classes = projectFiles()
-    .filter((path) => path.startsWith('src/') && path.endsWith('.ts'))
+    .filter((path) => path.startsWith('src/') && isCode(path))
     .flatMap((path) => {
       const text = readFileSync(join(ROOT, path), 'utf8');
       return [...text.matchAll(/class (\w+) extends (Readable|Duplex|PassThrough|Transform)\b/g)].map(([, name]) => ({

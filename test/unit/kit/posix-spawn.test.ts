@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { send } from '../../../src/cell/garden/archives.ts';
 import { startProgram } from '../../../src/kit/posix-spawn.ts';
 import { PLAIN_ENVIRONMENT, run } from '../../../src/kit/process.ts';
 
@@ -45,6 +47,25 @@ test('it is killed, and nothing else is once it has ended', async () => {
   program.kill();
 });
 
+test('a reader who goes away ends it, and leaves neither a descriptor nor a dead process', async () => {
+  const before = readdirSync('/proc/self/fd').length;
+  const program = startProgram('head', ['-c', '10000000', '/dev/zero'], { env: PLAIN_ENVIRONMENT });
+  const output = await send(program, new PassThrough());
+  output.destroy();
+  assert.deepEqual(await program.ended, { exitCode: null, signal: 'SIGKILL' });
+  assert.equal(existsSync(`/proc/${program.pid}`), false);
+  assert.ok(readdirSync('/proc/self/fd').length <= before + 1);
+});
+
+test('words that a program would not see as they are, are refused', () => {
+  const refused = { code: 'command_not_started', fields: { errno: 'EINVAL' } };
+  const env = PLAIN_ENVIRONMENT;
+  assert.throws(() => startProgram('echo', ['a\0b'], { env }), refused);
+  assert.throws(() => startProgram('echo', [], { env: { ...env, NAME: 'a\0b' } }), refused);
+  assert.throws(() => startProgram('echo', [], { env, cwd: '/usr\0' }), refused);
+  assert.throws(() => startProgram('echo', [undefined as unknown as string], { env }), refused);
+});
+
 test('it has the descriptors and signals that a child of Node.js has', async () => {
   // Of signals below those that glibc keeps for itself.
   const script = 'ls /proc/self/fd; sed -nE "s/^(Sig(Blk|Ign):).*(.{8})$/\\1 \\3/p" /proc/self/status';
@@ -70,8 +91,14 @@ test('what cannot be started is told by name, and costs no descriptor', async ()
   await assert.rejects(run('cupola-is-nowhere', []), { code: 'command_failed' });
 });
 
-test('it is looked for where its own environment says', async () => {
+test('it is looked for where its own environment says, and never in the directory one is in', async () => {
+  for (const PATH of ['/etc', '', '.:bin']) {
+    assert.throws(() => startProgram('package.json', [], { env: { PATH } }), { fields: { errno: 'ENOENT' } });
+  }
   assert.throws(() => startProgram('sh', [], { env: { PATH: '/etc' } }), { fields: { errno: 'ENOENT' } });
+  const program = startProgram('true', [], { env: {} });
+  for (const output of [program.stdout, program.stderr]) output.resume();
+  assert.equal((await program.ended).exitCode, 0);
 });
 
 test('many at once end each for itself, and leave nothing', async () => {
