@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { run } from '../../src/kit/process.ts';
 import { cellAddress, routerAddress } from '../../src/platform/addresses.ts';
 import type { CellStatus } from '../../src/platform/admin-messages.ts';
+import { instances, variable } from '../support/fault-targets.ts';
 import { startLoad } from '../support/load.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
 import { eventually, TestPlatform } from '../support/platform.ts';
@@ -112,7 +113,7 @@ describe('several cells on one machine, used with the official cf', { skip: SKIP
     }
   });
 
-  test('SECURITY 33, 34: of the platform an app reaches the router’s ports and nothing else', async () => {
+  test('SECURITY 33, 34: of the platform an app reaches the router’s ports and nothing else, nor a container of any cell', async () => {
     const { settings } = platform.layout;
     const { ports } = settings;
     const own = (await run('hostname', ['-I'])).split(' ')[0]!;
@@ -120,6 +121,11 @@ describe('several cells on one machine, used with the official cf', { skip: SKIP
     const addresses = [...[0, 1, 2, 3].map(addressOf), routerAddress(settings), settings.gateway, own];
     const dialled = addresses.flatMap((address) => internal.map((port) => `${address}:${port}`));
     dialled.push(`${addressOf(0)}:${settings.httpsPort}`, `${settings.gateway}:${settings.httpsPort}`);
+    const containers = instances(platform, /server\.js/, 'where').map(({ seen }) =>
+      variable(seen, 'CF_INSTANCE_INTERNAL_IP'),
+    );
+    assert.equal(new Set(containers).size, 3, 'one on each cell');
+    dialled.push(...containers.map((address) => `${address}:8080`));
     const open = `${routerAddress(settings)}:${settings.httpsPort}`;
     const query = [...dialled, open].map((to) => `to=${to}`).join('&');
     const seen = new Map<string, string>(JSON.parse((await platform.ask('caller', `/dial?${query}`)).body));

@@ -59,6 +59,7 @@ function conmonOf(seen: Seen | undefined): number[] {
   return [];
 }
 
-function variable(seen: Seen, name: string): string {
+/** Of a process's environment; empty where it has none of this name. */
+export function variable(seen: Seen, name: string): string {
   return new RegExp(`(?:^|\\0)${name}=([^\\0]*)`).exec(seen.environment)?.[1] ?? '';
 }

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { metadataNetworks } from '../../../src/contracts/metadata-addresses.ts';
 import { run } from '../../../src/kit/process.ts';
 import { ownAddresses, routerAddress, routerPorts } from '../../../src/platform/addresses.ts';
-import { instances } from '../../support/fault-targets.ts';
+import { instances, variable } from '../../support/fault-targets.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
 import { dialFrom, startOutside } from '../../support/outside.ts';
 import { ROOT } from '../../support/platform.ts';
@@ -213,6 +213,6 @@ node /tmp/tls.js`);
 
   async function addressesOf(app: string): Promise<string[]> {
     const own = instances(platform, /server\.js/, app);
-    return own.map(({ seen }) => /(?:^|\0)CF_INSTANCE_INTERNAL_IP=([^\0]*)/.exec(seen.environment)?.[1] ?? '');
+    return own.map(({ seen }) => variable(seen, 'CF_INSTANCE_INTERNAL_IP'));
   }
 });
