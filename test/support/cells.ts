@@ -171,12 +171,19 @@ export class FakeCell {
     this.performed.push(...work.lrpStarts);
     for (const task of work.tasks) this.tasks.set(task.taskGuid, task);
     if (this.claims) {
-      for (const start of work.lrpStarts) this.#later(this.#run(start));
+      // What it has already it is asked for twice.
+      for (const start of work.lrpStarts) if (!this.#has(start)) this.#later(this.#run(start));
       for (const task of work.tasks) {
         this.#later(this.registry.startTask({ taskGuid: task.taskGuid, cellId: this.presence.cellId }));
       }
     }
     return create(WorkSchema);
+  }
+
+  #has({ desiredLrp, index }: LrpStart): boolean {
+    return [...this.held.values()].some(
+      ({ lrp }) => lrp.processGuid === desiredLrp?.processGuid && lrp.index === index,
+    );
   }
 
   async #run({ desiredLrp, index }: LrpStart): Promise<void> {

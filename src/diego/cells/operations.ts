@@ -13,7 +13,7 @@ export function cellOperationsService(diego: Diego): ServiceImpl<typeof CellOper
         throw new ConnectError(`there is no cell ${cellId}`, Code.NotFound);
       }
       log.info(draining ? 'a cell is to be drained' : 'a cell is back in use', { cell: cellId });
-      if (!draining) await evacuation.takeBack(cellId, clock());
+      if (!draining) await evacuation.takeBack(clock());
       changes.publish({ work: true });
       diego.wake();
       return {};

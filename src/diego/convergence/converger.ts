@@ -56,10 +56,11 @@ export class Converger {
     const lost = await this.#loseCells(now, false);
     const { evacuation } = this.#options;
     const leaving = await evacuation.begin(now);
+    const back = await evacuation.takeBack(now);
     const replaced = await evacuation.replaced(now - settings.evacuationOverlapMs);
     for (const processGuid of restarted) changes.publish({ processGuid });
     for (const taskGuid of [...failed, ...expired.map((task) => task.taskGuid)]) changes.publish({ taskGuid });
-    if (lost.toPlace + lost.completed + leaving > 0) changes.publish({});
+    if (lost.toPlace + lost.completed + leaving + back > 0) changes.publish({});
     if (restarted.length + lost.toPlace + leaving > 0) wakeAuction();
     if (failed.length + expired.length + lost.completed > 0) wakeCompletions();
     await this.#stop(replaced);

@@ -52,14 +52,16 @@ export class EvacuationStore {
   }
 
   /**
-   * The drain is over: what has not found another place by now keeps its own, and counts as ready since now, where it is: since when it
-   * is was not noted while it left. Gives how many.
+   * Of cells that are drained no longer: what has not found another place by now keeps its own, and counts as ready since now, where it
+   * is: since when it is was not noted while it left. A place that is promised to another cell is looked at again later; one that is
+   * promised to the very cell is taken, which has no more to begin. Gives how many.
    */
-  async takeBack(cellId: string, nowMs: number): Promise<number> {
+  async takeBack(nowMs: number): Promise<number> {
     return this.#changed(sql`
       WITH free AS (
         SELECT e.* FROM evacuating_lrps e JOIN actual_lrps a USING (process_guid, index)
-        WHERE e.cell_id = ${cellId} AND a.state IN ('UNCLAIMED', 'CRASHED') AND a.placed_until_ms <= ${nowMs}
+        WHERE e.cell_id NOT IN (SELECT cell_id FROM cell_drains) AND a.state IN ('UNCLAIMED', 'CRASHED')
+          AND (a.placed_until_ms <= ${nowMs} OR a.placed_cell = e.cell_id)
         FOR UPDATE OF a),
       back AS (
         UPDATE actual_lrps a SET state = 'RUNNING', cell_id = f.cell_id, instance_guid = f.instance_guid,

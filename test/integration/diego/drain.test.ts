@@ -107,6 +107,22 @@ test('HAV-01: a drain outlives control and the cell process, and gives places ba
   assert.equal(one.stopped.length, 0);
 });
 
+test('HAV-01: a cell in use again has its instances back, also where another had promised to take them and did not', async () => {
+  await t.replace({ ...TIMING, placementLeaseMs: 300 });
+  const one = await t.foundation.addCell({ cellId: 'cell-1' });
+  await t.foundation.bbs.desireLrp(desired('web', { routes }));
+  const [before] = await t.foundation.running('web', 1);
+  const two = await t.foundation.addCell({ cellId: 'cell-2' });
+  two.claims = false;
+  await drain('cell-1');
+  await until(() => two.performed.length === 1);
+  await drain('cell-1', false);
+  await drain('cell-2');
+  const [after] = await t.foundation.lrps('web', ([lrp]) => lrp?.evacuating === false && lrp.state === 'RUNNING');
+  assert.equal(after!.instanceGuid, before!.instanceGuid);
+  assert.deepEqual(one.stopped, []);
+});
+
 test('HAV-01: a draining cell gets neither instances nor staging; its tasks go on to their end', async () => {
   const one = await t.foundation.addCell({ cellId: 'cell-1' });
   const work = { case: 'command' as const, value: { command: 'sleep' } };
