@@ -7,7 +7,7 @@ import { CupolaError } from '../kit/errors.ts';
 import { ensurePackages } from '../platform/host/packages.ts';
 import { BundledTests } from './lanes/bundled-tests.ts';
 import { costs, failuresIn, filesApart, type LaneResult, mostCostly, RUNNER, runFiles } from './lanes/files.ts';
-import { LANE_PACKAGES } from './lanes/lane.ts';
+import { INSIDE, LANE_PACKAGES } from './lanes/lane.ts';
 import { reportsIn } from './lanes/report.ts';
 import { REPORTER } from './lanes/reporter.ts';
 import { Run, removeDeadRuns } from './lanes/runs.ts';
@@ -216,7 +216,7 @@ function find(name: string, path: string): string | null {
 }
 
 async function bundle(files: readonly string[], { tests }: Context): Promise<void> {
-  await tests.make([...files, SETUP]);
+  await tests.make([...files, SETUP, INSIDE]);
   console.log(`${files.length} files of tests`);
 }
 
@@ -226,7 +226,7 @@ async function runUnitTests(files: readonly string[], context: Context): Promise
   const reporters = ['spec', REPORTER].map((name) => `--test-reporter=${name}`);
   const destinations = ['stdout', report].map((name) => `--test-reporter-destination=${name}`);
   const paths = files.map((file) => tests.pathOf(file));
-  const args = [...RUNNER, '--test-concurrency=2', ...reporters, ...destinations, ...paths];
+  const args = [...RUNNER, `--test-concurrency=${LANES}`, ...reporters, ...destinations, ...paths];
   try {
     await execute(process.execPath, args, context, UNIT_MINUTES);
   } finally {
@@ -245,6 +245,7 @@ async function runOnMachines(files: readonly string[], context: Context): Promis
     tests: context.tests,
     env: environmentOf(context),
     run: context.run,
+    inside: context.tests.pathOf(INSIDE),
     mostMinutes: FILE_MINUTES,
     moreMinutes: FURTHER_FILE_MINUTES,
   };

@@ -39,6 +39,8 @@ export interface HowToRun {
   tests: BundledTests;
   env: NodeJS.ProcessEnv;
   run: Run;
+  /** See `LaneOptions`. */
+  inside?: string;
   mostMinutes: number;
   /** For each further file on the same machine. */
   moreMinutes: number;
@@ -80,6 +82,7 @@ async function runLane(lane: Lane, how: HowToRun): Promise<LaneResult> {
       env,
       output,
       goesFirst: isTimed(lane),
+      ...(how.inside === undefined ? {} : { inside: how.inside }),
     });
     const timer = setTimeout(() => {
       late = true;

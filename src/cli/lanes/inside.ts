@@ -161,9 +161,10 @@ async function runHere(command: string, args: readonly string[]): Promise<number
   return code === 0 && left.length > 0 ? 1 : (code ?? 1);
 }
 
-if (import.meta.main) {
-  const [temporary, command, ...args] = process.argv.slice(2);
+/** `args`: the directory that becomes /tmp, and the command with its own. Ends the process as the command ends. */
+export async function runInside(args: readonly string[]): Promise<never> {
+  const [temporary, command, ...words] = args;
   if (temporary === undefined || command === undefined) throw new CupolaError('no_command', 'which command?');
   await prepare(temporary);
-  process.exit(await runHere(command, args));
+  process.exit(await runHere(command, words));
 }

@@ -1,0 +1,3 @@
+import { runInside } from './inside.ts';
+
+await runInside(process.argv.slice(2));
