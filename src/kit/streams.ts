@@ -14,9 +14,12 @@ export function readLater<Stream extends Readable>(stream: Stream): Stream {
   return stream;
 }
 
-/** A file as a stream that may be read later. */
+/** What is read of a file at once, by whoever keeps up with the disk: each read and write is a turn of its own. */
+const PART_BYTES = 512 * 1024;
+
+/** A file as a stream that may be read later, by this machine itself: what a client reads slowly would lie in memory in large parts. */
 export function readFileLater(path: string): Readable {
-  return readLater(createReadStream(path));
+  return readLater(createReadStream(path, { highWaterMark: PART_BYTES }));
 }
 
 /**

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CupolaError, codeOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
@@ -74,7 +74,7 @@ export async function ensureStack(options: StackOptions): Promise<Stack> {
     const cached = options.cache === undefined ? null : stackHome(options.cache, name);
     if (cached !== null && (await usedStack(cached, name))) {
       progress(`Copying ${name} from ${options.cache}`);
-      await run('cp', ['-a', '--reflink=auto', '--', cached, building], { timeoutMs: COPY_LIMIT_MS, showWords: true });
+      await copyStack(cached, building);
     } else {
       await mkdir(join(building, 'rootfs'), { recursive: true, mode: 0o755 });
       await buildStack(join(building, 'rootfs'), name, release, progress);
@@ -129,6 +129,18 @@ async function renamed(from: string, to: string): Promise<boolean> {
 }
 
 /** A stack that is there; notes that it is in use. */
+/** Nobody writes to a stack: where it can be, both have the same files. */
+async function copyStack(from: string, to: string): Promise<void> {
+  const probe = `${to}.probe`;
+  const linked = await link(join(from, 'rootfs', VERSION_FILE), probe).then(
+    () => true,
+    () => false, // another file system, or another mount of this one
+  );
+  if (linked) await rm(probe);
+  const how = ['-a', linked ? '--link' : '--reflink=auto', '--', from, to];
+  await run('cp', how, { timeoutMs: COPY_LIMIT_MS, showWords: true });
+}
+
 async function usedStack(home: string, name: string): Promise<Stack | null> {
   const rootfs = join(home, 'rootfs');
   const text = await readFile(join(rootfs, VERSION_FILE), 'utf8').catch(() => null);

@@ -25,6 +25,8 @@ const VAR_LIB = '/var/lib';
 const GROUPS = '/sys/fs/cgroup';
 /** The machine's is everybody's; this one goes with the lane. */
 const TEMPORARY = '/tmp';
+/** The variable with the path that the same directory has by another mount, that of the machine's files. */
+export const OUTER_TEMPORARY = 'CUPOLA_TEST_OUTER_TEMPORARY';
 /** Distributions give the highest below 1000. */
 const NUMBERS = ['SYS_UID_MIN 500', 'SYS_UID_MAX 599', 'SYS_GID_MIN 500', 'SYS_GID_MAX 599'];
 
@@ -151,9 +153,10 @@ function namesIn(directory: string): string[] {
 }
 
 /** Runs the command; gives its exit code, or 1 where it left something on the machine that was not there before. */
-async function runHere(command: string, args: readonly string[]): Promise<number> {
+async function runHere(command: string, args: readonly string[], temporary: string): Promise<number> {
   const before = await machineState();
-  const child = spawn(command, args, { stdio: 'inherit' });
+  const env = { ...process.env, [OUTER_TEMPORARY]: temporary };
+  const child = spawn(command, args, { stdio: 'inherit', env });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => child.kill(signal));
   const [code] = (await once(child, 'exit')) as [number | null];
   const left = leftovers(before, await machineState());
@@ -166,5 +169,5 @@ export async function runInside(args: readonly string[]): Promise<never> {
   const [temporary, command, ...words] = args;
   if (temporary === undefined || command === undefined) throw new CupolaError('no_command', 'which command?');
   await prepare(temporary);
-  process.exit(await runHere(command, words));
+  process.exit(await runHere(command, words, temporary));
 }

@@ -82,4 +82,17 @@ describe('the stack', { skip: BUILD ? false : GARDEN_SKIP }, () => {
       assert.ok(first && bundle.includes(first), `${name} is trusted`);
     }
   });
+
+  test('one that lies built on the same file system is taken as it is, and goes without it', async () => {
+    const own = await mkdtemp(join(directory, '.own.building-'));
+    try {
+      const taken = await ensureStack({ directory: own, name: 'debian12', cache: directory, log });
+      assert.deepEqual({ ...taken, rootfs: '' }, { ...stack, rootfs: '' });
+      const [here, there] = await Promise.all([taken, stack].map(({ rootfs }) => stat(join(rootfs, 'bin/bash'))));
+      assert.deepEqual([here!.ino, here!.mode], [there!.ino, there!.mode]);
+    } finally {
+      await rm(own, { recursive: true });
+    }
+    assert.ok((await stat(join(stack.rootfs, 'bin/bash'))).size > 0);
+  });
 });
