@@ -38,6 +38,7 @@ afterEach(() => {
 
 /** A tree that says it is a stack. */
 function pretend(home: string, version: string): void {
+  rmSync(home, { recursive: true, force: true }); // a stack is replaced, and never written to
   mkdirSync(join(home, 'rootfs/etc'), { recursive: true });
   writeFileSync(join(home, 'rootfs/etc/cupola-stack'), `name=${NAME}\nversion=${version}\n`);
 }
