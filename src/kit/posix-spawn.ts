@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { setTimeout as pause } from 'node:timers/promises';
+import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 import { CupolaError } from './errors.ts';
 
@@ -172,6 +173,6 @@ function check(error: number, what: string): void {
 }
 
 function notStarted(error: number, what: string): CupolaError {
-  const [name = String(error)] = Object.entries(constants.errno).find(([, value]) => value === error) ?? [];
+  const name = getSystemErrorName(-error);
   return new CupolaError('command_not_started', `${what}: ${name}`, { fields: { errno: name } });
 }

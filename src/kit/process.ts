@@ -40,7 +40,7 @@ export const PLAIN_ENVIRONMENT: Record<string, string> = {
  */
 export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const { timeoutMs = 60_000, mostBytes = MOST_OUTPUT_BYTES } = options;
-  const program = started(command, args, options);
+  const program = start(command, args, options);
   let broken: CupolaError | undefined;
   const stop = (error: CupolaError): void => {
     broken ??= error;
@@ -73,7 +73,7 @@ export async function run(command: string, args: readonly string[], options: Run
   throw new CupolaError('command_failed', message, { fields: { exitCode, signal } });
 }
 
-function started(
+function start(
   command: string,
   args: readonly string[],
   { env = PLAIN_ENVIRONMENT, cwd, account }: RunOptions,

@@ -1,5 +1,6 @@
 import { closeSync, rmSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { getSystemErrorName } from 'node:util';
 import koffi from 'koffi';
 import { CupolaError } from './errors.ts';
 
@@ -38,8 +39,7 @@ export interface SocketAddress {
 
 function check(result: number | bigint, what: string): number {
   if (Number(result) >= 0) return Number(result);
-  const number = koffi.errno();
-  const name = Object.entries(koffi.os.errno).find(([, value]) => value === number)?.[0] ?? String(number);
+  const name = getSystemErrorName(-koffi.errno());
   throw new CupolaError('system_call_failed', `${what}: ${name}`, { fields: { errno: name } });
 }
 

@@ -2,8 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { readlink } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
+import { PROJECT } from '../../kit/project.js';
 import { makeGroups, processorSecondsOf, removeGroups } from './control-groups.ts';
 import { OUTSIDE } from './inside.ts';
 import type { Run } from './runs.ts';
@@ -13,7 +14,6 @@ export const LANE_PACKAGES: Readonly<Record<string, string>> = { slirp4netns: 's
 
 /** What makes a machine of namespaces, below the project. */
 export const INSIDE = 'src/cli/lanes/inside-main.ts';
-const ROOT = resolve(import.meta.dirname, '../../..');
 const NAMESPACES = ['--mount', '--propagation=private', '--net', '--pid', '--ipc', '--uts', '--cgroup'];
 /** It enters its control groups before they become the root of its own. */
 const ENTER = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 1; shift; done; shift; exec "$@"';
@@ -47,7 +47,7 @@ export async function startInLane(
   run: Run,
   command: string,
   args: readonly string[],
-  { env, output, goesFirst = false, inside = join(ROOT, INSIDE) }: LaneOptions,
+  { env, output, goesFirst = false, inside = join(PROJECT, INSIDE) }: LaneOptions,
 ): Promise<{ child: ChildProcess; ended: Promise<Ended> }> {
   const { name, temporary } = run.nextLane();
   const enters = makeGroups(name, goesFirst ? FIRST_TIMES : 1);
