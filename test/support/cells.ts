@@ -171,8 +171,10 @@ export class FakeCell {
     this.performed.push(...work.lrpStarts);
     for (const task of work.tasks) this.tasks.set(task.taskGuid, task);
     if (this.claims) {
-      // What it has already it is asked for twice.
-      for (const start of work.lrpStarts) if (!this.#has(start)) this.#later(this.#run(start));
+      for (const start of work.lrpStarts) {
+        const asked = this.#holding(start);
+        this.#later(asked ? this.#report(asked) : this.#run(start));
+      }
       for (const task of work.tasks) {
         this.#later(this.registry.startTask({ taskGuid: task.taskGuid, cellId: this.presence.cellId }));
       }
@@ -180,10 +182,21 @@ export class FakeCell {
     return create(WorkSchema);
   }
 
-  #has({ desiredLrp, index }: LrpStart): boolean {
-    return [...this.held.values()].some(
+  /** What it has already: it is asked for it twice. */
+  #holding({ desiredLrp, index }: LrpStart): HeldLrp | undefined {
+    return [...this.held.values()].find(
       ({ lrp }) => lrp.processGuid === desiredLrp?.processGuid && lrp.index === index,
     );
+  }
+
+  /** Says again what runs, as a comparison with the registry would; what is refused stops. */
+  async #report({ lrp }: HeldLrp): Promise<void> {
+    try {
+      await this.start(lrp);
+    } catch (error) {
+      if (ConnectError.from(error).code !== Code.FailedPrecondition) throw error;
+      this.held.delete(lrp.instanceGuid);
+    }
   }
 
   async #run({ desiredLrp, index }: LrpStart): Promise<void> {

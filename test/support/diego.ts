@@ -12,8 +12,9 @@ import {
   type TaskCompletedRequest,
 } from '../../src/contracts/gen/cloud-controller_pb.js';
 import { type ActualLrp, Bbs, type DesiredLrp, DesiredLrpSchema } from '../../src/contracts/gen/diego_pb.js';
+import { Diego } from '../../src/diego/diego.ts';
 import type { DiegoRoom, DiegoSettings } from '../../src/diego/index.ts';
-import { createDiego } from '../../src/diego/index.ts';
+import { diegoRoutes } from '../../src/diego/routes.ts';
 import type { BbsSchema } from '../../src/diego/schema.ts';
 import { type Bus, LocalBus } from '../../src/kit/bus.ts';
 import { Sealer } from '../../src/kit/crypto.ts';
@@ -21,6 +22,9 @@ import { Logger } from '../../src/kit/log.ts';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
 import { FakeCell, type FakeCellOptions } from './cells.ts';
 import { startTestPostgresql, type TestPostgresql } from './postgresql.ts';
+
+/** Less than after which Diego counts itself as away. */
+const STEP_MS = 5_000;
 
 /** One or several Diegos on one database, with fake cells and a Cloud Controller that listens. */
 export class TestFoundation {
@@ -36,6 +40,8 @@ export class TestFoundation {
   failCrashReports = false;
   /** Null: the real time. Set: it stands still there. */
   now: number | null = null;
+  /** When a sweep that is done had begun, by that time. */
+  #sweptAt: number | null = null;
   readonly #sealer = new Sealer([{ label: 'one', key: randomBytes(32) }]);
   readonly #postgresql: TestPostgresql;
   readonly #diegos: DiegoRoom[] = [];
@@ -72,7 +78,7 @@ export class TestFoundation {
   async addDiego(settings: Partial<DiegoSettings> = {}): Promise<DiegoRoom> {
     const db = this.#postgresql.open<BbsSchema>('bbs');
     this.#opened.push(db);
-    const diego = createDiego({
+    const diego = new Diego({
       db,
       sealer: this.#sealer,
       bus: this.bus,
@@ -82,9 +88,34 @@ export class TestFoundation {
       cloudController: this.#cloudController,
       settings,
     });
+    const { converger } = diego;
+    const sweep = converger.sweep.bind(converger);
+    converger.sweep = async () => {
+      const at = this.now;
+      await sweep();
+      this.#sweptAt = at;
+    };
     await diego.start();
-    this.#diegos.push(diego);
-    return diego;
+    const room: DiegoRoom = {
+      routes: diegoRoutes(diego),
+      start: () => diego.start(),
+      close: () => diego.close(),
+      wake: () => diego.wake(),
+    };
+    this.#diegos.push(room);
+    return room;
+  }
+
+  /** Time goes on by so much while the given cells are heard of, in steps: Diego looks at each. */
+  async pass(milliseconds: number, heard: readonly FakeCell[]): Promise<void> {
+    for (let left = milliseconds; left > 0; left -= STEP_MS) {
+      this.now = this.now! + Math.min(left, STEP_MS);
+      for (const cell of heard) await cell.heartbeat();
+      await until(
+        () => this.#sweptAt === this.now,
+        () => `the last sweep at ${this.#sweptAt}`,
+      );
+    }
   }
 
   get diego(): DiegoRoom {

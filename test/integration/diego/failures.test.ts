@@ -4,18 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Code } from '@connectrpc/connect';
 import { sql } from 'kysely';
 import type { ActualLrp } from '../../../src/contracts/gen/diego_pb.js';
-import type { FakeCell } from '../../support/cells.ts';
 import { desired, eachTestHasAFoundation, failsWith, IMPATIENT, NOON, until } from '../../support/diego.ts';
 
 const t = eachTestHasAFoundation(IMPATIENT, NOON);
-/** Time passes in steps, as it does, while the given cells are heard of. */
-async function pass(milliseconds: number, alive: readonly FakeCell[]): Promise<void> {
-  for (let left = milliseconds; left > 0; left -= 5_000) {
-    t.foundation.now! += Math.min(left, 5_000);
-    for (const cell of alive) await cell.heartbeat();
-    await sleep(60); // a few sweeps
-  }
-}
 
 test('DGO-04: an instance that crashes again and again waits longer each time, and the Cloud Controller hears of it', async () => {
   const cell = await t.foundation.addCell({ cellId: 'cell-1' });
@@ -35,11 +26,11 @@ test('DGO-04: an instance that crashes again and again waits longer each time, a
   assert.equal((await crashed()).state, 'CRASHED');
   assert.equal((await crashed()).crashReason, 'exited with 3');
   assert.equal((await crashed()).crashCount, 3);
-  await pass(29_000, [cell]);
+  await t.foundation.pass(29_000, [cell]);
   assert.equal((await crashed()).state, 'CRASHED');
-  await pass(1_000, [cell]);
+  await t.foundation.pass(1_000, [cell]);
   const [fourth] = await t.foundation.running('web', 1);
-  await pass(300_000, [cell]);
+  await t.foundation.pass(300_000, [cell]);
   await cell.crash(fourth!, 'exited with 4');
   const [fresh] = await t.foundation.running('web', 1);
   assert.equal(fresh!.crashCount, 1);
@@ -65,9 +56,9 @@ test('DGO-04: what a lost cell ran is placed elsewhere; the cell that comes back
   const its = before.filter(({ cellId }) => cellId === 'cell-1');
   assert.equal(its.length, 2);
   lost.answers = false;
-  await pass(15_000, [other]);
+  await t.foundation.pass(15_000, [other]);
   assert.equal((await t.foundation.running('web', 4)).filter(({ cellId }) => cellId === 'cell-1').length, 2);
-  await pass(25_000, [other]);
+  await t.foundation.pass(25_000, [other]);
   const now = await t.foundation.running('web', 4);
   assert.ok(now.every(({ cellId }) => cellId === 'cell-2'));
   lost.answers = true;
@@ -83,7 +74,7 @@ test('DGO-04: a Diego that was away does not take its silence for that of the ce
   t.foundation.now! += 600_000; // suspended, or started again
   await sleep(100);
   assert.deepEqual((await t.foundation.running('web', 1))[0]!.instanceGuid, before!.instanceGuid);
-  await pass(60_000, [cell]);
+  await t.foundation.pass(60_000, [cell]);
   assert.deepEqual((await t.foundation.running('web', 1))[0]!.instanceGuid, before!.instanceGuid);
 });
 
@@ -94,10 +85,10 @@ test('an auctioneer killed between Perform and Claim: the reservation holds, the
   await until(() => silent.performed.length === 1);
   const other = await t.foundation.addCell({ cellId: 'cell-2' });
   t.foundation.diego.wake();
-  await pass(25_000, [silent, other]);
+  await t.foundation.pass(25_000, [silent, other]);
   assert.equal(silent.performed.length + other.performed.length, 1);
   silent.presence.memoryMb = 1;
-  await pass(10_000, [silent, other]);
+  await t.foundation.pass(10_000, [silent, other]);
   const [lrp] = await t.foundation.running('web', 1);
   assert.equal(lrp!.cellId, 'cell-2');
 });
