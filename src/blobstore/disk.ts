@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { BlobInfo, BlobKind, ListedBlob, Scratch } from '../contracts/blobs.ts';
 import { CupolaError, codeOf } from '../kit/errors.ts';
+import { PartWriter } from '../kit/part-writer.ts';
 import { openFile, readLater } from '../kit/streams.ts';
 import type { DiskRoom, Room } from './disk-room.ts';
 
@@ -182,12 +183,24 @@ async function writeWhole(
   await using file = await open(path, 'wx', 0o600);
   const hash = createHash('sha256');
   let bytes = 0;
-  for await (const chunk of body) {
-    const data = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
-    bytes += data.length;
-    if (bytes > maxBytes) throw new CupolaError('blob_too_large', `a blob is larger than ${maxBytes} bytes`);
-    hash.update(data);
-    await room.write(data.length, () => writeChunk(file, data));
+  const writer = new PartWriter(async (parts, size) => {
+    try {
+      await room.write(size, () => writeParts(file, parts));
+    } catch (error) {
+      body.destroy(error instanceof Error ? error : new Error(String(error))); // it may have no more to say for long
+      throw error;
+    }
+  });
+  try {
+    for await (const chunk of body) {
+      const data = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
+      bytes += data.length;
+      if (bytes > maxBytes) throw new CupolaError('blob_too_large', `a blob is larger than ${maxBytes} bytes`);
+      hash.update(data);
+      await writer.add(data);
+    }
+  } finally {
+    await writer.settled();
   }
   await finish(file);
   return { sha256: hash.digest('hex'), bytes };
@@ -195,11 +208,13 @@ async function writeWhole(
 
 const flush = (file: FileHandle): Promise<void> => file.sync();
 
-async function writeChunk(file: FileHandle, data: Buffer): Promise<void> {
-  for (let at = 0; at < data.length; ) {
-    const { bytesWritten } = await file.write(data, at, data.length - at);
-    at += bytesWritten;
-  }
+async function writeParts(file: FileHandle, parts: readonly Buffer[]): Promise<void> {
+  const whole = parts.reduce((sum, { length }) => sum + length, 0);
+  const { bytesWritten } = await file.writev(parts);
+  if (bytesWritten === whole) return;
+  // Less than all: a full disk says so at the next one.
+  const left = Buffer.concat(parts).subarray(bytesWritten);
+  for (let at = 0; at < left.length; ) at += (await file.write(left, at)).bytesWritten;
 }
 
 /** A rename is on disk once its directory is. */
