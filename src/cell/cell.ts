@@ -20,6 +20,7 @@ import { type CellProxy, type RepContext, type StageTask, TIMING, type Timing } 
 import { giveIdentity, identityBinds } from './rep/container-files.ts';
 import { DropletLayers } from './rep/droplets.ts';
 import { IDENTITY_ENVIRONMENT, networkEnvironment } from './rep/environment.ts';
+import { KeptDroplets } from './rep/kept-droplets.ts';
 import { LayerUse } from './rep/layer-use.ts';
 import { Rep } from './rep/rep.ts';
 import { RegistryReports } from './rep/reports.ts';
@@ -100,6 +101,7 @@ export function createCell(options: CellOptions): Cell {
     log: log.child('logs'),
     now,
   });
+  const kept = new KeptDroplets(join(options.stateDirectory, 'kept-droplets'), log.child('kept-droplets'));
   const context: RepContext = {
     cellId: options.cellId,
     address: options.address,
@@ -109,7 +111,7 @@ export function createCell(options: CellOptions): Cell {
     registry,
     reports,
     capacity: new Capacity(options.capacity),
-    droplets: new DropletLayers(garden, options.blobs),
+    droplets: new DropletLayers(garden, options.blobs, kept),
     images: new ImageStore({
       garden,
       directory: join(options.stateDirectory, 'images'),
@@ -129,7 +131,7 @@ export function createCell(options: CellOptions): Cell {
     log: log.child('rep'),
     creating: createLimiter(options.limits?.creating ?? 4),
   };
-  const stager = buildpackLifecycle(options, context);
+  const stager = buildpackLifecycle(options, context, kept);
   const tasks = {
     stage: options.stage ?? lifecycles(options, context, stager),
     results: new TaskResults(join(options.stateDirectory, 'task-results')),
@@ -157,6 +159,7 @@ export function createCell(options: CellOptions): Cell {
       );
     },
     async start() {
+      await kept.open();
       await rep.adopt();
       for (const reconciler of periodic) reconciler.start();
       for (const stack of options.stacks) {
@@ -183,7 +186,7 @@ export function createCell(options: CellOptions): Cell {
       reports.close();
       stager.close();
       await Promise.all(periodic.map((reconciler) => reconciler.stop()));
-      await Promise.all([logs.close(), context.trust.settled()]);
+      await Promise.all([logs.close(), context.trust.settled(), kept.close()]);
     },
   };
 }
@@ -194,12 +197,13 @@ function lifecycles(options: CellOptions, context: RepContext, stager: Stager): 
 }
 
 /** Staging in containers that have an identity and trusted roots as those of apps have. */
-function buildpackLifecycle(options: CellOptions, context: RepContext): Stager {
+function buildpackLifecycle(options: CellOptions, context: RepContext, kept: KeptDroplets): Stager {
   return createStager({
     garden: context.garden,
     blobs: options.blobs,
     lifecycleDirectory: options.lifecycleDirectory,
     scratchDirectory: join(options.stateDirectory, 'staging'),
+    kept,
     binds: (task) => identityBinds(context, task.taskGuid, task.stack),
     prepare: async (container, task) => {
       await giveIdentity(context, container, task.owner);

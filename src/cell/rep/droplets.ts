@@ -4,33 +4,48 @@ import type { Blob } from '../../contracts/gen/diego_pb.js';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Garden, Layer } from '../garden/garden.ts';
 import type { BlobTransport } from './blob-transport.ts';
+import type { KeptDroplets } from './kept-droplets.ts';
 
 /** Where droplets are unpacked: their ./app becomes /home/vcap/app. */
 const DESTINATION = '/home/vcap';
 
-/** Droplets as read-only layers, each fetched once and shared by all instances on the cell. */
+/** Droplets as read-only layers, each brought here once and shared by all instances on the cell. */
 export class DropletLayers {
   readonly #garden: Garden;
   readonly #blobs: BlobTransport;
+  readonly #kept: KeptDroplets;
 
-  constructor(garden: Garden, blobs: BlobTransport) {
+  constructor(garden: Garden, blobs: BlobTransport, kept: KeptDroplets) {
     this.#garden = garden;
     this.#blobs = blobs;
+    this.#kept = kept;
   }
 
   /**
-   * The layer of a droplet. `fetched` is called with the number of bytes if it had to be fetched.
+   * The layer of a droplet: of what was kept here when it was staged, or else fetched. `fetched` is called with the number of bytes if it had to be fetched.
    * Throws CupolaError `droplet_mismatch` when the content is not what the digest says.
    */
   async ensure(droplet: Blob | undefined, stack: string, fetched?: (bytes: number) => void): Promise<Layer> {
     if (!droplet || !/^[0-9a-f]{64}$/.test(droplet.sha256)) {
       throw new CupolaError('droplet_unknown', 'the work names no droplet');
     }
-    const open = async () => {
-      const body = await this.#blobs.fetch(droplet);
-      return verified(body, droplet.sha256, fetched);
-    };
-    return this.#garden.ensureLayer(dropletLayerKey(droplet.sha256), { format: 'tar', open }, DESTINATION, stack);
+    const { sha256 } = droplet;
+    const layerOf = (open: () => Promise<Readable>) =>
+      this.#garden.ensureLayer(dropletLayerKey(sha256), { format: 'tar', open }, DESTINATION, stack);
+    const fetching = async () => verified(await this.#blobs.fetch(droplet), sha256, fetched);
+    if (!this.#kept.has(sha256)) return layerOf(fetching);
+    try {
+      return await layerOf(async () => {
+        const file = this.#kept.read(sha256);
+        return file ? verified(file, sha256) : fetching();
+      });
+    } catch (error) {
+      // Damaged or gone, perhaps: what is wrong with the droplet itself shows again.
+      this.#kept.drop(sha256, error);
+      return await layerOf(fetching);
+    } finally {
+      this.#kept.drop(sha256);
+    }
   }
 }
 

@@ -5,9 +5,9 @@ import { CupolaError } from '../../kit/errors.ts';
 
 /**
  * Passes a stream on, counting and hashing it. With `expected` (hex; "" for none) it fails before the end where the content is
- * another: `blob_digest_mismatch`. Past `maximum` bytes it fails with `blob_too_large`.
+ * another: `blob_digest_mismatch`. Past `maximum` bytes it fails with `blob_too_large`. `copy` gets what is hashed, part by part.
  */
-export function digesting(options: { expected?: string; maximum?: number } = {}): {
+export function digesting(options: { expected?: string; maximum?: number; copy?: (chunk: Buffer) => void } = {}): {
   stream: Transform;
   info: () => BlobInfo;
 } {
@@ -22,6 +22,7 @@ export function digesting(options: { expected?: string; maximum?: number } = {})
         return;
       }
       hash.update(chunk);
+      options.copy?.(chunk);
       done(null, chunk);
     },
     flush(done) {

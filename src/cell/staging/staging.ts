@@ -10,6 +10,7 @@ import { readFileLater } from '../../kit/streams.ts';
 import { tarOf } from '../../kit/tar.ts';
 import type { BindMount, Container, Garden } from '../garden/garden.ts';
 import { VCAP } from '../garden/settings.ts';
+import type { KeptDroplets } from '../rep/kept-droplets.ts';
 import { followToEnd } from './builder-process.ts';
 import {
   buildpackDirectory,
@@ -29,6 +30,7 @@ import {
   type ScratchFile,
   type StagingBlobs,
   type StagingLog,
+  type UploadCopy,
   uploadFrom,
 } from './transfers.ts';
 
@@ -44,6 +46,8 @@ export interface StagerOptions {
   lifecycleDirectory: string;
   /** For packages on their way into the container; on a disk, readable by the cell alone. */
   scratchDirectory: string;
+  /** Where a droplet waits for its first start, when that comes here. */
+  kept?: KeptDroplets;
   /** Further read-only directories of a staging container, for instance trust store and credentials. */
   binds?: (task: Task) => Promise<readonly BindMount[]>;
   /** Called when the container runs, before any code of the app: identity. Gives further environment variables. */
@@ -144,7 +148,9 @@ class StagingRun {
       const files = await readResultFiles(await container.streamOut('/tmp/output/result'));
       const interpreted = this.#interpret(files);
       this.#say('Uploading droplet, build artifacts cache...');
-      const [droplet, newCache] = await all(this.#uploadDroplet(container), this.#uploadCache(container));
+      await using copy = this.#options.kept?.copy();
+      const [droplet, newCache] = await all(this.#uploadDroplet(container, copy), this.#uploadCache(container));
+      await copy?.keep(droplet);
       this.#say('Uploading complete');
       timer('uploaded');
       return { ...interpreted, droplet, cache: newCache };
@@ -255,9 +261,10 @@ class StagingRun {
     }
   }
 
-  async #uploadDroplet(container: Container): Promise<BlobInfo> {
+  async #uploadDroplet(container: Container, copy: UploadCopy | undefined): Promise<BlobInfo> {
     this.#say('Uploading droplet...');
-    const info = await this.#upload(container, DROPLET_FILE, required(this.#work.uploadDroplet, 'droplet'), 'droplet');
+    const blob = required(this.#work.uploadDroplet, 'droplet');
+    const info = await this.#upload(container, DROPLET_FILE, blob, 'droplet', copy);
     this.#say(`Uploaded droplet (${readableSize(info.bytes)})`);
     return info;
   }
@@ -276,9 +283,15 @@ class StagingRun {
     }
   }
 
-  #upload(container: Container, path: string, blob: Blob, kind: 'droplet' | 'cache'): Promise<BlobInfo> {
+  #upload(
+    container: Container,
+    path: string,
+    blob: Blob,
+    kind: 'droplet' | 'cache',
+    copy?: UploadCopy,
+  ): Promise<BlobInfo> {
     const { blobs } = this.#options;
-    return uploadFrom(container, path, { blobs, blob, maximum: this.#maximum(kind), signal: this.#signal });
+    return uploadFrom(container, path, { blobs, blob, maximum: this.#maximum(kind), signal: this.#signal, copy });
   }
 
   #ended(exit: { exitCode: number; outOfMemory: boolean }, diskFull: boolean): StagingFailure {

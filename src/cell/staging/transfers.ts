@@ -36,20 +36,28 @@ export async function downloadTo(
   return { path, bytes: checked.info().bytes };
 }
 
+/** What gets the same bytes as the blobstore. It holds up nothing. */
+export interface UploadCopy {
+  /** Before the first of them. */
+  expect(bytes: number): void;
+  write(chunk: Buffer): void;
+}
+
 /** Streams one file of a container into the blobstore. Throws StagingFailure where it has more than `maximum` bytes. */
 export async function uploadFrom(
   container: Container,
   path: string,
-  target: { blobs: StagingBlobs; blob: Blob; maximum: number; signal: AbortSignal },
+  target: { blobs: StagingBlobs; blob: Blob; maximum: number; signal: AbortSignal; copy?: UploadCopy | undefined },
 ): Promise<BlobInfo> {
-  const { blobs, blob, maximum, signal } = target;
+  const { blobs, blob, maximum, signal, copy } = target;
   const members = new TarReader(await container.streamOut(path));
   for await (const member of members) {
     if (member.type !== 'file') continue;
     if (member.size > maximum) {
       throw new StagingFailure('StagingError', `A file that staging made has more than ${readableSize(maximum)}`);
     }
-    const counted = digesting({ maximum });
+    copy?.expect(member.size);
+    const counted = digesting({ maximum, ...(copy && { copy: (chunk) => copy.write(chunk) }) });
     const body = new PassThrough();
     await all(
       pipeline(Readable.from(members.content(), { objectMode: false }), counted.stream, body, {

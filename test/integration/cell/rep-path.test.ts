@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, readFileSync } from 'node:fs';
+import { createReadStream, readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { join, resolve } from 'node:path';
@@ -8,6 +8,7 @@ import { buffer } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { type Cell, createCell } from '../../../src/cell/cell.ts';
+import type { InstanceAuthority } from '../../../src/cell/identity/instance-identity.ts';
 import { DesiredLrpSchema, Rep, TaskSchema } from '../../../src/contracts/gen/diego_pb.js';
 import { Logger } from '../../../src/kit/log.ts';
 import { createIntermediate } from '../../../src/kit/pki.ts';
@@ -39,8 +40,10 @@ describe('from package to request', { skip: GARDEN_SKIP }, () => {
   let t: TestGarden;
   let path: RequestPath;
   let directory: string;
+  let authority: InstanceAuthority;
   let cell: Cell;
   const blobs = new Map<string, string>();
+  const fetched: string[] = [];
   const { control, registry, ingress } = fakeControl();
 
   before(async () => {
@@ -49,7 +52,21 @@ describe('from package to request', { skip: GARDEN_SKIP }, () => {
     path = await startRequestPath({ firstPort: 23510, prefix: 'rep-path' });
     const from = new Date(Date.now() - 60_000);
     const to = new Date(Date.now() + 30 * 86_400_000);
-    cell = createCell({
+    authority = {
+      intermediate: await createIntermediate(path.pki.instanceRoot, 'instance identity', from, to),
+      rootCertificate: path.pki.instanceRoot.cert,
+    };
+    cell = await openCell('state');
+  });
+  after(async () => {
+    await cell.close();
+    await path.close();
+    await t.stop();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  async function openCell(state: string): Promise<Cell> {
+    const made = createCell({
       cellId: 'cell-tr',
       zone: 'z1',
       address: '127.0.0.1',
@@ -62,12 +79,12 @@ describe('from package to request', { skip: GARDEN_SKIP }, () => {
       proxyPort: path.cellPort,
       registry,
       ingress,
-      identity: {
-        intermediate: await createIntermediate(path.pki.instanceRoot, 'instance identity', from, to),
-        rootCertificate: path.pki.instanceRoot.cert,
-      },
+      identity: authority,
       blobs: {
-        fetch: async ({ url }) => createReadStream(blobs.get(url)!),
+        fetch: async ({ url }) => {
+          fetched.push(url);
+          return createReadStream(blobs.get(url)!);
+        },
         upload: async ({ url }, body) => {
           const file = join(directory, `blob-${blobs.size}`);
           await writeFile(file, await buffer(body));
@@ -76,18 +93,13 @@ describe('from package to request', { skip: GARDEN_SKIP }, () => {
       },
       lifecycleDirectory: resolve(import.meta.dirname, '../../../src/cell/staging/lifecycle'),
       runDirectory: join(directory, 'run'),
-      stateDirectory: join(directory, 'state'),
+      stateDirectory: join(directory, state),
       log: new Logger('cell', {}, (line) => process.env['VERBOSE'] && process.stderr.write(line)),
       timing: { reconcileMs: 1_000 },
     });
-    await cell.start();
-  });
-  after(async () => {
-    await cell.close();
-    await path.close();
-    await t.stop();
-    await rm(directory, { recursive: true, force: true });
-  });
+    await made.start();
+    return made;
+  }
 
   const rep = () =>
     client(
@@ -138,6 +150,8 @@ describe('from package to request', { skip: GARDEN_SKIP }, () => {
     const place = control.lines('STG').find((line) => line.startsWith('on '));
     assert.match(place ?? '', /^on 127\.0\.0\.1, not 10\.232\.\d+\.\d+, \[\] {2}\.$/, 'and knows where it runs');
     const { droplet, process_types: types } = JSON.parse(staged!.result);
+    const kept = join(directory, 'state/kept-droplets');
+    assert.equal(readdirSync(kept).length, 1);
 
     const desiredLrp = create(DesiredLrpSchema, {
       processGuid: randomUUID(),
@@ -153,6 +167,8 @@ describe('from package to request', { skip: GARDEN_SKIP }, () => {
     });
     await rep().perform({ lrpStarts: [{ desiredLrp, index: 0 }] });
     await eventually('it runs', () => control.reports().includes('start'), 20_000);
+    assert.ok(!fetched.includes('droplet'), 'the cell that staged it has it');
+    await eventually('the layer is what it has of it', () => readdirSync(kept).length === 0);
     const { instanceGuid, processGuid, index } = control.calls.find(({ what }) => what === 'start')!.lrp;
     await path.setRoutes({ host: `web.${path.domain}`, instances: [{ guid: instanceGuid, index: 0 }] });
     const answer = await get(path);
@@ -162,6 +178,21 @@ describe('from package to request', { skip: GARDEN_SKIP }, () => {
     await eventually('it is gone', async () => (await t.garden.lookup(instanceGuid)) === null, 15_000);
     assert.equal((await get(path)).status, 502, 'its route is still there, and reaches nobody');
     assert.equal((await t.garden.list()).length, 0);
+
+    await cell.close();
+    await t.garden.pruneLayers([]);
+    cell = await openCell('state-of-another');
+    await rep().perform({ lrpStarts: [{ desiredLrp: { ...desiredLrp, processGuid: randomUUID() }, index: 0 }] });
+    const starts = () => control.calls.filter(({ what }) => what === 'start');
+    await eventually('it runs on a cell that did not stage it', () => starts().length === 2, 20_000);
+    assert.deepEqual(
+      fetched.filter((url) => url === 'droplet'),
+      ['droplet'],
+    );
+    const { lrp } = starts()[1]!;
+    const { instanceGuid: other } = lrp;
+    await rep().stopLrp({ processGuid: lrp.processGuid, index: 0, instanceGuid: other });
+    await eventually('it is gone', async () => (await t.garden.lookup(other)) === null, 15_000);
   });
 });
 

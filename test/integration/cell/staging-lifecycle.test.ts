@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import { KeptDroplets } from '../../../src/cell/rep/kept-droplets.ts';
 import { type ArchiveEntry, zip } from '../../support/archives.ts';
 import { TestBlobs } from '../../support/buildpacks.ts';
 import { GARDEN_SKIP, startTestGarden, type TestGarden } from '../../support/garden.ts';
+import { silentLog } from '../../support/postgresql.ts';
 import { sha256, stage } from '../../support/staging.ts';
 
 /* The classic buildpack contract, with buildpacks of a few lines. */
@@ -193,6 +198,40 @@ test('a package that is not the announced one is never unpacked', { skip: GARDEN
   await assert.rejects(stage(garden, blobs, { source: SOURCE, buildpacks, packageSha256: '0'.repeat(64) }), {
     code: 'blob_digest_mismatch',
   });
+});
+
+test('a droplet is kept for its start once staging has succeeded; one that is cancelled after its upload leaves none', {
+  skip: GARDEN_SKIP,
+}, async () => {
+  const directory = await mkdtemp('/tmp/staging-kept-');
+  const kept = new KeptDroplets(directory, silentLog);
+  await kept.open();
+  const buildpacks = [buildpack({ finalize: 'true', ...RELEASE })];
+  const cancelling = new AbortController();
+  const uploaded = Promise.withResolvers<void>();
+  const ending: typeof blobs = Object.create(blobs, {
+    upload: {
+      async value({ url }: { url: string }, body: Readable) {
+        await buffer(body);
+        if (url.startsWith('droplet:')) return uploaded.resolve();
+        await uploaded.promise;
+        assert.equal((await readdir(directory)).length, 1);
+        cancelling.abort(new Error('cancelled'));
+        cancelling.signal.throwIfAborted();
+      },
+    },
+  });
+  await assert.rejects(
+    stage(garden, ending, { source: SOURCE, buildpacks, signal: cancelling.signal }, { kept }),
+    /cancelled/,
+  );
+  assert.deepEqual(await readdir(directory), []);
+
+  const staged = await stage(garden, blobs, { source: SOURCE, buildpacks }, { kept });
+  assert.ok(staged.droplet!.equals(await buffer(kept.read(sha256(staged.droplet!))!)));
+  assert.equal((await readdir(directory)).length, 1);
+  await kept.close();
+  await rm(directory, { recursive: true });
 });
 
 test('a cancelled staging ends at once', { skip: GARDEN_SKIP }, async () => {
