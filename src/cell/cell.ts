@@ -138,7 +138,9 @@ export function createCell(options: CellOptions): Cell {
     staging: createOwnersLimiter(options.limits?.staging ?? 4),
   };
   const rep = new Rep(context, tasks, options);
-  const comparing = new Reconciler('rep', timing.reconcileMs, () => rep.reconcile(), log);
+  // At its start the cell is often there before control: what is to be compared then must not wait for the next time.
+  const pace = { everyMs: timing.reconcileMs, soonMs: timing.retryMs };
+  const comparing = new Reconciler('rep', pace, () => rep.reconcile(), log);
   const heartbeat = async (): Promise<void> => {
     // A call that hangs must not hold up the next: five of them missing mean that the cell is lost.
     const { returned } = await registry.heartbeat(rep.presence(), { timeoutMs: timing.heartbeatMs });
