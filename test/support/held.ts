@@ -1,16 +1,16 @@
-import { sql } from 'kysely';
-import type { Db, Trx } from '../../src/cloud-controller/database.ts';
+import { type Kysely, sql, type Transaction } from 'kysely';
+import type { Trx } from '../../src/cloud-controller/database.ts';
 import { eventually } from './apps.ts';
 
 /**
  * Makes a race: `first` is done in a transaction, `second` begins while it is not committed, and it is committed once as many
  * statements as told wait for a lock, or once `second` ended without; `last` is done just before. Gives what `second` gave.
  */
-export async function whileHeld<T>(
-  db: Db,
-  first: (trx: Trx) => Promise<unknown>,
+export async function whileHeld<T, Schema>(
+  db: Kysely<Schema>,
+  first: (trx: Transaction<Schema>) => Promise<unknown>,
   second: () => Promise<T>,
-  { waiting = 1, last }: { waiting?: number; last?: (trx: Trx) => Promise<unknown> } = {},
+  { waiting = 1, last }: { waiting?: number; last?: (trx: Transaction<Schema>) => Promise<unknown> } = {},
 ): Promise<T> {
   const begun = await db.transaction().execute(async (trx) => {
     await first(trx);
@@ -27,7 +27,7 @@ export async function whileHeld<T>(
 }
 
 /** How many statements wait for a lock. */
-export async function waits(db: Db): Promise<number> {
+export async function waits<Schema>(db: Kysely<Schema>): Promise<number> {
   const { rows } = await sql<{ n: number }>`
     SELECT count(*)::int AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'`.execute(db);
   return rows[0]?.n ?? 0;

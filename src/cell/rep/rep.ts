@@ -215,7 +215,12 @@ export class Rep {
 
   #takeLrp({ desiredLrp, index }: LrpStart): boolean {
     if (!this.#ready || !desiredLrp || !this.#facts.stacks.includes(desiredLrp.stack)) return false;
-    if (this.#find(desiredLrp.processGuid, index)) return true; // asked for twice
+    const held = this.#find(desiredLrp.processGuid, index);
+    if (held) {
+      // Asked for twice, or by a registry that does not know that it runs.
+      void this.#reporting(() => held.reportRunning()).catch(() => {}); // the cell closes
+      return true;
+    }
     const instanceGuid = randomUUID();
     if (!this.#context.capacity.reserve(instanceGuid, desiredLrp.memoryMb, desiredLrp.diskMb)) return false;
     const instance = new LrpInstance(this.#context, desiredLrp, index, instanceGuid);

@@ -137,6 +137,11 @@ export class ActualLrpStore {
 
   /** Null where the row is not this cell's and instance's. The report for people is kept with the change. */
   async crash(lrp: ActualLrp, nowMs: number): Promise<Crash | null> {
+    // Twice: between the two places where it may stand, a cell in use again may have taken it back.
+    return (await this.#crashWhereItStands(lrp, nowMs)) ?? this.#crashWhereItStands(lrp, nowMs);
+  }
+
+  async #crashWhereItStands(lrp: ActualLrp, nowMs: number): Promise<Crash | null> {
     const { rows } = await sql<ActualLrpRow & { desired: boolean }>`
       SELECT ${COLUMNS}, ${IS_DESIRED} AS desired FROM actual_lrps a
       WHERE a.process_guid = ${lrp.processGuid} AND a.index = ${lrp.index}
@@ -170,11 +175,17 @@ export class ActualLrpStore {
   async remove(lrp: ActualLrp, nowMs: number): Promise<boolean> {
     const mine = sql`a.process_guid = ${lrp.processGuid} AND a.index = ${lrp.index}
       AND a.cell_id = ${lrp.cellId} AND a.instance_guid = ${lrp.instanceGuid}`;
-    const again = await this.#changed(sql`
-      UPDATE actual_lrps a SET ${NOBODYS}, since_ms = ${nowMs} WHERE ${mine} AND ${IS_DESIRED}`);
-    if (!again && !(await this.#changed(sql`DELETE FROM actual_lrps a WHERE ${mine}`)))
-      await this.#evacuation.remove(lrp);
-    return again;
+    // Twice, as a crash.
+    for (let looks = 0; looks < 2; looks += 1) {
+      if (
+        await this.#changed(sql`
+          UPDATE actual_lrps a SET ${NOBODYS}, since_ms = ${nowMs} WHERE ${mine} AND ${IS_DESIRED}`)
+      )
+        return true;
+      if (await this.#changed(sql`DELETE FROM actual_lrps a WHERE ${mine}`)) return false;
+      if (await this.#evacuation.remove(lrp)) return false;
+    }
+    return false;
   }
 
   /** A crashed instance starts at once, its crashes forgotten. */

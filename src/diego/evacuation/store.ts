@@ -60,9 +60,9 @@ export class EvacuationStore {
     return this.#changed(sql`
       WITH free AS (
         SELECT e.* FROM evacuating_lrps e JOIN actual_lrps a USING (process_guid, index)
-        WHERE e.cell_id NOT IN (SELECT cell_id FROM cell_drains) AND a.state IN ('UNCLAIMED', 'CRASHED')
+        WHERE e.cell_id NOT IN (SELECT cell_id FROM cell_drains) AND a.state IN ('UNCLAIMED', 'CRASHED') AND ${IS_DESIRED}
           AND (a.placed_until_ms <= ${nowMs} OR a.placed_cell = e.cell_id)
-        FOR UPDATE OF a),
+        FOR UPDATE OF a, e),
       back AS (
         UPDATE actual_lrps a SET state = 'RUNNING', cell_id = f.cell_id, instance_guid = f.instance_guid,
           since_ms = f.since_ms, readiness_since_ms = ${nowMs}, instance_address = f.instance_address, host_address = f.host_address,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Trx } from '../../../src/cloud-controller/database.ts';
 import { after, before, describe, it } from 'node:test';
 import { sql } from 'kysely';
 import { eventually, grant, newApp, newSpace, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
@@ -100,7 +101,7 @@ describe('a domain goes with the routes on it', () => {
     const organization: string = (await f.cc.admin.post('/v3/organizations', { name: 'late' })).body.guid;
     const domain = await newDomain('late.example.org', organization);
     await batches();
-    const coming = async (trx: Parameters<Parameters<typeof whileHeld>[1]>[0]) => {
+    const coming = async (trx: Trx) => {
       await sql`SELECT pg_advisory_xact_lock_shared(hashtext('domain-names'))`.execute(trx);
       await sql`INSERT INTO routes (guid, space_guid, domain_guid, host, path, options)
         VALUES ('late', ${f.space}, ${domain}, 'late', '', '{}')`.execute(trx);

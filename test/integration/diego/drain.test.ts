@@ -3,8 +3,11 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
-import { RouteSchema, TaskSchema } from '../../../src/contracts/gen/diego_pb.js';
+import { sql } from 'kysely';
+import { type ActualLrp, RouteSchema, TaskSchema } from '../../../src/contracts/gen/diego_pb.js';
+import type { FakeCell } from '../../support/cells.ts';
 import { desired, eachTestHasAFoundation, failsWith, until } from '../../support/diego.ts';
+import { whileHeld } from '../../support/held.ts';
 
 const TIMING = { sweepIntervalMs: 20, auctionIntervalMs: 20, evacuationOverlapMs: 100 };
 const t = eachTestHasAFoundation(TIMING);
@@ -122,6 +125,54 @@ test('HAV-01: a cell in use again has its instances back, also where another had
   assert.equal(after!.instanceGuid, before!.instanceGuid);
   assert.deepEqual(one.stopped, []);
 });
+
+/** An instance that leaves a drained cell and finds no other place. */
+async function leaving() {
+  const cell = await t.foundation.addCell({ cellId: 'cell-1' });
+  await t.foundation.bbs.desireLrp(desired('web', { routes }));
+  await t.foundation.running('web', 1);
+  await drain('cell-1');
+  const [lrp] = await t.foundation.lrps('web', ([one]) => one?.evacuating === true);
+  return { cell, lrp: lrp! };
+}
+const another = (than: string) =>
+  t.foundation.lrps('web', ([lrp]) => lrp?.state === 'RUNNING' && !lrp.evacuating && lrp.instanceGuid !== than);
+
+test('HAV-01: a cell in use again has its instance back at once where the place was promised to itself', async () => {
+  const { lrp } = await leaving();
+  await sql`UPDATE actual_lrps SET placed_cell = 'cell-1', placed_until_ms = ${Date.now() + 600_000}`.execute(t.db);
+  await drain('cell-1', false);
+  const [after] = await t.foundation.lrps('web', ([one]) => one?.evacuating === false && one.state === 'RUNNING');
+  assert.equal(after!.instanceGuid, lrp.instanceGuid);
+});
+
+test('HAV-01: an instance that ends while its cell is used again is not taken back', async () => {
+  const { cell, lrp } = await leaving();
+  cell.held.clear();
+  const ended = (trx: typeof t.db) => sql`DELETE FROM evacuating_lrps`.execute(trx);
+  await whileHeld(t.db, ended, () => drain('cell-1', false));
+  await another(lrp.instanceGuid);
+});
+
+for (const [end, report] of [
+  ['stop', (cell, lrp) => cell.registry.removeActualLrp(lrp)],
+  ['crash', (cell, lrp) => cell.registry.crashActualLrp({ ...lrp, crashReason: 'exited with 1' })],
+] satisfies [string, (cell: FakeCell, lrp: ActualLrp) => Promise<unknown>][])
+  test(`HAV-01: the ${end} of an instance is not missed where it is taken back meanwhile`, async () => {
+    const { cell, lrp } = await leaving();
+    cell.held.clear();
+    const held = (trx: typeof t.db) => sql`SELECT * FROM evacuating_lrps FOR UPDATE`.execute(trx);
+    await whileHeld(t.db, held, () => report(cell, lrp), {
+      last: async (trx) => {
+        await sql`DELETE FROM cell_drains`.execute(trx);
+        await sql`DELETE FROM evacuating_lrps`.execute(trx);
+        await sql`UPDATE actual_lrps SET state = 'RUNNING', cell_id = ${lrp.cellId}, instance_guid = ${lrp.instanceGuid}`.execute(
+          trx,
+        );
+      },
+    });
+    await another(lrp.instanceGuid);
+  });
 
 test('HAV-01: a draining cell gets neither instances nor staging; its tasks go on to their end', async () => {
   const one = await t.foundation.addCell({ cellId: 'cell-1' });

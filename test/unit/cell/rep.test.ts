@@ -171,6 +171,31 @@ test('an instance the registry has and the cell has not is removed there, so tha
   await eventually('it is removed', () => control.control.reports('ghost').includes('remove'));
 });
 
+test('an instance that the registry asks for once more is reported again, for it does not know of it', async () => {
+  await closeCell();
+  await openCell({ reconcileMs: 600_000 });
+  const guid = await running();
+  control.control.lrps.clear();
+  await rep().perform({ lrpStarts: [{ desiredLrp: lrp(), index: 0 }] });
+  await eventually('it is reported', () => control.control.lrps.has(guid));
+  assert.deepEqual(control.control.reports(), ['claim', 'start', 'start']);
+});
+
+test('a cell that is there before control compares as soon as that answers', async () => {
+  await closeCell();
+  await control.registry.claimActualLrp({
+    processGuid: 'p',
+    instanceGuid: 'ghost',
+    state: 'CLAIMED',
+    cellId: 'cell-1',
+  });
+  control.control.away = true;
+  await openCell({ reconcileMs: 600_000 });
+  await delay(60); // it tried
+  control.control.away = false;
+  await eventually('it is removed', () => control.control.reports('ghost').includes('remove'));
+});
+
 test('an instance whose place somebody else took is stopped without a report', async () => {
   const guid = await running();
   control.control.refuses.add('start');
