@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -19,15 +20,22 @@ describe('a tenant that takes all there is', { skip: SKIP }, () => {
   before(async () => {
     await platform.up();
     await platform.signIn(CF);
-    for (const [org, app, instances, memory] of [
-      ['victims', 'steady', '2', '64M'],
-      ['villains', 'attacker', '2', '128M'],
-    ] as const) {
-      await platform.makeOrg(CF, org);
-      const directory = join(ROOT, 'test/fixtures', app);
-      const scale = ['-m', memory, '-k', '512M', '-i', instances];
-      await cf('push', app, '-p', directory, '-b', 'nodejs_buildpack', ...scale);
-    }
+    const apps = [
+      ['victims', 'steady', '64M'],
+      ['villains', 'attacker', '128M'],
+    ] as const;
+    for (const [org] of apps) await platform.makeOrg(CF, org);
+    // Both at once, each by a client of its own.
+    await Promise.all(
+      apps.map(async ([org, app, memory]) => {
+        const home = join(platform.home, org);
+        cpSync(join(platform.home, '.cf'), join(home, '.cf'), { recursive: true });
+        const own = (...args: string[]) => platform.cf(CF, args, { env: { CF_HOME: home } });
+        await own('target', '-o', org, '-s', 'dev');
+        const scale = ['-m', memory, '-k', '512M', '-i', '2'];
+        await own('push', app, '-p', join(ROOT, 'test/fixtures', app), '-b', 'nodejs_buildpack', ...scale);
+      }),
+    );
   });
   after(() => platform.remove());
 

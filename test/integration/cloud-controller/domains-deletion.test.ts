@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import type { Trx } from '../../../src/cloud-controller/database.ts';
 import { after, before, describe, it } from 'node:test';
 import { sql } from 'kysely';
+import type { Trx } from '../../../src/cloud-controller/database.ts';
 import { eventually, grant, newApp, newSpace, startTestFoundation, type TestFoundation } from '../../support/apps.ts';
 import { whileHeld } from '../../support/held.ts';
 
