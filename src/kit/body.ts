@@ -101,6 +101,7 @@ export class BodyReader {
     const settle = (): void => {
       clearTimeout(timer);
       request.off('data', onData).off('end', onEnd).off('close', onClose);
+      chunks.length = 0; // what counts no more lies in memory no more, however long the request lives on
     };
     const refuse = (error: unknown): void => {
       settle();
@@ -118,12 +119,13 @@ export class BodyReader {
       }
     };
     const onEnd = (): void => {
+      const whole = Buffer.concat(chunks);
       settle();
-      resolve(Buffer.concat(chunks));
+      resolve(whole);
     };
     const onClose = (): void => refuse(brokenOff());
     const timer = setTimeout(() => refuse(tooSlow()), this.#pace.textMs);
-    request.on('error', () => {}); // its close tells
+    request.on('error', closeTells);
     request.on('end', onEnd).on('close', onClose).on('data', onData);
     if (request.closed) onClose();
     return promise;
@@ -211,6 +213,9 @@ class BoundedBody extends Readable {
 export function hasBody({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
+
+/** For a request that lives on after its body was read: it keeps nothing of that. */
+function closeTells(): void {}
 
 function tooLarge(): HttpRefusal {
   return new HttpRefusal('body_too_large', 'the request body is too large');

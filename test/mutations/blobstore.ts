@@ -15,6 +15,15 @@ export const blobstore = [
     ['SECURITY 29: ', FILE, ' && expires * 1000 > now.getTime()', ''],
     ['a key is no path', DISK, '      body.destroy();\n', ''],
   ]),
+  ...noticedBy('test/unit/blobstore/disk.test.ts', [
+    [
+      'a put ends as soon as the disk refuses',
+      DISK,
+      'body.destroy(error instanceof Error',
+      'void (error instanceof Error',
+    ],
+    ['what the system writes in part', DISK, 'if (bytesWritten === whole) return;', 'if (bytesWritten > 0) return;'],
+  ]),
   ...noticedBy('test/unit/blobstore/disk-room.test.ts', [
     ['SECURITY 30: what one owner asks', ROOM, 'OWNER_SHARE = 0.25', 'OWNER_SHARE = 1'],
     ['SECURITY 30: who asks for much', ROOM, "beside - sum(own, 'left') < bytes", 'beside < bytes'],

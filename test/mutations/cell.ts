@@ -6,6 +6,7 @@ const LAUNCHER = 'cell/staging/lifecycle/launcher';
 const SCALAR = 'cell/staging/lifecycle/scalar.sh';
 const REP = 'cell/rep/rep.ts';
 const RULES = 'cell/network/ruleset.ts';
+const STACK = 'cell/stack/stack.ts';
 
 export const cell = [
   ...noticedBy('test/unit/cell/rep.test.ts', [
@@ -22,6 +23,20 @@ export const cell = [
       'cell/garden/dial.ts',
       'mostBytes: MOST_ANSWER_BYTES',
       'mostBytes: Number.POSITIVE_INFINITY',
+    ],
+  ]),
+  ...noticedBy('test/unit/cell/stack.test.ts', [
+    ['CTR-04: is shared where nobody but root', STACK, '[dirname(home), home, join', '[home, join'],
+    ['CTR-04: is shared where nobody but root', STACK, ' && one.uid === 0', ''],
+    ['CTR-04: is shared where nobody but root', STACK, ' && (one.mode & 0o022) === 0', ''],
+    ['is taken without a file beside it', STACK, "join(to, 'probe')", 'String(`${to}.probe`)'],
+  ]),
+  ...noticedBy('test/integration/cell/stack.test.ts', [
+    [
+      'one of which not all can be shared',
+      STACK,
+      "await rm(join(to, 'rootfs'), { recursive: true, force: true });\n",
+      'return;',
     ],
   ]),
   ...noticedBy('test/unit/cell/network.test.ts', [

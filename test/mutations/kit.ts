@@ -115,6 +115,15 @@ export const kit = [
     ['SECURITY 25: a body that comes in drops', 'kit/body.ts', ' || this.#size < least', ''],
     ['a client is not too slow', 'kit/body.ts', '      if (!this.#heldBack) {', '      if (this) {'],
   ]),
+  ...noticedBy('test/unit/kit/body-memory.test.ts', [
+    [
+      'SECURITY 25: what is refused of bodies',
+      'kit/body.ts',
+      'chunks.length = 0;',
+      "request.on('error', () => chunks);",
+    ],
+    ['a body that was read lies', 'kit/body.ts', 'chunks.length = 0;', "request.on('error', () => chunks);"],
+  ]),
   ...noticedBy('test/unit/kit/owned-files.test.ts', [
     [
       'what another account left',

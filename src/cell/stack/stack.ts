@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { link, mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
+import { link, lstat, mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { CupolaError, codeOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { run } from '../../kit/process.ts';
@@ -71,12 +71,13 @@ export async function ensureStack(options: StackOptions): Promise<Stack> {
   const progress = options.onProgress ?? (() => {});
   const began = Date.now();
   try {
+    await mkdir(building, { mode: 0o755 });
     const cached = options.cache === undefined ? null : stackHome(options.cache, name);
     if (cached !== null && (await usedStack(cached, name))) {
       progress(`Copying ${name} from ${options.cache}`);
       await copyStack(cached, building);
     } else {
-      await mkdir(join(building, 'rootfs'), { recursive: true, mode: 0o755 });
+      await mkdir(join(building, 'rootfs'), { mode: 0o755 });
       await buildStack(join(building, 'rootfs'), name, release, progress);
     }
     await rename(building, home).catch(async (error: unknown) => {
@@ -128,19 +129,45 @@ async function renamed(from: string, to: string): Promise<boolean> {
   }
 }
 
-/** A stack that is there; notes that it is in use. */
-/** Nobody writes to a stack: where it can be, both have the same files. */
+/**
+ * Puts what is in a stack into the directory of another. Nobody writes to a stack, so both have the same files where that can be, and
+ * where nobody but root can change them over there.
+ */
 async function copyStack(from: string, to: string): Promise<void> {
-  const probe = `${to}.probe`;
-  const linked = await link(join(from, 'rootfs', VERSION_FILE), probe).then(
-    () => true,
-    () => false, // another file system, or another mount of this one
-  );
-  if (linked) await rm(probe);
-  const how = ['-a', linked ? '--link' : '--reflink=auto', '--', from, to];
-  await run('cp', how, { timeoutMs: COPY_LIMIT_MS, showWords: true });
+  const copy = (how: string) =>
+    run('cp', ['-a', how, '--', join(from, 'rootfs'), to], { timeoutMs: COPY_LIMIT_MS, showWords: true });
+  if ((await isRootsAlone(from)) && (await canLink(from, to))) {
+    try {
+      await copy('--link');
+      return;
+    } catch {
+      // a file has as many names as it can have, or lies on another file system
+      await rm(join(to, 'rootfs'), { recursive: true, force: true });
+    }
+  }
+  await copy('--reflink=auto');
 }
 
+/** Whether nobody but root can write to the directories of a stack, and to the one that has it. */
+async function isRootsAlone(home: string): Promise<boolean> {
+  const found = await Promise.all([dirname(home), home, join(home, 'rootfs')].map((path) => lstat(path)));
+  return found.every((one) => one.isDirectory() && one.uid === 0 && (one.mode & 0o022) === 0);
+}
+
+/** False between file systems, and between mounts of one: `cp` would complain of every file. */
+async function canLink(from: string, to: string): Promise<boolean> {
+  const probe = join(to, 'probe');
+  try {
+    await link(join(from, 'rootfs', VERSION_FILE), probe);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await rm(probe, { force: true });
+  }
+}
+
+/** A stack that is there; notes that it is in use. */
 async function usedStack(home: string, name: string): Promise<Stack | null> {
   const rootfs = join(home, 'rootfs');
   const text = await readFile(join(rootfs, VERSION_FILE), 'utf8').catch(() => null);

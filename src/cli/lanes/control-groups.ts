@@ -50,14 +50,6 @@ export function makeGroups(name: string, times = 1): string[] {
   });
 }
 
-/** Whether a group can get more than another: in version 2 where the root gives processors to those below it. */
-export function givesWeights(): boolean {
-  return hierarchies().some(({ point, type }) => {
-    if (type === 'cgroup') return existsSync(join(point, WEIGHTS.cgroup[0]));
-    return /\bcpu\b/.test(readFileSync(join(point, 'cgroup.subtree_control'), 'utf8'));
-  });
-}
-
 /** Removes the groups that `makeGroups` made, and all below them, once the last process in them is gone. */
 export async function removeGroups(name: string): Promise<void> {
   for (const { point } of hierarchies()) await removeLeft(join(point, name));

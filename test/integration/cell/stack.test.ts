@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -94,5 +94,23 @@ describe('the stack', { skip: BUILD ? false : GARDEN_SKIP }, () => {
       await rm(own, { recursive: true });
     }
     assert.ok((await stat(join(stack.rootfs, 'bin/bash'))).size > 0);
+  });
+
+  test('one of which not all can be shared is copied', async () => {
+    const own = await mkdtemp(join(directory, '.own.building-'));
+    const [cache, elsewhere] = [join(own, 'cache'), join(stackRoot(join(own, 'cache'), 'debian12'), 'srv')];
+    await mkdir(join(stackRoot(cache, 'debian12'), 'etc'), { recursive: true });
+    await mkdir(elsewhere);
+    await run('mount', ['-t', 'tmpfs', 'tmpfs', elsewhere]);
+    try {
+      await writeFile(join(stackRoot(cache, 'debian12'), 'etc/cupola-stack'), 'version=1\n');
+      await writeFile(join(elsewhere, 'file'), 'on another file system');
+      const { rootfs } = await ensureStack({ directory: join(own, 'taken'), name: 'debian12', cache, log });
+      assert.equal(await readFile(join(rootfs, 'srv/file'), 'utf8'), 'on another file system');
+      assert.equal((await stat(join(rootfs, 'etc/cupola-stack'))).nlink, 1);
+    } finally {
+      await run('umount', [elsewhere]);
+      await rm(own, { recursive: true });
+    }
   });
 });

@@ -15,11 +15,11 @@ import {
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { BundledTests } from '../../../src/cli/lanes/bundled-tests.ts';
-import { givesWeights } from '../../../src/cli/lanes/control-groups.ts';
 import { type LaneResult, runFiles } from '../../../src/cli/lanes/files.ts';
 import { type Ended, startInLane } from '../../../src/cli/lanes/lane.ts';
 import { Run, removeDeadRuns } from '../../../src/cli/lanes/runs.ts';
 import { run } from '../../../src/kit/process.ts';
+import { givesWeights } from '../../support/control-groups.ts';
 import { eventually } from '../../support/platform.ts';
 import { allProcesses } from '../../support/processes.ts';
 
@@ -61,7 +61,8 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
     // Both begin when both are there, and end after the same time; the shell says what its children took.
     const meeting = mkdtempSync('/var/tmp/cupola-lanes-');
     const turns = (own: string) => `
-      cd ${meeting}; touch ${own}; until [ -e first ] && [ -e other ]; do sleep 0.01; done
+      cd ${meeting} && touch ${own}
+      timeout 60 sh -c "until [ -e first ] && [ -e other ]; do sleep 0.05; done" || exit
       taskset --cpu-list 0 timeout 3 sh -c "while :; do :; done"; times`;
     const takenOf = ({ said }: { said: string }): number => {
       const [, minutes, seconds] = /^(\d+)m([\d.]+)s \S+$/.exec(said.trim().split('\n').at(-1) ?? '') ?? [];

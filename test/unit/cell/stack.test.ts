@@ -1,18 +1,22 @@
 import assert from 'node:assert/strict';
 import {
   appendFileSync,
+  chmodSync,
+  chownSync,
   cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { watch } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { afterEach, beforeEach, test } from 'node:test';
+import { afterEach, beforeEach, describe, test } from 'node:test';
 import {
   ensureStack,
   RECIPE_DIGEST,
@@ -114,4 +118,53 @@ test('a build under way is left alone, and what a killed one left is removed', a
   pretend(stackHome(cache, NAME), '20260103-000000000000');
   await ensureStack({ directory, name: NAME, cache, log });
   assert.deepEqual([existsSync(underWay), existsSync(left)], [true, false]);
+});
+
+describe('a stack that lies built elsewhere', { skip: process.getuid?.() === 0 ? false : 'needs root' }, () => {
+  const VERSION = 'etc/cupola-stack';
+
+  /** Whether the one that is taken of it has the same files. */
+  async function sharesFiles(): Promise<boolean> {
+    const { rootfs } = await ensureStack({ directory, name: NAME, cache, log });
+    const [here, there] = [rootfs, stackRoot(cache, NAME)].map((root) => statSync(join(root, VERSION)));
+    rmSync(stackHome(directory, NAME), { recursive: true });
+    return here!.ino === there!.ino;
+  }
+
+  test('CTR-04: is shared where nobody but root may write to it, and else copied', async () => {
+    pretend(stackHome(cache, NAME), '20260103-000000000000');
+    const above = [cache, stackHome(cache, NAME), stackRoot(cache, NAME)];
+    for (const path of above) chmodSync(path, 0o755);
+    assert.equal(await sharesFiles(), true);
+    for (const path of above) {
+      for (const mode of [0o775, 0o757]) {
+        chmodSync(path, mode);
+        assert.equal(await sharesFiles(), false, `${path} ${mode.toString(8)}`);
+      }
+      chmodSync(path, 0o755);
+      chownSync(path, 2000, 0);
+      assert.equal(await sharesFiles(), false, `${path} is another’s`);
+      chownSync(path, 0, 0);
+    }
+    assert.equal(await sharesFiles(), true);
+  });
+
+  test('is taken without a file beside it: one as old as what it is a link of would be cleaned up', async ({
+    signal,
+  }) => {
+    pretend(stackHome(cache, NAME), '20260103-000000000000');
+    const seen = new Set<string | null>();
+    const changes = watch(directory, { signal });
+    const [{ rootfs }] = await Promise.all([
+      ensureStack({ directory, name: NAME, cache, log }),
+      (async () => {
+        for await (const { filename } of changes) {
+          seen.add(filename);
+          if (filename === basename(stackHome(directory, NAME))) return;
+        }
+      })(),
+    ]);
+    assert.equal(rootfs, stackRoot(directory, NAME));
+    assert.equal(seen.size, 2, [...seen].join());
+  });
 });

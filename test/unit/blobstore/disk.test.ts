@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { afterEach, beforeEach, test } from 'node:test';
+import { DiskStore } from '../../../src/blobstore/disk.ts';
+import { DiskRoom } from '../../../src/blobstore/disk-room.ts';
+
+const MAX = 1_000_000;
+let directory = '';
+let store: DiskStore;
+beforeEach(async () => {
+  directory = mkdtempSync('/tmp/cupola-disk-');
+  store = new DiskStore(directory, new DiskRoom(directory, { reserveBytes: 0 }));
+  await store.start();
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+/** The class of the files that are open, whose methods all of them share. */
+async function fileClass(): Promise<FileHandle> {
+  await using file = await open(directory, 'r');
+  return Object.getPrototypeOf(file);
+}
+
+test('a put ends as soon as the disk refuses, though its client says nothing more', { timeout: 10_000 }, async ({
+  signal,
+}) => {
+  const body = new Readable({ read() {}, signal });
+  body.push('the last that it says');
+  const refusal = new Error('no room');
+  const room = { write: () => Promise.reject(refusal) };
+  await assert.rejects(store.put('droplets', 'silent', body, MAX, room), refusal);
+  assert.ok(body.destroyed);
+  assert.deepEqual(readdirSync(join(directory, 'incoming')), []);
+  assert.equal(await store.stat('droplets', 'silent'), null);
+});
+
+test('what the system writes in part is written whole', async (t) => {
+  const files = await fileClass();
+  const { appendFile } = files;
+  const inPart = async function (this: FileHandle, data: Uint8Array, at = 0) {
+    const part = data.subarray(at, at + 1000);
+    await appendFile.call(this, part);
+    return { bytesWritten: part.length, buffer: data };
+  };
+  t.mock.method(files, 'write', inPart);
+  const { mock } = t.mock.method(files, 'writev', function (this: FileHandle, parts: readonly Uint8Array[]) {
+    return inPart.call(this, Buffer.concat(parts));
+  });
+  const content = randomBytes(10_000);
+  const chunks = [700, 2_300, 10_000].map((end, index, ends) => content.subarray(ends[index - 1] ?? 0, end));
+  const info = await store.put('droplets', 'whole', Readable.from(chunks), MAX);
+  assert.ok(mock.callCount() > 0);
+  assert.deepEqual(info, { sha256: createHash('sha256').update(content).digest('hex'), bytes: content.length });
+  const found = await store.open('droplets', 'whole');
+  assert.ok(found && content.equals(await buffer(found.body)));
+});
