@@ -1,19 +1,10 @@
-import { statfs } from 'node:fs/promises';
 import type { HeldRoom } from '../contracts/blobs.ts';
+import { type DiskSizes, diskReserve, diskSizes } from '../kit/disk-sizes.ts';
 import { CupolaError } from '../kit/errors.ts';
 
-/** Of the file system, what blobs leave free unless told; at most `RESERVE_MOST`. */
-const RESERVE_SHARE = 0.05;
-const RESERVE_MOST = 4 * 1024 ** 3;
 /** The file system is asked again after so much was written, or so much time. */
 const ASK_AFTER_BYTES = 32 * 1024 ** 2;
 const ASK_AFTER_MS = 1000;
-
-/** Sizes of a file system, in bytes. */
-export interface FileSystem {
-  total: number;
-  free: number;
-}
 
 /**
  * Of what is free, what is held for one owner at most, however much they announce: others find the rest. Beyond that they take room
@@ -40,9 +31,9 @@ export type Room = Pick<HeldRoom, 'write'>;
  */
 export class DiskRoom {
   readonly #reserveBytes: number | undefined;
-  readonly #ask: () => Promise<FileSystem>;
+  readonly #ask: () => Promise<DiskSizes>;
   readonly #clock: () => number;
-  #known: Promise<FileSystem> | undefined;
+  #known: Promise<DiskSizes> | undefined;
   #askedAt = 0;
   #pending = 0;
   readonly #promised = new Set<Promised>();
@@ -50,10 +41,10 @@ export class DiskRoom {
 
   constructor(
     directory: string,
-    options: { reserveBytes?: number | undefined; ask?: () => Promise<FileSystem>; clock?: () => number } = {},
+    options: { reserveBytes?: number | undefined; ask?: () => Promise<DiskSizes>; clock?: () => number } = {},
   ) {
     this.#reserveBytes = options.reserveBytes;
-    this.#ask = options.ask ?? (() => sizesOf(directory));
+    this.#ask = options.ask ?? (() => diskSizes(directory));
     this.#clock = options.clock ?? (() => performance.now());
   }
 
@@ -105,12 +96,12 @@ export class DiskRoom {
   }
 
   /** Above the reserve. */
-  #free({ total, free }: FileSystem): number {
-    const reserve = this.#reserveBytes ?? Math.min(RESERVE_MOST, total * RESERVE_SHARE);
-    return free - this.#pending - this.#writtenSince - reserve;
+  #free(sizes: DiskSizes): number {
+    const reserve = this.#reserveBytes ?? diskReserve(sizes);
+    return sizes.free - this.#pending - this.#writtenSince - reserve;
   }
 
-  #sizes(): Promise<FileSystem> {
+  #sizes(): Promise<DiskSizes> {
     const now = this.#clock();
     if (this.#known && this.#writtenSince < ASK_AFTER_BYTES && now - this.#askedAt < ASK_AFTER_MS) return this.#known;
     this.#askedAt = now;
@@ -131,9 +122,4 @@ function sum(promised: Iterable<Promised>, what: 'left' | 'held'): number {
 
 function full(): CupolaError {
   return new CupolaError('blob_disk_full', 'so much more would leave too little free on the disk of the blobs');
-}
-
-async function sizesOf(directory: string): Promise<FileSystem> {
-  const { blocks, bavail, bsize } = await statfs(directory);
-  return { total: blocks * bsize, free: bavail * bsize };
 }

@@ -1,5 +1,4 @@
-/** What waits to be written at most before whoever adds has to wait. */
-const MOST_BYTES = 512 * 1024;
+import { PART_BYTES } from './streams.ts';
 
 /**
  * Writes what is added, one write at a time. What comes during a write is written together by the next one: a slow source has each
@@ -9,20 +8,26 @@ export class PartWriter {
   readonly #write: (parts: readonly Buffer[], bytes: number) => Promise<void>;
   #parts: Buffer[] = [];
   #bytes = 0;
+  /** All that waits. */
   #writing: Promise<void> | null = null;
+  /** The one write that runs, or ran last. */
+  #latest: Promise<void> = Promise.resolve();
   #failure: { cause: unknown } | null = null;
 
   constructor(write: (parts: readonly Buffer[], bytes: number) => Promise<void>) {
     this.#write = write;
   }
 
-  /** Resolves once more may be added. Rejects with what a write failed with; nothing is written after that. */
+  /**
+   * Resolves once more may be added: where much waits, when the write that runs has ended. Rejects with what a write failed with;
+   * nothing is written after that.
+   */
   async add(chunk: Buffer): Promise<void> {
     if (this.#failure) throw this.#failure.cause;
     this.#parts.push(chunk);
     this.#bytes += chunk.length;
     this.#writing ??= this.#run();
-    if (this.#bytes >= MOST_BYTES) await this.settled();
+    if (this.#bytes >= PART_BYTES) await this.#latest;
   }
 
   /** Resolves once all is written. Rejects with what a write failed with. */
@@ -36,7 +41,8 @@ export class PartWriter {
       while (this.#parts.length > 0) {
         const [parts, bytes] = [this.#parts, this.#bytes];
         [this.#parts, this.#bytes] = [[], 0];
-        await this.#write(parts, bytes);
+        this.#latest = this.#write(parts, bytes);
+        await this.#latest;
       }
     } catch (cause) {
       this.#failure = { cause };

@@ -14,8 +14,8 @@ export function readLater<Stream extends Readable>(stream: Stream): Stream {
   return stream;
 }
 
-/** What is read of a file at once, by whoever keeps up with the disk: each read and write is a turn of its own. */
-const PART_BYTES = 512 * 1024;
+/** What is read of a file or written to it at once, by whoever keeps up with the disk: each read and write is a turn of its own. */
+export const PART_BYTES = 512 * 1024;
 
 /** A file as a stream that may be read later, by this machine itself: what a client reads slowly would lie in memory in large parts. */
 export function readFileLater(path: string): Readable {

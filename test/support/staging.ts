@@ -9,6 +9,7 @@ import { Readable } from 'node:stream';
 import { create } from '@bufbuild/protobuf';
 import { ZipFile } from 'yazl';
 import type { Container } from '../../src/cell/garden/garden.ts';
+import { KeptDroplets } from '../../src/cell/rep/kept-droplets.ts';
 import type { StagingResult } from '../../src/cell/staging/result.ts';
 import { createStager, type StagerOptions } from '../../src/cell/staging/staging.ts';
 import { type Buildpack, type EgressRule, EgressRuleSchema, TaskSchema } from '../../src/contracts/gen/diego_pb.js';
@@ -87,12 +88,14 @@ export async function stage(
     },
   });
   const lines: string[] = [];
+  const log = new Logger('staging', {}, (line) => process.env['VERBOSE'] && process.stderr.write(line), 'debug');
   const stager = createStager({
     garden: test.garden,
     blobs,
     lifecycleDirectory: LIFECYCLE,
     scratchDirectory,
-    log: new Logger('staging', {}, (line) => process.env['VERBOSE'] && process.stderr.write(line), 'debug'),
+    kept: new KeptDroplets(join(scratchDirectory, 'never-opened'), log),
+    log,
     ...changes,
   });
   const started = performance.now();

@@ -1,13 +1,17 @@
 import { createHash } from 'node:crypto';
 import { pipeline, type Readable, Transform } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import type { Blob } from '../../contracts/gen/diego_pb.js';
-import { CupolaError } from '../../kit/errors.ts';
+import { CupolaError, codeOf, messageOf } from '../../kit/errors.ts';
+import { madeOf } from '../../kit/streams.ts';
 import type { Garden, Layer } from '../garden/garden.ts';
 import type { BlobTransport } from './blob-transport.ts';
 import type { KeptDroplets } from './kept-droplets.ts';
 
 /** Where droplets are unpacked: their ./app becomes /home/vcap/app. */
 const DESTINATION = '/home/vcap';
+/** What a layer fails with where the file it was made of is another, or cannot be read. */
+const OF_NO_USE: ReadonlySet<string | undefined> = new Set(['droplet_mismatch', 'kept_droplet_unreadable']);
 
 /** Droplets as read-only layers, each brought here once and shared by all instances on the cell. */
 export class DropletLayers {
@@ -35,17 +39,41 @@ export class DropletLayers {
     const fetching = async () => verified(await this.#blobs.fetch(droplet), sha256, fetched);
     if (!this.#kept.has(sha256)) return layerOf(fetching);
     try {
-      return await layerOf(async () => {
-        const file = this.#kept.read(sha256);
-        return file ? verified(file, sha256) : fetching();
-      });
+      return await layerOf(async () => this.#readKept(sha256) ?? fetching());
     } catch (error) {
-      // Damaged or gone, perhaps: what is wrong with the droplet itself shows again.
+      if (!(await this.#isOfNoUse(sha256, error))) throw error;
       this.#kept.drop(sha256, error);
       return await layerOf(fetching);
     } finally {
       this.#kept.drop(sha256);
     }
+  }
+
+  #readKept(sha256: string): Readable | null {
+    const file = this.#kept.read(sha256);
+    return file && verified(madeOf(file, readable), sha256);
+  }
+
+  /** Whether it was the kept file that failed, and not the droplet itself or its unpacking. */
+  async #isOfNoUse(sha256: string, error: unknown): Promise<boolean> {
+    if (codeOf(error) !== 'archive_refused') return OF_NO_USE.has(codeOf(error));
+    // What unpacks it may have met the damage before the digest did.
+    const file = this.#readKept(sha256);
+    if (!file) return false;
+    try {
+      await finished(file.resume());
+      return false;
+    } catch {
+      return true;
+    }
+  }
+}
+
+async function* readable(file: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield* file;
+  } catch (cause) {
+    throw new CupolaError('kept_droplet_unreadable', messageOf(cause), { cause });
   }
 }
 

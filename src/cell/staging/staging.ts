@@ -47,7 +47,7 @@ export interface StagerOptions {
   /** For packages on their way into the container; on a disk, readable by the cell alone. */
   scratchDirectory: string;
   /** Where a droplet waits for its first start, when that comes here. */
-  kept?: KeptDroplets;
+  kept: KeptDroplets;
   /** Further read-only directories of a staging container, for instance trust store and credentials. */
   binds?: (task: Task) => Promise<readonly BindMount[]>;
   /** Called when the container runs, before any code of the app: identity. Gives further environment variables. */
@@ -148,9 +148,9 @@ class StagingRun {
       const files = await readResultFiles(await container.streamOut('/tmp/output/result'));
       const interpreted = this.#interpret(files);
       this.#say('Uploading droplet, build artifacts cache...');
-      await using copy = this.#options.kept?.copy();
+      await using copy = this.#options.kept.copy();
       const [droplet, newCache] = await all(this.#uploadDroplet(container, copy), this.#uploadCache(container));
-      await copy?.keep(droplet);
+      await copy.keep(droplet, this.#signal);
       this.#say('Uploading complete');
       timer('uploaded');
       return { ...interpreted, droplet, cache: newCache };
@@ -261,7 +261,7 @@ class StagingRun {
     }
   }
 
-  async #uploadDroplet(container: Container, copy: UploadCopy | undefined): Promise<BlobInfo> {
+  async #uploadDroplet(container: Container, copy: UploadCopy): Promise<BlobInfo> {
     this.#say('Uploading droplet...');
     const blob = required(this.#work.uploadDroplet, 'droplet');
     const info = await this.#upload(container, DROPLET_FILE, blob, 'droplet', copy);

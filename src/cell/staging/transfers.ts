@@ -36,10 +36,10 @@ export async function downloadTo(
   return { path, bytes: checked.info().bytes };
 }
 
-/** What gets the same bytes as the blobstore. It holds up nothing. */
+/** What gets the same bytes as the blobstore, which it holds up for no longer than it says. */
 export interface UploadCopy {
-  /** Before the first of them. */
-  expect(bytes: number): void;
+  /** Before the first of them: how many. */
+  expect(bytes: number, signal: AbortSignal): Promise<void>;
   write(chunk: Buffer): void;
 }
 
@@ -56,7 +56,7 @@ export async function uploadFrom(
     if (member.size > maximum) {
       throw new StagingFailure('StagingError', `A file that staging made has more than ${readableSize(maximum)}`);
     }
-    copy?.expect(member.size);
+    await copy?.expect(member.size, signal);
     const counted = digesting({ maximum, ...(copy && { copy: (chunk) => copy.write(chunk) }) });
     const body = new PassThrough();
     await all(

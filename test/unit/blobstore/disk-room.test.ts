@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, test } from 'node:test';
 import { DiskStore } from '../../../src/blobstore/disk.ts';
-import { DiskRoom, type FileSystem } from '../../../src/blobstore/disk-room.ts';
+import { DiskRoom } from '../../../src/blobstore/disk-room.ts';
+import type { DiskSizes } from '../../../src/kit/disk-sizes.ts';
 import { CupolaError } from '../../../src/kit/errors.ts';
 
 const directory = mkdtempSync('/tmp/cupola-room-');
@@ -15,7 +16,7 @@ const MEBIBYTE = 1024 ** 2;
 
 test('what blobs leave free is never touched, though several write at once and the file system is asked now and then', async () => {
   let asked = 0;
-  const disk: FileSystem = { total: 1000 * MEBIBYTE, free: 100 * MEBIBYTE };
+  const disk: DiskSizes = { total: 1000 * MEBIBYTE, free: 100 * MEBIBYTE };
   const ask = async () => {
     asked += 1;
     return { ...disk };

@@ -34,7 +34,7 @@ test('what comes during a write is written together by the next one', async () =
   await writer.settled();
 });
 
-test('whoever adds waits once half a mebibyte waits', async () => {
+test('whoever adds waits once half a mebibyte waits, and goes on as soon as that is being written', async () => {
   const { writes, writer } = slowly();
   await writer.add(Buffer.alloc(HALF));
   await writer.add(Buffer.alloc(HALF));
@@ -46,9 +46,27 @@ test('whoever adds waits once half a mebibyte waits', async () => {
   assert.equal(added, false);
   writes[0]!.end();
   await turn();
+  assert.deepEqual(
+    writes.map(({ bytes }) => bytes),
+    [HALF, 2 * HALF],
+  );
+  assert.equal(added, true, 'the second write still runs');
+  await writer.add(Buffer.alloc(1));
   writes[1]!.end();
   await last;
-  assert.equal(added, true);
+  await turn();
+  writes[2]!.end();
+  await writer.settled();
+});
+
+test('a write that fails while somebody waits to add is told at once', async () => {
+  const { writes, writer } = slowly();
+  await writer.add(Buffer.alloc(1));
+  const waiting = writer.add(Buffer.alloc(2 * HALF));
+  writes[0]!.end(new Error('full'));
+  await assert.rejects(waiting, /full/);
+  await assert.rejects(writer.settled(), /full/);
+  assert.equal(writes.length, 1);
 });
 
 test('a write that fails is told to who adds next and to who waits for the end; nothing is written after it', async () => {
