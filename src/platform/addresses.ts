@@ -13,6 +13,16 @@ export function cellAddress({ overlay }: Overlay, index: number): string {
   return `${overlay}.254.${index + 1}`;
 }
 
+/** What addresses the containers of a cell have. */
+export function containerRange({ overlay }: Overlay, index: number): string {
+  return `${overlay}.${index}.0/24`;
+}
+
+/** Those of all cells. */
+export function containerRanges(settings: Pick<PlatformSettings, 'overlay' | 'cells'>): string[] {
+  return Array.from({ length: settings.cells }, (_, index) => containerRange(settings, index));
+}
+
 /** Where containers find the router: every name of the domain leads them here. */
 export function routerAddress({ overlay }: Overlay): string {
   return `${overlay}.254.254`;

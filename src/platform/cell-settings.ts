@@ -2,7 +2,7 @@ import type { GardenSettings } from '../cell/garden/settings.ts';
 import type { CellProxySettings } from '../cell/proxy/index.ts';
 import type { Logger } from '../kit/log.ts';
 import type { RouterSettings } from '../router/index.ts';
-import { cellAddress, routerAddress, routerPorts } from './addresses.ts';
+import { cellAddress, containerRange, routerAddress, routerPorts } from './addresses.ts';
 import type { Layout } from './layout.ts';
 import { systemHosts } from './public-names.ts';
 import type { PlatformSettings } from './settings/schema.ts';
@@ -33,7 +33,7 @@ export function gardenSettingsOf(layout: Layout, index: number, log: Logger, pro
     stacksDirectory: layout.stacks,
     prefix: `${settings.id}${String.fromCharCode(97 + index)}`,
     network: {
-      range: `${settings.overlay}.${index}.0/24`,
+      range: containerRange(settings, index),
       overlay: `${settings.overlay}.0.0/16`,
       gateway: settings.gateway,
       mtu: 1450,
@@ -48,6 +48,16 @@ export function gardenSettingsOf(layout: Layout, index: number, log: Logger, pro
   };
 }
 
+const proxyBase = ({ run }: Layout, index: number) => `${run}/${cellName(index)}-proxy`;
+const routerBase = ({ run }: Layout) => `${run}/router`;
+const stateOf = (base: string) => `${base}/state`;
+
+/** Where the router, and the proxy of each cell, have what they know of routes and containers. */
+export function routesOf(layout: Layout): string[] {
+  const proxies = Array.from({ length: layout.settings.cells }, (_, index) => proxyBase(layout, index));
+  return [routerBase(layout), ...proxies].map(stateOf);
+}
+
 /** Of one HAProxy, however many descriptors it may have. */
 const MOST_CLIENTS = 8000;
 
@@ -58,9 +68,9 @@ export function cellProxySettingsOf(
   account: { uid: number; gid: number },
   maxConnections: number,
 ): CellProxySettings {
-  const base = `${layout.run}/${cellName(index)}-proxy`;
+  const base = proxyBase(layout, index);
   return {
-    runDirectory: `${base}/state`,
+    runDirectory: stateOf(base),
     bindAddress: cellAddress(layout.settings, index),
     port: layout.settings.ports.proxy[index]!,
     routerCa: `${base}/platform-ca.pem`,
@@ -74,9 +84,9 @@ export function cellProxySettingsOf(
 
 export function routerSettingsOf(layout: Layout, maxConnections: number): RouterSettings {
   const { settings } = layout;
-  const base = `${layout.run}/router`;
+  const base = routerBase(layout);
   return {
-    runDirectory: `${base}/state`,
+    runDirectory: stateOf(base),
     stateDirectory: `${layout.run}/control/router`,
     bindAddresses: settings.bindAddress === '0.0.0.0' ? ['0.0.0.0'] : [settings.bindAddress, routerAddress(settings)],
     httpsPort: settings.httpsPort,

@@ -292,7 +292,12 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
       ).links.app_ssh.meta.host_key_fingerprint;
     const known = await fingerprint();
     assert.match(known, /^[A-Za-z0-9+/]{43}$/);
+    const routes = ['router', 'cell-0-proxy'].map((name) => join(platform.layout.run, name, 'state'));
+    const kept = () => routes.filter((directory) => existsSync(directory));
+    assert.deepEqual(kept(), routes);
     await platform.cupola('down');
+    // Else requests would be sent where containers were, until control and the cell are there.
+    assert.deepEqual(kept(), []);
     await platform.up();
     assert.equal(await fingerprint(), known);
     await eventually('a session', async () => (await ssh()).exitCode === 0, 120_000);

@@ -96,6 +96,12 @@ export const cellGarden = [
     ],
   ]),
   ...noticedBy('test/integration/cell/garden-network.test.ts', [
+    [
+      'SECURITY 33: what is for a container',
+      'cell/network/host.ts',
+      'await closeRange(settings.range, directory);',
+      '',
+    ],
     ['SECURITY 33: even with', RULES, 'ip daddr ${overlay} goto between', 'ip daddr 192.0.2.1 goto between'],
     ['NET-01, SECURITY 33: the router inside', RULES, '} ip saddr vmap @egress\n`', '} accept\n`'],
     [

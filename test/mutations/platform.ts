@@ -124,6 +124,7 @@ export const platform = [
       'const ran = stopped.ran || (await endRemains(layout, log));',
       'const ran = stopped.ran;',
     ],
+    ['`down` ends what it has left', 'platform/teardown.ts', 'await forgetRoutes(layout);', ''],
     [
       'a supervisor that cannot open the secrets',
       'platform/supervisor/supervisor.ts',

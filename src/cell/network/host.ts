@@ -25,7 +25,14 @@ const DEFAULT_STATE = '/run/cupola-network';
  * killed in between leaves one that another still undoes. `address`: put on `lo`. `installation`: an address that is there until its
  * installation removes it, whatever cells come and go; it says which ports are private for as long.
  */
-type Note = typeof FORWARDING_NOTE | `address-${string}` | `${typeof INSTALLATION_NOTE}${string}`;
+type Note =
+  | typeof FORWARDING_NOTE
+  | `address-${string}`
+  | `${typeof RANGE_NOTE}${string}`
+  | `${typeof INSTALLATION_NOTE}${string}`;
+const RANGE_NOTE = 'range-';
+/** Behind every other route to the same addresses. */
+const LAST = ['metric', '4278198272'];
 
 /**
  * Forwarding on, and the addresses a cell needs on this machine (on `lo`, so that they need no device type of their own), once
@@ -41,6 +48,7 @@ export async function prepareHost(settings: NetworkSettings, prefix: string): Pr
     await guardMachine(directory, { addresses, prefix });
     if (!forwards) await writeFile(FORWARDING, '1');
     for (const address of addresses) await addAddress(address, directory);
+    await closeRange(settings.range, directory);
   });
 }
 
@@ -78,6 +86,16 @@ export async function ensureInstallation(
   });
 }
 
+/** Closes the ranges that an installation's containers have their addresses in, until `openRange`. */
+export async function closeRanges(ranges: readonly string[], noteDirectory = DEFAULT_STATE): Promise<void> {
+  await inTurn(noteDirectory, async (directory) => {
+    for (const range of ranges) {
+      await note(directory, `${INSTALLATION_NOTE}${rangeNote(range)}`);
+      await closeRange(range, directory);
+    }
+  });
+}
+
 function portsOf(directory: string, address: string): PrivatePort[] {
   const file = join(directory, `${INSTALLATION_NOTE}${address}`);
   return existsSync(file) ? parsePorts(readFileSync(file, 'utf8')) : [];
@@ -87,6 +105,35 @@ async function addAddress(address: string, directory: string): Promise<void> {
   if (await hasAddress(address)) return;
   await note(directory, `address-${address}`);
   await run('ip', ['address', 'replace', `${address}/32`, 'dev', 'lo']);
+}
+
+/**
+ * What is sent to a container that is not there, or not yet, goes nowhere: by the default route it would leave the machine as it is,
+ * and whoever is there could answer as the app. A container's own link is the nearer way to it.
+ */
+async function closeRange(range: string, directory: string): Promise<void> {
+  if (await isClosed(range)) return;
+  await note(directory, rangeNote(range));
+  await run('ip', ['route', 'replace', 'unreachable', range, ...LAST]);
+}
+
+async function isClosed(range: string): Promise<boolean> {
+  return (await run('ip', ['-4', 'route', 'show', 'type', 'unreachable', 'exact', range, ...LAST])).trim() !== '';
+}
+
+const rangeNote = (range: string) => `${RANGE_NOTE}${range.replace('/', '-')}` as const;
+
+/** Fine if it is not closed. To be called with `removeAddress` for all addresses of an installation, and before it. */
+export async function openRange(range: string, noteDirectory = DEFAULT_STATE): Promise<void> {
+  await inTurn(noteDirectory, async (directory) => {
+    await dropRange(range);
+    await forget(directory, `${INSTALLATION_NOTE}${rangeNote(range)}`);
+    await forget(directory, rangeNote(range));
+  });
+}
+
+async function dropRange(range: string): Promise<void> {
+  if (await isClosed(range)) await run('ip', ['route', 'delete', 'unreachable', range, ...LAST]);
 }
 
 /** Fine if the machine has not got it. With the last one goes what guards them, unless a cell needs it. */
@@ -117,6 +164,12 @@ export async function restoreHost(settings: NetworkSettings): Promise<void> {
       if (notes.includes(`${INSTALLATION_NOTE}${address}`)) continue;
       await dropAddress(address);
       await forget(directory, `address-${address}`);
+    }
+    for (const name of notes.filter((one) => one.startsWith(RANGE_NOTE))) {
+      if (notes.includes(`${INSTALLATION_NOTE}${name}`)) continue;
+      const range = name.slice(RANGE_NOTE.length).replace('-', '/');
+      await dropRange(range);
+      await forget(directory, rangeNote(range));
     }
     if ((await notesIn(directory)).length === 0) await unguardMachine();
     else await guardMachine(directory, {}); // without what bounds forwarding

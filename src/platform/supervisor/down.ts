@@ -1,11 +1,12 @@
 import { teardownGarden } from '../../cell/garden/teardown.ts';
-import { removeAddress } from '../../cell/network/host.ts';
+import { openRange, removeAddress } from '../../cell/network/host.ts';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { type ProcessIdentity, terminate } from '../../kit/process.ts';
-import { ownAddresses } from '../addresses.ts';
+import { containerRanges, ownAddresses } from '../addresses.ts';
 import { gardenSettingsOf } from '../cell-settings.ts';
 import type { Supervised } from '../components/supervised.ts';
+import { forgetRoutes } from '../forget-routes.ts';
 import type { Layout } from '../layout.ts';
 import { readProcesses, writeProcesses, writeRestarts } from '../processes.ts';
 
@@ -26,6 +27,8 @@ export async function endAll(all: readonly Supervised[], layout: Layout, log: Lo
   }
   const { settings, processesFile, restartsFile } = layout;
   for (let index = 0; index < settings.cells; index++) await teardownGarden(gardenSettingsOf(layout, index, log));
+  await forgetRoutes(layout);
+  for (const range of containerRanges(settings)) await openRange(range);
   for (const address of ownAddresses(settings)) await removeAddress(address);
   writeProcesses(processesFile, readProcesses(processesFile)); // those that do not end
   writeRestarts(restartsFile, {});

@@ -1,12 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { ensureInstallation } from '../../cell/network/host.ts';
+import { closeRanges, ensureInstallation } from '../../cell/network/host.ts';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import { lockFile } from '../../kit/lock.ts';
 import type { Logger } from '../../kit/log.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
 import { signal } from '../../kit/process.ts';
 import { programDigest } from '../../kit/project.js';
-import { ownAddresses, routerAddress } from '../addresses.ts';
+import { containerRanges, ownAddresses, routerAddress } from '../addresses.ts';
 import type { PlatformStatus } from '../admin-messages.ts';
 import { askAdmin, serveAdmin } from '../admin-socket.ts';
 import { ComponentCertificates } from '../certificates.ts';
@@ -104,8 +104,10 @@ export class Supervisor {
     const accounts = await ensureAccounts(settings);
     await prepareDirectories(layout, accounts);
     // Before sockets are opened on them.
-    const guard = (): Promise<void> =>
-      ensureInstallation(ownAddresses(settings), routerAddress(settings), privatePorts(settings, accounts));
+    const guard = async (): Promise<void> => {
+      await ensureInstallation(ownAddresses(settings), routerAddress(settings), privatePorts(settings, accounts));
+      await closeRanges(containerRanges(settings));
+    };
     await guard();
     const supervisor = new Supervisor(layout, secrets, accounts, log);
     supervisor.#server = await serveAdmin(layout.supervisorSocket, supervisor.#operations());

@@ -209,6 +209,19 @@ describe('garden network', { skip: GARDEN_SKIP }, () => {
     await t.garden.destroy('serving');
   });
 
+  test('SECURITY 33: what is for a container that is not there goes nowhere, by no other way out of the machine', async () => {
+    const gone = await t.garden.create(containerSpec('gone'));
+    await t.garden.destroy('gone');
+    const way = (address: string) => run('ip', ['route', 'get', address]);
+    assert.match(await way('10.250.4.1'), / via /, 'there is a way out, which takes all else');
+    await assert.rejects(way(gone.address), /ended with 2/);
+    await run('ip', ['route', 'flush', 'type', 'unreachable']);
+    assert.match(await way(gone.address), / via /);
+    await t.garden.checkNetwork();
+    await assert.rejects(way(gone.address), /ended with 2/);
+    assert.match(await way(one.address), /dev tgd/, 'and one that is there has its link');
+  });
+
   test('the name server at the gateway can be asked, by UDP and TCP', async () => {
     const server: Socket = createSocket('udp4');
     server.on('message', (_, from) => server.send('answer', from.port, from.address));

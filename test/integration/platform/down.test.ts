@@ -27,32 +27,37 @@ describe('an installation whose supervisor does not run', { skip: NETWORK_SKIP }
   const program = () => `
     import { spawn, spawnSync } from 'node:child_process';
     import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-    import { ensureInstallation } from ${source('cell/network/host.ts')};
+    import { closeRanges, ensureInstallation } from ${source('cell/network/host.ts')};
     import { identify } from ${source('kit/process.ts')};
     const addresses = () => [...execute('ip', '-o', '-4', 'address', 'show', 'dev', 'lo').matchAll(/inet ([\\d.]+)/g)].map(([, one]) => one).filter((one) => one !== '127.0.0.1');
     const rules = () => { try { return execute('nft', 'list', 'table', 'inet', 'cupola.machine'); } catch { return ''; } };
-    const own = () => ({ addresses: addresses(), guarded: rules().includes('10.231.254.254') });
+    const own = () => ({ addresses: addresses(), guarded: rules().includes('10.231.254.254'), closed: execute('ip', 'route', 'show', 'type', 'unreachable').trim().split(' ')[1] ?? '' });
     const cupola = (...words) => spawnSync(${JSON.stringify(join(ROOT, 'cupola'))}, [...words, '--data', ${JSON.stringify(data)}], { encoding: 'utf8' });
   `;
 
   test('`down` ends what it has left, and takes its addresses and what guards them away', async () => {
-    const { before, ran, again, alive, afterwards } = (await inEmptyNetwork(`${program()}
+    const { before, ran, again, alive, known, afterwards } = (await inEmptyNetwork(`${program()}
       import { mkdirSync } from 'node:fs';
       mkdirSync(${JSON.stringify(layout.run)}, { recursive: true });
       await ensureInstallation(['10.231.254.1', '10.231.254.254'], '10.231.254.254', [{ address: '127.0.0.1', port: 3, accounts: [4001] }]);
+      await closeRanges(['10.231.0.0/24']);
+      const routes = [${JSON.stringify(layout.run)} + '/router/state', ${JSON.stringify(layout.run)} + '/cell-0-proxy/state'];
+      for (const directory of routes) mkdirSync(directory, { recursive: true });
       const before = own();
       const child = spawn('sleep', ['600'], { detached: true, stdio: 'ignore' });
       writeFileSync(${JSON.stringify(layout.processesFile)}, JSON.stringify({ nats: identify(child.pid) }));
       const ran = cupola('down').stdout.trim();
       const alive = identify(child.pid) !== null;
       const afterwards = own();
+      const known = routes.filter((directory) => existsSync(directory));
       await ensureInstallation(['10.231.254.254'], '10.231.254.254', []);
       const again = cupola('down').stdout.trim();
-      console.log(JSON.stringify({ before, ran, again, alive, afterwards: [afterwards, own()] }));
+      console.log(JSON.stringify({ before, ran, again, alive, known, afterwards: [afterwards, own()] }));
       process.exit();`)) as Record<string, unknown>;
-    assert.deepEqual(before, { addresses: ['10.231.254.1', '10.231.254.254'], guarded: true });
+    assert.deepEqual(before, { addresses: ['10.231.254.1', '10.231.254.254'], guarded: true, closed: '10.231.0.0/24' });
+    assert.deepEqual(known, [], 'what router and proxies knew');
     assert.deepEqual([ran, again, alive], ['stopped', 'it was not running', false]);
-    const none = { addresses: [], guarded: false };
+    const none = { addresses: [], guarded: false, closed: '' };
     assert.deepEqual(afterwards, [none, none]);
   });
 
@@ -65,7 +70,7 @@ describe('an installation whose supervisor does not run', { skip: NETWORK_SKIP }
       const shown = readFileSync('/proc/self/mountinfo', 'utf8').includes(${JSON.stringify(layout.run)});
       console.log(JSON.stringify({ failed: status !== 0, ...own(), shown, same: readFileSync('/etc/passwd', 'utf8') === accounts }));
       process.exit();`)) as Record<string, unknown>;
-    assert.deepEqual(answer, { failed: true, addresses: [], guarded: false, shown: false, same: true });
+    assert.deepEqual(answer, { failed: true, addresses: [], guarded: false, closed: '', shown: false, same: true });
   });
 
   test('no supervisor begins while a command keeps it down, though the machine was just booted', async () => {
