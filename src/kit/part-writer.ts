@@ -1,5 +1,8 @@
 import { PART_BYTES } from './streams.ts';
 
+/** Each costs much more than its bytes where these are few. */
+const MOST_PARTS = 1024;
+
 /**
  * Writes what is added, one write at a time. What comes during a write is written together by the next one: a slow source has each
  * chunk written as it comes, and a fast one is spared a turn for each.
@@ -27,7 +30,7 @@ export class PartWriter {
     this.#parts.push(chunk);
     this.#bytes += chunk.length;
     this.#writing ??= this.#run();
-    if (this.#bytes >= PART_BYTES) await this.#latest;
+    if (this.#bytes >= PART_BYTES || this.#parts.length >= MOST_PARTS) await this.#latest;
   }
 
   /** Resolves once all is written. Rejects with what a write failed with. */

@@ -21,6 +21,7 @@ const posixSpawn = libc.func(
 const actionsInit = libc.func('int posix_spawn_file_actions_init(void *actions)');
 const actionsDup2 = libc.func('int posix_spawn_file_actions_adddup2(void *actions, int from, int to)');
 const actionsChdir = libc.func('int posix_spawn_file_actions_addchdir_np(void *actions, const char *directory)');
+const actionsClose = libc.func('int posix_spawn_file_actions_addclosefrom_np(void *actions, int from)');
 const actionsDestroy = libc.func('int posix_spawn_file_actions_destroy(void *actions)');
 const attributesInit = libc.func('int posix_spawnattr_init(void *attributes)');
 const attributesFlags = libc.func('int posix_spawnattr_setflags(void *attributes, short flags)');
@@ -85,6 +86,7 @@ export function startProgram(
       pipes.push(ends);
       check(actionsDup2(actions, ends[descriptor === 0 ? 0 : 1], descriptor), command);
     }
+    check(actionsClose(actions, 3), command); // what whoever started this process had left open in it
     const pid = [0];
     check(posixSpawn(pid, path, actions, attributes, [...words, null], [...variables, null]), command);
     const [input, output, errors] = pipes.splice(0) as [[number, number], [number, number], [number, number]];

@@ -28,7 +28,7 @@ export const cell = [
   ...noticedBy('test/unit/cell/stack.test.ts', [
     ['CTR-04: is shared where nobody but root', STACK, '[dirname(home), home, join', '[home, join'],
     ['CTR-04: is shared where nobody but root', STACK, ' && one.uid === 0', ''],
-    ['CTR-04: is shared where nobody but root', STACK, ' && (one.mode & 0o022) === 0', ''],
+    ['CTR-04: is shared where nobody but root', STACK, ' && (one.mode & others) === 0', ''],
     ['is taken without a file beside it', STACK, "join(to, 'probe')", 'String(`${to}.probe`)'],
   ]),
   ...noticedBy('test/integration/cell/stack.test.ts', [

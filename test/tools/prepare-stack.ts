@@ -1,4 +1,5 @@
 /** Builds the stack the container tests run on, in the directory given, unless it is there by this checkout's recipe. */
+import { chmodSync, mkdirSync } from 'node:fs';
 import { ensureStack, removeOldStacks } from '../../src/cell/stack/stack.ts';
 import { Logger } from '../../src/kit/log.ts';
 
@@ -7,6 +8,8 @@ const NAME = 'debian12';
 const KEPT_UNUSED_MS = 14 * 24 * 60 * 60_000;
 
 const directory = process.argv[2]!;
+mkdirSync(directory, { recursive: true });
+chmodSync(directory, 0o700); // else it is copied, and not shared
 const said = new Set<string>();
 const stack = await ensureStack({
   directory,

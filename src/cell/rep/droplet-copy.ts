@@ -6,6 +6,13 @@ import type { Logger } from '../../kit/log.ts';
 import { PART_BYTES } from '../../kit/streams.ts';
 import type { KeptFile, KeptRoom } from './kept-room.ts';
 
+/**
+ * What a container sends is in its hands: parts of a few bytes, which wait until they are many, take much more memory than they count.
+ * So many there may be, and one more for so many bytes.
+ */
+const MOST_PARTS = 1024;
+const LEAST_BYTES = 4096;
+
 const SLOW = 'the disk is slower than its upload';
 
 export interface CopyBounds {
@@ -34,6 +41,7 @@ export class DropletCopy implements AsyncDisposable {
   #file: KeptFile | null = null;
   #stream: WriteStream | null = null;
   #bytes = 0;
+  #parts = 0;
   #patienceMs: number;
   #over = false;
   #removed: Promise<void> = Promise.resolve();
@@ -59,7 +67,9 @@ export class DropletCopy implements AsyncDisposable {
     // Destroyed by a failure, which it tells once its file is closed.
     if (this.#over || !this.#file || !this.#stream || this.#stream.destroyed) return;
     this.#bytes += chunk.length;
+    this.#parts += 1;
     if (this.#bytes > this.#file.bytes) this.#giveUp('it is longer than was said');
+    else if (this.#parts > MOST_PARTS + this.#bytes / LEAST_BYTES) this.#giveUp('it comes in parts too small');
     else if (!this.#stream.write(chunk) || this.#owner.room.waitingBytes > this.#bounds.allWaitingBytes) {
       this.#giveUp(SLOW);
     } else if (this.#stream.writableLength >= PART_BYTES) {

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import { readFileSync } from 'node:fs';
 import { link, lstat, mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -148,10 +149,14 @@ async function copyStack(from: string, to: string): Promise<void> {
   await copy('--reflink=auto');
 }
 
-/** Whether nobody but root can write to the directories of a stack, and to the one that has it. */
+/**
+ * Whether nobody but root can write to the directories of a stack, or come to it at all: some of a stack's own, as /tmp, are for
+ * everybody to write to.
+ */
 async function isRootsAlone(home: string): Promise<boolean> {
-  const found = await Promise.all([dirname(home), home, join(home, 'rootfs')].map((path) => lstat(path)));
-  return found.every((one) => one.isDirectory() && one.uid === 0 && (one.mode & 0o022) === 0);
+  const [above, ...own] = await Promise.all([dirname(home), home, join(home, 'rootfs')].map((path) => lstat(path)));
+  const isRoots = (one: Stats, others: number) => one.isDirectory() && one.uid === 0 && (one.mode & others) === 0;
+  return isRoots(above!, 0o077) && own.every((one) => isRoots(one, 0o022));
 }
 
 /** False between file systems, and between mounts of one: `cp` would complain of every file. */

@@ -387,6 +387,16 @@ test('a disk that is slower than the upload holds it up in no way, and takes no 
   await eventually('it leaves nothing', () => files().length === 0);
 });
 
+test('one that comes in parts of a few bytes, which take more memory than they count, is given up', async () => {
+  const kept = await opened();
+  const content = Buffer.alloc(5000);
+  await using copy = await begun(kept, content.length);
+  for (let at = 0; at < content.length; at += 1) copy.write(content.subarray(at, at + 1));
+  await copy.keep(infoOf(content));
+  assert.equal(kept.has(infoOf(content).sha256), false);
+  assert.ok(lines.some((line) => line.includes('parts too small')));
+});
+
 test('all copies together take no more memory than may wait', async (t) => {
   const kept = await opened({ waitingBytes: 1_000_000, allWaitingBytes: 1_500_000 });
   const disk = Promise.withResolvers<void>();

@@ -134,14 +134,16 @@ describe('a stack that lies built elsewhere', { skip: process.getuid?.() === 0 ?
   test('CTR-04: is shared where nobody but root may write to it, and else copied', async () => {
     pretend(stackHome(cache, NAME), '20260103-000000000000');
     const above = [cache, stackHome(cache, NAME), stackRoot(cache, NAME)];
-    for (const path of above) chmodSync(path, 0o755);
+    const modeOf = (path: string) => (path === cache ? 0o700 : 0o755);
+    for (const path of above) chmodSync(path, modeOf(path));
     assert.equal(await sharesFiles(), true);
     for (const path of above) {
-      for (const mode of [0o775, 0o757]) {
+      // In a directory that others may come to, they have a stack's own /tmp to write to.
+      for (const mode of [0o775, 0o757, ...(path === cache ? [0o755, 0o711, 0o750] : [])]) {
         chmodSync(path, mode);
         assert.equal(await sharesFiles(), false, `${path} ${mode.toString(8)}`);
       }
-      chmodSync(path, 0o755);
+      chmodSync(path, modeOf(path));
       chownSync(path, 2000, 0);
       assert.equal(await sharesFiles(), false, `${path} is another’s`);
       chownSync(path, 0, 0);

@@ -59,6 +59,22 @@ test('whoever adds waits once half a mebibyte waits, and goes on as soon as that
   await writer.settled();
 });
 
+test('whoever adds waits, too, once many parts wait, however small they are', async () => {
+  const { writes, writer } = slowly();
+  let added = 0;
+  const adding = (async () => {
+    for (; added < 5000; added += 1) await writer.add(Buffer.alloc(1));
+  })();
+  await turn();
+  await turn();
+  assert.ok(added < 2000, `${added} were taken`);
+  for (let ended = 0; ended < writes.length; ended += 1) {
+    writes[ended]!.end();
+    await turn();
+  }
+  await adding;
+});
+
 test('a write that fails while somebody waits to add is told at once', async () => {
   const { writes, writer } = slowly();
   await writer.add(Buffer.alloc(1));
