@@ -38,7 +38,6 @@ export class WatchedProcess implements ContainerProcess {
   #watcher: FSWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
   #done = false;
-  #missed = 0;
 
   constructor(directory: string, record: ProcessRecord, countKills: () => Promise<number>) {
     this.id = record.id;
@@ -87,11 +86,12 @@ export class WatchedProcess implements ContainerProcess {
 
   async #look(): Promise<void> {
     if (this.#done) return;
+    // Asked first: what it writes, it has written before it ends, in another file that takes the name at once.
+    const couldWrite = lives(this.#record.conmon);
     const code = await readExitCode(processFiles(this.#directory).exitDirectory);
     if (code !== null) return this.#conclude(code);
-    if (lives(this.#record.conmon)) return;
-    // Without conmon nobody will write the code, and the output goes nowhere. One more look: it may have just written it.
-    if (++this.#missed < 3) return;
+    if (couldWrite || this.#done) return;
+    // Without conmon nobody will write the code, and the output goes nowhere.
     if (lives(this.#record.process)) await this.signal('SIGKILL');
     await this.#conclude(KILLED);
   }

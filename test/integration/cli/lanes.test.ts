@@ -71,7 +71,8 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
     try {
       const both = await Promise.all([inLane(turns('first'), true), inLane(turns('other'))]);
       const [much, little] = both.map(takenOf);
-      assert.ok(much! > 3 * little!, both.map(({ said }) => said).join());
+      // Twenty to one, where nobody else wants it; equals would take as much as each other.
+      assert.ok(much! > 2 * little!, both.map(({ said }) => said).join());
     } finally {
       rmSync(meeting, { recursive: true });
     }

@@ -138,6 +138,7 @@ test('instances come and go by name under load without a failed request', async 
 
 test('an instance that still answers is looked after without a list of all servers, and its slot is free when it is gone', async () => {
   await path.setRoutes(app('slow'));
+  await path.until('the end of what came and went', async () => (await haproxy.servers(['be-00001'])).length === 0);
   const slow = ask();
   await new Promise((resolve) => setTimeout(resolve, 150));
   await path.changeApps(['app']);
