@@ -58,7 +58,10 @@ type Suite = keyof typeof SUITES;
 /** What a change must pass: the rest takes long, and runs before a release. */
 const OF_EVERY_CHANGE: readonly Suite[] = ['unit', 'integration', 'end-to-end'];
 
-/** So many files at once, each on a machine of its own. Two more than processors: all of them wait now and then. More take more of the processors and end no sooner. */
+/**
+ * So many files at once, each on a machine of its own. Two more than processors: all of them wait now and then. More take more of the
+ * processors and end no sooner.
+ */
 const LANES = Number(process.env['CUPOLA_TEST_LANES'] ?? Math.max(3, availableParallelism() + 2));
 /** A busy machine takes several times as long as an idle one. */
 const UNIT_MINUTES = 20;

@@ -124,7 +124,12 @@ export const platform = [
       'const ran = stopped.ran || (await endRemains(layout, log));',
       'const ran = stopped.ran;',
     ],
-    ['`down` ends what it has left', 'platform/teardown.ts', 'await forgetRoutes(layout);', ''],
+    [
+      '`down` ends what it has left',
+      'platform/remains.ts',
+      'await rm(directory, { recursive: true, force: true });',
+      '',
+    ],
     [
       'a supervisor that cannot open the secrets',
       'platform/supervisor/supervisor.ts',

@@ -22,8 +22,8 @@ const DEFAULT_STATE = '/run/cupola-network';
 
 /**
  * What is noted for all of the machine, a file each, before it is done; a note goes when what it says is undone, so that whoever is
- * killed in between leaves one that another still undoes. `address`: put on `lo`. `installation`: an address that is there until its
- * installation removes it, whatever cells come and go; it says which ports are private for as long.
+ * killed in between leaves one that another still undoes. `address`: put on `lo`. `range`: closed (`closeRange`). `installation`: an
+ * address or a range that is there until its installation removes it, whatever cells come and go; it says which ports are private for as long.
  */
 type Note =
   | typeof FORWARDING_NOTE

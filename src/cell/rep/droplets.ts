@@ -26,8 +26,8 @@ export class DropletLayers {
   }
 
   /**
-   * The layer of a droplet: of what was kept here when it was staged, or else fetched. `fetched` is called with the number of bytes if it had to be fetched.
-   * Throws CupolaError `droplet_mismatch` when the content is not what the digest says.
+   * The layer of a droplet: of what was kept here when it was staged, or else of what is fetched, whose number of bytes `fetched` is
+   * called with. Throws CupolaError `droplet_mismatch` when the content is not what the digest says.
    */
   async ensure(droplet: Blob | undefined, stack: string, fetched?: (bytes: number) => void): Promise<Layer> {
     if (!droplet || !/^[0-9a-f]{64}$/.test(droplet.sha256)) {

@@ -137,7 +137,7 @@ export class ActualLrpStore {
 
   /** Null where the row is not this cell's and instance's. The report for people is kept with the change. */
   async crash(lrp: ActualLrp, nowMs: number): Promise<Crash | null> {
-    // Twice: between the two places where it may stand, a cell in use again may have taken it back.
+    // A second look: between the two places where it may stand, a cell in use again may have taken it back. So in `remove`.
     return (await this.#crashWhereItStands(lrp, nowMs)) ?? this.#crashWhereItStands(lrp, nowMs);
   }
 
@@ -173,19 +173,18 @@ export class ActualLrpStore {
 
   /** It stopped as it was told to. Still wanted (a retired instance), it is to be placed again: gives true then. */
   async remove(lrp: ActualLrp, nowMs: number): Promise<boolean> {
+    return (await this.#removeWhereItStands(lrp, nowMs)) ?? (await this.#removeWhereItStands(lrp, nowMs)) ?? false;
+  }
+
+  /** Null where it stands nowhere. */
+  async #removeWhereItStands(lrp: ActualLrp, nowMs: number): Promise<boolean | null> {
     const mine = sql`a.process_guid = ${lrp.processGuid} AND a.index = ${lrp.index}
       AND a.cell_id = ${lrp.cellId} AND a.instance_guid = ${lrp.instanceGuid}`;
-    // Twice, as a crash.
-    for (let looks = 0; looks < 2; looks += 1) {
-      if (
-        await this.#changed(sql`
-          UPDATE actual_lrps a SET ${NOBODYS}, since_ms = ${nowMs} WHERE ${mine} AND ${IS_DESIRED}`)
-      )
-        return true;
-      if (await this.#changed(sql`DELETE FROM actual_lrps a WHERE ${mine}`)) return false;
-      if (await this.#evacuation.remove(lrp)) return false;
-    }
-    return false;
+    const again = await this.#changed(sql`
+      UPDATE actual_lrps a SET ${NOBODYS}, since_ms = ${nowMs} WHERE ${mine} AND ${IS_DESIRED}`);
+    if (again) return true;
+    const gone = await this.#changed(sql`DELETE FROM actual_lrps a WHERE ${mine}`);
+    return gone || (await this.#evacuation.remove(lrp)) ? false : null;
   }
 
   /** A crashed instance starts at once, its crashes forgotten. */

@@ -1,14 +1,10 @@
-import { teardownGarden } from '../../cell/garden/teardown.ts';
-import { openRange, removeAddress } from '../../cell/network/host.ts';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { type ProcessIdentity, terminate } from '../../kit/process.ts';
-import { containerRanges, ownAddresses } from '../addresses.ts';
-import { gardenSettingsOf } from '../cell-settings.ts';
 import type { Supervised } from '../components/supervised.ts';
-import { forgetRoutes } from '../forget-routes.ts';
 import type { Layout } from '../layout.ts';
 import { readProcesses, writeProcesses, writeRestarts } from '../processes.ts';
+import { removeRemains } from '../remains.ts';
 
 const STOP_MS = 15_000;
 
@@ -25,11 +21,8 @@ export async function endAll(all: readonly Supervised[], layout: Layout, log: Lo
     if (identity) await end(identity, STOP_MS, component.stopSignal);
     for (const other of supervised.others()) await end(other, 0, 'SIGKILL');
   }
-  const { settings, processesFile, restartsFile } = layout;
-  for (let index = 0; index < settings.cells; index++) await teardownGarden(gardenSettingsOf(layout, index, log));
-  await forgetRoutes(layout);
-  for (const range of containerRanges(settings)) await openRange(range);
-  for (const address of ownAddresses(settings)) await removeAddress(address);
+  await removeRemains(layout, log);
+  const { processesFile, restartsFile } = layout;
   writeProcesses(processesFile, readProcesses(processesFile)); // those that do not end
   writeRestarts(restartsFile, {});
 }
