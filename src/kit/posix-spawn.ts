@@ -29,6 +29,7 @@ const attributesDefaults = libc.func('int posix_spawnattr_setsigdefault(void *at
 const attributesMask = libc.func('int posix_spawnattr_setsigmask(void *attributes, const void *signals)');
 const attributesDestroy = libc.func('int posix_spawnattr_destroy(void *attributes)');
 const fillSignals = libc.func('int sigfillset(void *signals)');
+const closeRange = libc.func('int close_range(unsigned int first, unsigned int last, int flags)');
 const waitpid = libc.func('int waitpid(int pid, _Out_ int *status, int options)');
 
 /** Where an environment names none. */
@@ -38,6 +39,10 @@ const O_CLOEXEC = 0o2000000;
 const POSIX_SPAWN_SETSIGDEF = 0x04;
 const POSIX_SPAWN_SETSIGMASK = 0x08;
 const WNOHANG = 1;
+const CLOSE_RANGE_CLOEXEC = 0x04;
+const LAST_DESCRIPTOR = 0xffff_ffff;
+/** Before it are the standard ones. */
+const FIRST_DESCRIPTOR = 3;
 /** Who has closed its outputs has ended, but for a moment. */
 const MOST_PAUSE_MS = 20;
 
@@ -86,7 +91,7 @@ export function startProgram(
       pipes.push(ends);
       check(actionsDup2(actions, ends[descriptor === 0 ? 0 : 1], descriptor), command);
     }
-    check(actionsClose(actions, 3), command); // what whoever started this process had left open in it
+    check(actionsClose(actions, FIRST_DESCRIPTOR), command); // what whoever started this process had left open in it
     const pid = [0];
     check(posixSpawn(pid, path, actions, attributes, [...words, null], [...variables, null]), command);
     const [input, output, errors] = pipes.splice(0) as [[number, number], [number, number], [number, number]];
@@ -97,6 +102,15 @@ export function startProgram(
     actionsDestroy(actions);
     attributesDestroy(attributes);
   }
+}
+
+/**
+ * What whoever started this process had left open in it goes to no program that Node.js starts from here on. Throws
+ * `command_not_started` where the kernel cannot (before Linux 5.11).
+ */
+export function closeOnExec(): void {
+  const result = closeRange(FIRST_DESCRIPTOR, LAST_DESCRIPTOR, CLOSE_RANGE_CLOEXEC);
+  if (result !== 0) check(koffi.errno(), 'close_range');
 }
 
 function programOf(pid: number, input: number, output: number, errors: number): Program {

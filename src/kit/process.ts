@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { classOf } from './engine-words.ts';
-import { CupolaError } from './errors.ts';
+import { CupolaError, codeOf } from './errors.ts';
 import { livesHere } from './namespaces.ts';
 import { type Program, startProgram } from './posix-spawn.ts';
 import { withShownAddresses } from './secrets.ts';
@@ -94,19 +94,16 @@ export interface ProcessIdentity {
   startTicks: string;
 }
 
-/** Null where no such process runs (a zombie does not run). */
+/** Null where no such process runs (a zombie does not run). Throws where that cannot be seen, as without a free descriptor. */
 export function identify(pid: number): ProcessIdentity | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (fields[0] === 'Z' || fields[0] === 'X') return null;
-    return { pid, startTicks: fields[19]! };
-  } catch {
-    return null;
-  }
+  const stat = readIfThere(`/proc/${pid}/stat`);
+  if (stat === '') return null;
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  if (fields[0] === 'Z' || fields[0] === 'X') return null;
+  return { pid, startTicks: fields[19]! };
 }
 
-/** Whether the very process runs still. */
+/** Whether the very process runs still. Throws as `identify`. */
 export function isAlive(identity: ProcessIdentity): boolean {
   return identify(identity.pid)?.startTicks === identity.startTicks;
 }
@@ -145,8 +142,9 @@ function usersOf(pid: number): number[] {
 function readIfThere(path: string): string {
   try {
     return readFileSync(path, 'utf8');
-  } catch {
-    return ''; // it ended meanwhile
+  } catch (error) {
+    if (!['ENOENT', 'ESRCH'].includes(codeOf(error) ?? '')) throw error;
+    return ''; // it ended
   }
 }
 

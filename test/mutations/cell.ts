@@ -78,6 +78,9 @@ export const cell = [
     ['an answer of the registry', REP, 'instance.names === namesBefore.get(instanceGuid)', 'true'],
     ['a rename that comes while', INSTANCE, 'if (desired.owner !== owner) await this.#keepProperties(container);', ''],
   ]),
+  ...noticedBy('test/integration/cell/staging-lifecycle.test.ts', [
+    ['SECURITY 32: what a buildpack leaves', 'cell/staging/staging.ts', 'await container.endProcesses();', ''],
+  ]),
   ...noticedBy('test/integration/cell/staging-scripting-buildpacks.test.ts', [
     ['SECURITY 28, 24, 31: a buildpack by address', 'cell/staging/lifecycle/builder', '${address%%[?#]*}', '$address'],
     [

@@ -80,6 +80,7 @@ export function fakeGarden(directory: string, address = '127.0.0.1') {
         open: () => Promise.reject(new Error('sessions need a real container')),
         dial: () => Promise.reject(new Error('connections need a real container')),
         processes: async () => [...started.values()],
+        endProcesses: async () => {},
         streamIn: async () => {},
         streamOut: async () => {
           const root = join(directory, 'certs');

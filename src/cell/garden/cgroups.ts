@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { CupolaError } from '../../kit/errors.ts';
 
 const ROOT = '/sys/fs/cgroup';
 /** The v1 tree that holds a group within a container: its limit on processes holds below it too. */
@@ -72,8 +74,30 @@ export class Cgroups {
       for (const pid of pids) kill(pid);
       await rmdir(directory).catch(() => {});
       if (!existsSync(directory)) return;
-      await new Promise((resolve) => setTimeout(resolve, KILL_PAUSE_MS));
+      await pause(KILL_PAUSE_MS);
     }
+  }
+
+  /**
+   * Kills every process of a container's group but its first, whatever they start meanwhile. Others may be started in it afterwards.
+   * Throws `processes_left` where one does not end.
+   */
+  async killOthers(path: string, first: number): Promise<void> {
+    const directory = join(this.#root, this.#tree, path);
+    const limit = join(directory, 'pids.max');
+    const allowed = await readFile(limit, 'utf8');
+    await writeFile(limit, '0');
+    try {
+      for (let attempt = 0; attempt < KILL_ATTEMPTS; attempt++) {
+        const others = (await processesOf(directory)).filter((pid) => pid !== first);
+        if (others.length === 0) return;
+        for (const pid of others) kill(pid);
+        await pause(KILL_PAUSE_MS);
+      }
+    } finally {
+      await writeFile(limit, allowed.trim());
+    }
+    throw new CupolaError('processes_left', 'processes of a container did not end');
   }
 
   get #tree(): string {

@@ -107,6 +107,13 @@ export class RunningContainer implements Container {
     return all.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
   }
 
+  async endProcesses(): Promise<void> {
+    this.#refuseIfGone();
+    const { init } = this.#record;
+    if (!init) throw new CupolaError('container_not_found', `container ${this.handle} has no process`);
+    await this.#parts.cgroups.killOthers(cgroupPath(this.#parts.prefix, this.#record.number), init.pid);
+  }
+
   async streamIn(tar: Readable, destination: string): Promise<void> {
     this.#refuseIfGone();
     const script = 'umask 022 && mkdir -p -- "$1" && exec tar --extract --file=- --directory="$1"';

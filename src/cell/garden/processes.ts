@@ -2,6 +2,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import Type, { type Static } from 'typebox';
+import { codeOf } from '../../kit/errors.ts';
 import { identify, isAlive, type ProcessIdentity, signal } from '../../kit/process.ts';
 import type { ContainerProcess, ProcessSpec } from './garden.ts';
 import { processSpec } from './oci-spec.ts';
@@ -59,7 +60,7 @@ export class WatchedProcess implements ContainerProcess {
   async finish(deadlineMs: number): Promise<void> {
     const deadline = Date.now() + deadlineMs;
     while (!this.#done && Date.now() < deadline) {
-      await this.#look();
+      await this.#lookOrLater();
       if (!this.#done) await new Promise((resolve) => setTimeout(resolve, 5));
     }
     this.#end({ exitCode: KILLED, outOfMemory: false });
@@ -75,13 +76,18 @@ export class WatchedProcess implements ContainerProcess {
     const result = await readJson(join(this.#directory, 'result.json'), ExitResult);
     if (result) return this.#end(result);
     try {
-      this.#watcher = watch(processFiles(this.#directory).exitDirectory, () => void this.#look());
+      this.#watcher = watch(processFiles(this.#directory).exitDirectory, () => void this.#lookOrLater());
       this.#watcher.on('error', () => {});
     } catch {
       // the sweep below finds it
     }
-    this.#timer = setInterval(() => void this.#look(), SWEEP_MS).unref();
-    await this.#look();
+    this.#timer = setInterval(() => void this.#lookOrLater(), SWEEP_MS).unref();
+    await this.#lookOrLater();
+  }
+
+  /** What cannot be seen now, for want of descriptors for instance, is no end: a later look tells. */
+  async #lookOrLater(): Promise<void> {
+    await this.#look().catch(() => {});
   }
 
   async #look(): Promise<void> {
@@ -162,11 +168,19 @@ async function readIdentity(pidFile: string): Promise<ProcessIdentity | null> {
 }
 
 async function readExitCode(directory: string): Promise<number | null> {
-  for (const name of await readdir(directory).catch(() => [])) {
-    const text = await readFile(join(directory, name), 'utf8').catch(() => '');
+  for (const name of await readdir(directory).catch(whereGone([]))) {
+    const text = await readFile(join(directory, name), 'utf8').catch(whereGone(''));
     if (/^-?\d+\s*$/.test(text)) return Number(text);
   }
   return null;
+}
+
+/** What is not there is answered with `instead`; what cannot be read is no answer. */
+function whereGone<T>(instead: T): (error: unknown) => T {
+  return (error) => {
+    if (codeOf(error) === 'ENOENT') return instead;
+    throw error;
+  };
 }
 
 function lives(identity: ProcessIdentity | null): boolean {

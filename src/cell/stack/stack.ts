@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync, type Stats } from 'node:fs';
 import { link, lstat, mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { CupolaError, codeOf } from '../../kit/errors.ts';
+import { CupolaError, codeOf, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { run } from '../../kit/process.ts';
 import { PROJECT } from '../../kit/project.js';
@@ -75,7 +75,7 @@ export async function ensureStack(options: StackOptions): Promise<Stack> {
     const cached = options.cache === undefined ? null : stackHome(options.cache, name);
     if (cached !== null && (await usedStack(cached, name))) {
       progress(`Copying ${name} from ${options.cache}`);
-      await copyStack(cached, building);
+      await copyStack(cached, building, log);
     } else {
       await mkdir(join(building, 'rootfs'), { mode: 0o755 });
       await buildStack(join(building, 'rootfs'), name, release, progress);
@@ -133,15 +133,17 @@ async function renamed(from: string, to: string): Promise<boolean> {
  * Puts what is in a stack into the directory of another. Nobody writes to a stack, so both have the same files where that can be, and
  * where nobody but root can change them over there.
  */
-async function copyStack(from: string, to: string): Promise<void> {
+async function copyStack(from: string, to: string, log: Logger): Promise<void> {
   const copy = (how: string) =>
     run('cp', ['-a', how, '--', join(from, 'rootfs'), to], { timeoutMs: COPY_LIMIT_MS, showWords: true });
   if ((await isRootsAlone(from)) && (await canLink(from, to))) {
     try {
       await copy('--link');
       return;
-    } catch {
-      // a file has as many names as it can have, or lies on another file system
+    } catch (error) {
+      if (codeOf(error) === 'command_timeout') throw error;
+      // A file has as many names as it can have, or lies on another file system.
+      log.warn('a stack is copied, since it could not be shared', { error: messageOf(error) });
       await rm(join(to, 'rootfs'), { recursive: true, force: true });
     }
   }

@@ -145,6 +145,8 @@ class StagingRun {
       timer('files given');
       await this.#build(container, given);
       timer('built');
+      // What a buildpack left running could hold up whoever takes the droplet out, or change it meanwhile.
+      await container.endProcesses();
       const files = await readResultFiles(await container.streamOut('/tmp/output/result'));
       const interpreted = this.#interpret(files);
       this.#say('Uploading droplet, build artifacts cache...');

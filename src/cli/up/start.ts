@@ -3,6 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError } from '../../kit/errors.ts';
+import { closeOnExec } from '../../kit/posix-spawn.ts';
 import { PLAIN_ENVIRONMENT } from '../../kit/process.ts';
 import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import type { Layout } from '../../platform/layout.ts';
@@ -64,6 +65,7 @@ export function startSupervisor(layout: Layout, node: string, project: string): 
   const output = openSync(logFileOf(layout), 'a', 0o600);
   try {
     writeSupervisorCommand(layout, node, supervisorMain(project));
+    closeOnExec();
     const child = spawn('/bin/sh', ['-c', GUARD, 'cupola-supervisor', layout.supervisorCommand], {
       detached: true,
       stdio: ['ignore', output, output],

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { CupolaError } from '../../kit/errors.ts';
 import { EXIT_SOFTWARE } from '../../kit/faults.ts';
+import { closeOnExec } from '../../kit/posix-spawn.ts';
 import { identify, PLAIN_ENVIRONMENT, type ProcessIdentity } from '../../kit/process.ts';
 import type { Account } from '../account.ts';
 
@@ -27,13 +28,14 @@ export interface Launch {
 const NO_CORE = ['--core=0:0'];
 
 /**
- * Starts a process that outlives the supervisor: own session, log file as output, no privilege but what is named.
- * Throws `component_failed` when it could not be started.
+ * Starts a process that outlives the supervisor: own session, log file as output, no privilege and no descriptor but what is named.
+ * Throws `component_failed`, `command_not_started`.
  */
 export async function launch(options: Launch): Promise<ProcessIdentity> {
   const { account } = options;
   const log = openSync(options.logFile, 'a', 0o600);
   try {
+    closeOnExec();
     const command = [options.command, ...options.args];
     const dropped = account ? ['setpriv', ...dropTo(account, options.bindLowPorts === true), ...command] : command;
     const child = spawn('prlimit', [...NO_CORE, ...dropped], {

@@ -99,13 +99,17 @@ describe('the stack', { skip: BUILD ? false : GARDEN_SKIP }, () => {
   test('one of which not all can be shared is copied', async () => {
     const own = await mkdtemp(join(directory, '.own.building-'));
     const [cache, elsewhere] = [join(own, 'cache'), join(stackRoot(join(own, 'cache'), 'debian12'), 'srv')];
+    await mkdir(cache, { mode: 0o700 }); // else nothing of it would be shared
     await mkdir(join(stackRoot(cache, 'debian12'), 'etc'), { recursive: true });
     await mkdir(elsewhere);
     await run('mount', ['-t', 'tmpfs', 'tmpfs', elsewhere]);
     try {
       await writeFile(join(stackRoot(cache, 'debian12'), 'etc/cupola-stack'), 'version=1\n');
       await writeFile(join(elsewhere, 'file'), 'on another file system');
+      const said: string[] = [];
+      const log = new Logger('stack', {}, (line) => said.push(line));
       const { rootfs } = await ensureStack({ directory: join(own, 'taken'), name: 'debian12', cache, log });
+      assert.match(said.join(''), /could not be shared/);
       assert.equal(await readFile(join(rootfs, 'srv/file'), 'utf8'), 'on another file system');
       assert.equal((await stat(join(rootfs, 'etc/cupola-stack'))).nlink, 1);
     } finally {

@@ -245,6 +245,28 @@ test('a cancelled staging ends at once', { skip: GARDEN_SKIP }, async () => {
   assert.deepEqual(await garden.garden.list(), []);
 });
 
+test('SECURITY 32: what a buildpack leaves running ends before the droplet is taken out, and cannot hold that up', {
+  skip: GARDEN_SKIP,
+}, async () => {
+  // Nobody but the cell calls tar in that way.
+  const held =
+    'for words in $(grep -l directory=/tmp/output /proc/[0-9]*/cmdline); do kill -STOP ${words//[^0-9]/}; done';
+  const leaving = buildpack({
+    finalize: `
+      head -c 20000000 /dev/urandom > $1/large
+      echo 'while true; do ${held}; done' > /tmp/holder
+      setsid bash /tmp/holder < /dev/null &> /dev/null &
+      sleep 0.2
+      kill -0 $! && echo it runs`,
+    ...RELEASE,
+  });
+  const signal = AbortSignal.timeout(20_000);
+  const staged = await stage(garden, blobs, { source: SOURCE, buildpacks: [leaving], signal });
+  assert.equal(staged.failureReason, '', staged.lines.join('\n'));
+  assert.ok(staged.lines.includes('it runs'));
+  assert.ok(staged.droplet && staged.droplet.length > 20_000_000);
+});
+
 test('a file that nobody may read is staged legibly, and the log says so', { skip: GARDEN_SKIP }, async () => {
   const source = zip([
     { name: 'closed/zero.txt', content: 'zero', mode: 0o100000 },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { WatchedProcess } from '../../../src/cell/garden/processes.ts';
 import { processFiles } from '../../../src/cell/garden/runtime.ts';
 import { identify } from '../../../src/kit/process.ts';
+import { ROOT } from '../../support/project-files.ts';
 
 test('a process whose end is written while it is looked for ended with what was written', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'watched-'));
@@ -38,4 +39,35 @@ test('a process whose end is written while it is looked for ended with what was 
     conmon.kill('SIGKILL');
     rmSync(directory, { recursive: true });
   }
+});
+
+test('who can look at no process for want of descriptors takes none for ended', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'watched-'));
+  const script = `
+    import { spawn } from 'node:child_process';
+    import { closeSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
+    import { setTimeout as delay } from 'node:timers/promises';
+    import { WatchedProcess } from ${JSON.stringify(join(ROOT, 'src/cell/garden/processes.ts'))};
+    import { processFiles } from ${JSON.stringify(join(ROOT, 'src/cell/garden/runtime.ts'))};
+    import { identify } from ${JSON.stringify(join(ROOT, 'src/kit/process.ts'))};
+    const { exitDirectory } = processFiles(${JSON.stringify(directory)});
+    mkdirSync(exitDirectory, { recursive: true });
+    writeFileSync(exitDirectory + '/a', '');
+    const conmon = spawn('sleep', ['60']);
+    const record = { id: 'p', process: null, conmon: identify(conmon.pid), outOfMemoryKills: 0 };
+    const watched = new WatchedProcess(${JSON.stringify(directory)}, record, async () => 0);
+    await delay(50);
+    const taken = [];
+    try { for (;;) taken.push(openSync('/dev/null')); } catch (error) { console.log(error.code); }
+    renameSync(exitDirectory + '/a', exitDirectory + '/b'); // a reason to look
+    await delay(100);
+    for (const descriptor of taken) closeSync(descriptor);
+    writeFileSync(exitDirectory + '/p', '7');
+    console.log(await watched.exit);
+    conmon.kill('SIGKILL');`;
+  const words = ['-c', 'ulimit -n 100; exec "$0" --input-type=module-typescript -e "$1"', process.execPath, script];
+  const { stdout, stderr } = spawnSync('bash', words, { encoding: 'utf8' });
+  rmSync(directory, { recursive: true });
+  assert.equal(stderr, '');
+  assert.equal(stdout, 'EMFILE\n{ exitCode: 7, outOfMemory: false }\n');
 });
