@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import type { BlobKind, Blobs, TakeUpload } from '../contracts/blobs.ts';
 import { BodyReader, UPLOAD_LIMITS } from '../kit/body.ts';
+import type { DiskReserve } from '../kit/disk-sizes.ts';
 import { CupolaError, messageOf } from '../kit/errors.ts';
 import { forAddress, type RequestHandler } from '../kit/http.ts';
 import type { Logger } from '../kit/log.ts';
@@ -22,8 +23,8 @@ export interface BlobstoreOptions {
   log: Logger;
   /** The largest body a signed PUT may send; 4 GiB unless told. */
   maxUploadBytes?: number;
-  /** What blobs leave free on their disk; 5 %, at most 4 GiB, unless told. */
-  reserveBytes?: number | undefined;
+  /** What blobs leave free on their disk. */
+  reserve: DiskReserve;
   /** Writes what a cell uploads, by way of whoever keeps account of it. Unless told it is written as it comes. */
   takeUpload?: TakeUpload;
   clock?: () => Date;
@@ -50,7 +51,7 @@ export function createBlobstore(options: BlobstoreOptions): Blobstore {
   if (signingKey.length < 32) throw new CupolaError('bad_signing_key', 'the signing key must have 32 bytes');
   const clock = options.clock ?? (() => new Date());
   const maxUploadBytes = options.maxUploadBytes ?? DEFAULT_MAX_UPLOAD;
-  const room = new DiskRoom(options.directory, { reserveBytes: options.reserveBytes });
+  const room = new DiskRoom(options.directory, { reserve: options.reserve });
   const disk = new DiskStore(options.directory, room);
   const uploads = new BodyReader({ ...UPLOAD_LIMITS, bodiesPerCaller: 4, bytesPerCaller: 4 * maxUploadBytes });
   const takeUpload: TakeUpload =

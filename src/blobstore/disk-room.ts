@@ -1,5 +1,5 @@
 import type { HeldRoom } from '../contracts/blobs.ts';
-import { type DiskSizes, diskReserve, diskSizes } from '../kit/disk-sizes.ts';
+import { type DiskReserve, type DiskSizes, diskSizes } from '../kit/disk-sizes.ts';
 import { CupolaError } from '../kit/errors.ts';
 
 /** The file system is asked again after so much was written, or so much time. */
@@ -30,7 +30,7 @@ export type Room = Pick<HeldRoom, 'write'>;
  * system says yet. What an owner asked for counts for that owner wholly, for everybody else as far as it is held.
  */
 export class DiskRoom {
-  readonly #reserveBytes: number | undefined;
+  readonly #reserve: DiskReserve;
   readonly #ask: () => Promise<DiskSizes>;
   readonly #clock: () => number;
   #known: Promise<DiskSizes> | undefined;
@@ -41,9 +41,9 @@ export class DiskRoom {
 
   constructor(
     directory: string,
-    options: { reserveBytes?: number | undefined; ask?: () => Promise<DiskSizes>; clock?: () => number } = {},
+    options: { reserve: DiskReserve; ask?: () => Promise<DiskSizes>; clock?: () => number },
   ) {
-    this.#reserveBytes = options.reserveBytes;
+    this.#reserve = options.reserve;
     this.#ask = options.ask ?? (() => diskSizes(directory));
     this.#clock = options.clock ?? (() => performance.now());
   }
@@ -97,8 +97,7 @@ export class DiskRoom {
 
   /** Above the reserve. */
   #free(sizes: DiskSizes): number {
-    const reserve = this.#reserveBytes ?? diskReserve(sizes);
-    return sizes.free - this.#pending - this.#writtenSince - reserve;
+    return sizes.free - this.#pending - this.#writtenSince - this.#reserve(sizes);
   }
 
   #sizes(): Promise<DiskSizes> {

@@ -3,6 +3,7 @@ import type { Client, ConnectRouter } from '@connectrpc/connect';
 import { type CellRegistry, type EgressRule, Rep as RepService } from '../contracts/gen/diego_pb.js';
 import type { Ingress } from '../contracts/gen/loggregator_pb.js';
 import { CellSsh } from '../contracts/gen/ssh_pb.js';
+import type { DiskReserve } from '../kit/disk-sizes.ts';
 import { messageOf } from '../kit/errors.ts';
 import { createLimiter, createOwnersLimiter } from '../kit/limiter.ts';
 import type { Logger } from '../kit/log.ts';
@@ -66,6 +67,8 @@ export interface CellOptions {
   runDirectory: string;
   /** Survives restarts: log positions, results of tasks, certificate stores. */
   stateDirectory: string;
+  /** What kept droplets leave free on the disk of `stateDirectory`. */
+  diskReserve: DiskReserve;
   log: Logger;
   /** Milliseconds of the wall clock. */
   now?: () => number;
@@ -101,7 +104,11 @@ export function createCell(options: CellOptions): Cell {
     log: log.child('logs'),
     now,
   });
-  const kept = new KeptDroplets(join(options.stateDirectory, 'kept-droplets'), log.child('kept-droplets'));
+  const kept = new KeptDroplets({
+    directory: join(options.stateDirectory, 'kept-droplets'),
+    reserve: options.diskReserve,
+    log: log.child('kept-droplets'),
+  });
   const context: RepContext = {
     cellId: options.cellId,
     address: options.address,

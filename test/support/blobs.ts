@@ -19,7 +19,7 @@ export class TestBlobs implements Blobs {
 
   #asked = 0;
   readonly #room = new DiskRoom('', {
-    reserveBytes: 0,
+    reserve: () => 0,
     ask: async () => ({ total: this.free, free: this.free }),
     // Each time longer after the last than any answer holds.
     clock: () => (this.#asked += 3600_000),

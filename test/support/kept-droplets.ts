@@ -33,11 +33,14 @@ export function eachTestHasKeptDroplets(): void {
   });
 }
 
+/** Of all disks here. */
+export const RESERVE = 50;
 /** A disk with room enough, which says so at once. */
 export const largeDisk = async (): Promise<DiskSizes> => ({ total: 2 ** 40, free: 2 ** 40 });
 
 export async function opened(bounds: Partial<KeptBounds> = {}, ask = largeDisk): Promise<KeptDroplets> {
-  const kept = new KeptDroplets(directory, new Logger('kept', {}, (line) => lines.push(line)), bounds, ask);
+  const log = new Logger('kept', {}, (line) => lines.push(line));
+  const kept = new KeptDroplets({ directory, reserve: () => RESERVE, log, bounds, ask });
   open.push(kept);
   await kept.open();
   return kept;

@@ -67,7 +67,13 @@ async function serve(): Promise<void> {
       },
     },
   });
-  const blobstore = createBlobstore({ directory, baseUrl: '', signingKey: randomBytes(32), log });
+  const blobstore = createBlobstore({
+    directory,
+    baseUrl: '',
+    signingKey: randomBytes(32),
+    log,
+    reserve: () => 0,
+  });
   await blobstore.start();
   const hosts = await serveHosts({
     host: '127.0.0.1',

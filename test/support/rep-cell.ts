@@ -108,6 +108,7 @@ function newCell(timing: Partial<Timing> = {}): Cell {
     lifecycleDirectory: '/lifecycle',
     runDirectory: join(directory, 'run'),
     stateDirectory: join(directory, 'state'),
+    diskReserve: () => 0,
     log: silentLog,
     timing: { drainMs: 20, graceMs: 200, heartbeatMs: 50, reconcileMs: 100, metricsMs: 10_000, retryMs: 20, ...timing },
   });

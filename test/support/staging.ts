@@ -94,7 +94,7 @@ export async function stage(
     blobs,
     lifecycleDirectory: LIFECYCLE,
     scratchDirectory,
-    kept: new KeptDroplets(join(scratchDirectory, 'never-opened'), log),
+    kept: new KeptDroplets({ directory: join(scratchDirectory, 'never-opened'), reserve: () => 0, log }),
     log,
     ...changes,
   });

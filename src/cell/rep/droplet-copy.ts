@@ -1,4 +1,4 @@
-import { createWriteStream, type WriteStream } from 'node:fs';
+import type { WriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import type { BlobInfo } from '../../contracts/blobs.ts';
 import { messageOf } from '../../kit/errors.ts';
@@ -56,10 +56,12 @@ export class DropletCopy implements AsyncDisposable {
   async expect(bytes: number, signal?: AbortSignal): Promise<void> {
     if (this.#over) return;
     if (bytes > this.#bounds.eachBytes) return this.#giveUp('it is too large');
-    const taking = this.#owner.room.take(bytes).then(
-      (taken) => this.#begin(taken),
-      (error: unknown) => this.#fail(error),
-    );
+    const taking = this.#owner.room
+      .take(bytes, (reason) => this.#giveUp(reason))
+      .then(
+        (taken) => this.#begin(taken),
+        (error: unknown) => this.#fail(error),
+      );
     if (!(await this.#within(taking, signal))) this.#giveUp(late(signal, 'the disk does not answer in time'));
   }
 
@@ -107,11 +109,9 @@ export class DropletCopy implements AsyncDisposable {
     if (typeof taken === 'string') this.#giveUp(taken);
     else if (this.#over) this.#removed = this.#owner.room.remove(taken);
     else {
-      const options = { flags: 'wx', mode: 0o600, highWaterMark: this.#bounds.waitingBytes };
-      this.#stream = createWriteStream(taken.path, options).on('error', (error) => this.#fail(error));
+      this.#stream = this.#owner.room.write(taken, this.#bounds.waitingBytes).on('error', (error) => this.#fail(error));
       this.#stream.cork();
       this.#file = taken;
-      taken.stream = this.#stream;
     }
   }
 

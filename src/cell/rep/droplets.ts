@@ -54,12 +54,12 @@ export class DropletLayers {
     return file && verified(madeOf(file, readable), sha256);
   }
 
-  /** Whether it was the kept file that failed, and not the droplet itself or its unpacking. */
+  /** Whether it may have been the kept file that failed, and not the droplet itself or its unpacking. */
   async #isOfNoUse(sha256: string, error: unknown): Promise<boolean> {
     if (codeOf(error) !== 'archive_refused') return OF_NO_USE.has(codeOf(error));
     // What unpacks it may have met the damage before the digest did.
     const file = this.#readKept(sha256);
-    if (!file) return false;
+    if (!file) return true; // it went meanwhile
     try {
       await finished(file.resume());
       return false;

@@ -1,16 +1,14 @@
 import { mkdir, rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import type { DiskSizes } from '../../kit/disk-sizes.ts';
+import { type DiskReserve, type DiskSizes, diskSizes } from '../../kit/disk-sizes.ts';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { type CopyBounds, DropletCopy } from './droplet-copy.ts';
-import { type KeptFile, KeptRoom } from './kept-room.ts';
+import { type KeptFile, KeptRoom, type RoomBounds } from './kept-room.ts';
 
 const MEBIBYTE = 1024 * 1024;
 
-export interface KeptBounds extends CopyBounds {
-  /** Of all of them, those that are still being written with them. */
-  totalBytes: number;
+export interface KeptBounds extends CopyBounds, RoomBounds {
   /** How long one waits for its start. */
   keptMs: number;
 }
@@ -19,6 +17,9 @@ const BOUNDS: KeptBounds = {
   totalBytes: 1024 * MEBIBYTE,
   eachBytes: 512 * MEBIBYTE,
   keptMs: 10 * 60_000,
+  // A staged droplet of the largest size, or a package of the largest as it comes and as a blob.
+  spareBytes: 4096 * MEBIBYTE,
+  lookMs: 1000,
   waitingBytes: 8 * MEBIBYTE,
   allWaitingBytes: 32 * MEBIBYTE,
   patienceMs: 2000,
@@ -38,18 +39,24 @@ export class KeptDroplets {
   readonly #log: Logger;
   readonly #bounds: KeptBounds;
   readonly #room: KeptRoom;
-  /** By digest, the oldest first. */
+  /** By digest. */
   readonly #kept = new Map<string, KeptDroplet>();
   readonly #copies = new Set<DropletCopy>();
   #open = false;
 
-  /** `directory` is this object's own: all in it is removed. `ask` tells of the disk it lies on. */
-  constructor(directory: string, log: Logger, bounds: Partial<KeptBounds> = {}, ask?: () => Promise<DiskSizes>) {
+  /** `directory` is this object's own: all in it is removed. `reserve` and `ask` are of the disk it lies on. */
+  constructor(options: {
+    directory: string;
+    reserve: DiskReserve;
+    log: Logger;
+    bounds?: Partial<KeptBounds>;
+    ask?: () => Promise<DiskSizes>;
+  }) {
+    const { directory, reserve, log, ask = () => diskSizes(directory) } = options;
     this.#directory = directory;
     this.#log = log;
-    this.#bounds = { ...BOUNDS, ...bounds };
-    const { totalBytes } = this.#bounds;
-    this.#room = new KeptRoom({ directory, totalBytes, dropOldest: () => this.#dropOldest(), ask, log });
+    this.#bounds = { ...BOUNDS, ...options.bounds };
+    this.#room = new KeptRoom({ directory, bounds: this.#bounds, reserve, ask, log });
   }
 
   /** Empties the directory. Before it, and where that fails, nothing is kept. */
@@ -100,20 +107,14 @@ export class KeptDroplets {
   async close(): Promise<void> {
     this.#open = false;
     for (const copy of this.#copies) copy.drop();
-    while (this.#dropOldest());
+    for (const sha256 of [...this.#kept.keys()]) this.drop(sha256);
     await this.#room.removed();
-  }
-
-  #dropOldest(): boolean {
-    const [oldest] = this.#kept.keys();
-    if (oldest === undefined) return false;
-    this.drop(oldest);
-    return true;
   }
 
   #keep(sha256: string, file: KeptFile): void {
     this.drop(sha256);
     const expiry = setTimeout(() => this.drop(sha256), this.#bounds.keptMs).unref();
     this.#kept.set(sha256, { file, expiry });
+    this.#room.keep(file, () => this.drop(sha256));
   }
 }

@@ -15,6 +15,7 @@ import { CellRenewal } from '../admin-messages.ts';
 import { adminOperation, NoBody, serveAdmin } from '../admin-socket.ts';
 import { CellBootstrap, onTermination, readBootstrap } from '../bootstrap.ts';
 import { CONTAINERS_PER_CELL, cellName, cellProxySettingsOf, cellZone, gardenSettingsOf } from '../cell-settings.ts';
+import { diskReserveOf } from '../disk-reserve.ts';
 import { layoutOf } from '../layout.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
 
@@ -68,6 +69,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
     lifecycleDirectory: `${layout.program}/src/cell/staging/lifecycle`,
     runDirectory: `${layout.run}/${cellId}-identities`,
     stateDirectory: `${settings.dataDirectory}/cells/${cellId}/rep`,
+    diskReserve: diskReserveOf(settings),
     log,
   });
   const rpc = await serveRpc({

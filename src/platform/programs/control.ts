@@ -37,6 +37,7 @@ import { Identity } from '../admin-messages.ts';
 import { adminOperation, NoBody, serveAdmin } from '../admin-socket.ts';
 import { ControlBootstrap, onTermination, readBootstrap } from '../bootstrap.ts';
 import { routerSettingsOf } from '../cell-settings.ts';
+import { diskReserveOf } from '../disk-reserve.ts';
 import { POSTGRESQL_PORT } from '../engines/postgresql.ts';
 import { layoutOf } from '../layout.ts';
 import { publicUrl, sshEndpoint, systemHosts } from '../public-names.ts';
@@ -100,7 +101,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
     baseUrl: `https://127.0.0.1:${settings.ports.control}`,
     signingKey: Buffer.from(secrets.blobSigningKey, 'base64'),
     log: log.child('blobstore'),
-    reserveBytes: bytesOf(settings.storage?.reserve),
+    reserve: diskReserveOf(settings),
     takeUpload: async (...upload) => (await whenMade.promise).takeUpload(...upload),
   });
 

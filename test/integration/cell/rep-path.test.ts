@@ -94,6 +94,7 @@ describe('from package to request', { skip: GARDEN_SKIP }, () => {
       lifecycleDirectory: resolve(import.meta.dirname, '../../../src/cell/staging/lifecycle'),
       runDirectory: join(directory, 'run'),
       stateDirectory: join(directory, state),
+      diskReserve: () => 0,
       log: new Logger('cell', {}, (line) => process.env['VERBOSE'] && process.stderr.write(line)),
       timing: { reconcileMs: 1_000 },
     });

@@ -86,6 +86,7 @@ describe('rep on a real garden', { skip: GARDEN_SKIP }, () => {
       lifecycleDirectory: resolve(import.meta.dirname, '../../../src/cell/staging/lifecycle'),
       runDirectory: join(directory, 'run'),
       stateDirectory: join(directory, 'state'),
+      diskReserve: () => 0,
       log: new Logger('cell', {}, (line) => process.env['VERBOSE'] && process.stderr.write(line)),
       timing: { drainMs: 100, graceMs: 5_000, heartbeatMs: 500, reconcileMs: 1_000, retryMs: 50 },
     });

@@ -204,7 +204,7 @@ test('a droplet is kept for its start once staging has succeeded; one that is ca
   skip: GARDEN_SKIP,
 }, async () => {
   const directory = await mkdtemp('/tmp/staging-kept-');
-  const kept = new KeptDroplets(directory, silentLog);
+  const kept = new KeptDroplets({ directory, reserve: () => 0, log: silentLog });
   await kept.open();
   const buildpacks = [buildpack({ finalize: 'true', ...RELEASE })];
   const cancelling = new AbortController();

@@ -201,6 +201,7 @@ describe('what is asked of the database before or beside an operation', () => {
       baseUrl: 'http://blobs.test',
       signingKey: Buffer.alloc(32, 1),
       log: silentLog,
+      reserve: () => 0,
       takeUpload: f.cc.room.takeUpload,
     });
     await store.start();

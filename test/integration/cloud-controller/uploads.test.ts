@@ -46,6 +46,7 @@ describe('every upload, however it ends, leaves the server answering', () => {
       baseUrl: `http://127.0.0.1:${(cells.address() as AddressInfo).port}`,
       signingKey: randomBytes(32),
       log: silentLog,
+      reserve: () => 0,
       takeUpload: (...given) => f.cc.room.takeUpload(...given),
     });
     await store.start();

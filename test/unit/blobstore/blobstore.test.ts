@@ -29,6 +29,7 @@ before(async () => {
     baseUrl,
     signingKey: randomBytes(32),
     log,
+    reserve: () => 0,
     maxUploadBytes: MAX,
     clock: () => now,
   });
@@ -55,7 +56,13 @@ test('BLB-01: what is put is there, with its digest and size, also for a new pro
   );
   const wanted = { sha256: createHash('sha256').update(content).digest('hex'), bytes: content.length };
   assert.deepEqual(info, wanted);
-  const later = createBlobstore({ directory, baseUrl: 'http://x', signingKey: randomBytes(32), log });
+  const later = createBlobstore({
+    directory,
+    baseUrl: 'http://x',
+    signingKey: randomBytes(32),
+    log,
+    reserve: () => 0,
+  });
   assert.deepEqual(await later.blobs.stat('packages', 'one'), wanted);
   const opened = await later.blobs.open('packages', 'one');
   assert.equal(opened?.bytes, content.length);
@@ -181,6 +188,7 @@ test('the key of another process signs nothing', async () => {
     baseUrl: store.blobs.signedUrl('GET', 'droplets', 'mine', 60).split('/blobs')[0]!,
     signingKey: randomBytes(32),
     log,
+    reserve: () => 0,
     clock: () => now,
   });
   assert.equal((await fetch(other.blobs.signedUrl('GET', 'droplets', 'mine', 60))).status, 403);

@@ -21,7 +21,7 @@ test('what blobs leave free is never touched, though several write at once and t
     asked += 1;
     return { ...disk };
   };
-  const room = new DiskRoom(directory, { reserveBytes: 40 * MEBIBYTE, ask, clock: () => 0 });
+  const room = new DiskRoom(directory, { reserve: () => 40 * MEBIBYTE, ask, clock: () => 0 });
   let written = 0;
   const writer = async () => {
     for (;;) {
@@ -39,14 +39,15 @@ test('what blobs leave free is never touched, though several write at once and t
   await assert.rejects(room.hold(MEBIBYTE, ['one']), isFull);
 });
 
-test('unless told, a twentieth of the file system is left free', async () => {
-  const room = new DiskRoom(directory, { ask: async () => ({ total: 1000, free: 100 }) });
+test('what is left free may be a share of the file system', async () => {
+  const ask = async () => ({ total: 1000, free: 100 });
+  const room = new DiskRoom(directory, { reserve: ({ total }) => total / 20, ask });
   (await room.hold(50, ['one'])).release();
   await assert.rejects(room.hold(51, ['one']), isFull);
 });
 
 const roomOf = (free: number): DiskRoom =>
-  new DiskRoom(directory, { reserveBytes: 0, ask: async () => ({ total: free, free }), clock: () => 0 });
+  new DiskRoom(directory, { reserve: () => 0, ask: async () => ({ total: free, free }), clock: () => 0 });
 
 test('what is held for one writer is nobody else’s, and is there again once it is released', async () => {
   const room = roomOf(100);
@@ -99,7 +100,7 @@ test('what is held lies on no disk: only what is written lets nothing more in', 
   await held.write(100, async () => {});
   await room.checkFree();
   await assert.rejects(
-    new DiskRoom(directory, { reserveBytes: 1, ask: async () => ({ total: 100, free: 0 }) }).checkFree(),
+    new DiskRoom(directory, { reserve: () => 1, ask: async () => ({ total: 100, free: 0 }) }).checkFree(),
     isFull,
   );
 });
@@ -134,7 +135,7 @@ test('a temporary file is there while it is used, counts as it is written, and i
 });
 
 test('a blob for which there is no room leaves nothing behind', async () => {
-  const store = new DiskStore(directory, new DiskRoom(directory, { reserveBytes: Number.MAX_SAFE_INTEGER }));
+  const store = new DiskStore(directory, new DiskRoom(directory, { reserve: () => Number.MAX_SAFE_INTEGER }));
   await store.start();
   await assert.rejects(store.put('packages', 'one', Readable.from([Buffer.from('x')]), 100), isFull);
   assert.equal(await store.stat('packages', 'one'), null);
@@ -142,7 +143,7 @@ test('a blob for which there is no room leaves nothing behind', async () => {
 });
 
 test('what a crash left between content and entry is removed; what has an entry, or is young, stays and is listed', async () => {
-  const store = new DiskStore(directory, new DiskRoom(directory, { reserveBytes: 0 }));
+  const store = new DiskStore(directory, new DiskRoom(directory, { reserve: () => 0 }));
   await store.start();
   await store.put('droplets', 'whole', Readable.from([Buffer.from('content')]), 100);
   const parent = join(directory, 'droplets', 'wh');

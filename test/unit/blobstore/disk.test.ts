@@ -14,7 +14,7 @@ let directory = '';
 let store: DiskStore;
 beforeEach(async () => {
   directory = mkdtempSync('/tmp/cupola-disk-');
-  store = new DiskStore(directory, new DiskRoom(directory, { reserveBytes: 0 }));
+  store = new DiskStore(directory, new DiskRoom(directory, { reserve: () => 0 }));
   await store.start();
 });
 afterEach(() => rmSync(directory, { recursive: true }));

@@ -16,7 +16,6 @@ import { directory, eachTestHasKeptDroplets, files, infoOf, keep, lines, opened 
 eachTestHasKeptDroplets();
 
 /** Layers of a cell whose blobstore has this droplet. */
-
 function layersOf(
   kept: KeptDroplets,
   content: Buffer,
@@ -111,3 +110,21 @@ for (const [what, error, truth] of [
     await eventually('its file is gone', () => files().length === 0);
   });
 }
+
+test('a droplet whose unpacking failed and whose kept file went meanwhile is fetched', async () => {
+  const kept = await opened();
+  const content = Buffer.alloc(100, 'droplet');
+  const made: Layer[] = [];
+  const { ensure, fetched, sha256 } = layersOf(kept, content, async (source) => {
+    (await source.open()).destroy();
+    if (fetched.length === 0) {
+      kept.drop(sha256);
+      throw new CupolaError('archive_refused', 'ended with 2');
+    }
+    made.push({ key: sha256 });
+    return made[0]!;
+  });
+  await keep(kept, content);
+  assert.equal(await ensure(), made[0]);
+  assert.deepEqual(fetched, ['droplet']);
+});

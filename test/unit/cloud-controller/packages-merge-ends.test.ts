@@ -17,7 +17,7 @@ import { zipOf } from '../../support/zips.ts';
 
 const MEBIBYTE = 1024 ** 2;
 const directory = mkdtempSync('/tmp/cupola-merge-');
-const store = new DiskStore(directory, new DiskRoom(directory, { reserveBytes: 0 }));
+const store = new DiskStore(directory, new DiskRoom(directory, { reserve: () => 0 }));
 /** A file that is matched, and one that is sent; nothing makes them smaller. */
 const content = randomBytes(4 * MEBIBYTE);
 const sha1 = createHash('sha1').update(content).digest('hex');
