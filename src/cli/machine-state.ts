@@ -18,6 +18,7 @@ export async function machineState(): Promise<MachineState> {
     'packet filter tables': await linesOf('nft', ['list', 'tables']),
     links: (await linesOf('ip', ['-o', 'link'])).map((line) => line.split(': ')[1]!.split('@')[0]!),
     addresses: (await linesOf('ip', ['-o', '-4', 'address'])).map((line) => line.split(/\s+/).slice(1, 4).join(' ')),
+    'unreachable routes': await linesOf('ip', ['-4', 'route', 'show', 'type', 'unreachable']),
     'control groups': controlGroups().filter(isOurs),
     mounts: mountPoints().filter(isOurs),
     resolver: existsSync('/etc/resolv.conf') ? [readFileSync('/etc/resolv.conf', 'utf8')] : [],

@@ -52,8 +52,11 @@ const proxyBase = ({ run }: Layout, index: number) => `${run}/${cellName(index)}
 const routerBase = ({ run }: Layout) => `${run}/router`;
 const stateOf = (base: string) => `${base}/state`;
 
-/** Where the router, and the proxy of each cell, have what they know of routes and containers. */
-export function routesOf(layout: Layout): string[] {
+/**
+ * What the router and the proxy of each cell start from: without it a proxy knows of no container, and the router's routes, which
+ * control keeps, lead to none (`prepareRouter`). It is gone after the machine starts, too.
+ */
+export function startedFrom(layout: Layout): string[] {
   const proxies = Array.from({ length: layout.settings.cells }, (_, index) => proxyBase(layout, index));
   return [routerBase(layout), ...proxies].map(stateOf);
 }

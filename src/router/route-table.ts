@@ -31,6 +31,11 @@ export interface RouteTable {
 
 export const EMPTY_ROUTE_TABLE: RouteTable = { pools: [], routes: new Map() };
 
+/** The same routes, none of which leads anywhere. */
+export function withoutInstances({ routes }: RouteTable): RouteTable {
+  return { pools: [], routes: new Map([...routes.keys()].map((key) => [key, null])) };
+}
+
 /** What became of slots (null: left) and of routes (undefined: gone). */
 export interface RouteChange {
   pools: Map<number, RoutePool | null>;

@@ -17,7 +17,20 @@ export const cellNetwork = [
       '(await lockDirectory(directory))[Symbol.dispose]();',
     ],
     ['SECURITY 33: no other machine is forwarded', MACHINE, 'forward drop', 'forward accept'],
-    ['SECURITY 33: another machine reaches no container', RULES, '    oifname ${links} goto to_container\n', ''],
+    [
+      'SECURITY 33: another machine reaches no container',
+      RULES,
+      'th dport @c2c accept\n    drop',
+      'th dport @c2c accept\n    accept',
+    ],
+    [
+      'SECURITY 33: another machine cannot tell',
+      RULES,
+      '    iifname != "lo" iifname != ${machine} ip daddr ${range} goto to_container\n',
+      '',
+    ],
+    ['SECURITY 33: a container cannot tell', RULES, 'ip daddr != { ${local} } goto from_container', 'continue'],
+    ['SECURITY 33: a packet with another source', RULES, 'ip daddr != { ${local} } goto from_container', 'continue'],
     ['SECURITY 33: an account of this machine', RULES, '    oifname ${links} goto from_host\n', ''],
     [
       'SECURITY 33: an account of this machine',
@@ -31,7 +44,12 @@ export const cellNetwork = [
       "    ip daddr { ${metadataNetworks(4).join(', ')} } goto denied\n",
       '    ip daddr 169.254.0.0/16 goto denied\n',
     ],
-    ['SECURITY 33: a container of one cell learns', RULES, 'priority filter - 1;', 'priority filter;'],
+    [
+      'SECURITY 33: a container of one cell learns',
+      RULES,
+      ' iifname != ${machine} ip daddr ${range}',
+      ' ip daddr ${range}',
+    ],
     [
       'SECURITY 32: a container has its share of connections',
       RULES,
@@ -108,6 +126,19 @@ export const cellNetwork = [
       HOST,
       '      if (notes.includes(`${INSTALLATION_NOTE}${address}`)) continue;\n',
       '',
+    ],
+    [
+      'SECURITY 33: a range that an installation closed',
+      HOST,
+      '      if (notes.includes(`${INSTALLATION_NOTE}${name}`)) continue;\n',
+      '',
+    ],
+    ['SECURITY 33: a cell that comes and goes', HOST, '      await dropRange(range);\n', ''],
+    [
+      'SECURITY 33: whoever is killed at any command',
+      HOST,
+      '      await dropRange(range);\n      await forget(directory, rangeNote(range));\n',
+      '      await forget(directory, rangeNote(range));\n      await dropRange(range);\n',
     ],
     [
       'SECURITY 33: addresses that come while cells go',

@@ -124,12 +124,9 @@ export const platform = [
       'const ran = stopped.ran || (await endRemains(layout, log));',
       'const ran = stopped.ran;',
     ],
-    [
-      '`down` ends what it has left',
-      'platform/remains.ts',
-      'await rm(directory, { recursive: true, force: true });',
-      '',
-    ],
+    ['`down` opens the ranges', 'platform/remains.ts', 'await openRange(range);', ''],
+    ['SECURITY 33: after `down`', 'platform/remains.ts', 'await rm(directory, { recursive: true, force: true });', ''],
+    ['SECURITY 33: after `down`', 'router/prepare.ts', 'begins ? withoutInstances(wanted) : wanted', 'wanted'],
     [
       'a supervisor that cannot open the secrets',
       'platform/supervisor/supervisor.ts',
@@ -141,6 +138,14 @@ export const platform = [
       'cli/commands/down.ts',
       'const lock = lockFile(supervisorLockOf(layout.run), what);',
       'const lock = lockFile(`${supervisorLockOf(layout.run)}.other`, what);',
+    ],
+  ]),
+  ...noticedBy('test/integration/platform/first-start.test.ts', [
+    [
+      'SECURITY 33: has closed the ranges',
+      'platform/supervisor/supervisor.ts',
+      'await closeRanges(containerRanges(settings));',
+      '',
     ],
   ]),
   ...noticedBy('test/integration/platform/haproxies.test.ts', [

@@ -1,4 +1,7 @@
+import { routerSettingsOf } from '../../src/platform/cell-settings.ts';
+import { layoutOf } from '../../src/platform/layout.ts';
 import type { PlatformSettings } from '../../src/platform/settings/schema.ts';
+import type { RouterSettings } from '../../src/router/index.ts';
 
 /** Settings as a first `up` makes them, of an installation that does not exist. */
 export function testSettings(changes: Partial<PlatformSettings> = {}): PlatformSettings {
@@ -23,4 +26,9 @@ export function testSettings(changes: Partial<PlatformSettings> = {}): PlatformS
     adminUser: 'admin',
     ...changes,
   };
+}
+
+/** Those of the router of such an installation. */
+export function routerSettings(changes: Partial<RouterSettings>): RouterSettings {
+  return { ...routerSettingsOf(layoutOf(testSettings()), 1_000), ...changes };
 }

@@ -26,6 +26,13 @@ export function renderTable(prefix: string, settings: NetworkSettings, members: 
   const { range, gateway, overlay = range, router } = settings;
   const machine = `"${settings.machinePrefix ?? prefix}*"`;
   const callers = [0, ...(settings.callers ?? [])].join(', ');
+  const own = [
+    gateway,
+    router?.address,
+    settings.cellAddress,
+    ...(settings.hostServices ?? []).map((one) => one.address),
+  ];
+  const local = [...new Set(own.filter((address) => address !== undefined))].join(', ');
   const services = (settings.hostServices ?? []).map(({ address, port }) => `${address} . ${port}`);
   return `
 add table ${table}
@@ -68,9 +75,15 @@ table ${table} {
     iifname ${machine} ip saddr . ip daddr . meta l4proto . th dport @c2c accept
     drop
   }
-  # What leaves is judged in the tables of all cells before what arrives in any: a refusal is told, a drop is not.
+  # Before the machine looks for a way: where it has none, and where a packet is too large or may go no further, it answers by itself,
+  # and whoever asks would learn which addresses have containers. Between cells the sender's judges: a refusal is told, a drop is not.
+  chain before_routing {
+    type filter hook prerouting priority filter; policy accept;
+    iifname ${links} ip daddr ${overlay} ip daddr != { ${local} } goto from_container
+    iifname != "lo" iifname != ${machine} ip daddr ${range} goto to_container
+  }
   chain leave {
-    type filter hook forward priority filter - 1; policy accept;
+    type filter hook forward priority filter; policy accept;
     iifname ${links} goto from_container
   }
   chain arrive {

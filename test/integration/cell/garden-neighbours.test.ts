@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import type { Container } from '../../../src/cell/garden/garden.ts';
@@ -23,6 +23,29 @@ const PROXY = 61_234;
 const NOBODY = 65_534;
 
 const as = (uid: number): string[] => ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'];
+/** How an address answers what a machine without a container there might answer by itself: a word each. */
+const PROBE = `
+  use Socket;
+  sub probe {
+    my ($kind, $hops, $bytes) = @_;
+    socket(my $s, PF_INET, $kind, 0) or die;
+    setsockopt($s, IPPROTO_IP, IP_TTL, $hops);
+    setsockopt($s, IPPROTO_IP, 10, 2); # it must not be cut into pieces
+    setsockopt($s, IPPROTO_IP, 11, 1); # errors are told
+    my $said = eval {
+      local $SIG{ALRM} = sub { die };
+      alarm 1;
+      my $done = connect($s, sockaddr_in(8080, inet_aton($ARGV[0])));
+      $done = send($s, "x" x $bytes, 0) && defined recv($s, my $answer, 1, 0) if $done && $bytes;
+      my $error = $!;
+      alarm 0;
+      $done ? "open" : "$error";
+    };
+    return $said // "silence";
+  }
+  print join ", ", probe(SOCK_STREAM, 64), probe(SOCK_STREAM, 1), probe(SOCK_DGRAM, 64, 1), probe(SOCK_DGRAM, 1, 1), probe(SOCK_DGRAM, 64, 1460);`;
+/** Of the range, and no container's. */
+const FREE = '10.231.20.200';
 const everything = [{ protocol: 'all', destination: '0.0.0.0/0', ports: '', type: 0, code: 0, log: false }] as never;
 
 async function listen(address: string, port = 0): Promise<{ server: Server; port: number }> {
@@ -112,6 +135,46 @@ describe('a machine with containers, as neighbours and other accounts see it', {
     assert.equal((await runShell(serving, `exec 3<>/dev/tcp/${left.address}/8001 && echo open`)).output, 'open\n');
     assert.equal(await left.dial(serving.address, 8080), 'silent', 'also where the container reaches the machine');
     await serving.setEgressRules([]);
+  });
+
+  test('SECURITY 33: another machine cannot tell an address that has a container from one that has none', async () => {
+    const heard = (address: string) => run('ip', ['netns', 'exec', 'tgleft', 'perl', '-e', PROBE, address]);
+    const silence = Array(5).fill('silence').join(', ');
+    assert.deepEqual(await Promise.all([serving.address, FREE].map(heard)), [silence, silence]);
+  });
+
+  test('SECURITY 33: a container cannot tell an address that has another container from one that has none', async () => {
+    const asking = await t.garden.create(containerSpec('asking', { egressRules: everything }));
+    const heard = async (address: string) => (await runShell(asking, `perl -e '${PROBE}' ${address}`)).output;
+    const refused = 'Connection refused';
+    // The last by the container's own link.
+    const answers = [refused, refused, refused, refused, 'Message too long'].join(', ');
+    assert.deepEqual([await heard(serving.address), await heard(FREE)], [answers, answers]);
+    await t.garden.destroy('asking');
+  });
+
+  test('SECURITY 33: a packet with another source address is dropped, where it is for no container as well', async () => {
+    const [forger, twin] = (await Promise.all(
+      ['forger', 'twin'].map((name) => t.garden.create(containerSpec(name, { egressRules: everything }))),
+    )) as [Container, Container];
+    const pids = new Map<string, number>();
+    for (const name of await readdir(`${t.settings.rootDirectory}/containers`)) {
+      const record = await readFile(`${t.settings.rootDirectory}/containers/${name}/record.json`, 'utf8');
+      const { init, handle } = JSON.parse(record);
+      pids.set(handle, init.pid);
+    }
+    const inside = ({ handle }: Container, ...words: string[]) =>
+      run('nsenter', ['-t', String(pids.get(handle)), '-n', ...words]);
+    const told = async () => /^Icmp: \d+/m.exec(await inside(twin, 'cat', '/proc/net/snmp'))?.[0];
+    const before = await told();
+    await inside(forger, 'ip', 'address', 'add', `${twin.address}/32`, 'dev', 'eth0');
+    const send = `use Socket; socket(my $s, PF_INET, SOCK_DGRAM, 0); bind($s, sockaddr_in(0, inet_aton("${twin.address}"))) or die; send($s, "x", 0, sockaddr_in(99, inet_aton("${FREE}"))) or die`;
+    await inside(forger, 'perl', '-e', send);
+    await inside(forger, 'ip', 'address', 'delete', `${twin.address}/32`, 'dev', 'eth0');
+    assert.match(await inside(forger, 'perl', '-e', PROBE, FREE), /^Connection refused/, 'the next one is answered');
+    assert.ok(before);
+    assert.equal(await told(), before, 'the other container is told nothing of it');
+    for (const name of ['forger', 'twin']) await t.garden.destroy(name);
   });
 
   test('SECURITY 33: an account of this machine reaches no container and not the containers’ name server; the proxy’s does', async () => {

@@ -15,7 +15,7 @@ describe('what is changed on the machine', { skip: NETWORK_SKIP }, () => {
     program = `
       import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
       import { spawnSync } from 'node:child_process';
-      import { ensureAddress, prepareHost, removeAddress, restoreHost } from ${source('cell/network/host.ts')};
+      import { closeRanges, ensureAddress, openRange, prepareHost, removeAddress, restoreHost } from ${source('cell/network/host.ts')};
       const notes = '${directory}/notes';
       rmSync(notes, { recursive: true, force: true });
       const settings = { range: '10.231.40.0/24', gateway: '169.254.231.9', mtu: 1450, cellAddress: '10.231.41.1', hostStateDirectory: notes };
@@ -23,14 +23,15 @@ describe('what is changed on the machine', { skip: NETWORK_SKIP }, () => {
       const rules = () => { try { return execute('nft', 'list', 'table', 'inet', 'cupola.machine'); } catch { return ''; } };
       const bounded = () => /hook forward[^}]*drop/s.test(rules());
       const addresses = () => [...execute('ip', '-o', '-4', 'address', 'show', 'dev', 'lo').matchAll(/inet ([\\d.]+)/g)].map(([, one]) => one).filter((one) => one !== '127.0.0.1');
-      const state = () => ({ forwards: forwards(), bounded: bounded(), guarded: rules() !== '', addresses: addresses(), notes: existsSync(notes) });
+      const closed = () => [...execute('ip', 'route', 'show', 'type', 'unreachable').matchAll(/^unreachable (\\S+)/gm)].map(([, one]) => one);
+      const state = () => ({ forwards: forwards(), bounded: bounded(), guarded: rules() !== '', addresses: addresses(), closed: closed(), notes: existsSync(notes) });
       const settled = (promise) => promise.then(() => 'done', () => 'failed');
       writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
     `;
   });
   after(() => rm(directory, { recursive: true, force: true }));
 
-  const CLEAN = { forwards: false, bounded: false, guarded: false, addresses: [], notes: false };
+  const CLEAN = { forwards: false, bounded: false, guarded: false, addresses: [], closed: [], notes: false };
 
   test('SECURITY 33: a cell that comes and goes leaves nothing', async () => {
     const [during, afterwards] = (await inEmptyNetwork(`${program}
@@ -43,6 +44,7 @@ describe('what is changed on the machine', { skip: NETWORK_SKIP }, () => {
       bounded: true,
       guarded: true,
       addresses: ['169.254.231.9', '10.231.41.1'],
+      closed: ['10.231.40.0/24'],
       notes: true,
     });
     assert.deepEqual(afterwards, CLEAN);
@@ -115,12 +117,25 @@ describe('what is changed on the machine', { skip: NETWORK_SKIP }, () => {
       const second = state();
       await removeAddress('10.231.42.2', notes);
       console.log(JSON.stringify([first, second, state()]));`);
-    const one = { forwards: false, bounded: false, guarded: true, notes: true };
+    const one = { forwards: false, bounded: false, guarded: true, closed: [], notes: true };
     assert.deepEqual(states, [
       { ...one, addresses: ['10.231.42.1', '10.231.42.2'], own: true },
       { ...one, addresses: ['10.231.42.2'] },
       CLEAN,
     ]);
+  });
+
+  test('SECURITY 33: a range that an installation closed stays closed when its last cell goes, until the installation opens it', async () => {
+    const states = await inEmptyNetwork(`${program}
+      await closeRanges([settings.range, '10.231.43.0/24'], notes);
+      await prepareHost(settings, 'hna');
+      await restoreHost(settings);
+      const first = closed();
+      await openRange(settings.range, notes);
+      const second = closed();
+      await openRange('10.231.43.0/24', notes);
+      console.log(JSON.stringify([first, second, closed(), existsSync(notes)]));`);
+    assert.deepEqual(states, [['10.231.40.0/24', '10.231.43.0/24'], ['10.231.43.0/24'], [], false]);
   });
 
   test('an address that others put on the machine, and one that is nobody’s, are removed without a trace', async () => {

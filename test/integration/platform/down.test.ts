@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { prepareCellProxy } from '../../../src/cell/proxy/index.ts';
+import { targetsMapOf } from '../../../src/cell/proxy/settings.ts';
 import { stopForGood } from '../../../src/cli/commands/down.ts';
 import { lockFile } from '../../../src/kit/lock.ts';
+import { cellProxySettingsOf, routerSettingsOf } from '../../../src/platform/cell-settings.ts';
 import { type Layout, layoutOf } from '../../../src/platform/layout.ts';
 import { supervisorLockOf } from '../../../src/platform/program.ts';
+import { PersistedRoutes } from '../../../src/router/persisted-routes.ts';
+import { prepareRouter } from '../../../src/router/prepare.ts';
+import { routesMapOf } from '../../../src/router/settings.ts';
 import { inEmptyNetwork, NETWORK_SKIP, source } from '../../support/empty-network.ts';
 import { ROOT } from '../../support/platform.ts';
 import { testSettings } from '../../support/settings.ts';
@@ -26,39 +32,77 @@ describe('an installation whose supervisor does not run', { skip: NETWORK_SKIP }
 
   const program = () => `
     import { spawn, spawnSync } from 'node:child_process';
-    import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+    import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
     import { closeRanges, ensureInstallation } from ${source('cell/network/host.ts')};
     import { identify } from ${source('kit/process.ts')};
     const addresses = () => [...execute('ip', '-o', '-4', 'address', 'show', 'dev', 'lo').matchAll(/inet ([\\d.]+)/g)].map(([, one]) => one).filter((one) => one !== '127.0.0.1');
     const rules = () => { try { return execute('nft', 'list', 'table', 'inet', 'cupola.machine'); } catch { return ''; } };
-    const own = () => ({ addresses: addresses(), guarded: rules().includes('10.231.254.254'), closed: execute('ip', 'route', 'show', 'type', 'unreachable').trim().split(' ')[1] ?? '' });
+    const own = () => ({ addresses: addresses(), guarded: rules().includes('10.231.254.254') });
     const cupola = (...words) => spawnSync(${JSON.stringify(join(ROOT, 'cupola'))}, [...words, '--data', ${JSON.stringify(data)}], { encoding: 'utf8' });
   `;
 
   test('`down` ends what it has left, and takes its addresses and what guards them away', async () => {
-    const { before, ran, again, alive, known, afterwards } = (await inEmptyNetwork(`${program()}
-      import { mkdirSync } from 'node:fs';
+    const { before, ran, again, alive, afterwards } = (await inEmptyNetwork(`${program()}
       mkdirSync(${JSON.stringify(layout.run)}, { recursive: true });
       await ensureInstallation(['10.231.254.1', '10.231.254.254'], '10.231.254.254', [{ address: '127.0.0.1', port: 3, accounts: [4001] }]);
-      await closeRanges(['10.231.0.0/24']);
-      const routes = [${JSON.stringify(layout.run)} + '/router/state', ${JSON.stringify(layout.run)} + '/cell-0-proxy/state'];
-      for (const directory of routes) mkdirSync(directory, { recursive: true });
       const before = own();
       const child = spawn('sleep', ['600'], { detached: true, stdio: 'ignore' });
       writeFileSync(${JSON.stringify(layout.processesFile)}, JSON.stringify({ nats: identify(child.pid) }));
       const ran = cupola('down').stdout.trim();
       const alive = identify(child.pid) !== null;
       const afterwards = own();
-      const known = routes.filter((directory) => existsSync(directory));
       await ensureInstallation(['10.231.254.254'], '10.231.254.254', []);
       const again = cupola('down').stdout.trim();
-      console.log(JSON.stringify({ before, ran, again, alive, known, afterwards: [afterwards, own()] }));
+      console.log(JSON.stringify({ before, ran, again, alive, afterwards: [afterwards, own()] }));
       process.exit();`)) as Record<string, unknown>;
-    assert.deepEqual(before, { addresses: ['10.231.254.1', '10.231.254.254'], guarded: true, closed: '10.231.0.0/24' });
-    assert.deepEqual(known, [], 'what router and proxies knew');
+    assert.deepEqual(before, { addresses: ['10.231.254.1', '10.231.254.254'], guarded: true });
     assert.deepEqual([ran, again, alive], ['stopped', 'it was not running', false]);
-    const none = { addresses: [], guarded: false, closed: '' };
+    const none = { addresses: [], guarded: false };
     assert.deepEqual(afterwards, [none, none]);
+  });
+
+  test('`down` opens the ranges of its containers', async () => {
+    const [during, afterwards] = (await inEmptyNetwork(`${program()}
+      import { leftovers, machineState } from ${source('cli/machine-state.ts')};
+      const before = await machineState();
+      const more = async () => leftovers(before, await machineState()).filter((one) => one.includes('route'));
+      await closeRanges(['10.231.0.0/24']);
+      const during = await more();
+      cupola('down');
+      console.log(JSON.stringify([during, await more()]));
+      process.exit();`)) as [string[], string[]];
+    assert.match(during.join(), /^unreachable routes: unreachable 10\.231\.0\.0\/24 /);
+    assert.deepEqual(afterwards, []);
+  });
+
+  test('SECURITY 33: after `down`, as after the machine starts, proxies begin without containers and the router without instances', async () => {
+    const router = routerSettingsOf(layout, 1_000);
+    const proxy = cellProxySettingsOf(layout, 0, { uid: 0, gid: 0 }, 1_000);
+    const server = { instanceGuid: 'i1', address: '10.231.254.1', port: 443, http2: false, appGuid: 'a1', index: 0 };
+    const table = {
+      pools: [{ slot: 1, key: 'a1', servers: [server] }],
+      routes: new Map([['a.example.org/', 1]]),
+    };
+    const begin = async () => {
+      await new PersistedRoutes(router.stateDirectory).replace(table); // control's own, which it keeps
+      const { configFile } = await prepareRouter(router);
+      await prepareCellProxy(proxy);
+      const routes = readFileSync(routesMapOf(router), 'utf8').trim();
+      const target = readFileSync(targetsMapOf(proxy), 'utf8');
+      return { routes, known: readFileSync(configFile, 'utf8').includes('server i1 '), target };
+    };
+    const nothing = { routes: 'a.example.org/ none', known: false, target: '' };
+    const down = () => inEmptyNetwork(`${program()} cupola('down'); console.log('null'); process.exit();`);
+    const boot = () => rmSync(layout.run, { recursive: true });
+    for (const end of [down, boot]) {
+      await begin();
+      writeFileSync(targetsMapOf(proxy), 'i1 10.231.0.2|8080\n');
+      const again = { routes: 'a.example.org/ be-00001', known: true, target: 'i1 10.231.0.2|8080\n' };
+      assert.deepEqual(await begin(), again, 'what starts again goes on');
+      await end();
+      assert.deepEqual(await begin(), nothing, end.name);
+      boot();
+    }
   });
 
   test('a supervisor that cannot open the secrets changes nothing of the machine', async () => {
@@ -70,7 +114,7 @@ describe('an installation whose supervisor does not run', { skip: NETWORK_SKIP }
       const shown = readFileSync('/proc/self/mountinfo', 'utf8').includes(${JSON.stringify(layout.run)});
       console.log(JSON.stringify({ failed: status !== 0, ...own(), shown, same: readFileSync('/etc/passwd', 'utf8') === accounts }));
       process.exit();`)) as Record<string, unknown>;
-    assert.deepEqual(answer, { failed: true, addresses: [], guarded: false, closed: '', shown: false, same: true });
+    assert.deepEqual(answer, { failed: true, addresses: [], guarded: false, shown: false, same: true });
   });
 
   test('no supervisor begins while a command keeps it down, though the machine was just booted', async () => {
