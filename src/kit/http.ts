@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { isIP } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 import { type TypeBoxTypeProvider, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { forOwner } from './database-shares.ts';
@@ -11,7 +10,7 @@ import type { Logger } from './log.ts';
 import { withRequestId } from './log.ts';
 import { HttpRefusal, refusalOf } from './refusal.ts';
 import { boundUnread } from './request-end.ts';
-import { followIdentity, type Identity, tlsOptions } from './tls.ts';
+import { followIdentity, type Identity, peerOf, tlsOptions } from './tls.ts';
 
 export type HttpApp = FastifyInstance<Server, IncomingMessage, ServerResponse>;
 
@@ -159,10 +158,10 @@ export async function serveHosts(options: {
     },
     (request, response) => {
       boundUnread(request, response);
-      const peer = (request.socket as TLSSocket).getPeerCertificate().subject?.CN;
+      const { name } = peerOf(request);
       const host = (request.headers.host ?? '').split(':')[0]!.toLowerCase();
       const served = options.hosts.get(host);
-      if (typeof peer !== 'string' || !(served?.peers ?? [...known]).includes(peer)) response.writeHead(403).end();
+      if (!(served?.peers ?? [...known]).includes(name)) response.writeHead(403).end();
       else if (served) served.handler(request, response);
       else response.writeHead(404, { 'content-type': 'text/plain' }).end('404 Not Found\n');
     },

@@ -1,5 +1,4 @@
 import { createSecureServer, type Http2SecureServer, type Http2ServerRequest, Http2ServerResponse } from 'node:http2';
-import type { TLSSocket } from 'node:tls';
 import type { DescService } from '@bufbuild/protobuf';
 import {
   type Client,
@@ -17,7 +16,7 @@ import { connectNodeAdapter, createGrpcTransport, Http2SessionManager } from '@c
 import { boundHandshakes, HANDSHAKE_MS } from './handshakes.ts';
 import type { Logger } from './log.ts';
 import { MessageAccount } from './rpc-messages.ts';
-import { followIdentity, type Identity, tlsOptions } from './tls.ts';
+import { followIdentity, type Identity, peerOf, tlsOptions } from './tls.ts';
 
 /** The common name of the peer's certificate; "local" inside one process. */
 export const peerName = createContextKey<string>('', { description: 'peer name' });
@@ -216,7 +215,7 @@ export async function serveRpc(options: {
       response.end();
     },
     contextValues: (request) => {
-      const { name, dnsNames } = peerOf(request.socket as TLSSocket);
+      const { name, dnsNames } = peerOf(request);
       return createContextValues().set(peerName, name).set(peerDnsNames, dnsNames);
     },
   });
@@ -234,7 +233,7 @@ export async function serveRpc(options: {
     (request, response) => {
       // By the headers, before a byte of the message is read; the interceptor above asks the same of what was routed.
       const service = (request.url.split('?')[0] ?? '').split('/').at(1) ?? '';
-      const { name, dnsNames } = peerOf(request.socket as TLSSocket);
+      const { name, dnsNames } = peerOf(request);
       if (!mayCall(options.peers, name, service)) return refuse(request, response, name);
       messages.count(request, `${name} ${dnsNames.join()}`);
       endUnread(response);
@@ -260,18 +259,4 @@ export async function serveRpc(options: {
       return new Promise((done) => server.close(() => done()));
     },
   };
-}
-
-function peerOf(socket: TLSSocket): { name: string; dnsNames: readonly string[] } {
-  const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
-  const name = typeof certificate?.subject?.CN === 'string' ? certificate.subject.CN : '';
-  return { name, dnsNames: dnsNamesOf(certificate?.subjectaltname) };
-}
-
-/** Node's rendering of alternative names: `DNS:a, IP Address:10.0.0.1`; odd names are quoted and so never match. */
-function dnsNamesOf(names = ''): string[] {
-  return names
-    .split(', ')
-    .filter((name) => name.startsWith('DNS:'))
-    .map((name) => name.slice(4));
 }

@@ -1,4 +1,6 @@
-import { createSecureContext, type Server } from 'node:tls';
+import type { IncomingMessage } from 'node:http';
+import type { Http2ServerRequest } from 'node:http2';
+import { createSecureContext, type Server, type TLSSocket } from 'node:tls';
 
 /** TLS of every platform listener and client: 1.2 or newer, few strong suites (TLS-04, TLS-05). */
 const MINIMUM_TLS_VERSION = 'TLSv1.2' as const;
@@ -87,4 +89,35 @@ export function onIdentityReplaced(identity: Identity, change: () => void): () =
 export function followIdentity(identity: Identity, server: Pick<Server, 'setSecureContext' | 'once'>): void {
   const end = onIdentityReplaced(identity, () => server.setSecureContext(tlsOptions(identity)));
   server.once('close', end);
+}
+
+/** Who is at the other end of a TLS connection, by its certificate. */
+export interface Peer {
+  /** Its common name; empty where nobody vouches for it. */
+  name: string;
+  dnsNames: readonly string[];
+}
+
+/** By connection; of HTTP/2 that is the session, whose requests each show a socket of their own. */
+const peers = new WeakMap<object, Peer>();
+
+/** Who sends a request. It is read once for all that come by the same connection. */
+export function peerOf(request: IncomingMessage | Http2ServerRequest): Peer {
+  const connection = ('stream' in request ? request.stream.session : request.socket) ?? request;
+  const known = peers.get(connection);
+  if (known) return known;
+  const socket = request.socket as TLSSocket;
+  const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
+  const name = typeof certificate?.subject?.CN === 'string' ? certificate.subject.CN : '';
+  const peer = { name, dnsNames: dnsNamesOf(certificate?.subjectaltname) };
+  peers.set(connection, peer);
+  return peer;
+}
+
+/** Node's rendering of alternative names: `DNS:a, IP Address:10.0.0.1`; odd names are quoted and so never match. */
+function dnsNamesOf(names = ''): string[] {
+  return names
+    .split(', ')
+    .filter((name) => name.startsWith('DNS:'))
+    .map((name) => name.slice(4));
 }

@@ -30,8 +30,8 @@ export const listeners = [
     [
       'SECURITY 22, 25: a component of the wrong kind',
       HTTP,
-      "if (typeof peer !== 'string' || !(served?.peers ?? [...known]).includes(peer))",
-      "if (typeof peer !== 'string')",
+      'if (!(served?.peers ?? [...known]).includes(name))',
+      'if (false)',
     ],
     [
       'SECURITY 22, 25: a component of the wrong kind',

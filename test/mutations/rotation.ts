@@ -18,8 +18,8 @@ export const rotation = [
     ['SECURITY 35: credentials', RENEWAL, 'await running?.catch(() => {});', ''],
   ]),
   ...noticedBy('test/unit/kit/serve-hosts.test.ts', [
-    ['SECURITY 22, TLS-07', HTTP, '(served?.peers ?? [...known]).includes(peer)', '[...known].includes(peer)'],
-    ['SECURITY 22, TLS-07', HTTP, '(served?.peers ?? [...known])', '(served?.peers ?? [peer])'],
+    ['SECURITY 22, TLS-07', HTTP, '(served?.peers ?? [...known]).includes(name)', '[...known].includes(name)'],
+    ['SECURITY 22, TLS-07', HTTP, '(served?.peers ?? [...known])', '(served?.peers ?? [name])'],
     ['SECURITY 35: a listener', HTTP, '  followIdentity(options.identity, server);\n', ''],
     ['SECURITY 35: a listener', TLS, 'ca: next.ca };', 'ca: `${this.#current.ca}\\n${next.ca}` };'],
     [

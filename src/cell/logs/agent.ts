@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@connectrpc/connect';
@@ -11,6 +11,9 @@ import { LineLog } from './line-log.ts';
 import type { LogRateLimit } from './rate-limit.ts';
 import { LineAssembler, type LogLine, parseRecord } from './records.ts';
 import { FileTail, type Position } from './tail.ts';
+
+/** Of two numbers of 16 digits at most. */
+const POSITION_BYTES = 40;
 
 export interface FollowOptions {
   /** Container handle and process id: under these the position is kept. */
@@ -157,10 +160,18 @@ function readPosition(file: string): Position | null {
   }
 }
 
-function writePosition(file: string, position: Position): void {
+/**
+ * In place and in one write, which no kill parts: in a place of its own it would cost a rename, for which the file system writes to its
+ * disk, with each batch of lines.
+ */
+function writePosition(file: string, { inode, offset }: Position): void {
   try {
-    writeFileSync(`${file}.new`, `${position.inode} ${position.offset}`, { mode: 0o600 });
-    renameSync(`${file}.new`, file);
+    const descriptor = openSync(file, constants.O_WRONLY | constants.O_CREAT, 0o600);
+    try {
+      writeSync(descriptor, `${inode} ${offset}`.padEnd(POSITION_BYTES), 0);
+    } finally {
+      closeSync(descriptor);
+    }
   } catch {
     // A full disk: after a restart some lines come twice.
   }

@@ -24,7 +24,6 @@ const ALLOWED: Record<string, string> = {
   'src/cell/images/image-store.ts': 'below the cell’s directory: 0700 and root’s',
   'src/cell/identity/system-trust.ts': 'below the cell’s directory: 0700 and root’s; containers see it read-only',
   'src/cell/network/': '/proc/sys, and a directory of root’s below /run',
-  'src/cell/logs/agent.ts': 'below the cell’s directory: 0700 and root’s',
   'src/cell/rep/': 'below the cell’s directory: 0700 and root’s',
   'src/cell/stack/': 'a tree that nobody else has yet, below the data directory: 0700 and root’s',
   'src/router/access-log-listener.ts': 'control, in its own directory, where it inherited no socket',
