@@ -73,7 +73,7 @@ const FURTHER_FILE_MINUTES = 5;
 const CHECKS: Step[] = [
   { name: 'packages of the machine', run: preparePackages },
   { name: 'what killed tests left', run: removeTheDead },
-  { name: 'types', run: (context) => execute(join(BIN, 'tsc'), ['--noEmit'], context, 10) },
+  { name: 'types', run: (context) => execute(join(BIN, 'tsc'), ['--noEmit', '--checkers', '2'], context, 10) },
   { name: 'lint and format', run: lint },
   { name: 'stack for containers', run: prepareStack },
   { name: 'official cf command-line tool', run: prepareOfficialCf },
