@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { GARDEN_SKIP } from '../../support/garden.ts';
-import { answerOf, PUBLIC_NETWORKS, registrySkip } from '../../support/staging.ts';
+import { answerOf } from '../../support/staging.ts';
 import { SystemStaging } from '../../support/system-staging.ts';
 
 /* What an app may ask of the system buildpacks. */
 
-const REGISTRY_SKIP = GARDEN_SKIP || (await registrySkip());
 let staging: SystemStaging;
 
 before(async () => {
@@ -65,19 +64,4 @@ test('packages that were pushed with the app are used, without a network', { ski
   });
   assert.equal(staged.result?.process_types['web'], 'npm start', 'more than one plain program');
   assert.equal(await staging.page(staged), 'vendoredproduction');
-});
-
-test('another Node.js than the buildpack brings comes from the registry, once', { skip: REGISTRY_SKIP }, async (t) => {
-  const app = {
-    'package.json':
-      '{"name":"o","engines":{"node":"22.x"},"dependencies":{"ms":"2.1.3"},"scripts":{"heroku-postbuild":"node --version"}}',
-    'server.js':
-      'require("http").createServer((q, r) => r.end(process.version + require("ms")(1000))).listen(process.env.PORT)',
-  };
-  const network = { egressRules: PUBLIC_NETWORKS };
-  const first = await staging.stage('nodejs', app, network);
-  assert.match(first.said, /^v22\./m, 'heroku-postbuild ran with it');
-  const second = await staging.stage('nodejs', app, { ...network, cache: first.cache! });
-  t.diagnostic(`first ${Math.round(first.milliseconds)} ms, with cache ${Math.round(second.milliseconds)} ms`);
-  assert.match(await staging.page(second), /^v22\..*1s$/);
 });

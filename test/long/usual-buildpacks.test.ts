@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
-import { GARDEN_SKIP } from '../../support/garden.ts';
-import { answerOf, PUBLIC_NETWORKS, registrySkip, type Staged } from '../../support/staging.ts';
-import { SystemStaging } from '../../support/system-staging.ts';
+import { GARDEN_SKIP } from '../support/garden.ts';
+import { answerOf, PUBLIC_NETWORKS, registrySkip, type Staged } from '../support/staging.ts';
+import { SystemStaging } from '../support/system-staging.ts';
 
 /* What ordinary apps rely on, because Cloud Foundry's own buildpacks do it. */
 
@@ -273,6 +273,23 @@ test('Node.js: of several lock files the one that is honoured is named, and why 
 
   const none = await staging.stage('nodejs', { ...app, 'yarn.lock': yarnLock }, offline);
   assert.match(none.said, /yarn\.lock is ignored: yarn@1 could not be had\n.*npm resolves the packages anew/);
+});
+
+test('Node.js: another version than the buildpack brings comes from the registry, once', {
+  skip: REGISTRY_SKIP,
+}, async (t) => {
+  const app = {
+    'package.json':
+      '{"name":"o","engines":{"node":"22.x"},"dependencies":{"ms":"2.1.3"},"scripts":{"heroku-postbuild":"node --version"}}',
+    'server.js':
+      'require("http").createServer((q, r) => r.end(process.version + require("ms")(1000))).listen(process.env.PORT)',
+  };
+  const network = { egressRules: PUBLIC_NETWORKS };
+  const first = await staging.stage('nodejs', app, network);
+  assert.match(first.said, /^v22\./m, 'heroku-postbuild ran with it');
+  const second = await staging.stage('nodejs', app, { ...network, cache: first.cache! });
+  t.diagnostic(`first ${Math.round(first.milliseconds)} ms, with cache ${Math.round(second.milliseconds)} ms`);
+  assert.match(await staging.page(second), /^v22\..*1s$/);
 });
 
 test('Node.js: beside another buildpack it is supplied to an app without a package.json', {
