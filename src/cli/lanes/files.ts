@@ -1,8 +1,8 @@
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BundledTests } from './bundled-tests.ts';
 import { startInLane } from './lane.ts';
-import { ALONE, inLanes, inOrder, isTimed, secondsOf } from './order.ts';
+import { ALONE, inLanesThenAlone, inOrder, isTimed, secondsOf } from './order.ts';
 import { reportsIn } from './report.ts';
 import { REPORTER } from './reporter.ts';
 import type { Run } from './runs.ts';
@@ -48,7 +48,7 @@ export interface HowToRun {
 
 /**
  * Runs files of tests, so many machines at once: each file on one of its own, but those that share a platform on that one's, one after
- * the other. What wants the machine to itself comes when the rest is done. Calls `done` as each machine ends.
+ * the other. What wants the machine to itself is tried when the rest is done. Calls `done` as each machine ends.
  */
 export async function runFiles(
   files: readonly string[],
@@ -56,10 +56,13 @@ export async function runFiles(
   how: HowToRun,
   done: (result: LaneResult) => void,
 ): Promise<void> {
-  const work = async (lane: Lane): Promise<void> => done(await runLane(lane, how));
+  const isQuiet = join(how.run.reports, 'quiet');
+  const told = { ...how, env: { ...how.env, CUPOLA_TEST_QUIET: isQuiet } };
+  const work = async (lane: Lane): Promise<void> => done(await runLane(lane, told));
   const together = files.filter((file) => !ALONE.has(file));
-  await inLanes(inOrder(lanesOf(together, secondsOf)), atOnce, work);
-  for (const file of files.filter((one) => ALONE.has(one))) await work({ name: file, files: [file] });
+  const alone = files.filter((file) => ALONE.has(file)).map((file): Lane => ({ name: file, files: [file] }));
+  const quiet = (): void => writeFileSync(isQuiet, '');
+  await inLanesThenAlone(inOrder(lanesOf(together, secondsOf)), alone, atOnce, work, quiet);
 }
 
 async function runLane(lane: Lane, how: HowToRun): Promise<LaneResult> {

@@ -1,6 +1,9 @@
 import type { Lane } from './shared.ts';
 
-/** They measure how fast something is, or how long it takes: beside others they would measure those. */
+/**
+ * They measure how fast something is, or how long it takes: beside others they would measure those. They are made ready beside the last
+ * of the others, and wait for their end (`quiet` of test/support/quiet.ts).
+ */
 export const ALONE: ReadonlySet<string> = new Set(['test/e2e/bombs.test.ts']);
 
 /**
@@ -81,6 +84,29 @@ export async function inLanes(
     running.add(working);
   }
   await Promise.all(began);
+}
+
+/**
+ * The same, and then the lanes that are to be alone, one after the other: the first begins as soon as there is room for it, and
+ * `quiet` tells it that the others have ended.
+ */
+export async function inLanesThenAlone(
+  lanes: readonly Lane[],
+  [first, ...others]: readonly Lane[],
+  atOnce: number,
+  work: (lane: Lane) => Promise<void>,
+  quiet: () => void,
+): Promise<void> {
+  let left = lanes.length;
+  if (left === 0) quiet();
+  await inLanes([...lanes, ...(first ? [first] : [])], atOnce, async (lane) => {
+    try {
+      await work(lane);
+    } finally {
+      if (lane !== first && --left === 0) quiet();
+    }
+  });
+  for (const lane of others) await work(lane);
 }
 
 /** Whether a lane has a file that is timed. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { failuresIn, filesApart, type LaneResult, mostCostly } from '../../../src/cli/lanes/files.ts';
-import { ALONE, inLanes, inOrder, SECONDS, secondsOf, TIMED } from '../../../src/cli/lanes/order.ts';
+import { ALONE, inLanes, inLanesThenAlone, inOrder, SECONDS, secondsOf, TIMED } from '../../../src/cli/lanes/order.ts';
 import { argumentsFor, type Lane, lanesOf } from '../../../src/cli/lanes/shared.ts';
 import { ROOT } from '../../support/project-files.ts';
 
@@ -51,6 +51,33 @@ for (const atOnce of [1, 2, 3, 9]) {
     assert.equal(Math.max(...timed), 1);
   });
 }
+
+test('what is to be alone begins beside the last of the others, hears when they have ended, and is alone with the rest of its kind', async () => {
+  const lanes = ['a', 'b', 'c', 'd'].map((name) => lane(name));
+  const said: string[] = [];
+  const isQuiet = Promise.withResolvers<void>();
+  const work = async ({ name }: Lane) => {
+    said.push(`${name} begins`);
+    await (name === 'alone' ? isQuiet.promise : pause(5));
+    said.push(`${name} ended`);
+  };
+  await inLanesThenAlone(lanes, [lane('alone'), lane('next')], 2, work, () => {
+    said.push('quiet');
+    isQuiet.resolve();
+  });
+  const at = (text: string) => said.indexOf(text);
+  assert.ok(at('alone begins') > at('c ended') && at('alone begins') < at('d ended'), said.join());
+  assert.deepEqual(said.slice(-4), ['quiet', 'alone ended', 'next begins', 'next ended']);
+  const none: string[] = [];
+  await inLanesThenAlone(
+    [],
+    [lane('alone')],
+    2,
+    async ({ name }) => void none.push(name),
+    () => none.push('quiet'),
+  );
+  assert.deepEqual(none, ['quiet', 'alone']);
+});
 
 test('of three lanes two whose files share a platform have one, beside what is timed and another', async () => {
   const shared = ['one', 'two'].map((name) => ({ ...lane(name), isShared: true }));
