@@ -15,6 +15,11 @@ export async function receive(source: Readable, program: Program): Promise<void>
   source.once('error', (error) => {
     sourceFailure = error;
   });
+  source.once('close', () => {
+    // By itself, and not since the command takes no more.
+    if (!source.readableEnded && !program.stdin.destroyed)
+      sourceFailure ??= new CupolaError('archive_refused', 'the archive broke off');
+  });
   try {
     await pipeline(source, program.stdin);
   } catch {
