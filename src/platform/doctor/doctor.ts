@@ -16,7 +16,7 @@ import { portFindings } from './ports.ts';
 
 /** Looks at everything, changes nothing. Works before anything is installed, and as any user as far as that may look. */
 export async function examine(dataDirectory: string): Promise<Finding[]> {
-  const { settings, damage } = installed(dataDirectory);
+  const { settings, hidden, problems } = installed(dataDirectory);
   const status = settings ? await askSupervisor(layoutOf(settings), 'GET /status').catch(() => null) : null;
   const own = new Set([
     ...(status?.components.flatMap(({ pid }) => pid ?? []) ?? []),
@@ -28,12 +28,12 @@ export async function examine(dataDirectory: string): Promise<Finding[]> {
   return [
     ...kernelFindings(),
     ...limitFindings(),
-    ...portFindings(portsOf(settings), own),
+    ...portFindings(portsOf(settings), own, hidden),
     ...(await firewallFindings(settings?.id ?? installationId(dataDirectory), `${settings?.overlay ?? '10.X'}.0.0/16`)),
     ...(await clockFindings(written)),
     ...diskFindings(dataDirectory),
     ...(await nameFindings(settings, status !== null)),
     ...(await packageFindings()),
-    ...(damage.length > 0 ? damage : platformFindings(settings, status)),
+    ...(problems.length > 0 ? problems : platformFindings(settings, status)),
   ];
 }

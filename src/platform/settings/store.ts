@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import Type from 'typebox';
 import { checked, readCheckedFile } from '../../kit/checked.ts';
@@ -15,12 +15,12 @@ const Stored = Type.Object({ ports: Type.Object({}) });
 /**
  * Null where nothing was installed in this directory. However it was named, now or at first, what comes of it names it without links,
  * as mounts are listed; its id stays. Throws `unsafe_path` as `realDirectory` does, and `invalid_file` with the field that is not as
- * declared.
+ * declared; what the system says (EACCES) where this account may not look.
  */
 export function loadSettings(directory: string): PlatformSettings | null {
   const dataDirectory = realDirectory(directory);
   const file = join(dataDirectory, 'settings.json');
-  if (!existsSync(file)) return null;
+  if (!statSync(file, { throwIfNoEntry: false })) return null;
   const written = readCheckedFile(file, Stored);
   const complete = { ...EARLIER, ...written, ports: { ...EARLIER.ports, ...written.ports } };
   const stored = checked(PlatformSettings, complete, { code: 'invalid_file', what: file });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -107,6 +107,9 @@ test('a port that is taken is named with its holder; the platform’s own are fi
   assert.equal(taken?.state, 'fail');
   assert.match(taken?.found ?? '', new RegExp(`process ${process.pid}`));
   assert.equal(portFindings(wanted, new Set([process.pid]))[0]?.state, 'ok');
+  const [unseen] = portFindings(wanted, new Set(), true);
+  assert.equal(unseen?.state, 'warn');
+  assert.match(unseen?.advice ?? '', /may be the platform itself: ask as root/);
   await new Promise((resolve) => server.close(resolve));
   assert.equal(portFindings(wanted, new Set())[0]?.found, 'free');
 });
@@ -196,14 +199,29 @@ test('it works where nothing is installed, and its lines say ok, warn or fail', 
 test('damaged settings are in the way, and not taken for none', () => {
   const directory = join(scratch, 'damaged');
   mkdirSync(directory);
-  assert.deepEqual(installed(directory), { settings: null, damage: [] });
+  assert.deepEqual(installed(directory), { settings: null, hidden: false, problems: [] });
   const settings = testSettings({ dataDirectory: directory });
   writeFileSync(join(directory, 'settings.json'), JSON.stringify(settings));
-  assert.deepEqual(installed(directory), { settings, damage: [] });
+  assert.deepEqual(installed(directory), { settings, hidden: false, problems: [] });
   writeFileSync(join(directory, 'settings.json'), JSON.stringify({ ...settings, cells: 0 }));
-  const { damage } = installed(directory);
+  const { problems } = installed(directory);
   assert.deepEqual(
-    damage.map(({ state, what, found }) => [state, what, found]),
+    problems.map(({ state, what, found }) => [state, what, found]),
     [['fail', 'settings', `${directory}/settings.json: cells must be >= 1`]],
   );
+});
+
+test('an installation that is not shown to the account is not taken for none', {
+  skip: process.getuid?.() === 0 ? false : 'changes the account, which needs root',
+}, () => {
+  const directory = join(scratch, 'hidden');
+  mkdirSync(directory, { mode: 0o700 });
+  chmodSync(scratch, 0o755);
+  process.seteuid!(65534);
+  try {
+    const { settings, hidden, problems } = installed(directory);
+    assert.deepEqual([settings, hidden, problems.map(({ advice }) => advice)], [null, true, ['ask as root']]);
+  } finally {
+    process.seteuid!(0);
+  }
 });
