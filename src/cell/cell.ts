@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client, ConnectRouter } from '@connectrpc/connect';
 import { type CellRegistry, type EgressRule, Rep as RepService } from '../contracts/gen/diego_pb.js';
@@ -169,6 +170,7 @@ export function createCell(options: CellOptions): Cell {
     },
     async start() {
       await kept.open();
+      await rm(stagingScratch(options), { recursive: true, force: true }); // of stagings that a kill cut off
       await rep.adopt();
       for (const reconciler of periodic) reconciler.start();
       for (const stack of options.stacks) {
@@ -205,13 +207,17 @@ function lifecycles(options: CellOptions, context: RepContext, stager: Stager): 
   return (request) => (request.task.work.case === 'dockerStaging' ? docker(request) : stager.stage(request));
 }
 
+function stagingScratch({ stateDirectory }: CellOptions): string {
+  return join(stateDirectory, 'staging');
+}
+
 /** Staging in containers that have an identity and trusted roots as those of apps have. */
 function buildpackLifecycle(options: CellOptions, context: RepContext, kept: KeptDroplets): Stager {
   return createStager({
     garden: context.garden,
     blobs: options.blobs,
     lifecycleDirectory: options.lifecycleDirectory,
-    scratchDirectory: join(options.stateDirectory, 'staging'),
+    scratchDirectory: stagingScratch(options),
     kept,
     binds: (task) => identityBinds(context, task.taskGuid, task.stack),
     prepare: async (container, task) => {

@@ -18,10 +18,7 @@ const CLASSES: readonly (readonly [pattern: RegExp, name: string])[] = [
   [/mount|rootfs/i, 'a file system could not be mounted'],
   [/certificate|private key|\bPEM\b/i, 'a certificate or key is not acceptable'],
   [/syntax error|parse error/i, 'what it was told could not be read'],
-  [
-    /not in gzip|gzip (file|header)|decompressing|look like a tar|unexpected end|not recoverable|corrupt/i,
-    'an archive is damaged',
-  ],
+  [/not in gzip|look like a tar|unexpected end|not recoverable|corrupt/i, 'an archive is damaged'],
   [/not running|stopped|exited/i, 'the process does not run'],
   [/time(d )?out|deadline/i, 'it took too long'],
 ];

@@ -80,6 +80,11 @@ export const cell = [
   ]),
   ...noticedBy('test/integration/cell/staging-lifecycle.test.ts', [
     ['SECURITY 32: what a buildpack leaves', 'cell/staging/staging.ts', 'await container.endProcesses();', ''],
+    ['SECURITY 32: a result that has no end', 'cell/staging/result.ts', 'bytes > MAXIMUM_BYTES || ', ''],
+  ]),
+  ...noticedBy('test/unit/cell/staging-result.test.ts', [
+    ['SECURITY 24: a result of more', 'cell/staging/result.ts', 'bytes > MAXIMUM_BYTES || ', ''],
+    ['SECURITY 24: a result of more', 'cell/staging/result.ts', ' || count > MAXIMUM_FILES', ''],
   ]),
   ...noticedBy('test/integration/cell/staging-scripting-buildpacks.test.ts', [
     ['SECURITY 28, 24, 31: a buildpack by address', 'cell/staging/lifecycle/builder', '${address%%[?#]*}', '$address'],

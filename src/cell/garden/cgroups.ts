@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { CupolaError } from '../../kit/errors.ts';
+import { CupolaError, codeOf } from '../../kit/errors.ts';
 
 const ROOT = '/sys/fs/cgroup';
 /** The v1 tree that holds a group within a container: its limit on processes holds below it too. */
@@ -118,7 +118,10 @@ export class Cgroups {
 }
 
 async function processesOf(directory: string): Promise<number[]> {
-  const text = await readFile(join(directory, 'cgroup.procs'), 'utf8').catch(() => '');
+  const text = await readFile(join(directory, 'cgroup.procs'), 'utf8').catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENODEV') return ''; // the group is gone
+    throw error;
+  });
   return text
     .split('\n')
     .map(Number)

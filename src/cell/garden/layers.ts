@@ -207,13 +207,7 @@ function unpackCommand(source: LayerSource, compressed: boolean, destination: st
     return ['tar', '--extract', '--file=-', ...owners, `--directory=${destination}`];
   }
   if (source.format === 'tar') {
-    return [
-      'tar',
-      '--extract',
-      ...(compressed ? ['--use-compress-program=igzip'] : []),
-      '--file=-',
-      `--directory=${destination}`,
-    ];
+    return ['tar', '--extract', ...(compressed ? ['--gzip'] : []), '--file=-', `--directory=${destination}`];
   }
   // unzip must seek. Its code 1 stands for warnings.
   const unzip = `unzip -q -o ${ARCHIVE} -d "$1"; code=$?`;

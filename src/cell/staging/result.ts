@@ -21,16 +21,29 @@ export interface StagingResult {
 }
 
 const MAXIMUM_FILE = 128 * 1024;
+/** Of all that stands beside them, too. */
+const MAXIMUM_BYTES = 16 * 1024 * 1024;
+const MAXIMUM_FILES = 1000;
 const FILES = ['release.yml', 'Procfile', 'detected', 'buildpacks'];
 /** Of each buildpack, in their order. */
 const LAUNCH_FILE = /^launch-\d{1,2}\.yml$/;
 const CONFIG_FILE = /^config-\d{1,2}\.yml$/;
 
-/** The builder's result directory, as the container gave it: the known files alone, each bounded. */
+/**
+ * The builder's result directory, as the container gave it: the known files alone, each bounded. Throws CupolaError `release_invalid`, for
+ * more than a result may hold as well.
+ */
 export async function readResultFiles(tar: Readable): Promise<Map<string, string>> {
   const files = new Map<string, string>();
   const members = new TarReader(tar);
+  let bytes = 0;
+  let count = 0;
   for await (const member of members) {
+    bytes += member.size;
+    count += 1;
+    if (bytes > MAXIMUM_BYTES || count > MAXIMUM_FILES) {
+      throw new CupolaError('release_invalid', 'there is too much in the directory of results');
+    }
     const name = member.name.replace(/^(\.\/)*result\//, '');
     if (member.type !== 'file' || !(FILES.includes(name) || LAUNCH_FILE.test(name) || CONFIG_FILE.test(name))) continue;
     if (member.size > MAXIMUM_FILE) throw new CupolaError('release_invalid', `${name} is too long`);

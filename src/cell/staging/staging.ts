@@ -30,6 +30,7 @@ import {
   type ScratchFile,
   type StagingBlobs,
   type StagingLog,
+  takeOut,
   type UploadCopy,
   uploadFrom,
 } from './transfers.ts';
@@ -147,8 +148,7 @@ class StagingRun {
       timer('built');
       // What a buildpack left running could hold up whoever takes the droplet out, or change it meanwhile.
       await container.endProcesses();
-      const files = await readResultFiles(await container.streamOut('/tmp/output/result'));
-      const interpreted = this.#interpret(files);
+      const interpreted = await this.#interpret(container);
       this.#say('Uploading droplet, build artifacts cache...');
       await using copy = this.#options.kept.copy();
       const [droplet, newCache] = await all(this.#uploadDroplet(container, copy), this.#uploadCache(container));
@@ -250,11 +250,12 @@ class StagingRun {
     throw this.#ended(exit, await this.#isDiskFull(container));
   }
 
-  #interpret(files: ReadonlyMap<string, string>): Omit<StagingResult, 'droplet' | 'cache'> {
+  async #interpret(container: Container): Promise<Omit<StagingResult, 'droplet' | 'cache'>> {
     const byDirectory = new Map(
       this.#work.buildpacks.map((buildpack) => [buildpackDirectory(buildpack), buildpack] as const),
     );
     try {
+      const files = await takeOut(container, '/tmp/output/result', this.#signal, readResultFiles);
       return interpretResult(files, (directory) => byDirectory.get(directory));
     } catch (cause) {
       if (!(cause instanceof CupolaError && cause.code === 'release_invalid')) throw cause;

@@ -1,5 +1,5 @@
 import { createWriteStream } from 'node:fs';
-import { PassThrough, Readable } from 'node:stream';
+import { addAbortSignal, PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { BlobInfo } from '../../contracts/blobs.ts';
 import type { Blob } from '../../contracts/gen/diego_pb.js';
@@ -43,14 +43,37 @@ export interface UploadCopy {
   write(chunk: Buffer): void;
 }
 
-/** Streams one file of a container into the blobstore. Throws StagingFailure where it has more than `maximum` bytes. */
-export async function uploadFrom(
+/** Has `read` read what is at a path of a container, as a tar. Rejects when `signal` aborts; what makes it ends with the reading. */
+export async function takeOut<T>(
   container: Container,
   path: string,
-  target: { blobs: StagingBlobs; blob: Blob; maximum: number; signal: AbortSignal; copy?: UploadCopy | undefined },
-): Promise<BlobInfo> {
+  signal: AbortSignal,
+  read: (tar: Readable) => Promise<T>,
+): Promise<T> {
+  const tar = addAbortSignal(signal, await container.streamOut(path));
+  try {
+    return await read(tar);
+  } finally {
+    tar.destroy();
+  }
+}
+
+/** Where an upload goes, and how many bytes it may have. */
+export interface UploadTarget {
+  blobs: StagingBlobs;
+  blob: Blob;
+  maximum: number;
+  signal: AbortSignal;
+  copy?: UploadCopy | undefined;
+}
+
+/** Streams one file of a container into the blobstore. Throws StagingFailure where it has more than `maximum` bytes. */
+export async function uploadFrom(container: Container, path: string, target: UploadTarget): Promise<BlobInfo> {
+  return takeOut(container, path, target.signal, (tar) => uploadOf(new TarReader(tar), path, target));
+}
+
+async function uploadOf(members: TarReader, path: string, target: UploadTarget): Promise<BlobInfo> {
   const { blobs, blob, maximum, signal, copy } = target;
-  const members = new TarReader(await container.streamOut(path));
   for await (const member of members) {
     if (member.type !== 'file') continue;
     if (member.size > maximum) {
@@ -70,7 +93,7 @@ export async function uploadFrom(
     );
     return counted.info();
   }
-  throw new CupolaError('staging_output_missing', `the container gave back no ${path}`);
+  throw new StagingFailure('StagingError', `There is no file ${path} after staging`);
 }
 
 export function required(blob: Blob | undefined, what: string): Blob {

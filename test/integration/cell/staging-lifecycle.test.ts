@@ -234,6 +234,15 @@ test('a droplet is kept for its start once staging has succeeded; one that is ca
   await rm(directory, { recursive: true });
 });
 
+test('SECURITY 32: a result that has no end to speak of is refused before it is read', {
+  skip: GARDEN_SKIP,
+  timeout: 60_000,
+}, async () => {
+  const sparse = buildpack({ finalize: 'truncate -s 15T /tmp/output/result/huge', ...RELEASE });
+  const { failureReason } = await stage(garden, blobs, { source: SOURCE, buildpacks: [sparse] });
+  assert.match(failureReason, /^BuildpackReleaseFailed: /);
+});
+
 test('a cancelled staging ends at once', { skip: GARDEN_SKIP }, async () => {
   const cancelling = new AbortController();
   const slow = buildpack({ finalize: 'echo started; sleep 60' });

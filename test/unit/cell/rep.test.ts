@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
@@ -287,6 +287,15 @@ test('a follower that never reads on, and a control that knows none, hold up no 
   control.control.followersBehind = 1;
   await rep().perform({ tasks: [stagingTask('stage-6')] });
   await eventually('it is reported too', () => control.control.completed.length === 2, 30_000);
+});
+
+test('what a killed cell left of the packages of its stagings is gone with the next', async () => {
+  await closeCell();
+  const left = join(directory, 'state/staging/cut-off/package.zip');
+  mkdirSync(dirname(left), { recursive: true });
+  writeFileSync(left, 'half a package');
+  await openCell();
+  assert.equal(existsSync(left), false);
 });
 
 test('staging that a restart of the cell cut off is done again, and a lost command is reported as failed', async () => {

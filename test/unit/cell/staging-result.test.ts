@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { finished } from 'node:stream/promises';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
+import type { Container } from '../../../src/cell/garden/garden.ts';
 import { digesting, readableSize } from '../../../src/cell/staging/digest.ts';
 import { failureOf } from '../../../src/cell/staging/failure.ts';
 import { interpretResult, readResultFiles } from '../../../src/cell/staging/result.ts';
+import { takeOut } from '../../../src/cell/staging/transfers.ts';
 import { BuildpackSchema } from '../../../src/contracts/gen/diego_pb.js';
 import { tar } from '../../support/archives.ts';
 
@@ -92,6 +95,25 @@ test('only the known files of a result are read, links are not, and a long one i
   await assert.rejects(readResultFiles(Readable.from([long])), { code: 'release_invalid' });
 });
 
+test('SECURITY 24: a result of more bytes or files than it may have is refused before they are read', async () => {
+  const many = tar(Array.from({ length: 1001 }, (_, index) => ({ name: `result/${index}`, content: '' })));
+  await assert.rejects(readResultFiles(Readable.from([many])), { code: 'release_invalid' });
+  const large = tar([{ name: 'result/other', content: 'x' }]);
+  large.write('77777777777', 124, 'latin1'); // it says that it has 8 GiB
+  let sum = 0;
+  for (const [at, byte] of large.subarray(0, 512).entries()) sum += at >= 148 && at < 156 ? 32 : byte;
+  large.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  let read = 0;
+  const endless = Readable.from(
+    (function* () {
+      yield large.subarray(0, 512);
+      for (; read < 1_000_000_000; read += 65_536) yield Buffer.alloc(65_536);
+    })(),
+  );
+  await assert.rejects(readResultFiles(endless), { code: 'release_invalid' });
+  assert.ok(read < 1_000_000, `${read} bytes were read`);
+});
+
 test('a blob that is not the announced one fails before its end, as does one that is too long', async () => {
   const pass = (options: Parameters<typeof digesting>[0]) =>
     buffer(Readable.from([Buffer.from('content')]).pipe(digesting(options).stream));
@@ -122,4 +144,18 @@ test('exit codes of the builder are the reasons the v3 API knows', () => {
   ]);
   assert.match(failureOf({ ...end, exitCode: 223, outOfMemory: true }).reason, /^StagingError: .*64M of memory/);
   assert.match(failureOf({ ...end, exitCode: 223, diskFull: true }).reason, /^StagingError: .*32M of disk/);
+});
+
+test('whoever reads what a container gives is told when it is no longer wanted, and what makes it ends', async () => {
+  const made = new Readable({
+    read() {
+      setImmediate(() => this.push(Buffer.alloc(512)));
+    },
+  });
+  const cancelling = new AbortController();
+  const container = { streamOut: async () => made } as Partial<Container> as Container;
+  setImmediate(() => cancelling.abort(new Error('cancelled')));
+  const reading = takeOut(container, '/tmp/output/result', cancelling.signal, (tar) => finished(tar.resume()));
+  await assert.rejects(reading, { name: 'AbortError' });
+  assert.equal(made.destroyed, true);
 });
