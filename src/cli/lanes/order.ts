@@ -19,7 +19,7 @@ export const TIMED: ReadonlySet<string> = new Set([
 
 /** About how many seconds files take that take long: two at once on two processors. What is not named here is short. */
 export const SECONDS: Readonly<Record<string, number>> = {
-  'test/e2e/shared/compiled-buildpacks.test.ts': 170,
+  'test/e2e/shared/compiled-buildpacks.test.ts': 130,
   'test/e2e/shared/scripting-buildpacks.test.ts': 190,
   'test/e2e/cells.test.ts': 150,
   'test/e2e/shared/processes.test.ts': 175,
