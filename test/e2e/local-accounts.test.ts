@@ -64,6 +64,7 @@ describe('an account of the machine that the platform does not know', { skip: SK
     } finally {
       for (const pid of cells) process.kill(pid, 'SIGCONT');
     }
+    await eventually('all is ready again', async () => (await platform.status()).ready);
   });
 
   test('HLT-03: restarts are counted on by a supervisor that takes over from one that was killed', async () => {
