@@ -23,12 +23,6 @@ describe('executable jars on a whole platform', { skip: SKIP }, () => {
     await platform.remove();
   });
 
-  /** The answer of an app once it has one; Java apps need a moment to start. */
-  const answer = (name: string, path = '/'): Promise<string> =>
-    eventually(`${name} answers`, async () => {
-      const { status, body } = await platform.ask(name, path);
-      return status === 200 && body;
-    });
   const recentLogs = (name: string) => cf('logs', name, '--recent');
 
   test('BPK-01: an executable jar is pushed as the cf CLI uploads it, unpacked', async () => {
@@ -43,20 +37,23 @@ describe('executable jars on a whole platform', { skip: SKIP }, () => {
       },
     });
     assert.match(await cf('push', '-f', manifest, '-p', jar), /#0\s+running/);
-    assert.equal(await answer('java-probe'), 'ok');
-    assert.equal(await answer('java-probe', '/property'), 'two words [--an, argument]');
+    assert.equal(await platform.answer('java-probe'), 'ok');
+    assert.equal(await platform.answer('java-probe', '/property'), 'two words [--an, argument]');
     const logs = await recentLogs('java-probe');
     assert.match(logs, /WARNING: JBP_CONFIG_TOMCAT is not known/);
     assert.match(logs, /JVM Memory Configuration: -Xmx\d+K -Xss1M -XX:ReservedCodeCacheSize=32M/);
   });
 
   test('CTR-01: a JVM and its children run as vcap, filtered, and without capabilities', async () => {
-    assertConfined(await answer('java-probe', '/status'));
-    assertConfined(await answer('java-probe', '/child'));
+    assertConfined(await platform.answer('java-probe', '/status'));
+    assertConfined(await platform.answer('java-probe', '/child'));
   });
 
   test('BPK-02: the JVM knows its limit, and its heap leaves room for everything else', async () => {
-    const { total, heap } = JSON.parse(await answer('java-probe', '/memory')) as { total: number; heap: number };
+    const { total, heap } = JSON.parse(await platform.answer('java-probe', '/memory')) as {
+      total: number;
+      heap: number;
+    };
     assert.equal(total, 256 * MEBIBYTE);
     assert.ok(heap > 64 * MEBIBYTE && heap < 128 * MEBIBYTE, `${heap} bytes of heap`);
   });
@@ -66,7 +63,7 @@ describe('executable jars on a whole platform', { skip: SKIP }, () => {
       platform: count,
       trusted,
       all,
-    } = JSON.parse(await answer('java-probe', '/trust')) as {
+    } = JSON.parse(await platform.answer('java-probe', '/trust')) as {
       platform: number;
       trusted: boolean;
       all: number;
@@ -80,7 +77,7 @@ describe('executable jars on a whole platform', { skip: SKIP }, () => {
     await eventually('the crash in the events', async () =>
       /audit\.app\.process\.crash/.test(await cf('events', 'java-probe')),
     );
-    assert.ok((await answer('java-probe')).startsWith('ok'), 'it came back');
+    assert.ok((await platform.answer('java-probe')).startsWith('ok'), 'it came back');
     assert.match(await recentLogs('java-probe'), /Terminating due to java\.lang\.OutOfMemoryError: Java heap space/);
   });
 

@@ -9,7 +9,7 @@ const RULES = 'cell/network/ruleset.ts';
 const STACK = 'cell/stack/stack.ts';
 
 export const cell = [
-  ...noticedBy('test/unit/cell/rep.test.ts', [
+  ...noticedBy('test/unit/cell/rep-staging.test.ts', [
     [
       'SECURITY 32: stagings of one organization',
       'cell/rep/task-run.ts',

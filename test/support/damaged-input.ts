@@ -5,17 +5,13 @@ import { readManifest } from '../../src/cloud-controller/manifests/manifest.ts';
 import { openArchive, PACKAGE_LIMITS } from '../../src/cloud-controller/packages/archive.ts';
 import { ArchiveRefusedError } from '../../src/cloud-controller/packages/archive-refusal.ts';
 import { readBoundedYaml, YamlRefusedError } from '../../src/kit/yaml.ts';
+import { seeded } from './seeded.ts';
 import { zipOf } from './zips.ts';
 
-/** Numbers from 0 to below 1 that are the same in every run (mulberry32). */
+/** Numbers from 0 to below 1. */
 function numbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
+  const next = seeded(seed);
+  return () => next() / 4_294_967_296;
 }
 
 /** Flips, overwrites, repeats or cuts a few bytes. */

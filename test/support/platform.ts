@@ -229,6 +229,14 @@ export class TestPlatform {
     return this.request(name, { path, ...options, byName: true, timeoutMs: 60_000 });
   }
 
+  /** What an app answers once it does so with 200. */
+  answer(name: string, path = '/'): Promise<string> {
+    return eventually(`${name} answers`, async () => {
+      const { status, body } = await this.ask(name, path);
+      return status === 200 && body;
+    });
+  }
+
   /**
    * One HTTPS request to `<name>.<domain>`, verified with the installation's CA. It goes straight to the router's address, so that the
    * machine's resolver is no part of what is tried, unless `byName`. Rejects where no whole answer comes.

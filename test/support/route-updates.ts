@@ -8,21 +8,16 @@ import type { RouteChange, RouteTable } from '../../src/router/route-table.ts';
 import { WholeTable } from '../../src/router/whole-table.ts';
 import { routeEntry } from './request-path.ts';
 import { routingFingerprintsOf, routingTableOf } from './routing-table.ts';
+import { seeded } from './seeded.ts';
 
 export const OPTIONS = { systemHosts: ['api.example.org'], poolSize: 6, http2Apps: false };
 const HOSTS = ['a', 'b', 'c', 'd', 'e', 'api'].map((name) => `${name}.example.org`);
 const APPS = ['one', 'two', 'three', 'four', 'five', 'six'];
 const STEPS = 400;
 
-/** Mulberry32: the same numbers for the same seed. */
 function numbers(seed: number): (below: number) => number {
-  let at = seed;
-  return (below) => {
-    at = (at + 0x6d2b79f5) | 0;
-    let t = Math.imul(at ^ (at >>> 15), 1 | at);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
+  const next = seeded(seed);
+  return (below) => next() % below;
 }
 
 /** Some routes of one LRP, with some of its instances behind them. Two LRPs are of one app, as in a deployment. */

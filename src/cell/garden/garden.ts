@@ -126,7 +126,7 @@ export interface Container {
   dial(host: string, port: number): Promise<Socket>;
   /** Processes that were started and not yet forgotten, those that ended included. */
   processes(): Promise<ContainerProcess[]>;
-  /** Kills whatever was started in it: nobody changes or holds up what is taken out afterwards. Throws `processes_left`. */
+  /** Kills what runs in it, but sessions: nobody changes or holds up what is taken out afterwards. Throws `processes_left`. */
   endProcesses(): Promise<void>;
   /** Unpacks a tar stream as vcap inside the container: nothing in the archive can reach outside. */
   streamIn(tar: Readable, destination: string): Promise<void>;

@@ -23,12 +23,6 @@ describe('Go and Java apps on a whole platform', { skip: SKIP }, () => {
     await platform.leave();
   });
 
-  /** The answer of an app once it has one; Java apps need a moment to start. */
-  const answer = (name: string, path = '/'): Promise<string> =>
-    eventually(`${name} answers`, async () => {
-      const { status, body } = await platform.ask(name, path);
-      return status === 200 && body;
-    });
   const recentLogs = (name: string) => cf('logs', name, '--recent');
   /** Seconds of one push. */
   const push = async (...args: string[]): Promise<number> => {
@@ -45,13 +39,13 @@ describe('Go and Java apps on a whole platform', { skip: SKIP }, () => {
       const directory = join(ROOT, 'examples', name);
       const words = ['-f', join(directory, 'manifest.yml'), '-p', directory];
       const first = await push(...words);
-      assert.match(await answer(name), expected);
+      assert.match(await platform.answer(name), expected);
       assert.match(await cf('app', name), new RegExp(`${buildpack}\\s+0\\.`));
       const staged = await recentLogs(name);
       const built = stagingSeconds(staged);
 
       const second = await push(...words);
-      assert.match(await answer(name), expected);
+      assert.match(await platform.answer(name), expected);
       const again = stagingSeconds(await recentLogs(name));
       t.diagnostic(`pushes took ${first.toFixed(1)} s and ${second.toFixed(1)} s; building ${built} s and ${again} s`);
       assert.ok(again <= built / 2, `building took ${built} s and ${again} s the second time`);
@@ -60,17 +54,18 @@ describe('Go and Java apps on a whole platform', { skip: SKIP }, () => {
 
   test('BPK-02: vendored modules are built without a registry, each package named in GO_INSTALL_PACKAGE_SPEC', async () => {
     // A new version of the app from before: the standard library, which takes long to compile, is in its build cache.
-    const manifest = writeManifest('hello-go', {
-      memory: '64M',
+    const manifest = join(work, 'manifest.yml');
+    const application = {
+      ...{ name: 'hello-go', memory: '64M', disk_quota: '512M', 'health-check-type': 'port' },
       env: { GO_INSTALL_PACKAGE_SPEC: './cmd/probe', GOPROXY: 'off' },
-      'health-check-type': 'port',
-    });
+    };
+    writeFileSync(manifest, JSON.stringify({ applications: [application] })); // JSON is YAML
     assert.match(await cf('push', '-f', manifest, '-p', join(APPS, 'go-probe')), /start command:\s+\.\/bin\/probe/);
-    assert.equal((await answer('hello-go')).trim(), 'ok');
+    assert.equal((await platform.answer('hello-go')).trim(), 'ok');
   });
 
   test('CTR-01: a Go program and its children run as vcap, filtered, and without capabilities', async () => {
-    const { own, child, failure } = JSON.parse(await answer('hello-go', '/status')) as {
+    const { own, child, failure } = JSON.parse(await platform.answer('hello-go', '/status')) as {
       own: string;
       child: string;
       failure: boolean;
@@ -78,7 +73,10 @@ describe('Go and Java apps on a whole platform', { skip: SKIP }, () => {
     assert.equal(failure, false);
     assertConfined(own);
     assertConfined(child);
-    const { clone, unshare } = JSON.parse(await answer('hello-go', '/unshare')) as { clone: string; unshare: string };
+    const { clone, unshare } = JSON.parse(await platform.answer('hello-go', '/unshare')) as {
+      clone: string;
+      unshare: string;
+    };
     assert.match(clone, /operation not permitted|function not implemented/); // clone3 is told to be unknown
     assert.match(unshare, /operation not permitted/);
   });
@@ -88,8 +86,8 @@ describe('Go and Java apps on a whole platform', { skip: SKIP }, () => {
     await eventually('the crash in the events', async () =>
       /audit\.app\.process\.crash/.test(await cf('events', 'hello-go')),
     );
-    assert.match((await answer('hello-java')).trim(), /hello-java/);
-    assert.ok((await answer('hello-go')).startsWith('ok'), 'it came back');
+    assert.match((await platform.answer('hello-java')).trim(), /hello-java/);
+    assert.ok((await platform.answer('hello-go')).startsWith('ok'), 'it came back');
     assert.match(await recentLogs('hello-go'), /out of memory/i);
     assert.doesNotMatch(await cf('events', 'hello-java'), /crash/);
   });
@@ -105,16 +103,6 @@ describe('Go and Java apps on a whole platform', { skip: SKIP }, () => {
     assert.match(java, /deps\/\.prepacked\/jre-17[^\n]*\/bin\/java\n/);
     assert.doesNotMatch(java, /bin\/javac|ct\.sym|apache-maven|maven-core/);
   });
-
-  function writeManifest(
-    name: string,
-    settings: { memory: string; env: Record<string, string>; 'health-check-type'?: 'port' },
-  ): string {
-    const file = join(work, `${name}.yml`);
-    const application = { name, disk_quota: '512M', ...settings };
-    writeFileSync(file, JSON.stringify({ applications: [application] })); // JSON is YAML
-    return file;
-  }
 });
 
 /** From the first line of a buildpack to the upload of what it made, of the last staging in these logs. */

@@ -53,11 +53,6 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
     }
   });
 
-  const answers = (name: string, path = '/') =>
-    eventually(`${name} answers`, async () => {
-      const got = await platform.ask(name, path);
-      return got.status === 200 && got.body;
-    });
   /** Runs a script inside of an instance. */
   const inside = async (name: string, script: string): Promise<string> => {
     const { status, body } = await platform.ask(name, '/cgi-bin/sh', { body: script });
@@ -79,11 +74,11 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
     const said = await cf('push', 'web', '-o', reference, '-m', '64M');
     assert.match(said, /#0\s+running/);
     assert.match(said, new RegExp(`docker image:\\s+${reference}@${digest}`));
-    assert.equal(await answers('web'), 'hello from an image\n');
+    assert.equal(await platform.answer('web'), 'hello from an image\n');
     assert.match(await recent('web'), /\[STG\/0\]\s+OUT Staging Complete/);
     await cf('set-env', 'web', 'GREETING', 'from the app');
     await cf('restart', 'web');
-    await answers('web');
+    await platform.answer('web');
     const environment = await inside('web', 'env; id; ls /etc/cf-system-certificates; cat $CF_INSTANCE_CERT | head -1');
     for (const line of ['PORT=9090', 'FROM_IMAGE=yes', 'GREETING=from the app', 'HOME=/srv', 'USER=web']) {
       assert.ok(environment.split('\n').includes(line), line);
@@ -96,7 +91,7 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
   test('CTR-01: an image’s container is as shut as every other, also where its user is root', async () => {
     const { reference } = await registry.push('team/root', '1', { layers, config: { ...config, User: '' } });
     await cf('push', 'rooted', '-o', reference, '-m', '64M');
-    await answers('rooted');
+    await platform.answer('rooted');
     for (const name of ['web', 'rooted']) {
       const status = await inside(name, 'cat /proc/self/status /proc/self/uid_map');
       for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) {
@@ -160,7 +155,7 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
     const docker = `docker: {image: "${reference}", username: ${READER.username}}`;
     writeFileSync(manifest, `applications:\n- name: secret\n  memory: 64M\n  ${docker}\n`);
     await platform.cf(CF, ['push', '-f', manifest], { env: { CF_DOCKER_PASSWORD: READER.password } });
-    assert.equal(await answers('secret'), 'hello from an image\n');
+    assert.equal(await platform.answer('secret'), 'hello from an image\n');
     const guid = (await cf('app', 'secret', '--guid')).trim();
     const shown = await cf('curl', `/v3/apps/${guid}/packages`);
     assert.match(shown, /"password": ?"\*\*\*"/);
@@ -199,7 +194,7 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
       '-c',
       'httpd -f -p $PORT -h /etc',
     );
-    assert.match(await answers('web', '/passwd'), /^root:x:0:0/);
+    assert.match(await platform.answer('web', '/passwd'), /^root:x:0:0/);
   });
 
   test('a killed cell takes its images over', async () => {
