@@ -70,8 +70,7 @@ export class Cgroups {
     // From now on nothing in it can start another.
     await writeFile(join(directory, 'pids.max'), '0').catch(() => {});
     for (let attempt = 0; attempt < KILL_ATTEMPTS; attempt++) {
-      const pids = await processesOf(directory);
-      for (const pid of pids) kill(pid);
+      for (const pid of (await processesOf(directory)) ?? []) kill(pid);
       await rmdir(directory).catch(() => {});
       if (!existsSync(directory)) return;
       await pause(KILL_PAUSE_MS);
@@ -80,7 +79,7 @@ export class Cgroups {
 
   /**
    * Kills every process of a container's group but its first, whatever they start meanwhile. Others may be started in it afterwards.
-   * Throws `processes_left` where one does not end.
+   * Throws `processes_left` where one does not end, or none can be seen.
    */
   async killOthers(path: string, first: number): Promise<void> {
     const directory = join(this.#root, this.#tree, path);
@@ -89,9 +88,9 @@ export class Cgroups {
     await writeFile(limit, '0');
     try {
       for (let attempt = 0; attempt < KILL_ATTEMPTS; attempt++) {
-        const others = (await processesOf(directory)).filter((pid) => pid !== first);
-        if (others.length === 0) return;
-        for (const pid of others) kill(pid);
+        const others = (await processesOf(directory))?.filter((pid) => pid !== first);
+        if (others?.length === 0) return;
+        for (const pid of others ?? []) kill(pid);
         await pause(KILL_PAUSE_MS);
       }
     } finally {
@@ -117,11 +116,12 @@ export class Cgroups {
   }
 }
 
-async function processesOf(directory: string): Promise<number[]> {
-  const text = await readFile(join(directory, 'cgroup.procs'), 'utf8').catch((error: unknown) => {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENODEV') return ''; // the group is gone
-    throw error;
-  });
+/** Null where they cannot be seen just now: with no free descriptor, say. */
+async function processesOf(directory: string): Promise<number[] | null> {
+  const text = await readFile(join(directory, 'cgroup.procs'), 'utf8').catch((error: unknown) =>
+    codeOf(error) === 'ENOENT' || codeOf(error) === 'ENODEV' ? '' : null,
+  ); // '' where the group is gone
+  if (text === null) return null;
   return text
     .split('\n')
     .map(Number)

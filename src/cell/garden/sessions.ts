@@ -93,7 +93,8 @@ class Session implements ContainerSession {
       await this.end();
       throw error;
     }
-    this.#timer = setInterval(() => void this.#look(), LOOK_MS);
+    // One that sees nothing just now (identify) is followed by another.
+    this.#timer = setInterval(() => void this.#look().catch(() => {}), LOOK_MS);
   }
 
   resize(columns: number, rows: number): void {
@@ -136,7 +137,7 @@ class Session implements ContainerSession {
     this.#stdin.on('error', () => {}); // it ended without reading; its exit code tells
     child.once('exit', (code) => {
       this.#exited.resolve(code ?? KILLED);
-      void this.#cleanUp();
+      this.#cleanUp().catch(() => {}); // its files go with the container's
     });
     await started.promise;
     this.#terminal?.release();
@@ -172,12 +173,15 @@ class Session implements ContainerSession {
 
   async #cleanUp(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#kill();
-    await rm(this.#file('json'), { force: true });
-    await rm(this.#file('pid'), { force: true });
-    this.#stdin.destroy();
-    this.#terminal?.release();
-    this.#exited.resolve(KILLED);
+    try {
+      await this.#kill();
+      await rm(this.#file('json'), { force: true });
+      await rm(this.#file('pid'), { force: true });
+    } finally {
+      this.#stdin.destroy();
+      this.#terminal?.release();
+      this.#exited.resolve(KILLED);
+    }
   }
 
   #kill(): Promise<void> {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rmdirSync, writeFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -54,3 +55,17 @@ test('CTR-05: version 2, one tree for all', () =>
       assert.deepEqual(await cgroups.children('/p'), ['1']);
     },
   ));
+
+test('who cannot see whether others are left looks again, and does not take it for none', () =>
+  withTree({ 'pids/p/1/pids.max': '100\n' }, async (cgroups, root) => {
+    const list = join(root, 'pids/p/1/cgroup.procs');
+    await mkdir(list); // reading it fails, of whatever account
+    await assert.rejects(cgroups.killOthers('/p/1', 1), { code: 'processes_left' });
+    const killing = cgroups.killOthers('/p/1', 1);
+    setTimeout(() => {
+      rmdirSync(list);
+      writeFileSync(list, '1\n');
+    }, 30);
+    await killing;
+    assert.equal(await readFile(join(root, 'pids/p/1/pids.max'), 'utf8'), '100');
+  }));
