@@ -32,7 +32,7 @@ export async function examine(dataDirectory: string): Promise<Finding[]> {
     ...(await firewallFindings(settings?.id ?? installationId(dataDirectory), `${settings?.overlay ?? '10.X'}.0.0/16`)),
     ...(await clockFindings(written)),
     ...diskFindings(dataDirectory),
-    ...(await nameFindings(settings, status !== null)),
+    ...(await nameFindings(settings, { running: status !== null, hidden })),
     ...(await packageFindings()),
     ...(problems.length > 0 ? problems : platformFindings(settings, status)),
   ];

@@ -10,7 +10,7 @@ import { type Finding, renderFindings } from '../../../src/platform/doctor/findi
 import { installed } from '../../../src/platform/doctor/installed.ts';
 import { kernelFindings } from '../../../src/platform/doctor/kernel.ts';
 import { limitFindings } from '../../../src/platform/doctor/limits.ts';
-import { clockFindings, diskFindings } from '../../../src/platform/doctor/machine.ts';
+import { clockFindings, diskFindings, nameFindings } from '../../../src/platform/doctor/machine.ts';
 import { platformFindings } from '../../../src/platform/doctor/platform.ts';
 import { portFindings } from '../../../src/platform/doctor/ports.ts';
 import { parseListeners } from '../../../src/platform/ports.ts';
@@ -209,6 +209,13 @@ test('damaged settings are in the way, and not taken for none', () => {
     problems.map(({ state, what, found }) => [state, what, found]),
     [['fail', 'settings', `${directory}/settings.json: cells must be >= 1`]],
   );
+});
+
+test('which names lead to an installation that is not shown is not guessed', async () => {
+  const names = async (hidden: boolean) =>
+    (await nameFindings(null, { running: false, hidden })).map(({ what }) => what);
+  assert.deepEqual(await names(false), ['name servers', 'api.cupola.localhost']);
+  assert.deepEqual(await names(true), ['name servers']);
 });
 
 test('an installation that is not shown to the account is not taken for none', {
