@@ -8,13 +8,13 @@ import { BOMBS } from '../support/bombs.ts';
 import { instances } from '../support/fault-targets.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
 import { eventually, ROOT, TestPlatform } from '../support/platform.ts';
-import { quiet } from '../support/quiet.ts';
+import { MOST_WAIT_MS, quiet } from '../support/quiet.ts';
 import { percentile, timeRequests } from '../support/request-timer.ts';
 
 const CF = officialCf() ?? '';
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : CF === '' ? NO_OFFICIAL_CF : false;
 
-describe('a tenant that takes all there is', { skip: SKIP }, () => {
+describe('a tenant that takes all there is', { skip: SKIP, timeout: MOST_WAIT_MS }, () => {
   const platform = new TestPlatform({ httpsPort: 8446, domain: 'hostile.cupola.localhost', options: ['--cells', '2'] });
   const cf = (...args: string[]) => platform.cf(CF, args);
 
@@ -37,8 +37,8 @@ describe('a tenant that takes all there is', { skip: SKIP }, () => {
         await own('push', app, '-p', join(ROOT, 'test/fixtures', app), '-b', 'nodejs_buildpack', ...scale);
       }),
     );
-    await quiet();
   });
+  before((context) => quiet(platform.data, (text) => context.diagnostic(text)), { timeout: MOST_WAIT_MS });
   after(() => platform.remove());
 
   test('SECURITY 32: a neighbour’s p99 stays within twice its quiet value under every bomb', async (context) => {

@@ -56,16 +56,22 @@ export async function runFiles(
   how: HowToRun,
   done: (result: LaneResult) => void,
 ): Promise<void> {
-  const isQuiet = join(how.run.reports, 'quiet');
-  const told = { ...how, env: { ...how.env, CUPOLA_TEST_QUIET: isQuiet } };
-  const work = async (lane: Lane): Promise<void> => done(await runLane(lane, told));
+  const quietFile = join(how.run.reports, 'quiet');
+  const told = { ...how, env: { ...how.env, CUPOLA_TEST_QUIET: quietFile } };
+  const others = Promise.withResolvers<void>();
+  const work = async (lane: Lane): Promise<void> =>
+    done(await runLane(lane, told, alone.includes(lane) ? others.promise : Promise.resolve()));
   const together = files.filter((file) => !ALONE.has(file));
   const alone = files.filter((file) => ALONE.has(file)).map((file): Lane => ({ name: file, files: [file] }));
-  const quiet = (): void => writeFileSync(isQuiet, '');
+  const quiet = (): void => {
+    writeFileSync(quietFile, '');
+    others.resolve();
+  };
   await inLanesThenAlone(inOrder(lanesOf(together, secondsOf)), alone, atOnce, work, quiet);
 }
 
-async function runLane(lane: Lane, how: HowToRun): Promise<LaneResult> {
+/** What it waits for is no time of its own: `waited` resolves when that is over. */
+async function runLane(lane: Lane, how: HowToRun, waited: Promise<void>): Promise<LaneResult> {
   const { name, files } = lane;
   const { tests, env, run } = how;
   const written = join(run.reports, name.replaceAll(/[^a-z0-9.]+/g, '-'));
@@ -77,9 +83,11 @@ async function runLane(lane: Lane, how: HowToRun): Promise<LaneResult> {
   const shared = argumentsFor(files, (file) => tests.pathOf(file));
   const args = [...RUNNER, ...shared, ...reporters, ...reports, ...paths];
   const mostMinutes = how.mostMinutes + (files.length - 1) * how.moreMinutes;
-  const began = Date.now();
+  let began = Date.now();
   let ran: Pick<LaneResult, 'processorSeconds' | 'failure'>;
   let late = false;
+  let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
   try {
     const { child, ended } = await startInLane(run, process.execPath, args, {
       env,
@@ -87,16 +95,22 @@ async function runLane(lane: Lane, how: HowToRun): Promise<LaneResult> {
       goesFirst: isTimed(lane),
       ...(how.inside === undefined ? {} : { inside: how.inside }),
     });
-    const timer = setTimeout(() => {
-      late = true;
-      child.kill('SIGKILL');
-    }, mostMinutes * 60_000);
-    const { code, processorSeconds } = await ended.finally(() => clearTimeout(timer));
+    void waited.then(() => {
+      if (isOver) return;
+      began = Date.now();
+      timer = setTimeout(() => {
+        late = true;
+        child.kill('SIGKILL');
+      }, mostMinutes * 60_000);
+    });
+    const { code, processorSeconds } = await ended;
     const failure = late ? `took longer than ${mostMinutes} minutes` : code === 0 ? null : `ended with ${code}`;
     ran = { processorSeconds, failure };
   } catch (error) {
     ran = { processorSeconds: null, failure: String(error) };
   } finally {
+    isOver = true;
+    clearTimeout(timer);
     closeSync(output);
   }
   const seconds = Math.round((Date.now() - began) / 1000);

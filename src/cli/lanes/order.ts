@@ -1,8 +1,8 @@
 import type { Lane } from './shared.ts';
 
 /**
- * They measure how fast something is, or how long it takes: beside others they would measure those. They are made ready beside the last
- * of the others, and wait for their end (`quiet` of test/support/quiet.ts).
+ * They measure how fast something is, or how long it takes: beside others they would measure those. The first is made ready beside the
+ * last of the others, and waits for their end (`quiet` of test/support/quiet.ts).
  */
 export const ALONE: ReadonlySet<string> = new Set(['test/e2e/bombs.test.ts']);
 
@@ -52,22 +52,24 @@ export function inOrder(lanes: readonly Lane[]): Lane[] {
 
 /**
  * Does `work` for each lane, in this order, so many at once, and one at a time of what is timed; of those that share a platform, which
- * wait more than they compute, two count as one. What does not fit waits for those after it that do. Rejects with a failure of `work`
- * once all is done.
+ * wait more than they compute, two count as one. What does not fit waits for those after it that do; `last` begins once each other has.
+ * Rejects with a failure of `work` once all is done.
  */
 export async function inLanes(
   lanes: readonly Lane[],
   atOnce: number,
   work: (lane: Lane) => Promise<void>,
+  last?: Lane,
 ): Promise<void> {
-  const waiting = [...lanes];
+  const waiting = last ? [...lanes, last] : [...lanes];
   const began: Promise<void>[] = [];
   const running = new Set<Promise<void>>();
   const takes = (lane: Lane): number => (atOnce > 2 && lane.isShared ? 0.5 : 1);
   let free = atOnce;
   let timed = false;
+  const fits = (lane: Lane): boolean => takes(lane) <= free && !(timed && isTimed(lane));
   while (waiting.length > 0 || running.size > 0) {
-    const index = waiting.findIndex((lane) => takes(lane) <= free && !(timed && isTimed(lane)));
+    const index = waiting.findIndex((lane) => fits(lane) && (lane !== last || waiting.length === 1));
     const [next] = index < 0 ? [] : waiting.splice(index, 1);
     if (next === undefined) {
       await Promise.race(running).catch(() => {}); // told at the end
@@ -87,8 +89,8 @@ export async function inLanes(
 }
 
 /**
- * The same, and then the lanes that are to be alone, one after the other: the first begins as soon as there is room for it, and
- * `quiet` tells it that the others have ended.
+ * The same, and then the lanes that are to be alone, one after the other: the first begins once there is room for it and nothing else left
+ * to begin, and `quiet` tells it that the others have ended.
  */
 export async function inLanesThenAlone(
   lanes: readonly Lane[],
@@ -99,13 +101,14 @@ export async function inLanesThenAlone(
 ): Promise<void> {
   let left = lanes.length;
   if (left === 0) quiet();
-  await inLanes([...lanes, ...(first ? [first] : [])], atOnce, async (lane) => {
+  const each = async (lane: Lane): Promise<void> => {
     try {
       await work(lane);
     } finally {
       if (lane !== first && --left === 0) quiet();
     }
-  });
+  };
+  await inLanes(lanes, atOnce, each, first);
   for (const lane of others) await work(lane);
 }
 

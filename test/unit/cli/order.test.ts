@@ -55,15 +55,15 @@ for (const atOnce of [1, 2, 3, 9]) {
 test('what is to be alone begins beside the last of the others, hears when they have ended, and is alone with the rest of its kind', async () => {
   const lanes = ['a', 'b', 'c', 'd'].map((name) => lane(name));
   const said: string[] = [];
-  const isQuiet = Promise.withResolvers<void>();
+  const allEnded = Promise.withResolvers<void>();
   const work = async ({ name }: Lane) => {
     said.push(`${name} begins`);
-    await (name === 'alone' ? isQuiet.promise : pause(5));
+    await (name === 'alone' ? allEnded.promise : pause(5));
     said.push(`${name} ended`);
   };
   await inLanesThenAlone(lanes, [lane('alone'), lane('next')], 2, work, () => {
     said.push('quiet');
-    isQuiet.resolve();
+    allEnded.resolve();
   });
   const at = (text: string) => said.indexOf(text);
   assert.ok(at('alone begins') > at('c ended') && at('alone begins') < at('d ended'), said.join());
@@ -77,6 +77,18 @@ test('what is to be alone begins beside the last of the others, hears when they 
     () => none.push('quiet'),
   );
   assert.deepEqual(none, ['quiet', 'alone']);
+});
+
+test('what is to be alone does not go before what waits for its turn', async () => {
+  const timed = [...TIMED].slice(0, 3).map((name) => lane(name));
+  const said: string[] = [];
+  const allEnded = Promise.withResolvers<void>();
+  const work = async ({ name }: Lane) => {
+    said.push(name);
+    await (name === 'alone' ? allEnded.promise : pause(5));
+  };
+  await inLanesThenAlone([...timed, lane('short')], [lane('alone')], 4, work, () => allEnded.resolve());
+  assert.deepEqual(said.at(-1), 'alone');
 });
 
 test('of three lanes two whose files share a platform have one, beside what is timed and another', async () => {
