@@ -1,46 +1,54 @@
-import type { PassThrough, Readable } from 'node:stream';
+import { addAbortSignal, type PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { classOf } from '../../kit/engine-words.ts';
 import { CupolaError, codeOf } from '../../kit/errors.ts';
 import type { Program } from '../../kit/posix-spawn.ts';
 
 const MAX_ERROR_TEXT = 2000;
+/** tar and a shell that refuse what they are given end with 1 or 2; with more what was killed, or was never started. */
+const MOST_REFUSAL = 2;
 
-/** Feeds `source` to a command and waits for its end. Throws `archive_refused`, or what the source failed with. */
+/**
+ * Feeds `source` to a command and waits for its end. Throws `archive_refused` where the command does not take it, `archive_failed` where it
+ * could not be tried, `archive_cut_off` where the source closed before its end, or what the source failed with.
+ */
 export async function receive(source: Readable, program: Program): Promise<void> {
   const ended = endOf(program);
   ended.catch(() => {}); // awaited below, after the pipe
   program.stdout.resume();
-  let sourceFailure: unknown;
+  let sourceFailure = source.destroyed && !source.readableEnded ? cutOff(source.errored) : null;
+  // Who broke first is told: once the command takes no more, its code says why.
   source.once('error', (error) => {
-    sourceFailure = error;
+    if (!program.stdin.destroyed) sourceFailure ??= cutOff(error);
   });
   source.once('close', () => {
-    // By itself, and not since the command takes no more.
-    if (!source.readableEnded && !program.stdin.destroyed)
-      sourceFailure ??= new CupolaError('archive_refused', 'the archive broke off');
+    if (!source.readableEnded && !program.stdin.destroyed) sourceFailure ??= cutOff(null);
   });
-  try {
-    await pipeline(source, program.stdin);
-  } catch {
-    // The command ended early, and its code says why; or the source broke, which is told first.
-    if (sourceFailure !== undefined && !isBrokenPipe(sourceFailure)) {
-      program.kill();
-      await ended.catch(() => {});
-      throw sourceFailure;
-    }
+  await pipeline(source, program.stdin).catch(() => {});
+  if (sourceFailure !== null) {
+    program.kill();
+    await ended.catch(() => {});
+    throw sourceFailure;
   }
   await ended;
 }
 
-/** The output of a command; it breaks off with `archive_failed` where the command fails. Resolves with the first output. */
-export async function send(program: Program, output: PassThrough): Promise<Readable> {
+/**
+ * The output of a command; it breaks off with the command's failure (`archive_refused`, `archive_failed`). Resolves with the first output.
+ * The command ends with the output; both do when `signal` aborts.
+ */
+export async function send(program: Program, output: PassThrough, signal?: AbortSignal): Promise<Readable> {
+  if (signal) addAbortSignal(signal, output);
+  output.on('error', () => {}); // the reader has its own listener
   program.stdin.on('error', () => {}); // it may end without reading
   program.stdin.end();
   program.stdout.pipe(output, { end: false });
-  output.once('close', () => program.kill());
   const started = Promise.withResolvers<void>();
   program.stdout.once('data', () => started.resolve());
+  output.once('close', () => {
+    program.kill();
+    started.reject(output.errored ?? new CupolaError('archive_failed', 'nobody reads the archive'));
+  });
   endOf(program).then(
     () => {
       started.resolve();
@@ -48,12 +56,17 @@ export async function send(program: Program, output: PassThrough): Promise<Reada
     },
     (error) => {
       started.reject(error);
-      output.once('error', () => {}); // the reader has its own listener
-      output.destroy(new CupolaError('archive_failed', 'the archive could not be made', { cause: error }));
+      output.destroy(error);
     },
   );
   await started.promise;
   return output;
+}
+
+/** What a source that broke failed with: a stream of another one knows only that it was closed too early. */
+function cutOff(error: Error | null): Error {
+  if (error && codeOf(error) !== 'ERR_STREAM_PREMATURE_CLOSE') return error;
+  return new CupolaError('archive_cut_off', 'the archive broke off', error ? { cause: error } : {});
 }
 
 async function endOf(program: Program): Promise<void> {
@@ -62,10 +75,8 @@ async function endOf(program: Program): Promise<void> {
     if (errors.length < MAX_ERROR_TEXT) errors += chunk.toString();
   });
   const { exitCode } = await program.ended;
-  if (exitCode !== 0) throw new CupolaError('archive_refused', `ended with ${exitCode}: ${classOf(errors)}`);
-}
-
-function isBrokenPipe(error: unknown): boolean {
-  const code = codeOf(error);
-  return code === 'EPIPE' || code === 'ERR_STREAM_PREMATURE_CLOSE';
+  if (exitCode === 0) return;
+  const told = `ended with ${exitCode}: ${classOf(errors)}`;
+  if (exitCode === null || exitCode > MOST_REFUSAL) throw new CupolaError('archive_failed', told);
+  throw new CupolaError('archive_refused', told);
 }

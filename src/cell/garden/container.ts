@@ -120,13 +120,13 @@ export class RunningContainer implements Container {
     await receive(tar, this.#parts.runtime.execPiped(this.#id(), ['sh', '-c', script, 'sh', destination]));
   }
 
-  async streamOut(path: string): Promise<Readable> {
+  async streamOut(path: string, signal?: AbortSignal): Promise<Readable> {
     this.#refuseIfGone();
     const [directory, name] = path.endsWith('/') ? [path, '.'] : [dirname(path), basename(path)];
     // tar writes an empty archive before it fails for a path that is not there.
     const script = 'test -e "$1/$2" && exec tar --create --file=- --directory="$1" -- "$2"';
     const program = this.#parts.runtime.execPiped(this.#id(), ['sh', '-c', script, 'sh', directory, name]);
-    return send(program, new PassThrough());
+    return send(program, new PassThrough(), signal);
   }
 
   async setEgressRules(rules: readonly PlainEgressRule[]): Promise<void> {

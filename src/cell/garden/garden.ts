@@ -126,12 +126,12 @@ export interface Container {
   dial(host: string, port: number): Promise<Socket>;
   /** Processes that were started and not yet forgotten, those that ended included. */
   processes(): Promise<ContainerProcess[]>;
-  /** Kills what runs in it, but sessions: nobody changes or holds up what is taken out afterwards. Throws `processes_left`. */
+  /** Kills what runs in it, but sessions: no process of it changes or holds up what is taken out afterwards. Throws `processes_left`. */
   endProcesses(): Promise<void>;
   /** Unpacks a tar stream as vcap inside the container: nothing in the archive can reach outside. */
   streamIn(tar: Readable, destination: string): Promise<void>;
-  /** A gzip-less tar of one path, made as vcap inside the container. */
-  streamOut(path: string): Promise<Readable>;
+  /** A gzip-less tar of one path, made as vcap inside the container; it breaks off when `signal` aborts. Throws `archive_refused`. */
+  streamOut(path: string, signal?: AbortSignal): Promise<Readable>;
   setEgressRules(rules: readonly EgressRule[]): Promise<void>;
   /** Over those it was made with; what is not named stays. */
   setProperties(changes: Readonly<Record<string, string>>): Promise<void>;

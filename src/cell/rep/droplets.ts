@@ -10,8 +10,12 @@ import type { KeptDroplets } from './kept-droplets.ts';
 
 /** Where droplets are unpacked: their ./app becomes /home/vcap/app. */
 const DESTINATION = '/home/vcap';
-/** What a layer fails with where the file it was made of is another, or cannot be read. */
-const OF_NO_USE: ReadonlySet<string | undefined> = new Set(['droplet_mismatch', 'kept_droplet_unreadable']);
+/** What a layer fails with where the file it was made of is another, or cannot be read to its end. */
+const OF_NO_USE: ReadonlySet<string | undefined> = new Set([
+  'droplet_mismatch',
+  'kept_droplet_unreadable',
+  'archive_cut_off',
+]);
 
 /** Droplets as read-only layers, each brought here once and shared by all instances on the cell. */
 export class DropletLayers {

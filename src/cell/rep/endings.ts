@@ -22,6 +22,7 @@ export function startFailure(error: unknown): string {
       return 'The app has no droplet';
     case 'droplet_mismatch':
     case 'blob_unavailable':
+    case 'archive_cut_off':
       return 'Downloading the droplet failed';
     case 'blob_digest_mismatch':
     case 'blob_too_large':

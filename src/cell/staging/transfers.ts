@@ -1,13 +1,16 @@
 import { createWriteStream } from 'node:fs';
-import { addAbortSignal, PassThrough, Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { BlobInfo } from '../../contracts/blobs.ts';
 import type { Blob } from '../../contracts/gen/diego_pb.js';
-import { CupolaError } from '../../kit/errors.ts';
+import { CupolaError, codeOf } from '../../kit/errors.ts';
 import { TarReader } from '../../kit/tar.ts';
 import type { Container } from '../garden/garden.ts';
 import { digesting, readableSize } from './digest.ts';
 import { StagingFailure } from './failure.ts';
+
+/** What reading fails with where it is for what the container has there. */
+const OF_ITS_CONTENT: ReadonlySet<string | undefined> = new Set(['archive_refused', 'tar_invalid']);
 
 /** A line of the app's staging log. */
 export type StagingLog = (text: string, stderr?: boolean) => void;
@@ -43,18 +46,25 @@ export interface UploadCopy {
   write(chunk: Buffer): void;
 }
 
-/** Has `read` read what is at a path of a container, as a tar. Rejects when `signal` aborts; what makes it ends with the reading. */
+/**
+ * Has `read` read what is at a path of a container, as a tar. Rejects when `signal` aborts; what makes it ends with the reading. Throws
+ * StagingFailure where nothing is there, or nothing that can be read.
+ */
 export async function takeOut<T>(
   container: Container,
   path: string,
   signal: AbortSignal,
   read: (tar: Readable) => Promise<T>,
 ): Promise<T> {
-  const tar = addAbortSignal(signal, await container.streamOut(path));
+  let tar: Readable | null = null;
   try {
+    tar = await container.streamOut(path, signal);
     return await read(tar);
+  } catch (cause) {
+    if (!OF_ITS_CONTENT.has(codeOf(cause))) throw cause;
+    throw new StagingFailure('StagingError', `What staging made at ${path} could not be read`, { cause });
   } finally {
-    tar.destroy();
+    tar?.destroy();
   }
 }
 

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { finished } from 'node:stream/promises';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
+import { send } from '../../../src/cell/garden/archives.ts';
 import type { Container } from '../../../src/cell/garden/garden.ts';
 import { digesting, readableSize } from '../../../src/cell/staging/digest.ts';
 import { failureOf } from '../../../src/cell/staging/failure.ts';
 import { interpretResult, readResultFiles } from '../../../src/cell/staging/result.ts';
 import { takeOut } from '../../../src/cell/staging/transfers.ts';
 import { BuildpackSchema } from '../../../src/contracts/gen/diego_pb.js';
+import { startProgram } from '../../../src/kit/posix-spawn.ts';
+import { PLAIN_ENVIRONMENT } from '../../../src/kit/process.ts';
 import { tar } from '../../support/archives.ts';
 
 const NODE = create(BuildpackSchema, { name: 'nodejs_buildpack', key: 'k1' });
@@ -146,16 +149,28 @@ test('exit codes of the builder are the reasons the v3 API knows', () => {
   assert.match(failureOf({ ...end, exitCode: 223, diskFull: true }).reason, /^StagingError: .*32M of disk/);
 });
 
-test('whoever reads what a container gives is told when it is no longer wanted, and what makes it ends', async () => {
-  const made = new Readable({
-    read() {
-      setImmediate(() => this.push(Buffer.alloc(512)));
-    },
-  });
-  const cancelling = new AbortController();
-  const container = { streamOut: async () => made } as Partial<Container> as Container;
-  setImmediate(() => cancelling.abort(new Error('cancelled')));
-  const reading = takeOut(container, '/tmp/output/result', cancelling.signal, (tar) => finished(tar.resume()));
-  await assert.rejects(reading, { name: 'AbortError' });
-  assert.equal(made.destroyed, true);
+/** A container of which one gets what a command writes. */
+const giving = (script: string): Container => {
+  const command = () => startProgram('sh', ['-c', script], { env: PLAIN_ENVIRONMENT });
+  const streamOut: Container['streamOut'] = (_path, signal) => send(command(), new PassThrough(), signal);
+  return { streamOut } as Partial<Container> as Container;
+};
+const never = new AbortController().signal;
+
+test('whoever reads what a container gives is told when it is no longer wanted', async () => {
+  for (const script of ['exec cat /dev/zero', 'exec sleep 60']) {
+    const cancelling = new AbortController();
+    setTimeout(() => cancelling.abort(), 50);
+    const reading = takeOut(giving(script), '/tmp/output/result', cancelling.signal, (tar) => finished(tar.resume()));
+    await assert.rejects(reading, { name: 'AbortError' });
+  }
+});
+
+test('what is not there, or cannot be read, or is no tar, is a fault of the app; a command that never ran is none', async () => {
+  const read = (script: string) => takeOut(giving(script), '/tmp/output/result', never, readResultFiles);
+  const message = 'What staging made at /tmp/output/result could not be read';
+  for (const script of ['exit 1', 'head -c 512 /dev/zero; sleep 0.1; exit 2', 'yes | head -c 1024']) {
+    await assert.rejects(read(script), { name: 'StagingFailure', code: 'StagingError', message });
+  }
+  await assert.rejects(read('exit 255'), { code: 'archive_failed' });
 });
