@@ -34,7 +34,7 @@ const NUMBERS = ['SYS_UID_MIN 500', 'SYS_UID_MAX 599', 'SYS_GID_MIN 500', 'SYS_G
 async function prepare(temporary: string): Promise<void> {
   const hierarchies = hierarchiesIn(readFileSync('/proc/self/mountinfo', 'utf8'));
   const commands = [
-    ...uncover('/run', '/var/lib/cupola'),
+    ...uncovered('/run', '/var/lib/cupola'),
     mount('-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', '/run'),
     ['mkdir', '--mode=1777', '/run/lock'],
     ...coverTemporary(temporary),
@@ -46,7 +46,8 @@ async function prepare(temporary: string): Promise<void> {
     ...mountControlGroups(hierarchies),
     ['ip', 'link', 'set', 'lo', 'up'],
   ];
-  await run('sh', ['-e', '-c', commands.map((words) => words.map(quoted).join(' ')).join('\n')], { showWords: true });
+  const script = commands.map((words) => words.map(quoted).join(' ')).join('\n');
+  await run('sh', ['-e', '-c', `${UNCOVER}\n${script}`], { showWords: true });
   ownEtc();
   const [first] = hierarchies;
   if (first?.type === 'cgroup2') giveControllers(first.point);
@@ -60,10 +61,13 @@ function quoted(word: string): string {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
+/** Takes a mount away. One whose directory was removed outside meanwhile went with it. */
+const UNCOVER = 'uncover() { umount --lazy "$1" || ! mountpoint --quiet "$1"; }';
+
 /** What a platform outside has mounted below: what runs here would find it in the list of mounts, though nothing of it is to be seen. */
-function uncover(...directories: string[]): Command[] {
+function uncovered(...directories: string[]): Command[] {
   const points = mountPoints().filter((point) => directories.some((directory) => point.startsWith(`${directory}/`)));
-  return points.toReversed().map((point) => ['umount', '--lazy', point]);
+  return points.toReversed().map((point) => ['uncover', point]);
 }
 
 /**

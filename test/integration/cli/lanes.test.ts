@@ -95,6 +95,24 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
     }
   });
 
+  test('notices no mounts of a platform outside that go while it is made', async () => {
+    const mounted = '/run/cupola-mounted';
+    const points = Array.from({ length: 150 }, (_, index) => join(mounted, `${index}`));
+    for (const point of points) mkdirSync(point, { recursive: true });
+    await run('sh', ['-e', '-c', 'for point; do mount --bind /usr/share "$point"; done', 'sh', ...points]);
+    try {
+      const going = run('sh', ['-e', '-c', 'for point; do umount "$point"; rmdir "$point"; done', 'sh', ...points]);
+      // Some are gone before it looks, and some after.
+      await eventually('the first are gone', async () => readdirSync(mounted).length < 140);
+      const { code, said } = await inLane('grep -c cupola-mounted /proc/self/mountinfo || true');
+      assert.deepEqual([said, code], ['0\n', 0]);
+      await going;
+    } finally {
+      await run('umount', points.filter(existsSync)).catch(() => {});
+      rmSync(mounted, { recursive: true });
+    }
+  });
+
   test('notices no platform’s data that comes outside while it runs, and that goes', async () => {
     const data = '/var/lib/cupola';
     const signs = mkdtempSync('/var/tmp/cupola-lanes-'); // /tmp is another one in a lane
