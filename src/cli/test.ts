@@ -232,10 +232,9 @@ async function bundle(files: readonly string[], { tests }: Context): Promise<voi
 async function runUnitTests(files: readonly string[], context: Context): Promise<void> {
   const { tests, run } = context;
   const report = join(run.reports, 'unit.json');
-  const reporters = ['spec', REPORTER].map((name) => `--test-reporter=${name}`);
-  const destinations = ['stdout', report].map((name) => `--test-reporter-destination=${name}`);
+  const reports = [`--test-reporter=${REPORTER}`, `--test-reporter-destination=${report}`];
   const paths = files.map((file) => tests.pathOf(file));
-  const args = [...RUNNER, `--test-concurrency=${LANES}`, ...reporters, ...destinations, ...paths];
+  const args = [...RUNNER, `--test-concurrency=${LANES}`, ...reports, ...paths];
   try {
     await execute(process.execPath, args, context, UNIT_MINUTES);
   } finally {

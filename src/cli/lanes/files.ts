@@ -7,9 +7,13 @@ import { reportsIn } from './report.ts';
 import { REPORTER } from './reporter.ts';
 import type { Run } from './runs.ts';
 import { argumentsFor, type Lane, lanesOf } from './shared.ts';
+import { SPEC_REPORTER } from './spec-reporter.ts';
 
 /** Of Node's test runner, whichever files it runs. */
-export const RUNNER = ['--test', '--enable-source-maps', '--test-timeout=600000'];
+export const RUNNER = [
+  ...['--test', '--test-timeout=600000'],
+  ...[`--test-reporter=${SPEC_REPORTER}`, '--test-reporter-destination=stdout'],
+];
 
 /** A file of tests, and what became of it. */
 interface FileResult {
@@ -77,11 +81,10 @@ async function runLane(lane: Lane, how: HowToRun, waited: Promise<void>): Promis
   const written = join(run.reports, name.replaceAll(/[^a-z0-9.]+/g, '-'));
   const [spec, report] = [`${written}.txt`, `${written}.json`];
   const output = openSync(spec, 'w');
-  const reporters = ['--test-reporter=spec', '--test-reporter-destination=stdout'];
   const reports = [`--test-reporter=${REPORTER}`, `--test-reporter-destination=${report}`];
   const paths = files.map((file) => tests.pathOf(file));
   const shared = argumentsFor(files, (file) => tests.pathOf(file));
-  const args = [...RUNNER, ...shared, ...reporters, ...reports, ...paths];
+  const args = [...RUNNER, ...shared, ...reports, ...paths];
   const mostMinutes = how.mostMinutes + (files.length - 1) * how.moreMinutes;
   let began = Date.now();
   let ran: Pick<LaneResult, 'processorSeconds' | 'failure'>;

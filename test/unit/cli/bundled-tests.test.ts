@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { BundledTests } from '../../../src/cli/lanes/bundled-tests.ts';
+import { SPEC_REPORTER } from '../../../src/cli/lanes/spec-reporter.ts';
 import { ROOT } from '../../support/project-files.ts';
 
 let project: string;
@@ -19,8 +20,9 @@ beforeEach(() => {
 afterEach(() => rmSync(project, { recursive: true }));
 
 const write = (name: string, text: string): void => writeFileSync(join(project, name), text);
-const ran = (name: string) => {
-  const { stdout, stderr } = spawnSync(process.execPath, ['--enable-source-maps', tests.pathOf(name)]);
+const ran = (name: string, ...words: string[]) => {
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const { stdout, stderr } = spawnSync(process.execPath, [...words, tests.pathOf(name)], { env });
   return { stdout: stdout.toString(), stderr: stderr.toString() };
 };
 
@@ -52,18 +54,21 @@ test('several files share what they import, and libraries that are no part of it
   assert.equal(ran('test/a.test.ts').stdout, 'function\n', ran('test/a.test.ts').stderr);
 });
 
-test('an error names the line of the source', async () => {
-  write('test/a.test.ts', "const none: string | null = null;\n\nthrow new Error('here');");
-  await tests.make(['test/a.test.ts']);
-  assert.match(ran('test/a.test.ts').stderr, /test\/a\.test\.ts:3:/);
-});
-
-test('a file is named as it is below the project, whether what ran is told or its source', () => {
-  assert.equal(tests.fileAt(tests.pathOf('test/a.test.ts')), 'test/a.test.ts');
-  assert.equal(tests.fileAt(join(project, 'test/a.test.ts')), 'test/a.test.ts');
-});
-
-test('what is no program is told with its place', async () => {
-  write('test/a.test.ts', "import './nowhere.ts';");
-  await assert.rejects(tests.make(['test/a.test.ts']), /test\/a\.test\.ts:1:\d+: ERROR: .*nowhere/);
+test('an error is told with its place in the source, and so are a test and what ends the process', async () => {
+  write(
+    'src/part.ts',
+    "interface None {\n  none: null;\n}\n\nexport const fail = () => {\n  throw new Error('in a part');\n};\n",
+  );
+  const head = "import { test } from 'node:test';\nimport { fail } from '../src/part.ts';\n\n";
+  write('test/a.test.ts', `${head}test('a', () => {\n  fail();\n});\n`);
+  write('test/b.test.ts', `${head}\nconst none: string | null = null;\nfail();\n`);
+  await tests.make(['test/a.test.ts', 'test/b.test.ts']);
+  const reporter = ['--test', `--test-reporter=${SPEC_REPORTER}`, '--test-reporter-destination=stdout'];
+  const said = (name: string): string => ran(name, ...reporter).stdout;
+  const [a, b] = [said('test/a.test.ts'), said('test/b.test.ts')];
+  const below = relative('.', project);
+  assert.ok(a.includes(`test at ${below}/test/a.test.ts:4:`), a);
+  assert.ok(a.includes(`(${below}/src/part.ts:6:`), a);
+  assert.ok(a.includes(`(${below}/test/a.test.ts:5:`), a);
+  assert.ok(b.includes(`${below}/test/b.test.ts:6:`), b);
 });
