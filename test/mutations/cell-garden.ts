@@ -14,6 +14,41 @@ export const cellGarden = [
       'diskBytes: options.limitBytes',
       'diskBytes: Math.max(GIB, options.limitBytes)',
     ],
+    ['SECURITY 24: a bomb ends', LAYERS, 'limits.diskBytes = Math.min(limits.diskBytes, this.#limits.diskBytes);', ''],
+    [
+      'SECURITY 24: an archive that has more',
+      LAYERS,
+      'const limits = { ...this.#limits, ...wanted };',
+      'const limits = { ...this.#limits };',
+    ],
+    [
+      'SECURITY 25: where the disk has no room',
+      LAYERS,
+      'if (!(await this.#hasRoom())) throw noRoom();\n    const ending',
+      'const ending',
+    ],
+    ['SECURITY 25: where the disk has no room', LAYERS, 'ending.abort(noRoom());', ''],
+    ['SECURITY 32: an unpacking has', 'kit/shared-work.ts', 'if (this.#waiting === 0) this.#ending.abort();', ''],
+    [
+      'SECURITY 32: an unpacking has',
+      LAYERS,
+      '      limits,\n      limitsSwap',
+      '      limits: this.#limits,\n      limitsSwap',
+    ],
+  ]),
+  ...noticedBy('test/unit/cell/rep.test.ts', [
+    [
+      'SECURITY 32: an instance that is stopped',
+      'cell/rep/lrp-instance.ts',
+      'linkSignals(this.#stopping.signal, this.#lost.signal, this.#detached.signal);\n    const [, runnable]',
+      'linkSignals(this.#lost.signal, this.#detached.signal);\n    const [, runnable]',
+    ],
+    [
+      'SECURITY 32: a task that is cancelled',
+      'cell/rep/task-run.ts',
+      'work, { signal: this.#cancelling.signal }',
+      'work, { signal: this.#detached.signal }',
+    ],
   ]),
   ...noticedBy('test/integration/cell/garden-isolation.test.ts', [
     [

@@ -32,6 +32,8 @@ export function fakeGarden(directory: string, address = '127.0.0.1') {
     failCreate: false,
     /** What the making of a container waits for. */
     beforeCreate: async (_handle: string): Promise<void> => {},
+    /** What a layer waits for. */
+    beforeLayer: async (_signal?: AbortSignal): Promise<void> => {},
     /** What a process does with SIGTERM: its exit code, or null to ignore it. */
     onTerm: 143 as number | null,
     app: (handle: string, process = 'app') => containers.get(handle)!.started.get(process)!,
@@ -103,9 +105,10 @@ export function fakeGarden(directory: string, address = '127.0.0.1') {
     async destroy(handle) {
       if (containers.delete(handle)) destroyed.push(handle);
     },
-    async ensureLayer(key, source) {
+    async ensureLayer(key, source, _destination, _stack, wanted) {
+      await pretend.beforeLayer(wanted?.signal);
       if (!layers.has(key)) {
-        const file = 'file' in source ? createReadStream(source.file) : await source.open();
+        const file = 'file' in source ? createReadStream(source.file) : await source.open(new AbortController().signal);
         layers.set(key, await buffer(file));
       }
       return { key };

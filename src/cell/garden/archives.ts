@@ -10,9 +10,9 @@ const MOST_REFUSAL = 2;
 
 /**
  * Feeds `source` to a command and waits for its end. Throws `archive_refused` where the command does not take it, `archive_failed` where it
- * could not be tried, `archive_cut_off` where the source closed before its end, or what the source failed with.
+ * could not be tried, `archive_cut_off` where the source closed before its end, what the source failed with, or the reason of `signal`.
  */
-export async function receive(source: Readable, program: Program): Promise<void> {
+export async function receive(source: Readable, program: Program, signal?: AbortSignal): Promise<void> {
   const ended = endOf(program);
   ended.catch(() => {}); // awaited below, after the pipe
   program.stdout.resume();
@@ -24,13 +24,24 @@ export async function receive(source: Readable, program: Program): Promise<void>
   source.once('close', () => {
     if (!source.readableEnded && !program.stdin.destroyed) sourceFailure ??= cutOff(null);
   });
-  await pipeline(source, program.stdin).catch(() => {});
-  if (sourceFailure !== null) {
-    program.kill();
-    await ended.catch(() => {});
-    throw sourceFailure;
+  const leaving = Promise.withResolvers<void>();
+  const leave = (): void => leaving.resolve();
+  signal?.addEventListener('abort', leave, { once: true });
+  if (signal?.aborted) leave();
+  try {
+    const over = ended.catch(() => {});
+    // A source that waits for more is not waited for.
+    await Promise.race([pipeline(source, program.stdin).catch(() => {}), over, leaving.promise]);
+    if (sourceFailure !== null || signal?.aborted) program.kill();
+    await Promise.race([over, leaving.promise.then(() => program.kill())]);
+    await over;
+    signal?.throwIfAborted();
+    if (sourceFailure !== null) throw sourceFailure;
+    await ended;
+  } finally {
+    signal?.removeEventListener('abort', leave);
+    source.destroy();
   }
-  await ended;
 }
 
 /**

@@ -4,7 +4,7 @@ import { Reconciler } from '../../kit/reconcile.ts';
 import { plainRule, RunningContainer } from './container.ts';
 import { makeContainer } from './creation.ts';
 import { prepareDirectories } from './directories.ts';
-import type { Container, ContainerSpec, Garden, Layer, LayerSource } from './garden.ts';
+import type { Container, ContainerSpec, Garden, Layer } from './garden.ts';
 import { readThrough } from './layer-files.ts';
 import { LayerCache } from './layers.ts';
 import { checkInit } from './oci-spec.ts';
@@ -46,6 +46,7 @@ export async function createGarden(settings: GardenSettings): Promise<OpenGarden
     parts,
     seccomp,
     limitBytes: settings.layerLimitBytes ?? DEFAULT_LAYER_BYTES,
+    hasRoom: settings.hasRoom ?? (async () => true),
     log: settings.log.child('layers'),
   });
   const garden = new CellGarden(settings, parts, seccomp, layers);
@@ -173,8 +174,8 @@ class CellGarden implements OpenGarden {
     }
   }
 
-  ensureLayer(key: string, source: LayerSource, destination: string, stack: string): Promise<Layer> {
-    return this.#layers.ensure(key, source, destination, stack);
+  ensureLayer(...asked: Parameters<Garden['ensureLayer']>): Promise<Layer> {
+    return this.#layers.ensure(...asked);
   }
 
   readLayers(layers: readonly Layer[], path: string): Promise<string | null> {

@@ -19,9 +19,9 @@ export interface ContainerUser {
   groups: readonly number[];
 }
 
-/** An archive that becomes a layer. */
+/** An archive that becomes a layer. What `open` is given aborts once the layer is not wanted any more. */
 export type LayerSource =
-  | { format: 'tar' | 'zip'; open: () => Promise<Readable> }
+  | { format: 'tar' | 'zip'; open: (signal: AbortSignal) => Promise<Readable> }
   /**
    * A zip of this machine's own, which any account may read and nobody writes to: it is read where it lies. `check` is given the path of
    * the very file that is read, whatever takes its name meanwhile, and throws where it is not the right one.
@@ -31,7 +31,19 @@ export type LayerSource =
    * A plain tar of numbered owners, already cleaned of what no image may hold, whose owners are kept and which becomes a
    * whole tree. `whiteouts` is read when the tar was read to its end: what the layer takes away from those below it.
    */
-  | { format: 'image'; open: () => Promise<Readable>; whiteouts: () => { removed: string[]; opaque: string[] } };
+  | {
+      format: 'image';
+      open: (signal: AbortSignal) => Promise<Readable>;
+      whiteouts: () => { removed: string[]; opaque: string[] };
+    };
+
+/** For whom a layer is made. */
+export interface LayerWanted {
+  /** Whoever waits is done with it; when the last is, it is made no more. */
+  signal?: AbortSignal;
+  /** What its making may use: unpacking is to cost a neighbour no more than the app would that it is for. */
+  limits?: Partial<ContainerLimits>;
+}
 
 /** A read-only tree below the container's own writable one. See `Garden.ensureLayer`. */
 export interface Layer {
@@ -148,9 +160,17 @@ export interface Garden {
   destroy(handle: string): Promise<void>;
   /**
    * Unpacks a tar (gzip allowed) or zip once per key, inside a throw-away container, under `destination` (which an
-   * image's layer has none of). Concurrent calls for a key share the work. The layer stays cached until `pruneLayers`.
+   * image's layer has none of). Concurrent calls for a key share the work. The layer stays cached until `pruneLayers`. Throws
+   * `archive_refused`, `archive_failed`, `archive_cut_off`, `layer_too_large`, `layer_too_slow`, `disk_reserved`, `invalid_destination`,
+   * `image_invalid`, what opening the source threw, or the reason of the signal.
    */
-  ensureLayer(key: string, source: LayerSource, destination: string, stack: string): Promise<Layer>;
+  ensureLayer(
+    key: string,
+    source: LayerSource,
+    destination: string,
+    stack: string,
+    wanted?: LayerWanted,
+  ): Promise<Layer>;
   /** A text file as a container of these layers alone would see it; null where there is none, or a link leads to it. */
   readLayers(layers: readonly Layer[], path: string): Promise<string | null>;
   /** Removes layers that no container uses and that are not among `keep`. */

@@ -4,10 +4,12 @@ import { chown, copyFile, link, lstat, mkdir, readdir, rename, rm, writeFile } f
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import Type, { type Static } from 'typebox';
-import { CupolaError } from '../../kit/errors.ts';
+import { linkSignals } from '../../kit/abort.ts';
+import { CupolaError, codeOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
+import { SharedWork } from '../../kit/shared-work.ts';
 import { receive } from './archives.ts';
-import type { BindMount, ContainerLimits, Layer, LayerSource } from './garden.ts';
+import type { BindMount, ContainerLimits, Layer, LayerSource, LayerWanted } from './garden.ts';
 import { applyWhiteouts, keepOnly } from './layer-files.ts';
 import { mountsBelow, unmountBelow } from './mounts.ts';
 import { runtimeSpec } from './oci-spec.ts';
@@ -19,7 +21,7 @@ import type { SeccompProfile } from './seccomp.ts';
 import { VCAP } from './settings.ts';
 import { together } from './together.ts';
 import { openIdMap } from './user-namespaces.ts';
-import { createVolume, formatImage } from './volume.ts';
+import { createVolume, formatImage, isVolumeFull } from './volume.ts';
 
 const LayerRecord = Type.Object({
   key: Type.String(),
@@ -30,8 +32,30 @@ const LayerRecord = Type.Object({
 const GIB = 1024 ** 3;
 /** Where the tree of an image's layer is made. */
 const TREE = '/layer';
+/** Files that a layer may have at least, however small: ext4 would give a small one few. */
+const INODES = 393_216;
+/** Longer than the slowest registry may take for a layer. */
+const MAKING_MS = 30 * 60_000;
+/** How often it is looked whether the disk has room still. */
+const LOOK_MS = 1_000;
 /** Where a zip lies in the container that unpacks it. */
 const ARCHIVE = '/tmp/.archive';
+
+/** What is to become a layer, where, and for whom. */
+interface LayerOrder {
+  source: LayerSource;
+  destination: string;
+  stack: string;
+  limits: ContainerLimits;
+  /** Of who asked first, whose source it is. */
+  signal: AbortSignal | undefined;
+}
+
+interface Making {
+  work: SharedWork<Layer>;
+  by: AbortSignal | undefined;
+  diskBytes: number;
+}
 
 /**
  * Unpacked archives, each on a bounded file system of its own (`layers/<name>/volume.img`), owned by the garden's first
@@ -41,15 +65,24 @@ export class LayerCache {
   readonly #parts: ContainerParts;
   readonly #seccomp: SeccompProfile;
   readonly #limits: ContainerLimits;
+  readonly #hasRoom: () => Promise<boolean>;
   readonly #log: Logger;
   readonly #ready = new Set<string>();
-  readonly #making = new Map<string, Promise<Layer>>();
+  readonly #making = new Map<string, Making>();
   #bootId = '';
 
-  constructor(options: { parts: ContainerParts; seccomp: SeccompProfile; limitBytes: number; log: Logger }) {
+  /** `hasRoom`: whether the disk has room for more. */
+  constructor(options: {
+    parts: ContainerParts;
+    seccomp: SeccompProfile;
+    limitBytes: number;
+    hasRoom: () => Promise<boolean>;
+    log: Logger;
+  }) {
     this.#parts = options.parts;
     this.#seccomp = options.seccomp;
     this.#limits = { memoryBytes: GIB, diskBytes: options.limitBytes, pids: 64, cpuShares: 1024 };
+    this.#hasRoom = options.hasRoom;
     this.#log = options.log;
   }
 
@@ -71,15 +104,66 @@ export class LayerCache {
     return join(this.#directory(key), 'volume', 'upper');
   }
 
-  /** Throws `archive_refused`, `invalid_destination`, `image_invalid`, or what opening the source threw. */
-  ensure(key: string, source: LayerSource, destination: string, stack: string): Promise<Layer> {
-    if (this.#ready.has(key)) return Promise.resolve({ key });
-    let making = this.#making.get(key);
-    if (!making) {
-      making = this.#make(key, source, destination, stack).finally(() => this.#making.delete(key));
-      this.#making.set(key, making);
+  /** See `Garden.ensureLayer`. */
+  async ensure(
+    key: string,
+    source: LayerSource,
+    destination: string,
+    stack: string,
+    { signal, limits: wanted }: LayerWanted = {},
+  ): Promise<Layer> {
+    const limits = { ...this.#limits, ...wanted };
+    limits.diskBytes = Math.min(limits.diskBytes, this.#limits.diskBytes);
+    for (;;) {
+      signal?.throwIfAborted();
+      if (this.#ready.has(key)) return { key };
+      const known = this.#making.get(key);
+      if (known?.work.isGivenUp) {
+        await known.work.settled();
+        continue;
+      }
+      const making = known ?? this.#begin(key, { source, destination, stack, limits, signal });
+      try {
+        return await making.work.wait(signal);
+      } catch (error) {
+        signal?.throwIfAborted();
+        // It was another's, who went away, or has less room than this one.
+        const another = making.by !== signal && making.by?.aborted;
+        const less = codeOf(error) === 'layer_too_large' && making.diskBytes < limits.diskBytes;
+        if (!another && !less) throw error;
+      }
     }
+  }
+
+  #begin(key: string, order: LayerOrder): Making {
+    const { limits, signal: by } = order;
+    const work = new SharedWork((signal) => this.#bounded(key, order, signal).finally(() => this.#making.delete(key)));
+    const making = { work, by, diskBytes: limits.diskBytes };
+    this.#making.set(key, making);
     return making;
+  }
+
+  /** Within time, and while the disk has room. */
+  async #bounded(key: string, order: LayerOrder, signal: AbortSignal): Promise<Layer> {
+    if (!(await this.#hasRoom())) throw noRoom();
+    const ending = new AbortController();
+    using all = linkSignals(signal, ending.signal);
+    const late = setTimeout(() => {
+      ending.abort(new CupolaError('layer_too_slow', `a layer was not made within ${MAKING_MS / 60_000} minutes`));
+    }, MAKING_MS);
+    const looks = setInterval(async () => {
+      if (!(await this.#hasRoom().catch(() => true))) ending.abort(noRoom());
+    }, LOOK_MS);
+    try {
+      all.signal.throwIfAborted();
+      return await this.#make(key, order, all.signal);
+    } catch (error) {
+      all.signal.throwIfAborted();
+      throw error;
+    } finally {
+      clearTimeout(late);
+      clearInterval(looks);
+    }
   }
 
   async prune(keep: ReadonlySet<string>): Promise<void> {
@@ -103,15 +187,17 @@ export class LayerCache {
     return join(this.#parts.paths.layers, createHash('sha256').update(key).digest('hex').slice(0, 32));
   }
 
-  async #make(key: string, source: LayerSource, destination: string, stack: string): Promise<Layer> {
+  async #make(key: string, order: LayerOrder, signal: AbortSignal): Promise<Layer> {
+    const { source } = order;
     const began = Date.now();
     const directory = this.#directory(key);
     await removeDirectory(directory);
     await mkdir(directory, { mode: 0o700 });
     const name = `layer-${randomUUID()}`;
-    const place = source.format === 'image' ? TREE : destination;
+    const place = source.format === 'image' ? TREE : order.destination;
     try {
-      await this.#unpack(name, directory, source, place, stack);
+      await this.#unpack(name, directory, { ...order, destination: place }, signal);
+      signal.throwIfAborted();
       await keepOnly(join(directory, 'volume', 'upper'), pathParts(place));
       if (source.format === 'image') {
         await removeContainer(this.#parts, name);
@@ -120,8 +206,11 @@ export class LayerCache {
       const record: Static<typeof LayerRecord> = { key, bootId: this.#bootId };
       await writeJson(join(directory, 'layer.json'), record);
     } catch (error) {
+      const isFull = codeOf(error) === 'archive_refused' && (await isVolumeFull(join(directory, 'volume')));
       await removeContainer(this.#parts, name);
       await removeDirectory(directory);
+      if (isFull)
+        throw new CupolaError('layer_too_large', 'an archive has more than its layer may hold', { cause: error });
       throw error;
     }
     await removeContainer(this.#parts, name);
@@ -134,9 +223,8 @@ export class LayerCache {
   async #unpack(
     name: string,
     directory: string,
-    source: LayerSource,
-    destination: string,
-    stack: string,
+    { source, destination, stack, limits }: LayerOrder,
+    signal: AbortSignal,
   ): Promise<void> {
     const { paths, runtime, prefix, uidRangeBase, cgroups } = this.#parts;
     const files = paths.container(name);
@@ -147,7 +235,7 @@ export class LayerCache {
     const idMap = async () => opened.use(await openIdMap(0, uidRangeBase)).descriptor;
     const [userNamespace] = await together([
       idMap(),
-      createVolume(disk, volume, () => formatImage(disk, this.#limits.diskBytes)),
+      createVolume(disk, volume, () => formatImage(disk, limits.diskBytes, INODES)),
       makeGate(files, uidRangeBase),
     ]);
     await mountRootFilesystem({
@@ -159,12 +247,12 @@ export class LayerCache {
     });
     const image = source.format === 'image';
     await makeDestination(files.rootfs, pathParts(destination), uidRangeBase + (image ? 0 : VCAP));
-    const { compressed, stream, binds } = await opening(source, join(directory, 'archive'), opened);
+    const { compressed, stream, binds } = await opening(source, join(directory, 'archive'), opened, signal);
     const config = runtimeSpec({
       handle: 'unpack',
       rootfs: files.rootfs,
       uidBase: uidRangeBase,
-      limits: this.#limits,
+      limits,
       limitsSwap: cgroups.limitsSwap,
       binds,
       cgroupPath: cgroupPath(prefix, name),
@@ -177,7 +265,7 @@ export class LayerCache {
       },
     });
     await writeFile(files.runtimeSpec, JSON.stringify(config), { mode: 0o600 });
-    await receive(stream, runtime.runPiped(runtimeId(prefix, name), files.directory));
+    await receive(stream, runtime.runPiped(runtimeId(prefix, name), files.directory), signal);
     await unmountBelow(files.gate);
   }
 }
@@ -187,6 +275,7 @@ async function opening(
   source: LayerSource,
   place: string,
   opened: DisposableStack,
+  signal: AbortSignal,
 ): Promise<{ compressed: boolean; stream: Readable; binds: readonly BindMount[] }> {
   if ('file' in source) {
     // Another zip may take its name at any time, and not this one's.
@@ -195,7 +284,7 @@ async function opening(
     await source.check(place);
     return { compressed: false, stream: Readable.from([]), binds: [{ source: place, destination: ARCHIVE }] };
   }
-  const input = await source.open();
+  const input = await source.open(signal);
   opened.defer(() => void input.destroy());
   if (source.format === 'image') return { compressed: false, stream: input, binds: [] };
   return { ...(await detectGzip(input)), binds: [] };
@@ -261,4 +350,8 @@ async function removeDirectory(directory: string): Promise<void> {
   const doomed = `${directory}.gone-${randomUUID()}`;
   await rename(directory, doomed).catch(() => {});
   await rm(doomed, { recursive: true, force: true });
+}
+
+function noRoom(): CupolaError {
+  return new CupolaError('disk_reserved', 'the disk has no room for another layer');
 }

@@ -18,6 +18,8 @@ export interface GardenSettings {
   maxContainers?: number;
   /** Bound of one unpacked layer. Default 6 GiB. */
   layerLimitBytes?: number;
+  /** Whether the disk has room for more than is on it. By default it has. */
+  hasRoom?: () => Promise<boolean>;
   /** Bound of one process's log file before conmon starts it afresh. Default 64 MiB. */
   logLimitBytes?: number;
   log: Logger;

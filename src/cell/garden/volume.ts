@@ -4,6 +4,7 @@ import { mountImage } from './kernel.ts';
 import { together } from './together.ts';
 
 const MIB = 1024 * 1024;
+const INODE_BYTES = 256;
 
 /** A writable file system with a hard bound: an image as `formatImage` makes it, mounted through a loop device. */
 export async function createVolume(image: string, mountPoint: string, format: () => Promise<void>): Promise<void> {
@@ -11,10 +12,14 @@ export async function createVolume(image: string, mountPoint: string, format: ()
   mountImage(image, mountPoint);
 }
 
-/** A sparse ext4 image. Without journal, because nothing in it outlives a crash of the machine. */
-export async function formatImage(image: string, bytes: number): Promise<void> {
+/**
+ * A sparse ext4 image, for as many files as ext4 finds usual for its size, or as `inodes` says. Without journal, because nothing in it
+ * outlives a crash of the machine.
+ */
+export async function formatImage(image: string, bytes: number, inodes?: number): Promise<void> {
   // Inode tables and bitmaps take some; the user shall have what was asked for.
-  await makeSparse(image, Math.ceil((bytes * 1.02) / MIB) * MIB + 4 * MIB);
+  const tables = (inodes ?? 0) * INODE_BYTES;
+  await makeSparse(image, Math.ceil((bytes * 1.02 + tables) / MIB) * MIB + 4 * MIB);
   await run('mkfs.ext4', [
     '-q',
     '-F',
@@ -26,6 +31,7 @@ export async function formatImage(image: string, bytes: number): Promise<void> {
     '4096',
     '-E',
     'nodiscard,root_owner=0:0',
+    ...(inodes === undefined ? [] : ['-I', String(INODE_BYTES), '-N', String(inodes)]),
     image,
   ]);
 }
@@ -40,4 +46,10 @@ async function makeSparse(path: string, bytes: number): Promise<void> {
 export async function volumeUsage(mountPoint: string): Promise<number> {
   const status = await statfs(mountPoint);
   return (status.blocks - status.bfree) * status.bsize;
+}
+
+/** Whether something more could hardly be written to the volume. */
+export async function isVolumeFull(mountPoint: string): Promise<boolean> {
+  const status = await statfs(mountPoint);
+  return status.bavail * status.bsize < MIB || status.ffree === 0;
 }

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { pipeline, Readable, type Transform } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import type { DockerImage } from '../../contracts/gen/diego_pb.js';
+import { linkSignals } from '../../kit/abort.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
-import type { Garden, Layer } from '../garden/garden.ts';
+import type { Garden, Layer, LayerWanted } from '../garden/garden.ts';
 import { digesting } from '../staging/digest.ts';
 import { type ImageUser, resolveUser } from './image-user.ts';
 import { cleanLayer, type LayerLimits, type Whiteouts } from './layer-filter.ts';
@@ -82,28 +83,35 @@ export class ImageStore {
     return described;
   }
 
-  /** Brings a pinned image here: what is cached is not fetched again, and its registry not asked. Throws as `describe`. */
-  async prepare(image: DockerImage, stack: string): Promise<PreparedImage> {
+  /**
+   * Brings a pinned image here: what is cached is not fetched again, and its registry not asked. Throws as `describe` and
+   * `Garden.ensureLayer` do.
+   */
+  async prepare(image: DockerImage, stack: string, wanted: LayerWanted = {}): Promise<PreparedImage> {
     const reference = parseReference(image.reference);
     if (reference.digest === null) throw new CupolaError('image_invalid', 'the image was not pinned by its digest');
-    const signal = AbortSignal.timeout(FETCH_MS);
+    using fetching = linkSignals(AbortSignal.timeout(FETCH_MS), ...(wanted.signal ? [wanted.signal] : []));
+    const { signal } = fetching;
     const client = new RegistryClient(this.#access, reference, credentialsOf(image), signal);
     const { manifest, config: json } = (await this.#kept(reference)) ?? (await this.#fetch(client, reference));
     const config = checkedConfig(json, manifest);
     checkSize(manifest);
     const proven = await this.#provenOf(reference);
     let fetchedBytes = 0;
-    const made = await eachOf(manifest.layers, AT_ONCE, async (layer, index) => {
+    // An image may be larger than what its app may write.
+    const { diskBytes: _, ...limits } = wanted.limits ?? {};
+    const unpacked = { ...wanted, limits };
+    const all = await eachOf(manifest.layers, AT_ONCE, async (layer, index) => {
       const source = new LayerDownload(client, layer, config.diffIds[index] ?? '', this.#limits);
-      const unpacked = await this.#garden.ensureLayer(`${KEY}${layer.digest}`, source, '/', stack);
+      const made = await this.#garden.ensureLayer(`${KEY}${layer.digest}`, source, '/', stack, unpacked);
       // Another's layer is given only to who can show its bytes: knowing a digest is not having the content.
       if (!source.opened && !proven.has(layer.digest)) await source.prove();
       if (source.opened) fetchedBytes += layer.size;
       proven.add(layer.digest);
-      return unpacked;
+      return made;
     });
     // One file system can show a tree once: of a layer that is there twice only the upper one counts.
-    const layers = made.filter(({ key }, index) => made.findLastIndex((other) => other.key === key) === index);
+    const layers = all.filter(({ key }, index) => all.findLastIndex((other) => other.key === key) === index);
     if (fetchedBytes > 0) {
       await this.#keepProven(reference, proven);
       this.#log.info('image fetched', { registry: reference.registry, layers: layers.length, bytes: fetchedBytes });

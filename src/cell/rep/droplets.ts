@@ -4,7 +4,7 @@ import { finished } from 'node:stream/promises';
 import type { Blob } from '../../contracts/gen/diego_pb.js';
 import { CupolaError, codeOf, messageOf } from '../../kit/errors.ts';
 import { madeOf } from '../../kit/streams.ts';
-import type { Garden, Layer } from '../garden/garden.ts';
+import type { Garden, Layer, LayerWanted } from '../garden/garden.ts';
 import type { BlobTransport } from './blob-transport.ts';
 import type { KeptDroplets } from './kept-droplets.ts';
 
@@ -31,19 +31,23 @@ export class DropletLayers {
 
   /**
    * The layer of a droplet: of what was kept here when it was staged, or else of what is fetched, whose number of bytes `fetched` is
-   * called with. Throws CupolaError `droplet_mismatch` when the content is not what the digest says.
+   * called with. Throws CupolaError `droplet_mismatch` when the content is not what the digest says, and as `Garden.ensureLayer` does.
    */
-  async ensure(droplet: Blob | undefined, stack: string, fetched?: (bytes: number) => void): Promise<Layer> {
+  async ensure(
+    droplet: Blob | undefined,
+    stack: string,
+    { fetched, ...wanted }: LayerWanted & { fetched?: (bytes: number) => void } = {},
+  ): Promise<Layer> {
     if (!droplet || !/^[0-9a-f]{64}$/.test(droplet.sha256)) {
       throw new CupolaError('droplet_unknown', 'the work names no droplet');
     }
     const { sha256 } = droplet;
-    const layerOf = (open: () => Promise<Readable>) =>
-      this.#garden.ensureLayer(dropletLayerKey(sha256), { format: 'tar', open }, DESTINATION, stack);
-    const fetching = async () => verified(await this.#blobs.fetch(droplet), sha256, fetched);
+    const layerOf = (open: (signal: AbortSignal) => Promise<Readable>) =>
+      this.#garden.ensureLayer(dropletLayerKey(sha256), { format: 'tar', open }, DESTINATION, stack, wanted);
+    const fetching = async (signal: AbortSignal) => verified(await this.#blobs.fetch(droplet, signal), sha256, fetched);
     if (!this.#kept.has(sha256)) return layerOf(fetching);
     try {
-      return await layerOf(async () => this.#readKept(sha256) ?? fetching());
+      return await layerOf(async (signal) => this.#readKept(sha256) ?? fetching(signal));
     } catch (error) {
       if (!(await this.#isOfNoUse(sha256, error))) throw error;
       this.#kept.drop(sha256, error);

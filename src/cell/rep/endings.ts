@@ -27,6 +27,12 @@ export function startFailure(error: unknown): string {
     case 'blob_digest_mismatch':
     case 'blob_too_large':
       return 'The content of the image is not what its digest says';
+    case 'layer_too_large':
+      return 'The content of the app needs more disk than the app may have';
+    case 'layer_too_slow':
+      return 'Unpacking the content of the app took too long';
+    case 'disk_reserved':
+      return 'The platform has no room for more at present';
     case 'archive_refused':
       return 'The content of the app could not be unpacked';
     case 'container_runtime_failed':

@@ -1,8 +1,8 @@
 import type { DesiredLrp } from '../../contracts/gen/diego_pb.js';
+import { onAbort } from '../../kit/abort.ts';
 import { untilHealthy, untilUnhealthy } from '../health/monitor.ts';
 import { createProbe, createReadinessProbe, type Probe } from '../health/probe.ts';
 import { watchReadiness } from '../health/readiness.ts';
-import { onAbort } from './abort.ts';
 import { duration, type Ending } from './endings.ts';
 
 /** Writes a line to the app's log: what the cell does about it, or what a check of its health said. */

@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
+import { codeOf } from '../../kit/errors.ts';
 import type { Container, ContainerSpec, Garden } from '../garden/garden.ts';
 import { isImageLayer } from '../images/image-store.ts';
 
-/** Longer than any start takes between having a layer and having the container that uses it. */
+/** Longer than a start usually takes between asking for a layer and having the container that uses it. */
+const STARTING_MS = 60_000;
+/** Longer than any takes. */
 const DROPLET_MS = 15 * 60_000;
 /** Buildpacks come back with the next push. */
 const OTHER_MS = 7 * 24 * 3_600_000;
@@ -38,11 +41,18 @@ export class LayerUse implements Garden {
     return this.#garden.destroy(handle);
   }
 
-  ensureLayer(
-    ...[key, source, destination, stack]: Parameters<Garden['ensureLayer']>
-  ): ReturnType<Garden['ensureLayer']> {
+  /** Where the disk has no room, what nobody uses now goes first. */
+  async ensureLayer(...asked: Parameters<Garden['ensureLayer']>): ReturnType<Garden['ensureLayer']> {
+    const [key] = asked;
     this.#used.set(key, this.#now());
-    return this.#garden.ensureLayer(key, source, destination, stack);
+    try {
+      return await this.#garden.ensureLayer(...asked);
+    } catch (error) {
+      if (codeOf(error) !== 'disk_reserved') throw error;
+      const now = this.#now();
+      await this.#garden.pruneLayers([...this.#used].flatMap(([other, at]) => (now - at > STARTING_MS ? [] : [other])));
+      return await this.#garden.ensureLayer(...asked);
+    }
   }
 
   readLayers(...[layers, path]: Parameters<Garden['readLayers']>): ReturnType<Garden['readLayers']> {

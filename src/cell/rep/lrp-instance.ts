@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DesiredLrp, InstanceStats } from '../../contracts/gen/diego_pb.js';
 import { type LogNames, type LogOrigin, renameOrigin } from '../../contracts/log-envelopes.ts';
+import { linkSignals, onAbort } from '../../kit/abort.ts';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { Container } from '../garden/garden.ts';
@@ -9,7 +10,6 @@ import { keepRenewed, type Renewal } from '../identity/renewal.ts';
 import { cellOrigin } from '../logs/origins.ts';
 import { LogRateLimit } from '../logs/rate-limit.ts';
 import type { SshTarget } from '../ssh/service.ts';
-import { linkSignals, onAbort } from './abort.ts';
 import type { RepContext } from './collaborators.ts';
 import { containerLimits, giveIdentity } from './container-files.ts';
 import { desiredProperties, lrpProperties } from './container-properties.ts';
@@ -220,9 +220,13 @@ export class LrpInstance {
     const { garden, cellId } = this.#context;
     const desired = this.#desired;
     this.#state = 'creating';
+    using wanted = linkSignals(this.#stopping.signal, this.#lost.signal, this.#detached.signal);
     const [, runnable] = await Promise.all([
       this.#claim(),
-      prepareRunnable(this.#context, this.instanceGuid, desired, (text) => this.#cellLine(text)),
+      prepareRunnable(this.#context, this.instanceGuid, desired, {
+        signal: wanted.signal,
+        say: (text) => this.#cellLine(text),
+      }),
     ]);
     this.#checkpoint();
     this.#cellLine(`Cell ${cellId} creating container for instance ${this.instanceGuid}`);

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { linkSignals } from '../../kit/abort.ts';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
-import { linkSignals } from './abort.ts';
 
 const LONGEST_PAUSE_MS = 5_000;
 /** Answers that no repetition changes. */

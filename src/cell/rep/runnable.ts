@@ -1,11 +1,11 @@
 import type { Blob, DockerImage } from '../../contracts/gen/diego_pb.js';
 import { CupolaError } from '../../kit/errors.ts';
-import type { BindMount, ContainerUser, Layer, ProcessSpec } from '../garden/garden.ts';
+import type { BindMount, ContainerLimits, ContainerUser, Layer, LayerWanted, ProcessSpec } from '../garden/garden.ts';
 import type { PreparedImage } from '../images/image-store.ts';
 import { localeOf } from '../stack/packages.ts';
 import { readableSize } from '../staging/digest.ts';
 import type { RepContext } from './collaborators.ts';
-import { containerBinds, imageBinds, LIFECYCLE_DESTINATION } from './container-files.ts';
+import { containerBinds, containerLimits, imageBinds, LIFECYCLE_DESTINATION } from './container-files.ts';
 import { containerEnvironment, type EnvironmentFacts } from './environment.ts';
 
 /** What an LRP or a task runs: a droplet above its stack, or a container image. */
@@ -14,6 +14,8 @@ export interface RunnableWork {
   droplet?: Blob | undefined;
   dockerImage?: DockerImage | undefined;
   environment: Parameters<typeof containerEnvironment>[0];
+  memoryMb: number;
+  diskMb: number;
 }
 
 export interface RunnableProcess extends Omit<ProcessSpec, 'id'> {
@@ -32,6 +34,10 @@ export interface Runnable {
 }
 
 const APP = '/home/vcap/app';
+/** What unpacks needs some itself. */
+const LEAST_MEMORY_MB = 128;
+/** An app may be larger than what it may write. */
+const LEAST_DISK_MB = 1024;
 
 /** What of it the garden must know. */
 export function containerOf({ stack, layers, user, workingDirectory, binds }: Runnable) {
@@ -44,26 +50,46 @@ export function containerOf({ stack, layers, user, workingDirectory, binds }: Ru
   };
 }
 
-/** Brings here what the work runs. `say` tells its developer what is fetched. Throws CupolaError. */
+/** For whom it is prepared. */
+export interface RunnableWanted {
+  /** Aborts when it is not wanted any more. */
+  signal: AbortSignal;
+  /** Tells its developer what is fetched. */
+  say?: (text: string) => void;
+}
+
+/** Brings here what the work runs. Throws CupolaError, or the reason of the signal. */
 export function prepareRunnable(
   context: RepContext,
   handle: string,
   work: RunnableWork,
-  say: (text: string) => void = () => {},
+  { signal, say = () => {} }: RunnableWanted,
 ): Promise<Runnable> {
+  const wanted = { signal, limits: layerLimits(work.memoryMb, work.diskMb) };
   return work.dockerImage
-    ? ofImage(context, handle, work, work.dockerImage, say)
-    : ofDroplet(context, handle, work, say);
+    ? ofImage(context, handle, work, work.dockerImage, wanted, say)
+    : ofDroplet(context, handle, work, wanted, say);
+}
+
+/** What the work may use itself, but for the least that any archive needs. */
+function layerLimits(memoryMb: number, diskMb: number): Partial<ContainerLimits> {
+  const { memoryBytes, diskBytes, cpuShares } = containerLimits(
+    Math.max(memoryMb, LEAST_MEMORY_MB),
+    Math.max(diskMb, LEAST_DISK_MB),
+  );
+  return { memoryBytes, diskBytes, cpuShares };
 }
 
 async function ofDroplet(
   context: RepContext,
   handle: string,
   work: RunnableWork,
+  wanted: LayerWanted,
   say: (text: string) => void,
 ): Promise<Runnable> {
+  const fetched = (bytes: number): void => say(`Downloaded droplet (${readableSize(bytes)})`);
   const [layer] = await Promise.all([
-    context.droplets.ensure(work.droplet, work.stack, (bytes) => say(`Downloaded droplet (${readableSize(bytes)})`)),
+    context.droplets.ensure(work.droplet, work.stack, { ...wanted, fetched }),
     context.trust.store(work.stack),
   ]);
   return {
@@ -83,10 +109,11 @@ async function ofImage(
   context: RepContext,
   handle: string,
   work: RunnableWork,
-  wanted: DockerImage,
+  reference: DockerImage,
+  wanted: LayerWanted,
   say: (text: string) => void,
 ): Promise<Runnable> {
-  const image = await context.images.prepare(wanted, work.stack);
+  const image = await context.images.prepare(reference, work.stack, wanted);
   if (image.fetchedBytes > 0) say(`Downloaded image (${readableSize(image.fetchedBytes)})`);
   const { uid, gid, groups } = image.user;
   return {

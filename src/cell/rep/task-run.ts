@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { type CompleteTaskRequest, CompleteTaskRequestSchema, type Task } from '../../contracts/gen/diego_pb.js';
 import type { LogOrigin } from '../../contracts/log-envelopes.ts';
+import { linkSignals, onAbort } from '../../kit/abort.ts';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { Container, ContainerProcess } from '../garden/garden.ts';
@@ -9,7 +10,6 @@ import { keepRenewed, type Renewal } from '../identity/renewal.ts';
 import type { LineLog } from '../logs/line-log.ts';
 import { cellOrigin } from '../logs/origins.ts';
 import { LogRateLimit } from '../logs/rate-limit.ts';
-import { linkSignals, onAbort } from './abort.ts';
 import type { RepContext, StageTask } from './collaborators.ts';
 import { containerLimits, giveIdentity } from './container-files.ts';
 import { taskProperties } from './container-properties.ts';
@@ -188,13 +188,10 @@ export class TaskRun {
   async #startCommand(): Promise<ContainerProcess> {
     const task = this.#task;
     const command = task.work.case === 'command' ? task.work.value : undefined;
-    const { stack, environment } = task;
-    const runnable = await prepareRunnable(this.#context, this.taskGuid, {
-      stack,
-      environment,
-      droplet: command?.droplet,
-      dockerImage: command?.dockerImage,
-    });
+    const { stack, environment, memoryMb, diskMb } = task;
+    const { droplet, dockerImage } = command ?? {};
+    const work = { stack, environment, memoryMb, diskMb, droplet, dockerImage };
+    const runnable = await prepareRunnable(this.#context, this.taskGuid, work, { signal: this.#cancelling.signal });
     const container = await this.#context.creating(() =>
       this.#context.garden.create({
         handle: this.taskGuid,

@@ -10,9 +10,9 @@ import {
   type ForwardData,
   ForwardDataSchema,
 } from '../../contracts/gen/ssh_pb.js';
+import { onAbort } from '../../kit/abort.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Container, ContainerSession, ContainerUser, SessionSpec } from '../garden/garden.ts';
-import { onAbort } from '../rep/abort.ts';
 import { LIFECYCLE_DESTINATION } from '../rep/container-files.ts';
 import { interleave, send } from './streams.ts';
 

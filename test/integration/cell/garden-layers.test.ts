@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { globSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -10,6 +11,7 @@ import { stackRoot } from '../../../src/cell/stack/stack.ts';
 import { buildpackDirectory, prepareBuildpack } from '../../../src/cell/staging/buildpack-layers.ts';
 import type { Buildpack } from '../../../src/contracts/gen/diego_pb.js';
 import { tar, zip } from '../../support/archives.ts';
+import { eventually } from '../../support/fake-control.ts';
 import { containerSpec, GARDEN_SKIP, runShell, startTestGarden, type TestGarden } from '../../support/garden.ts';
 
 const source = (format: 'tar' | 'zip', content: Buffer) => ({ format, open: async () => Readable.from([content]) });
@@ -154,12 +156,94 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
     const small = await startTestGarden('tgg', '10.231.7.0/24', { layerLimitBytes: 32 * 1024 ** 2 });
     const bomb = gzipSync(tar([{ name: 'zeros', content: Buffer.alloc(64 * 1024 ** 2) }]));
     try {
-      await assert.rejects(small.garden.ensureLayer('bomb', source('tar', bomb), '/home/vcap', 'debian12'), {
-        code: 'archive_refused',
-      });
+      const limits = { diskBytes: 1024 ** 4 };
+      for (const wanted of [{}, { limits }]) {
+        await assert.rejects(small.garden.ensureLayer('bomb', source('tar', bomb), '/home/vcap', 'debian12', wanted), {
+          code: 'layer_too_large',
+        });
+      }
       assert.deepEqual(await readdir(`${small.settings.rootDirectory}/layers`), []);
     } finally {
       await small.stop();
+    }
+  });
+
+  test('SECURITY 24: an archive that has more than the app it is for may have is no layer; for an app that may, it is', async () => {
+    const bomb = gzipSync(tar([{ name: 'zeros', content: Buffer.alloc(64 * 1024 ** 2) }]));
+    const layer = (megabytes: number) =>
+      t.garden.ensureLayer('large', source('tar', bomb), '/home/vcap', 'debian12', {
+        limits: { diskBytes: megabytes * 1024 ** 2 },
+      });
+    const [little, enough] = await Promise.allSettled([layer(32), layer(128)]);
+    assert.equal(little.status === 'rejected' && little.reason.code, 'layer_too_large');
+    assert.equal(enough.status, 'fulfilled', 'though it waited for the same');
+    await t.garden.pruneLayers([]);
+  });
+
+  test('SECURITY 32: an unpacking has what its app may use, and ends once nobody waits for it', async () => {
+    const opened: AbortSignal[] = [];
+    const open = async (signal: AbortSignal) => {
+      opened.push(signal);
+      return Readable.from(begunOnly());
+    };
+    const limits = { memoryBytes: 96 * 1024 ** 2, cpuShares: 33 };
+    const [one, other] = [new AbortController(), new AbortController()];
+    const waiting = [one, other].map(({ signal }) =>
+      t.garden.ensureLayer('endless', { format: 'tar', open }, '/home/vcap', 'debian12', { signal, limits }),
+    );
+    await eventually('it has the memory of the app', async () =>
+      layerGroups('memory.limit_in_bytes', 'memory.max').includes(`${limits.memoryBytes}`),
+    );
+    // 33 shares of version 1 are 2 in version 2 (runc).
+    await eventually('it has the shares of the app', async () =>
+      ['33', '2'].includes(layerGroups('cpu.shares', 'cpu.weight')[0] ?? ''),
+    );
+    one.abort(new Error('one has left'));
+    await assert.rejects(waiting[0]!, /one has left/);
+    assert.equal(layerGroups('pids.max').length, 1, 'the other waits still');
+    other.abort(new Error('the other has left'));
+    await assert.rejects(waiting[1]!, /the other has left/);
+    await eventually('nothing of it is left', async () => layerGroups('pids.max').length === 0);
+    assert.deepEqual(
+      opened.map(({ aborted }) => aborted),
+      [true],
+    );
+    const again = source('tar', tar([{ name: 'a', content: 'a' }]));
+    await t.garden.ensureLayer('endless', again, '/home/vcap', 'debian12');
+    await t.garden.pruneLayers([]);
+    assert.deepEqual(await readdir(`${t.settings.rootDirectory}/layers`), []);
+  });
+
+  test('a layer that one gave up is made for who waits for it too, of their own source', async () => {
+    const leaving = new AbortController();
+    const open = (signal: AbortSignal) => {
+      leaving.abort(new Error('left'));
+      signal.throwIfAborted();
+      return Promise.reject(new Error('its source went with it'));
+    };
+    const given = t.garden.ensureLayer('shared', { format: 'tar', open }, '/home/vcap', 'debian12', leaving);
+    const own = source('tar', tar([{ name: 'a', content: 'a' }]));
+    const taken = t.garden.ensureLayer('shared', own, '/home/vcap', 'debian12');
+    await assert.rejects(given, /left/);
+    assert.deepEqual(await taken, { key: 'shared' });
+    await t.garden.pruneLayers([]);
+  });
+
+  test('SECURITY 25: where the disk has no room for more no layer is made, and one that is being made ends', async () => {
+    let room = false;
+    const full = await startTestGarden('tgh', '10.231.8.0/24', { hasRoom: async () => room });
+    const open = async () => Readable.from(begunOnly());
+    const layer = () => full.garden.ensureLayer('a', { format: 'tar', open }, '/home/vcap', 'debian12');
+    try {
+      await assert.rejects(layer(), { code: 'disk_reserved' });
+      room = true;
+      const making = layer();
+      await eventually('it is made', async () => (await readdir(`${full.settings.rootDirectory}/layers`)).length === 1);
+      room = false;
+      await assert.rejects(making, { code: 'disk_reserved' });
+      assert.deepEqual(await readdir(`${full.settings.rootDirectory}/layers`), []);
+    } finally {
+      await full.stop();
     }
   });
 
@@ -181,4 +265,23 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
 async function* cutOff() {
   yield tar([{ name: 'half', content: Buffer.alloc(10_000) }]).subarray(0, 2000);
   throw new Error('connection lost');
+}
+
+/** The beginning of an archive, and nothing more. */
+async function* begunOnly() {
+  yield tar([{ name: 'half', content: Buffer.alloc(10_000) }]).subarray(0, 2000);
+  await new Promise(() => {});
+}
+
+/** What the first of these files of control groups says, of each unpacking. */
+function layerGroups(...files: string[]): string[] {
+  const roots = ['/sys/fs/cgroup', '/sys/fs/cgroup/*'];
+  const paths = roots.flatMap((root) => files.flatMap((file) => globSync(`${root}/cupola-tgf/layer-*/${file}`)));
+  return paths.flatMap((path) => {
+    try {
+      return [readFileSync(path, 'utf8').trim()];
+    } catch {
+      return []; // it went meanwhile
+    }
+  });
 }

@@ -15,11 +15,13 @@ import { directory, eachTestHasKeptDroplets, files, infoOf, keep, lines, opened 
 
 eachTestHasKeptDroplets();
 
+const wanted = new AbortController().signal;
+
 /** Layers of a cell whose blobstore has this droplet. */
 function layersOf(
   kept: KeptDroplets,
   content: Buffer,
-  make?: (source: { open(): Promise<Readable> }) => Promise<Layer>,
+  make?: (source: { open(signal: AbortSignal): Promise<Readable> }) => Promise<Layer>,
 ) {
   const { garden, pretend } = fakeGarden(directory);
   if (make) garden.ensureLayer = (_key, source) => make('open' in source ? source : assert.fail());
@@ -34,7 +36,8 @@ function layersOf(
   const { sha256 } = infoOf(content);
   const told: number[] = [];
   const layers = new DropletLayers(garden, blobs, kept);
-  const ensure = () => layers.ensure(create(BlobSchema, { url: 'droplet', sha256 }), 'debian12', (n) => told.push(n));
+  const blob = create(BlobSchema, { url: 'droplet', sha256 });
+  const ensure = () => layers.ensure(blob, 'debian12', { fetched: (bytes) => told.push(bytes) });
   return { ensure, fetched, told, layer: () => pretend.layers.get(sha256), pretend, sha256 };
 }
 
@@ -97,7 +100,7 @@ for (const [what, error, truth] of [
     const kept = await opened();
     const content = Buffer.alloc(2_000_000, 'droplet');
     const { ensure, fetched, pretend, sha256 } = layersOf(kept, content, async (source) => {
-      (await source.open()).destroy();
+      (await source.open(wanted)).destroy();
       throw error;
     });
     await keep(kept, content);
@@ -116,7 +119,7 @@ test('a droplet whose unpacking failed and whose kept file went meanwhile is fet
   const content = Buffer.alloc(100, 'droplet');
   const made: Layer[] = [];
   const { ensure, fetched, sha256 } = layersOf(kept, content, async (source) => {
-    (await source.open()).destroy();
+    (await source.open(wanted)).destroy();
     if (fetched.length === 0) {
       kept.drop(sha256);
       throw new CupolaError('archive_refused', 'ended with 2');

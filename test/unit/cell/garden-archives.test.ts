@@ -64,3 +64,22 @@ test('an archive is no longer made once nobody wants it, before its first byte a
     assert.deepEqual(await making.ended, { exitCode: null, signal: 'SIGKILL' });
   }
 });
+
+test('a command ends with the signal, while its source goes on and after', async () => {
+  const waiting = (async function* () {
+    yield 'some of it';
+    await new Promise(() => {});
+  })();
+  const endless = new PassThrough();
+  for (const source of [endless, Readable.from(waiting), Readable.from([])]) {
+    const receiving = program('exec sleep 60');
+    const leaving = new AbortController();
+    const received = receive(source, receiving, leaving.signal);
+    setTimeout(() => leaving.abort(new Error('left')), 50);
+    await assert.rejects(received, /left/);
+    assert.deepEqual(await receiving.ended, { exitCode: null, signal: 'SIGKILL' });
+  }
+  assert.equal(endless.destroyed, true);
+  const late = program('exec sleep 60');
+  await assert.rejects(receive(Readable.from([]), late, AbortSignal.abort(new Error('left before'))), /left before/);
+});

@@ -234,3 +234,38 @@ test('DGO-04: a cell that was taken for lost compares at its first heartbeat and
   assert.ok(!garden.pretend.containers.has(guid) && !garden.pretend.containers.has('task-1'));
   assert.ok(!control.control.reports(guid).includes('crash'));
 });
+
+test('SECURITY 32: an instance that is stopped while its droplet is unpacked gives its room back at once', async () => {
+  const wanted = await unpackingAfter(() => rep().perform({ lrpStarts: [{ desiredLrp: lrp(), index: 0 }] }));
+  const { instanceGuid } = (await rep().state({})).lrps[0]!;
+  await rep().stopLrp({ processGuid: 'process-1', index: 0, instanceGuid });
+  await isGivenUp(wanted);
+});
+
+test('SECURITY 32: a task that is cancelled while its droplet is unpacked gives its room back at once', async () => {
+  const { droplet, memoryMb, diskMb, stack } = lrp();
+  const work = { case: 'command', value: { command: 'true', droplet } } as const;
+  const task = create(TaskSchema, { taskGuid: 't', memoryMb, diskMb, stack, work });
+  const wanted = await unpackingAfter(() => rep().perform({ tasks: [task] }));
+  await rep().cancelTask({ taskGuid: 't' });
+  await isGivenUp(wanted);
+});
+
+/** Until when the layer is wanted that is unpacked, and never done, once work has begun. */
+async function unpackingAfter(begin: () => Promise<unknown>): Promise<AbortSignal> {
+  const asked = Promise.withResolvers<AbortSignal>();
+  garden.pretend.beforeLayer = (signal) => {
+    assert.ok(signal);
+    asked.resolve(signal);
+    return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  };
+  await begin();
+  const wanted = await asked.promise;
+  assert.deepEqual([(await rep().state({})).availableMemoryMb, wanted.aborted], [1024 - 256, false]);
+  return wanted;
+}
+
+async function isGivenUp(wanted: AbortSignal): Promise<void> {
+  await eventually('its room is free', async () => (await rep().state({})).availableMemoryMb === 1024);
+  assert.equal(wanted.aborted, true);
+}

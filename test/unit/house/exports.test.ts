@@ -8,6 +8,7 @@ const MADE = 'src/contracts/gen/';
 /** What Node's test runner takes by these names. */
 const OF_THE_RUNNER = [
   'src/cli/lanes/reporter.ts: default',
+  'src/cli/lanes/spec-reporter.ts: default',
   'test/tools/shared-platform.ts: globalSetup',
   'test/tools/shared-platform.ts: globalTeardown',
 ];
