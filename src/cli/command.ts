@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { DEFAULT_DATA_DIRECTORY } from '../platform/layout.ts';
+import { DATA_OPTION } from '../platform/settings/data-option.ts';
 
 /** The command line is wrong: usage, and exit code 2. */
 export class UsageError extends Error {}
@@ -31,12 +31,12 @@ export interface Command {
   run(args: readonly string[], takesWords: boolean): Promise<number>;
 }
 
-/** Every command knows it; CUPOLA_DATA says the same. */
+/** Every command knows it. */
 const DATA = {
-  data: {
+  [DATA_OPTION.flag]: {
     type: 'string',
-    takes: 'DIR',
-    help: `where the installation lies; CUPOLA_DATA says the same; unless told: ${DEFAULT_DATA_DIRECTORY}`,
+    takes: DATA_OPTION.takes,
+    help: `${DATA_OPTION.help}; unless told: ${DATA_OPTION.unlessTold}`,
   },
 } as const;
 

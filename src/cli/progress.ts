@@ -1,4 +1,4 @@
-/** Numbered steps for a person: "[3/8] Building the stack", and on a terminal what is done just now. */
+/** Numbered steps for a person: "[3/8] Building the stack", what each comes to, and on a terminal what is done just now. */
 export class Progress {
   readonly #steps: number;
   readonly #shown: boolean;
@@ -18,6 +18,13 @@ export class Progress {
     this.#clear();
     process.stdout.write(`[${this.#step}/${this.#steps}] ${text}\n`);
   }
+
+  /** A part of the step, in a line that stays, for a terminal and for a file. */
+  part = (text: string): void => {
+    if (!this.#shown) return;
+    this.#clear();
+    process.stdout.write(`      ${text}\n`);
+  };
 
   /** One passing line, overwritten by the next. */
   detail = (text: string): void => {

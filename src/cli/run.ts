@@ -97,7 +97,7 @@ export async function run(args: readonly string[], output: Output = process): Pr
   }
   const listed = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!listed) {
-    output.stderr.write(name === undefined ? usage() : `cupola: there is no command "${name}"\n\n${usage()}`);
+    output.stderr.write(name === undefined ? usage() : `cupola: there is no command "${name}"; see ./cupola help\n`);
     return 2;
   }
   try {

@@ -3,7 +3,7 @@ import { mountsBelow } from '../cell/garden/mounts.ts';
 import { GardenPaths } from '../cell/garden/paths.ts';
 import { ensureStack, removeOldStacks } from '../cell/stack/stack.ts';
 import type { Logger } from '../kit/log.ts';
-import { buildSystemBuildpacks } from './buildpacks/build.ts';
+import { type BuildOptions, buildSystemBuildpacks } from './buildpacks/build.ts';
 import { gardenSettingsOf } from './cell-settings.ts';
 import type { Layout } from './layout.ts';
 import { writeBuildpacks } from './system-buildpacks.ts';
@@ -40,8 +40,11 @@ function hasContainers(layout: Layout, log: Logger): boolean {
  * Builds the system buildpacks that changed (CUPOLA_BUILDPACK_CACHE may name a directory for what is fetched and built, which
  * installations share) and lists them in the data directory's buildpacks.json.
  */
-export async function prepareBuildpacks(project: string, options: PrepareOptions): Promise<void> {
-  const { layout, log, onProgress } = options;
+export async function prepareBuildpacks(
+  project: string,
+  options: PrepareOptions & Pick<BuildOptions, 'onMade'>,
+): Promise<void> {
+  const { layout, ...told } = options;
   const { dataDirectory } = layout.settings;
   const cache = process.env['CUPOLA_BUILDPACK_CACHE'];
   const built = await buildSystemBuildpacks({
@@ -50,8 +53,7 @@ export async function prepareBuildpacks(project: string, options: PrepareOptions
     cacheDirectory: cache ?? join(dataDirectory, 'cache'),
     ...(cache ? { sharedDirectory: join(cache, 'built') } : {}),
     stack: DEFAULT_STACK,
-    log,
-    onProgress,
+    ...told,
   });
   writeBuildpacks(layout, built);
 }

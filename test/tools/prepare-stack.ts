@@ -1,6 +1,7 @@
 /** Builds the stack the container tests run on, in the directory given, unless it is there by this checkout's recipe. */
 import { chmodSync, mkdirSync } from 'node:fs';
 import { ensureStack, removeOldStacks } from '../../src/cell/stack/stack.ts';
+import { phases } from '../../src/cli/up/phases.ts';
 import { Logger } from '../../src/kit/log.ts';
 
 const NAME = 'debian12';
@@ -10,16 +11,11 @@ const KEPT_UNUSED_MS = 14 * 24 * 60 * 60_000;
 const directory = process.argv[2]!;
 mkdirSync(directory, { recursive: true });
 chmodSync(directory, 0o700); // else it is copied, and not shared
-const said = new Set<string>();
 const stack = await ensureStack({
   directory,
   name: NAME,
   log: new Logger('stack', {}, () => {}),
-  onProgress: (text) => {
-    const verb = text.split(' ')[0]!;
-    if (!said.has(verb)) console.log(text);
-    said.add(verb);
-  },
+  onProgress: phases(console.log),
 });
 for (const old of await removeOldStacks(directory, NAME, KEPT_UNUSED_MS))
   console.log(`removed ${old}, which nobody used`);

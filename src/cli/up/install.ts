@@ -6,6 +6,7 @@ import { prepareBuildpacks, prepareStack } from '../../platform/installation.ts'
 import type { Layout } from '../../platform/layout.ts';
 import { prepareStagingEnvironment } from '../../platform/staging-environment.ts';
 import type { Progress } from '../progress.ts';
+import { phases } from './phases.ts';
 
 /** Brings the machine to where the platform can start. Each step does only what is missing. */
 export async function install(options: {
@@ -15,15 +16,18 @@ export async function install(options: {
   progress: Progress;
 }): Promise<void> {
   const { project, layout, log, progress } = options;
-  const how = { layout, log, onProgress: progress.detail };
+  const tell = (text: string): void => {
+    log.info(text);
+    progress.part(text);
+  };
   progress.step('Checking the engines');
-  await ensurePackages(progress.detail);
+  await ensurePackages(tell);
   progress.step('Checking the system accounts');
   await ensureAccounts(layout.settings);
   progress.step('Preparing the stack (the first time takes some minutes)');
-  await prepareStack(how);
-  progress.step('Preparing the buildpacks');
-  await prepareBuildpacks(project, how);
+  await prepareStack({ layout, log, onProgress: phases(tell, progress.detail) });
+  progress.step('Preparing the buildpacks (the first time takes some minutes)');
+  await prepareBuildpacks(project, { layout, log, onProgress: progress.detail, onMade: progress.part });
   await prepareStagingEnvironment(layout);
   progress.step(`Making names under ${layout.settings.domain} known to this machine`);
   installResolver(layout.settings);

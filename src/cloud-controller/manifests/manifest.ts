@@ -226,7 +226,7 @@ class AppReader {
     for (const item of listed) {
       const fields = isRecord(item) ? underscored(item) : {};
       const type = fields['type'];
-      if (typeof type !== 'string' || type === '' || type.length > 255) {
+      if (typeof type !== 'string' || type === '') {
         this.problems.push('All Processes must specify a type');
         continue;
       }

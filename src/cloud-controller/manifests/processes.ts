@@ -2,6 +2,13 @@ import { HEALTH_CHECK_TYPES } from '../processes/schema.ts';
 import type { Fields } from './fields.ts';
 import { parseLogRate, parseMegabytes, sizeSentence } from './sizes.ts';
 
+interface Bounds {
+  least: number;
+  most: number;
+}
+const LARGEST = 2 ** 31 - 1;
+const SECONDS: Bounds = { least: 1, most: 86_400 };
+
 export interface ManifestProcess {
   type: string;
   /** null: what the buildpack says. */
@@ -41,9 +48,8 @@ export function readProcess(
   }
   // Containers run as one user; another one would be dropped without a word.
   if (listed && (fields['user'] ?? 'vcap') !== 'vcap') say("User must be 'vcap'");
-  const instances = wholeNumber(fields['instances'], 0, 10_000);
-  if (instances === 'bad') say('Instances must be greater than or equal to 0');
-  else if (instances !== null) process.instances = instances;
+  const instances = wholeNumber(fields['instances'], 'Instances', { least: 0, most: 10_000 }, say);
+  if (instances !== null) process.instances = instances;
   const memory = megabytes(fields['memory'], 'Memory', say);
   if (memory !== null) process.memoryMb = memory;
   const disk = megabytes(fields['disk_quota'], 'Disk quota', say);
@@ -52,13 +58,13 @@ export function readProcess(
   if (rate !== undefined && rate !== null) {
     const parsed = parseLogRate(String(rate));
     if ('problem' in parsed) say(sizeSentence('Log rate limit per second', parsed.problem));
-    else if (parsed.bytes < -1 || parsed.bytes > 2 ** 31 - 1) say('Log rate limit must be greater than or equal to -1');
-    else process.logRateLimit = parsed.bytes;
+    else if (withinBounds(parsed.bytes, 'Log rate limit', { least: -1, most: LARGEST }, say)) {
+      process.logRateLimit = parsed.bytes;
+    }
   }
   process.healthCheck = readCheck(fields, 'health_check', say);
-  const timeout = wholeNumber(fields['timeout'] ?? fields['health_check_timeout'], 1, 86_400);
-  if (timeout === 'bad') say('Timeout must be greater than or equal to 1');
-  else if (timeout !== null) process.healthCheck.timeout = timeout;
+  const timeout = wholeNumber(fields['timeout'] ?? fields['health_check_timeout'], 'Timeout', SECONDS, say);
+  if (timeout !== null) process.healthCheck.timeout = timeout;
   process.readinessCheck = readCheck(fields, 'readiness_health_check', say);
   return process;
 }
@@ -69,10 +75,22 @@ export function isTrivial(process: ManifestProcess): boolean {
   return [rest, healthCheck, readinessCheck].every((part) => Object.keys(part).length === 0);
 }
 
-function wholeNumber(value: unknown, least: number, most: number): number | 'bad' | null {
+/** A whole number within bounds, which may be written as text; null where there is none or it is wrong. */
+function wholeNumber(value: unknown, label: string, bounds: Bounds, say: (problem: string) => void): number | null {
   if (value === undefined || value === null) return null;
-  const number = typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value;
-  return typeof number === 'number' && Number.isInteger(number) && number >= least && number <= most ? number : 'bad';
+  const number = typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+  if (typeof number !== 'number' || Number.isNaN(number)) say(`${label} is not a number`);
+  else if (Number.isFinite(number) && !Number.isInteger(number)) say(`${label} must be an integer`);
+  else if (withinBounds(number, label, bounds, say)) return number;
+  return null;
+}
+
+/** Says at which end a number is out of bounds. */
+function withinBounds(number: number, label: string, { least, most }: Bounds, say: (problem: string) => void): boolean {
+  if (number < least) say(`${label} must be greater than or equal to ${least}`);
+  else if (number > most) say(`${label} must be less than or equal to ${most}`);
+  else return true;
+  return false;
 }
 
 /** A size, in MB; null where there is none or it is wrong. */
@@ -80,7 +98,8 @@ export function megabytes(value: unknown, label: string, say: (problem: string) 
   if (value === undefined || value === null) return null;
   const parsed = parseMegabytes(String(value));
   if ('problem' in parsed) say(sizeSentence(label, parsed.problem));
-  else if (parsed.megabytes < 1 || parsed.megabytes > 2 ** 31 - 1) say(`${label} must be greater than 0MB`);
+  else if (parsed.megabytes < 1) say(`${label} must be greater than 0MB`);
+  else if (parsed.megabytes > LARGEST) say(`${label} must be less than or equal to ${LARGEST}MB`);
   else return parsed.megabytes;
   return null;
 }
@@ -103,9 +122,8 @@ function readCheck(fields: Fields, prefix: string, say: (problem: string) => voi
     ['invocation_timeout', 'invocationTimeout'],
     ['interval', 'interval'],
   ] as const) {
-    const value = wholeNumber(fields[`${prefix}_${key}`], 1, 86_400);
-    if (value === 'bad') say(`${label} ${key.replace('_', ' ')} must be greater than or equal to 1`);
-    else if (value !== null) check[field] = value;
+    const value = wholeNumber(fields[`${prefix}_${key}`], `${label} ${key.replace('_', ' ')}`, SECONDS, say);
+    if (value !== null) check[field] = value;
   }
   return check;
 }

@@ -47,7 +47,10 @@ export interface BuildOptions {
   /** Name of the stack they are for. */
   stack: string;
   log: Logger;
+  /** Called with what is done just now, several things at once. */
   onProgress?: (message: string) => void;
+  /** Called with each buildpack that was not there, as it is. */
+  onMade?: (message: string) => void;
 }
 
 /**
@@ -94,6 +97,7 @@ async function buildOne(
   if (found) {
     const built = { name, file, version, sha256: found };
     await writeStamp(stamp, fingerprint, built);
+    options.onMade?.(`${name} ${version}, built before`);
     return built;
   }
 
@@ -111,6 +115,7 @@ async function buildOne(
   const built = { name, file, version, sha256: await sha256Of(file) };
   await writeStamp(stamp, fingerprint, built);
   if (shared) await shared.give(file, built.sha256);
+  options.onMade?.(`${name} ${version}`);
   options.log.info('built a system buildpack', { name, version, seconds: (performance.now() - started) / 1000 });
   return built;
 }

@@ -75,8 +75,10 @@ test('buildpacks are made once, and again when their source changes', async () =
       stack: 'debian12',
       log: new Logger('test', {}, () => {}),
       onProgress: (message) => progress.push(message),
+      onMade: (message) => made.push(message),
     });
   let progress: string[] = [];
+  let made: string[] = [];
   const first = await build();
   assert.deepEqual(
     first.map(({ name, position }) => [name, position]),
@@ -84,13 +86,16 @@ test('buildpacks are made once, and again when their source changes', async () =
   );
   assert.equal(first.at(-1)?.sha256, await sha256Of(first.at(-1)!.file));
   assert.equal(progress.length, order.length);
-  progress = [];
+  const version = (await readFile(join(sourceDirectory, 'go/VERSION'), 'utf8')).trim();
+  assert.deepEqual(made.sort(), order.map((name) => `${name}_buildpack ${version}`).sort());
+  [progress, made] = [[], []];
   assert.deepEqual(await build(), first);
-  assert.deepEqual(progress, []);
+  assert.deepEqual([progress, made], [[], []]);
 
   const digests = (built: typeof first) => built.map(({ sha256 }) => sha256);
   assert.deepEqual(digests(await build(join(directory, 'other'))), digests(first));
   assert.deepEqual(progress, [], 'another installation takes what is there');
+  assert.deepEqual(made.sort(), order.map((name) => `${name}_buildpack ${version}, built before`).sort());
   const shared = join(directory, 'shared');
   const php = (await readdir(shared)).find((name) => /^php.*zip$/.test(name));
   await writeFile(join(shared, php!), 'poison');

@@ -43,6 +43,12 @@ describe('./cupola', () => {
     assert.deepEqual(await said('help'), { code: 0, out, err: '' });
   });
 
+  test('a word that is no command is told in one line, which says where the commands are', async () => {
+    const err = 'cupola: there is no command "bogus"; see ./cupola help\n';
+    assert.deepEqual(await said('bogus', '--json'), { code: 2, out: '', err });
+    assert.deepEqual(await said(), { code: 2, out: '', err: (await said('help')).out });
+  });
+
   test('`up` has an option for every setting that an operator may say', async () => {
     const { out } = await said('up', '--help');
     for (const { flag, takes, help, unlessTold } of Object.values(SETTING_OPTIONS)) {

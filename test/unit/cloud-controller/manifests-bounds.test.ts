@@ -32,7 +32,8 @@ test('a manifest brings nothing that the operations of the API would not take, a
     [{ command: '' }, 'Process "web": Command must be between 1 and 4096 characters'],
     [process({ command: 'c'.repeat(4097) }), 'Process "worker": Command must be between 1 and 4096 characters'],
     [process({ type: 'a\nb' }), 'Process "a\nb": Type must not contain escaped characters'],
-    [process({ type: 't'.repeat(256) }), 'All Processes must specify a type'],
+    [process({ type: '' }), 'All Processes must specify a type'],
+    [process({ type: 't'.repeat(256) }), 'Type is too long (maximum is 255 characters)'],
     [sidecar({ name: 'n'.repeat(256) }), 'Name is too long (maximum is 255 characters)'],
     [sidecar({ name: '' }), 'Sidecar "": Name can\'t be blank'],
     [sidecar({ command: '' }), 'Sidecar "s": Command can\'t be blank'],
@@ -68,6 +69,43 @@ test('a manifest brings nothing that the operations of the API would not take, a
     assert.equal(problems.length, 1, `${sentence}: ${problems}`);
     assert.ok(problems[0]!.includes(sentence), `${problems[0]} instead of ${sentence}`);
   }
+});
+
+test('what is out of bounds is told by the bound that it exceeds, and what is no number by that', () => {
+  const seconds = ['timeout', 'health_check_interval', 'readiness_health_check_invocation_timeout'];
+  const refused: [object, string][] = [
+    [{ instances: -1 }, 'Instances must be greater than or equal to 0'],
+    [{ instances: '-1' }, 'Instances must be greater than or equal to 0'],
+    [{ instances: 10_001 }, 'Instances must be less than or equal to 10000'],
+    [{ instances: '99999999999' }, 'Instances must be less than or equal to 10000'],
+    [{ instances: 1.5 }, 'Instances must be an integer'],
+    [{ instances: 'many' }, 'Instances is not a number'],
+    [{ instances: true }, 'Instances is not a number'],
+    ...seconds.flatMap((name): [object, string][] => [
+      [{ [name]: 0 }, 'must be greater than or equal to 1'],
+      [{ [name]: 86_401 }, 'must be less than or equal to 86400'],
+    ]),
+    [{ memory: '0M' }, 'Memory must be greater than 0MB'],
+    [{ memory: '2048T' }, 'Memory must be less than or equal to 2147483647MB'],
+    [{ memory: '9999999999999999M' }, 'Memory must be less than or equal to 2147483647MB'],
+    [{ disk_quota: '9999999999T' }, 'Disk quota must be less than or equal to 2147483647MB'],
+    [sidecar({ memory: '2048T' }), 'Sidecar "s": Memory must be less than or equal to 2147483647MB'],
+    [{ log_rate_limit_per_second: '-2B' }, 'Log rate limit must be greater than or equal to -1'],
+    [{ log_rate_limit_per_second: '2G' }, 'Log rate limit must be less than or equal to 2147483647'],
+  ];
+  for (const [fields, sentence] of refused) {
+    const problems = told(fields);
+    assert.equal(problems.length, 1, `${sentence}: ${problems}`);
+    assert.ok(problems[0]!.endsWith(sentence), `${problems[0]} instead of ${sentence}`);
+  }
+  const largest = {
+    instances: 10_000,
+    timeout: 86_400,
+    memory: '2147483647M',
+    log_rate_limit_per_second: '2147483647B',
+  };
+  assert.deepEqual(told(largest), []);
+  assert.deepEqual(told({ instances: '3', log_rate_limit_per_second: -1 }), []);
 });
 
 test('a manifest has at most a hundred apps, and no problem of it is longer than can be read', () => {

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import Type, { type TProperties, type TSchema } from 'typebox';
+import { DATA_OPTION } from '../../../src/platform/settings/data-option.ts';
 import { SETTING_OPTIONS } from '../../../src/platform/settings/options.ts';
 import { SETTING_NAMES } from '../../../src/platform/settings/said.ts';
 import { PlatformSettings } from '../../../src/platform/settings/schema.ts';
@@ -18,8 +19,8 @@ declaration in \`src/platform/settings/\` by \`UPDATE_GOLDEN=1 node --test test/
 ## Options of \`./cupola up\`
 
 "Any \`up\`": it may be said anew, and what runs knows of it from its next start. "Installed": it is chosen at the first \`up\`; another value is
-refused until the installation is destroyed. Options with \`…\` may be given several times. What each means for the operator:
-[operator.md](operator.md).
+refused until the installation is destroyed. Options with \`…\` may be given several times. \`--data\` is every command's: another directory is
+another installation. What each means for the operator: [operator.md](operator.md).
 `;
 
 const CHOSEN = `
@@ -50,9 +51,11 @@ function places(properties: TProperties, above = ''): [string, string][] {
   });
 }
 
-const settable = new Set(SETTING_NAMES.map((name) => SETTING_OPTIONS[name].setting));
+const settable = new Set<string>([DATA_OPTION.setting, ...SETTING_NAMES.map((name) => SETTING_OPTIONS[name].setting)]);
 
 function render(): string {
+  const { flag, takes, help, unlessTold, setting } = DATA_OPTION;
+  const data = [`\`--${flag} ${takes}\``, help, unlessTold, 'another installation', `\`${setting}\``];
   const options = SETTING_NAMES.map((name) => {
     const { flag, takes, many, setting, unlessTold, afterwards, help } = SETTING_OPTIONS[name];
     const spelled = `\`--${flag} ${takes}\`${many ? '…' : ''}`;
@@ -63,7 +66,7 @@ function render(): string {
     .map(([place, description]) => [`\`${place}\``, description]);
   return [
     HEAD,
-    table(['Option', 'What it is', 'Unless told', 'Changes at', 'In settings.json'], options),
+    table(['Option', 'What it is', 'Unless told', 'Changes at', 'In settings.json'], [data, ...options]),
     CHOSEN,
     table(['In settings.json', 'What it is'], chosen),
   ].join('');

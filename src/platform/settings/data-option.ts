@@ -1,0 +1,10 @@
+import { DEFAULT_DATA_DIRECTORY } from '../layout.ts';
+
+/** The option by which every command knows its installation. It is none of the settings that one may say: it says where they lie. */
+export const DATA_OPTION = {
+  flag: 'data',
+  takes: 'DIR',
+  help: 'where the installation lies; CUPOLA_DATA says the same',
+  setting: 'dataDirectory',
+  unlessTold: DEFAULT_DATA_DIRECTORY,
+} as const;
