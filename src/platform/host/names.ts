@@ -109,6 +109,17 @@ export function installResolver(settings: PlatformSettings, resolvConf = RESOLV_
 }
 
 /**
+ * For a platform that runs: puts its line back where it is missing, else does nothing. Null where it is there or unneeded; else whether
+ * its name server, until it starts anew, asks others than it would then.
+ */
+export function restoreResolver(settings: PlatformSettings, resolvConf = RESOLV_CONF): { outdated: boolean } | null {
+  if (resolverLine(settings, readText(resolvConf)) !== 'missing') return null;
+  const before = upstreamNameservers(settings, resolvConf);
+  installResolver(settings, resolvConf);
+  return { outdated: upstreamNameservers(settings, resolvConf).join() !== before.join() };
+}
+
+/**
  * Puts the name servers back: the very file or link from before, unless someone else changed it since; then only our line goes. What
  * another installation keeps still names our address: its name server asks there until it starts anew, and whoever comes to that
  * address next must know.

@@ -16,6 +16,7 @@ import {
   installResolver,
   removeResolver,
   renderDnsConfig,
+  restoreResolver,
   upstreamNameservers,
 } from '../../../src/platform/host/names.ts';
 import { addNameserver, nameserversOf } from '../../../src/platform/host/resolv-conf.ts';
@@ -152,6 +153,33 @@ test('destroy puts the file back from a line of the former wording too', (t) => 
   writeFileSync(file, lines.join('\n'));
   removeResolver(settings, file);
   assert.equal(readFileSync(file, 'utf8'), ORIGINAL);
+});
+
+test('a platform that runs has its line put back where it is missing, and nothing else done', (t) => {
+  const { directory, file } = scratch(t);
+  writeFileSync(file, ORIGINAL);
+  installResolver(settings, file);
+  installResolver(other, file);
+  const before = readFileSync(file, 'utf8');
+  assert.equal(restoreResolver(settings, file), null);
+  assert.equal(readFileSync(file, 'utf8'), before);
+
+  rmSync(file);
+  writeFileSync(join(directory, 'target'), ORIGINAL);
+  symlinkSync('target', file);
+  assert.deepEqual(restoreResolver(settings, file), { outdated: false });
+  assert.deepEqual(nameserversOf(readFileSync(file, 'utf8')), ['127.0.53.1', '10.0.0.2', '10.0.0.3']);
+  assert.equal(readlinkSync(`${file}.cupola-abc`), 'target');
+  writeFileSync(file, 'nameserver 192.168.7.1\n');
+  assert.deepEqual(
+    restoreResolver(settings, file),
+    { outdated: true },
+    'its name server asks others until its next start',
+  );
+  assert.deepEqual(upstreamNameservers(settings, file), ['192.168.7.1']);
+
+  writeFileSync(file, 'nameserver 127.0.0.53\n');
+  assert.equal(restoreResolver(settings, file), null, 'systemd-resolved answers the names already');
 });
 
 test('nothing is written where systemd-resolved answers the names already', (t) => {
