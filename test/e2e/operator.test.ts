@@ -82,6 +82,24 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     assert.match(findings.find(({ what }) => what === 'installation')?.found ?? '', /^ready/);
   });
 
+  test('where the line in resolv.conf is gone, doctor says so and `up` puts it back, and restarts nothing', async () => {
+    const pids = await platform.pids();
+    const { resolverAddress, domain } = platform.layout.settings;
+    const line = `nameserver ${resolverAddress}`;
+    const text = readFileSync('/etc/resolv.conf', 'utf8');
+    writeFileSync('/etc/resolv.conf', text.replace(`${line}\n`, ''));
+    const { findings } = JSON.parse((await platform.tryCupola('doctor', ['--json'])).stdout) as {
+      findings: { what: string; advice?: string }[];
+    };
+    const advice = findings.find(({ what }) => what === `api.${domain}`)?.advice;
+    assert.equal(advice, `./cupola up puts ${resolverAddress} there`);
+    const { stdout, stderr } = await platform.tryCupola('up');
+    assert.match(stdout, /It runs already\./);
+    assert.equal(stderr, `${resolverAddress} was missing in /etc/resolv.conf and is back.\n`);
+    assert.ok(readFileSync('/etc/resolv.conf', 'utf8').split('\n').includes(line));
+    assert.deepEqual(await platform.pids(), pids);
+  });
+
   test('a port that somebody holds is named by `up` before it installs anything', async () => {
     const holder = createServer().listen(0, '127.0.0.1');
     await once(holder, 'listening');

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { lockFile } from '../../kit/lock.ts';
 import { Logger } from '../../kit/log.ts';
 import { PROJECT } from '../../kit/project.js';
+import { restoreResolver } from '../../platform/host/names.ts';
 import { removeUnusedStacks } from '../../platform/installation.ts';
 import { layoutOf } from '../../platform/layout.ts';
 import { requirePorts } from '../../platform/ports.ts';
@@ -14,7 +15,7 @@ import { loadSettings, lockFileOf } from '../../platform/settings/store.ts';
 import { command, JSON_FLAG } from '../command.ts';
 import { dataDirectory, requireRoot, say } from '../options.ts';
 import { Progress } from '../progress.ts';
-import { howToGoOn, summary } from '../up/advice.ts';
+import { howToGoOn, restoredResolver, summary } from '../up/advice.ts';
 import { install } from '../up/install.ts';
 import { SETTING_FLAGS, saidSettings } from '../up/settings-flags.ts';
 import { startAndWait } from '../up/start.ts';
@@ -40,7 +41,7 @@ export const up = command({
     });
     const layout = layoutOf(settings);
     const progress = new Progress(8, !values.json);
-    // What runs and is ready is left alone: a second `up` changes nothing.
+    // What runs and is ready is left alone: a second `up` only puts the machine's way to its names back.
     const running = await statusOrNull(layout);
     if (!running)
       await requirePorts(settings, new Set(Object.values(readProcesses(layout.processesFile)).map(({ pid }) => pid)));
@@ -52,6 +53,8 @@ export const up = command({
       if (!running) await removeUnusedStacks({ layout, log });
       await startAndWait({ project: PROJECT, layout, progress });
     }
+    const restored = running?.ready ? restoreResolver(settings) : null;
+    if (restored) process.stderr.write(`${restoredResolver(settings, restored)}\n`);
     const seconds = running?.ready ? null : Math.round((Date.now() - began) / 100) / 10;
     const demo = values.demo ? await pushDemo(settings, !values.json) : null;
     if (values.json) say(JSON.stringify(summary(settings, seconds, demo)));

@@ -15,6 +15,14 @@ export function summary(settings: PlatformSettings, seconds: number | null, demo
   };
 }
 
+/** Where it ran already: what was done all the same. */
+export function restoredResolver({ resolverAddress }: PlatformSettings, { outdated }: { outdated: boolean }): string {
+  const back = `${resolverAddress} was missing in /etc/resolv.conf and is back.`;
+  return outdated
+    ? `${back} It passes names on to the name servers there from its next start: ./cupola down, ./cupola up.`
+    : back;
+}
+
 /** What a person does next, with the platform's certificate checked. `seconds`: null where it ran already. */
 export function howToGoOn(settings: PlatformSettings, seconds: number | null, demo: string | null): string {
   const api = publicUrl(settings, 'api');

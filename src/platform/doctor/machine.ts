@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { run } from '../../kit/process.ts';
+import { resolverLine } from '../host/names.ts';
 import { nameserversOf } from '../host/resolv-conf.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
 import { type Finding, findingsOf } from './finding.ts';
@@ -118,8 +119,9 @@ export async function nameFindings(
   settings: PlatformSettings | null,
   { running, hidden }: { running: boolean; hidden: boolean },
 ): Promise<Finding[]> {
-  const { ok, warn, fail } = findingsOf('names');
-  const servers = nameserversOf(existsSync('/etc/resolv.conf') ? readFileSync('/etc/resolv.conf', 'utf8') : '');
+  const { ok, warn } = findingsOf('names');
+  const text = existsSync('/etc/resolv.conf') ? readFileSync('/etc/resolv.conf', 'utf8') : '';
+  const servers = nameserversOf(text);
   const resolver =
     servers.length > 0
       ? ok('name servers', servers.join(', '))
@@ -132,8 +134,31 @@ export async function nameFindings(
     const now = address ? `leads to ${address.address}` : 'leads nowhere yet';
     return [resolver, ok(host, `${now}; ./cupola up makes it known to this machine`)];
   }
+  return [resolver, domainFinding(settings, host, { address: address?.address ?? null, text })];
+}
+
+/** Where this machine finds a name of a platform that runs. `text`: its resolv.conf(5). */
+export function domainFinding(
+  settings: PlatformSettings,
+  host: string,
+  { address, text }: { address: string | null; text: string },
+): Finding {
+  const { ok, fail } = findingsOf('names');
+  const { resolverAddress: own } = settings;
   const wanted = settings.bindAddress === '0.0.0.0' ? '127.0.0.1' : settings.bindAddress;
-  if (address?.address === wanted) return [resolver, ok(host, `leads to ${wanted}`)];
-  const advice = `./cupola up puts ${settings.resolverAddress} first in /etc/resolv.conf; something took it out`;
-  return [resolver, fail(host, address ? `leads to ${address.address}` : 'leads nowhere', advice)];
+  if (address === wanted) return ok(host, `leads to ${wanted}`);
+  const found = `leads ${address === null ? 'nowhere' : `to ${address}`}, not to ${wanted}`;
+  switch (resolverLine(settings, text)) {
+    case 'missing':
+      return fail(host, `${found}; ${own} is missing in /etc/resolv.conf`, `./cupola up puts ${own} there`);
+    case 'unneeded':
+      return fail(host, found, 'systemd-resolved is to answer it: resolvectl query says what it does');
+    case 'there': {
+      const before = nameserversOf(text);
+      before.splice(before.indexOf(own));
+      return before.length > 0
+        ? fail(host, `${found}; ${before.join(', ')} is asked before ${own}`, `nslookup ${host} ${before[0]} says why`)
+        : fail(host, `${found}, though ${own} is asked first`, `nslookup ${host} ${own} says whether it answers`);
+    }
+  }
 }

@@ -15,7 +15,15 @@ import { NAME_CONNECTIONS } from '../../cell/network/shares.ts';
 import { routerAddress } from '../addresses.ts';
 import { CONTAINERS_PER_CELL } from '../cell-settings.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
-import { addNameserver, nameserversOf, removeNameserver } from './resolv-conf.ts';
+import {
+  addNameserver,
+  type KeptCopies,
+  type NameServer,
+  nameserversOf,
+  removeNameserver,
+  textToKeep,
+  withoutRotate,
+} from './resolv-conf.ts';
 
 const RESOLV_CONF = '/etc/resolv.conf';
 /** systemd-resolved answers here, and answers every name under .localhost with the loopback address itself. */
@@ -61,60 +69,89 @@ function sharesOf({ cells }: PlatformSettings): string[] {
 }
 
 /** The machine's own name servers, as they were before this installation. */
-export function upstreamNameservers(settings: PlatformSettings): string[] {
-  const backup = backupOf(settings);
-  const text = readText(existsSync(backup) ? backup : RESOLV_CONF);
+export function upstreamNameservers(settings: PlatformSettings, resolvConf = RESOLV_CONF): string[] {
+  const backup = backupOf(settings, resolvConf);
+  const text = readText(existsSync(backup) ? backup : resolvConf);
   return nameserversOf(text).filter((server) => server !== settings.resolverAddress);
 }
 
-/**
- * Makes the machine ask the platform's name server first. The file, or the link that was there, is kept beside it. Does nothing
- * where it is done, and where systemd-resolved answers the domain's names as they should be.
- */
-export function installResolver(settings: PlatformSettings, resolvConf = RESOLV_CONF): void {
-  const backup = backupOf(settings, resolvConf);
-  const present = readText(resolvConf);
-  const servers = nameserversOf(present);
-  if (servers[0] === settings.resolverAddress) return;
+/** Whether the machine asks the platform's name server: `unneeded` where systemd-resolved answers the domain's names as they should be. */
+export type ResolverLine = 'there' | 'missing' | 'unneeded';
+
+/** What resolv.conf(5) says of this installation. */
+export function resolverLine(settings: PlatformSettings, text: string): ResolverLine {
+  const servers = nameserversOf(text);
+  if (servers.includes(settings.resolverAddress)) return 'there';
   const resolved = servers.length === 1 && servers[0] === RESOLVED_STUB;
-  if (resolved && settings.domain.endsWith('.localhost') && settings.bindAddress === '127.0.0.1') return;
-  // Where our line is gone, someone wrote the file anew (DHCP): that is now what to put back.
-  if (!servers.includes(settings.resolverAddress)) {
-    rmSync(backup, { force: true });
-    if (isLink(resolvConf)) symlinkSync(readlinkSync(resolvConf), backup);
-    else writeFileSync(backup, present, { mode: modeOf(resolvConf) });
-  }
-  const rest = removeNameserver(present, settings.resolverAddress);
-  replace(resolvConf, addNameserver(rest, settings.resolverAddress), modeOf(resolvConf));
+  const unneeded = resolved && settings.domain.endsWith('.localhost') && settings.bindAddress === '127.0.0.1';
+  return unneeded ? 'unneeded' : 'missing';
 }
 
-/** Puts the name servers back: the very file or link from before, unless someone else changed it since; then only our line goes. */
+/**
+ * Makes the machine ask the platform's name server: first, or right behind the installation that passes names on to it. The file, or
+ * the link that was there, is kept beside it. Does nothing where it is done or unneeded.
+ */
+export function installResolver(settings: PlatformSettings, resolvConf = RESOLV_CONF): void {
+  const present = readText(resolvConf);
+  const line = resolverLine(settings, present);
+  if (line === 'unneeded') return;
+  const [own, others] = [nameServerOf(settings), otherCopies(settings, resolvConf)];
+  const backup = backupOf(settings, resolvConf);
+  const before = isThere(backup) ? readText(backup) : null;
+  const kept = textToKeep(present, own, before, others);
+  // Where our line is gone, someone wrote the file anew (DHCP): that is now what to put back.
+  if (line === 'missing' && kept === present && isLink(resolvConf)) {
+    rmSync(backup, { force: true });
+    symlinkSync(readlinkSync(resolvConf), backup);
+  } else if (line === 'missing' || kept !== before) replace(backup, kept, modeOf(resolvConf));
+  const wanted = addNameserver(present, own, others);
+  if (wanted !== present) replace(resolvConf, wanted, modeOf(resolvConf));
+}
+
+/**
+ * For a platform that runs: puts its line back where it is missing, else does nothing. Null where it is there or unneeded; else whether
+ * its name server, until it starts anew, asks others than it would then.
+ */
+export function restoreResolver(settings: PlatformSettings, resolvConf = RESOLV_CONF): { outdated: boolean } | null {
+  if (resolverLine(settings, readText(resolvConf)) !== 'missing') return null;
+  const before = upstreamNameservers(settings, resolvConf);
+  installResolver(settings, resolvConf);
+  return { outdated: upstreamNameservers(settings, resolvConf).join() !== before.join() };
+}
+
+/**
+ * Puts the name servers back: the very file or link from before, unless someone else changed it since; then only our line goes. What
+ * another installation keeps still names our address: its name server asks there until it starts anew, and whoever comes to that
+ * address next must know.
+ */
 export function removeResolver(settings: PlatformSettings, resolvConf = RESOLV_CONF): void {
   const backup = backupOf(settings, resolvConf);
-  if (!isThere(backup)) return;
-  const before = readText(backup);
+  const before = isThere(backup) ? readText(backup) : null;
   const present = readText(resolvConf);
-  if (present === addNameserver(before, settings.resolverAddress)) {
+  const rest = removeNameserver(present, nameServerOf(settings));
+  if (before !== null && rest !== present && rest === withoutRotate(before)) {
     try {
       renameSync(backup, resolvConf);
     } catch {
       writeFileSync(resolvConf, before); // a mount point cannot be replaced
-      rmSync(backup);
     }
-  } else {
-    const without = removeNameserver(present, settings.resolverAddress);
-    if (without !== present) replace(resolvConf, without, modeOf(resolvConf));
-    rmSync(backup);
-  }
-  // An installation that came later remembers our line as part of what it found.
+  } else if (rest !== present) replace(resolvConf, rest, modeOf(resolvConf));
+  rmSync(backup, { force: true });
+}
+
+function nameServerOf({ id, resolverAddress }: PlatformSettings): NameServer {
+  return { id, address: resolverAddress };
+}
+
+/** Of the other installations, whether they run or not. */
+function otherCopies({ id }: PlatformSettings, resolvConf: string): KeptCopies {
   const directory = dirname(resolvConf);
-  for (const name of readdirSync(directory).filter((entry) => entry.startsWith(`${basename(resolvConf)}.cupola-`))) {
-    const other = join(directory, name);
-    if (isLink(other)) continue;
-    const text = readText(other);
-    const without = removeNameserver(text, settings.resolverAddress);
-    if (without !== text) replace(other, without, modeOf(other));
-  }
+  const prefix = `${basename(resolvConf)}.cupola-`;
+  const ids = readdirSync(directory)
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => name.slice(prefix.length))
+    .filter((other) => /^[a-z]{3}$/.test(other) && other !== id);
+  return new Map(ids.map((other) => [other, readText(join(directory, `${prefix}${other}`))]));
 }
 
 function backupOf(settings: PlatformSettings, resolvConf = RESOLV_CONF): string {

@@ -10,7 +10,7 @@ import { type Finding, renderFindings } from '../../../src/platform/doctor/findi
 import { installed } from '../../../src/platform/doctor/installed.ts';
 import { kernelFindings } from '../../../src/platform/doctor/kernel.ts';
 import { limitFindings } from '../../../src/platform/doctor/limits.ts';
-import { clockFindings, diskFindings, nameFindings } from '../../../src/platform/doctor/machine.ts';
+import { clockFindings, diskFindings, domainFinding, nameFindings } from '../../../src/platform/doctor/machine.ts';
 import { platformFindings } from '../../../src/platform/doctor/platform.ts';
 import { portFindings } from '../../../src/platform/doctor/ports.ts';
 import { parseListeners } from '../../../src/platform/ports.ts';
@@ -216,6 +216,31 @@ test('which names lead to an installation that is not shown is not guessed', asy
     (await nameFindings(null, { running: false, hidden })).map(({ what }) => what);
   assert.deepEqual(await names(false), ['name servers', 'api.cupola.localhost']);
   assert.deepEqual(await names(true), ['name servers']);
+});
+
+test('a name that leads elsewhere is told with what was seen, and `up` is advised where its line is missing', () => {
+  const settings = testSettings({ domain: 'cupola.localhost', resolverAddress: '127.0.53.1' });
+  const finding = (address: string | null, servers: string[]) => {
+    const text = servers.map((server) => `nameserver ${server}\n`).join('');
+    const { state, found, advice } = domainFinding(settings, 'api.cupola.localhost', { address, text });
+    return [state, found, advice ?? ''].join(' | ');
+  };
+  assert.equal(finding('127.0.0.1', ['10.0.0.2']), 'ok | leads to 127.0.0.1 | ');
+  assert.equal(
+    finding(null, ['10.0.0.2']),
+    'fail | leads nowhere, not to 127.0.0.1; 127.0.53.1 is missing in /etc/resolv.conf | ./cupola up puts 127.0.53.1 there',
+  );
+  for (const [servers, found] of [
+    [
+      ['127.0.53.9', '127.0.53.1', '10.0.0.2'],
+      /^fail \| leads to 192\.0\.2\.7, .*; 127\.0\.53\.9 is asked before 127\.0\.53\.1 \|/,
+    ],
+    [['127.0.53.1', '10.0.0.2'], /^fail \| leads to 192\.0\.2\.7, .*, though 127\.0\.53\.1 is asked first \|/],
+    [['127.0.0.53'], /^fail \| leads to 192\.0\.2\.7, .* \| systemd-resolved /],
+  ] as const) {
+    assert.match(finding('192.0.2.7', [...servers]), found);
+    assert.doesNotMatch(finding('192.0.2.7', [...servers]), /cupola up/);
+  }
 });
 
 test('an installation that is not shown to the account is not taken for none', {

@@ -12,8 +12,14 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { installResolver, removeResolver, renderDnsConfig } from '../../../src/platform/host/names.ts';
-import { addNameserver, nameserversOf, removeNameserver } from '../../../src/platform/host/resolv-conf.ts';
+import {
+  installResolver,
+  removeResolver,
+  renderDnsConfig,
+  restoreResolver,
+  upstreamNameservers,
+} from '../../../src/platform/host/names.ts';
+import { addNameserver, nameserversOf } from '../../../src/platform/host/resolv-conf.ts';
 import type { PlatformSettings } from '../../../src/platform/settings/schema.ts';
 
 const settings: PlatformSettings = {
@@ -75,25 +81,12 @@ test('names of a platform bound to every address lead to the loopback one', () =
   );
 });
 
-test('our name server comes first, the rest stays, without round robin', () => {
-  const text = addNameserver(ORIGINAL, '127.0.53.1');
-  assert.deepEqual(nameserversOf(text), ['127.0.53.1', '10.0.0.2', '10.0.0.3']);
-  assert.match(text, /^search corp\.example$/m);
-  assert.match(text, /^options timeout:1$/m);
-});
-
-test('taking our name server out leaves every other line', () => {
-  const plain = ORIGINAL.replace(' rotate', '');
-  assert.equal(removeNameserver(addNameserver(plain, '127.0.53.1'), '127.0.53.1'), plain);
-  assert.equal(removeNameserver(plain, '127.0.53.1'), plain);
-});
-
 test('destroy puts the very file back', (t) => {
   const { directory, file } = scratch(t);
   writeFileSync(file, ORIGINAL, { mode: 0o640 });
   installResolver(settings, file);
   installResolver(settings, file);
-  assert.equal(readFileSync(file, 'utf8'), addNameserver(ORIGINAL, '127.0.53.1'));
+  assert.equal(readFileSync(file, 'utf8'), addNameserver(ORIGINAL, { id: 'abc', address: '127.0.53.1' }));
   removeResolver(settings, file);
   assert.equal(readFileSync(file, 'utf8'), ORIGINAL);
   assert.equal(lstatSync(file).mode & 0o777, 0o640);
@@ -134,6 +127,59 @@ test('two installations can go in either order', (t) => {
     assert.equal(readFileSync(file, 'utf8'), 'nameserver 10.0.0.2\n');
     assert.deepEqual(readdirSync(directory), ['resolv.conf']);
   }
+});
+
+test('an installation that was stopped comes back behind the one that passes names on to it', (t) => {
+  const { directory, file } = scratch(t);
+  const servers = () => nameserversOf(readFileSync(file, 'utf8'));
+  writeFileSync(file, 'nameserver 10.0.0.2\n');
+  for (const installation of [settings, other, settings, other]) installResolver(installation, file);
+  assert.deepEqual(servers(), ['127.0.53.9', '127.0.53.1', '10.0.0.2']);
+  assert.deepEqual(upstreamNameservers(settings, file), ['10.0.0.2']);
+  assert.deepEqual(upstreamNameservers(other, file), ['127.0.53.1', '10.0.0.2']);
+  removeResolver(settings, file);
+  assert.deepEqual(servers(), ['127.0.53.9', '10.0.0.2']);
+  removeResolver(other, file);
+  assert.equal(readFileSync(file, 'utf8'), 'nameserver 10.0.0.2\n');
+  assert.deepEqual(readdirSync(directory), ['resolv.conf']);
+});
+
+test('destroy puts the file back from a line of the former wording too', (t) => {
+  const { file } = scratch(t);
+  writeFileSync(file, ORIGINAL);
+  installResolver(settings, file);
+  const lines = readFileSync(file, 'utf8').split('\n');
+  lines[0] = '# The first name server is cupola\'s; "cupola destroy" removes it.';
+  writeFileSync(file, lines.join('\n'));
+  removeResolver(settings, file);
+  assert.equal(readFileSync(file, 'utf8'), ORIGINAL);
+});
+
+test('a platform that runs has its line put back where it is missing, and nothing else done', (t) => {
+  const { directory, file } = scratch(t);
+  writeFileSync(file, ORIGINAL);
+  installResolver(settings, file);
+  installResolver(other, file);
+  const before = readFileSync(file, 'utf8');
+  assert.equal(restoreResolver(settings, file), null);
+  assert.equal(readFileSync(file, 'utf8'), before);
+
+  rmSync(file);
+  writeFileSync(join(directory, 'target'), ORIGINAL);
+  symlinkSync('target', file);
+  assert.deepEqual(restoreResolver(settings, file), { outdated: false });
+  assert.deepEqual(nameserversOf(readFileSync(file, 'utf8')), ['127.0.53.1', '10.0.0.2', '10.0.0.3']);
+  assert.equal(readlinkSync(`${file}.cupola-abc`), 'target');
+  writeFileSync(file, 'nameserver 192.168.7.1\n');
+  assert.deepEqual(
+    restoreResolver(settings, file),
+    { outdated: true },
+    'its name server asks others until its next start',
+  );
+  assert.deepEqual(upstreamNameservers(settings, file), ['192.168.7.1']);
+
+  writeFileSync(file, 'nameserver 127.0.0.53\n');
+  assert.equal(restoreResolver(settings, file), null, 'systemd-resolved answers the names already');
 });
 
 test('nothing is written where systemd-resolved answers the names already', (t) => {
