@@ -27,7 +27,7 @@ export const cellGarden = [
       'if (!(await this.#hasRoom())) throw noRoom();\n    const ending',
       'const ending',
     ],
-    ['SECURITY 25: where the disk has no room', LAYERS, 'ending.abort(noRoom());', ''],
+    ['SECURITY 25: where the disk has no room', LAYERS, 'ending.abort(noRoom());', 'looks.hasRef();'],
     ['SECURITY 32: an unpacking has', 'kit/shared-work.ts', 'if (this.#waiting === 0) this.#ending.abort();', ''],
     [
       'SECURITY 32: an unpacking has',
