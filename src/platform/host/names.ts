@@ -46,6 +46,7 @@ export function renderDnsConfig(settings: PlatformSettings, asker: Asker, upstre
     'no-hosts', // the machine's /etc/hosts is not the containers' to read
     'no-resolv', // /etc/resolv.conf leads here
     'no-poll',
+    'strict-order', // another installation's, which knows names that the others deny
     `address=/${settings.domain}/${router}`,
     `local=/${settings.domain}/`, // types other than A end here too
     ...upstreams.filter((server) => server !== settings.resolverAddress).map((server) => `server=${server}`),

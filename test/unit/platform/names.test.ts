@@ -62,7 +62,8 @@ test('the domain and every name below it lead to the router, other names to the 
     lines.filter((line) => line.startsWith('listen-address=')),
     ['listen-address=127.0.53.1'],
   );
-  for (const line of ['no-hosts', 'no-resolv', 'bind-interfaces', 'port=53']) assert.ok(lines.includes(line), line);
+  for (const line of ['no-hosts', 'no-resolv', 'bind-interfaces', 'port=53', 'strict-order'])
+    assert.ok(lines.includes(line), line);
 });
 
 test('NET-01: containers ask at their gateway, and every name of the domain leads them to the router inside', () => {
