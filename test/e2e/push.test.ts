@@ -86,32 +86,25 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
       ['login', '/nothing', 404],
       ['log-cache', '/api/v1/read/x', 404],
     ] as const;
-    const answered = new Set<string>();
+    const send = ([name, path]: (typeof doors)[number], endless: boolean) => {
+      const host = `${name}.${platform.domain}`;
+      const { httpsPort: port, credentials } = platform;
+      const over = connect({ host: '127.0.0.1', port, servername: host, ca: credentials.ca_cert });
+      const headers = { host, 'content-type': 'application/json', ...(endless ? {} : { 'content-length': '0' }) };
+      return rawRequest('https://127.0.0.1', { method: 'POST', path, headers }, { over, endless, waitMs: 15_000 });
+    };
     try {
-      await Promise.all(
-        Array.from({ length: 50 }, async (_, index) => {
-          const [name, path, status] = doors[index % doors.length]!;
-          const host = `${name}.${platform.domain}`;
-          const over = connect({
-            host: '127.0.0.1',
-            port: platform.httpsPort,
-            servername: host,
-            ca: platform.credentials.ca_cert,
-          });
-          const head = { method: 'POST', path, headers: { host, 'content-type': 'application/json' } };
-          const answer = await rawRequest('https://127.0.0.1', head, { over, endless: true, waitMs: 15_000 });
-          // Who sends on after the answer may lose it: the connection is reset.
-          assert.ok(
-            answer.status === status || (answer.status === 0 && answer.ended),
-            `${name}${path}: ${answer.text}`,
-          );
-          if (answer.status === status) answered.add(path);
-        }),
-      );
-      assert.deepEqual(answered, new Set(doors.map(([, path]) => path)), 'each door answers');
+      const answers = Array.from({ length: 50 }, async (_, index) => {
+        const door = doors[index % doors.length]!;
+        const { status, ended, text } = await send(door, true);
+        // Who sends on after the answer may lose it: the connection is reset.
+        assert.ok(status === door[2] || (status === 0 && ended), `${door.join()}: ${text}`);
+      });
+      await Promise.all(answers);
     } finally {
       clearInterval(watch);
     }
+    for (const door of doors) assert.equal((await send(door, false)).status, door[2], `${door.join()}`);
     const grown = highest - before;
     assert.ok(highest > 0 && grown < 250, `${Math.round(grown)} MiB more`);
     assert.equal((await platform.ask('api', '/v3')).status, 200);
