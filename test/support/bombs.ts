@@ -1,4 +1,4 @@
-/** A bomb that goes off for five seconds and prints how much of it did; nothing of it goes on by itself. */
+/** A bomb that goes off for three seconds and prints how much of it did; nothing of it goes on by itself. */
 export interface Bomb {
   script: string;
   /** Of what, and how much at least, or nothing was shown by it. */
@@ -9,25 +9,25 @@ export interface Bomb {
 /** What the kernel counted for the container, whichever version its control groups have. */
 const counted = (...files: string[]) =>
   `cat ${files.join(' ')} 2>/dev/null | awk '/^(max )?[0-9]+$/ { print $NF }' | head -n 1`;
-/** Does `$n++` or the like for five seconds in perl, and prints it. */
+/** Does `$n++` or the like for three seconds in perl, and prints it. */
 const counting = (body: string, modules = '') =>
-  `perl ${modules} -e '$SIG{ALRM} = sub { print int($n); exit }; alarm 5; ${body}'`;
+  `perl ${modules} -e '$SIG{ALRM} = sub { print int($n); exit }; alarm 3; ${body}'`;
 
 /** What an app does to its neighbours, by what it uses up. `ROUTER` stands for the router's address and port. */
 export const BOMBS: Readonly<Record<string, Bomb>> = {
   fork: {
-    script: `perl -e '$SIG{ALRM} = sub { kill 9, -$$; exit }; setpgrp; alarm 5; sub bomb { while (1) { my $p = fork; select undef, undef, undef, 0.001 unless defined $p } } bomb()'
+    script: `perl -e '$SIG{ALRM} = sub { kill 9, -$$; exit }; setpgrp; alarm 3; sub bomb { while (1) { my $p = fork; select undef, undef, undef, 0.001 unless defined $p } } bomb()'
       ${counted('/sys/fs/cgroup/pids/pids.events', '/sys/fs/cgroup/pids.events')}`,
     unit: 'refused forks',
     least: 1,
   },
   processor: {
-    script: `perl -e 'for (1 .. 8) { fork or do { alarm 5; 1 while 1 } } 1 while wait > 0; print int(1000 * (times)[2])'`,
+    script: `perl -e 'for (1 .. 8) { fork or do { alarm 3; 1 while 1 } } 1 while wait > 0; print int(1000 * (times)[2])'`,
     unit: 'ms of processor time',
     least: 500,
   },
   memory: {
-    script: `for i in 1 2 3 4; do timeout 5 perl -e 'while (1) { my $p = fork // next; if (!$p) { my $x; $x .= "a" x (1 << 20) while 1 } waitpid $p, 0 }' & done; wait
+    script: `for i in 1 2 3 4; do timeout 3 perl -e 'while (1) { my $p = fork // next; if (!$p) { my $x; $x .= "a" x (1 << 20) while 1 } waitpid $p, 0 }' & done; wait
       ${counted('/sys/fs/cgroup/memory/memory.failcnt', '/sys/fs/cgroup/memory.events')}`,
     unit: 'refused pages',
     least: 1,
@@ -55,7 +55,7 @@ export const BOMBS: Readonly<Record<string, Bomb>> = {
       'open(L, ">&=", 3); $x = "a-line-of-a-log-bomb-that-is-not-short-at-all\\n" x 100; while (1) { $n += syswrite(L, $x) }',
     ),
     unit: 'bytes',
-    least: 5_000_000,
+    least: 3_000_000,
   },
   connection: {
     script: counting(

@@ -38,7 +38,6 @@ export const SECONDS: Readonly<Record<string, number>> = {
   'test/integration/platform/doors.test.ts': 45,
   'test/e2e/shared/early-answers.test.ts': 35,
   'test/integration/cloud-controller/app-actions.test.ts': 35,
-  'test/integration/cell/staging-scripting-buildpacks.test.ts': 35,
 };
 /** A new end-to-end file puts up a platform at least. */
 const END_TO_END_SECONDS = 60;

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { gzipSync } from 'node:zlib';
 import { create } from '@bufbuild/protobuf';
 import { BuildpackSchema, EgressRuleSchema } from '../../../src/contracts/gen/diego_pb.js';
 import { GARDEN_SKIP } from '../../support/garden.ts';
 import { startOutside } from '../../support/outside.ts';
-import { answerOf, EXAMPLES, packageOf } from '../../support/staging.ts';
+import { EXAMPLES, packageOf } from '../../support/staging.ts';
 import { SystemStaging } from '../../support/system-staging.ts';
 import { zipOf } from '../../support/zips.ts';
 
@@ -23,37 +22,6 @@ before(async () => {
 });
 after(() => staging?.stop());
 
-/** A wheel with one module, as a package index would serve it. */
-async function wheel(name: string, text: string): Promise<Buffer> {
-  const info = `${name}-1.0.dist-info`;
-  return zipOf([
-    { path: `${name}.py`, body: `TEXT = ${JSON.stringify(text)}\n` },
-    { path: `${info}/METADATA`, body: `Metadata-Version: 2.1\nName: ${name}\nVersion: 1.0\n` },
-    { path: `${info}/WHEEL`, body: 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n' },
-    { path: `${info}/RECORD`, body: `${name}.py,,\n${info}/METADATA,,\n${info}/WHEEL,,\n${info}/RECORD,,\n` },
-  ]);
-}
-
-const SERVER_PY = `import http.server, os, socketserver, tiny
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200); self.end_headers(); self.wfile.write(tiny.TEXT.encode())
-socketserver.TCPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
-`;
-
-test('Python packages that came with the app are installed without network (BPK-02)', {
-  skip: GARDEN_SKIP,
-}, async () => {
-  const result = await staging.stage('python', {
-    'pyproject.toml': '[project]\nname = "app"\nversion = "1"\ndependencies = ["tiny==1.0"]\n',
-    'vendor/tiny-1.0-py3-none-any.whl': await wheel('tiny', 'from a wheel'),
-    'runtime.txt': 'python-3.11.x\n',
-    Procfile: 'web: python server.py\n',
-    'server.py': SERVER_PY,
-  });
-  assert.equal(await staging.page(result), 'from a wheel');
-});
-
 test('what the Python buildpack cannot do is answered with what to do instead', { skip: GARDEN_SKIP }, async () => {
   const old = await staging.refusal('python', { 'requirements.txt': '', 'runtime.txt': 'python-2.7.18\n' });
   assert.match(old, /runtime\.txt asks for python-2\.7\.18, but this buildpack has Python 3\.11\.\d+: python-3\.11\.x/);
@@ -61,112 +29,9 @@ test('what the Python buildpack cannot do is answered with what to do instead', 
   assert.match(await staging.refusal('python', { 'pyproject.toml': '[tool.x]\n' }), /export the requirements/);
 });
 
-/** A gem with one file, as `gem build` makes it. */
-function gem(directory: string): Buffer {
-  mkdirSync(join(directory, 'lib'), { recursive: true });
-  writeFileSync(join(directory, 'lib/tiny.rb'), "TINY = 'from a gem'\n");
-  const specification = `--- !ruby/object:Gem::Specification
-name: tiny
-version: !ruby/object:Gem::Version
-  version: 1.0.0
-platform: ruby
-authors:
-- Cupola
-bindir: bin
-cert_chain: []
-date: 2020-01-01 00:00:00.000000000 Z
-dependencies: []
-executables: []
-extensions: []
-extra_rdoc_files: []
-files:
-- lib/tiny.rb
-licenses: []
-metadata: {}
-require_paths:
-- lib
-required_ruby_version: !ruby/object:Gem::Requirement
-  requirements:
-  - - ">="
-    - !ruby/object:Gem::Version
-      version: '0'
-required_rubygems_version: !ruby/object:Gem::Requirement
-  requirements:
-  - - ">="
-    - !ruby/object:Gem::Version
-      version: '0'
-rubygems_version: 3.3.15
-specification_version: 4
-summary: tiny
-test_files: []
-`;
-  writeFileSync(join(directory, 'metadata.gz'), gzipSync(specification));
-  execFileSync('tar', ['-C', directory, '-czf', join(directory, 'data.tar.gz'), 'lib/tiny.rb']);
-  execFileSync('tar', ['-C', directory, '-cf', join(directory, 'tiny.gem'), 'metadata.gz', 'data.tar.gz']);
-  return readFileSync(join(directory, 'tiny.gem'));
-}
-
-test('gems that came with the app are installed by Bundler without network, and again from the cache (BPK-02)', {
-  skip: GARDEN_SKIP,
-}, async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'gem-'));
-  const files = {
-    Gemfile: "source 'https://rubygems.org'\ngem 'tiny'\ngem 'webrick'\n",
-    'Gemfile.lock': `GEM
-  remote: https://rubygems.org/
-  specs:
-    tiny (1.0.0)
-    webrick (1.8.1)
-
-PLATFORMS
-  ruby
-
-DEPENDENCIES
-  tiny
-  webrick
-
-BUNDLED WITH
-   2.3.15
-`,
-    'vendor/cache/tiny-1.0.0.gem': gem(directory),
-    Procfile: 'web: bundle exec ruby server.rb\n',
-    'server.rb': `require 'tiny'
-require 'webrick'
-server = WEBrick::HTTPServer.new(Port: ENV['PORT'])
-server.mount_proc('/') { |_, response| response.body = TINY }
-server.start
-`,
-  };
-  rmSync(directory, { recursive: true });
-  const first = await staging.stage('ruby', files);
-  assert.match(first.said, /Installing tiny 1\.0\.0/);
-  const again = await staging.stage('ruby', files, { cache: first.cache! });
-  assert.match(again.said, /using the gems of the build cache[\s\S]*Using tiny 1\.0\.0/);
-  assert.equal(await staging.page(again), 'from a gem');
-});
-
 test('another Ruby than the one there is is answered before Bundler would', { skip: GARDEN_SKIP }, async () => {
   const said = await staging.refusal('ruby', { Gemfile: "source 'https://rubygems.org'\nruby '2.7.0'\n" });
   assert.match(said, /the Gemfile asks for Ruby 2\.7\.0, but this buildpack has Ruby 3\.1\.\d+/);
-});
-
-test('a PHP app without web directory becomes one, and what is not content is not served', {
-  skip: GARDEN_SKIP,
-}, async () => {
-  const result = await staging.stage('php', {
-    'index.php':
-      '<?php echo "PHP ", extension_loaded("mbstring") ? "with" : "without", " mbstring ", ini_get("memory_limit");',
-    'style.css': 'body {}',
-    'lib/secret.php': '<?php echo "secret";',
-    '.bp-config/options.json': '{"PHP_VERSION":"8.2.x","WEB_SERVER":"httpd"}',
-    '.bp-config/php/php.ini.d/limit.ini': 'memory_limit = 77M\n',
-  });
-  assert.match(result.said, /nginx serves instead/);
-  const container = await staging.launch(result);
-  assert.equal(await (await answerOf(container, '/')).text(), 'PHP with mbstring 77M');
-  assert.equal((await answerOf(container, '/style.css')).headers.get('content-type'), 'text/css');
-  assert.equal((await answerOf(container, '/lib/secret.php')).status, 404);
-  assert.equal((await answerOf(container, '/.bp-config/options.json')).status, 404);
 });
 
 test('options of a PHP app that lead elsewhere are refused', { skip: GARDEN_SKIP }, async () => {
