@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { CupolaError } from './errors.ts';
 
 /**
@@ -108,6 +109,7 @@ export class TarReader {
         if (headers === MOST_EXTENDED) throw this.#refused('there are too many extended headers');
         this.#expect(header.size);
         this.#take(header.kind, await this.#extended(header.size), own);
+        await setImmediate(); // many short names take long: others have their turn in between
         continue;
       }
       const member = header.member((field) => own.get(field) ?? this.#global.get(field));

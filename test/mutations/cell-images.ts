@@ -57,6 +57,7 @@ export const cellImages = [
     ['SECURITY 24: of extended', TAR, 'if (headers === MOST_EXTENDED)', 'if (false)'],
     ['SECURITY 24: of extended', TAR, 'if (this.#globalBytes > MOST_GLOBAL_BYTES)', 'if (false)'],
     ['SECURITY 24: of extended', TAR, 'this.#extendedBytes += TAR_BLOCK + size;', ''],
+    ['SECURITY 24: of extended', TAR, 'await setImmediate(); // many', '// many'],
   ]),
   ...noticedBy('test/unit/cell/images.test.ts', [
     ['SECURITY 28: what is no image', REFERENCE, "if (text.includes('://'))", 'if (false)'],

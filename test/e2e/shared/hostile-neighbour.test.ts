@@ -179,15 +179,17 @@ node /tmp/tls.js`);
   test('SECURITY 31: a program of the host that enters the container cannot be overwritten from inside', async () => {
     // What CVE-2019-5736 did: wait for an entering process and write to its executable. A process that is nobody's of the app
     // is one that enters.
-    const attacked = attack(`
-      end=$((SECONDS + 12)); tried=0; entering=0
-      while [ $SECONDS -lt $end ]; do
-        for exe in /proc/[0-9]*/exe; do
-          tried=$((tried + 1)); (: >> $exe) 2>/dev/null && echo "wrote $exe $(readlink $exe)"
-          [ $exe = /proc/1/exe ] || [ -O \${exe%/exe} ] || [ ! -e \${exe%/exe} ] || entering=$((entering + 1))
-        done
-      done
-      echo tried $tried entering $entering`);
+    const attacked = attack(`perl -e '
+      my ($end, $tried, $entering) = (time + 12, 0, 0);
+      while (time < $end) {
+        opendir my $all, "/proc";
+        for my $process (map { "/proc/$_" } grep /^[0-9]+$/, readdir $all) {
+          $tried++;
+          print "wrote $process ", readlink "$process/exe", "\\n" if open my $executable, ">>", "$process/exe";
+          $entering++ if $process ne "/proc/1" && -e $process && !-O _;
+        }
+      }
+      print "tried $tried entering $entering\\n"'`);
     let lasts = true;
     const ended = attacked.finally(() => {
       lasts = false;
