@@ -42,10 +42,13 @@ export const SECONDS: Readonly<Record<string, number>> = {
 /** A new end-to-end file puts up a platform at least. */
 const END_TO_END_SECONDS = 60;
 
-/** What takes longest begins first, so that at the end nothing is waited for alone; before all, what runs one at a time. */
+/**
+ * What takes longest begins first, so that at the end nothing is waited for alone, and of what is short the machines of several files;
+ * before all, what runs one at a time.
+ */
 export function inOrder(lanes: readonly Lane[]): Lane[] {
   const seconds = ({ files }: Lane): number => files.reduce((sum, file) => sum + secondsOf(file), 0);
-  const byTime = lanes.toSorted((one, other) => seconds(other) - seconds(one));
+  const byTime = lanes.toSorted((one, other) => seconds(other) - seconds(one) || other.files.length - one.files.length);
   return [...byTime.filter(isTimed), ...byTime.filter((lane) => !isTimed(lane))];
 }
 

@@ -26,7 +26,7 @@ test('what takes longest begins first, after what is timed; a new end-to-end fil
   const lanes = [quick, fresh, slow, timed].map((name) => lane(name));
   assert.deepEqual(
     inOrder([...lanes, both]).map(({ name }) => name),
-    [timed, slow, 'both', fresh, quick],
+    [timed, 'both', slow, fresh, quick],
   );
 });
 
@@ -144,6 +144,25 @@ test('files that share a platform are on one machine of few, and those take abou
   assert.ok(Math.abs(one! - two!) < 60, `${one} s and ${two} s`);
   assert.deepEqual(lanes.at(-1), lane(other));
   assert.equal(lanesOf([SHARED[0]!], secondsOf).length, 1, 'one file has one platform');
+});
+
+test('short files of a room have a machine together, five at most; long ones and those of other rooms one each', () => {
+  const cc = (name: string): string => `test/integration/cloud-controller/${name}.test.ts`;
+  const short = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map(cc);
+  const [long, only, cell] = [cc('quotas'), 'test/integration/uaa/a.test.ts', 'test/integration/cell/a.test.ts'];
+  const lanes = lanesOf([...short, long, only, cell], secondsOf);
+  assert.deepEqual(
+    new Map(lanes.map(({ name, files }) => [name, files])),
+    new Map([
+      ...[long, only, cell].map((file) => [file, [file]] as const),
+      ['test/integration/cloud-controller, machine 1', short.slice(0, 5)],
+      ['test/integration/cloud-controller, machine 2', short.slice(5)],
+    ]),
+  );
+  assert.deepEqual(
+    argumentsFor(short, (file) => file),
+    ['--test-concurrency=1'],
+  );
 });
 
 test('the machine of files that share a platform puts it up', () => {
