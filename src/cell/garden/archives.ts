@@ -25,15 +25,17 @@ export async function receive(source: Readable, program: Program, signal?: Abort
     if (!source.readableEnded && !program.stdin.destroyed) sourceFailure ??= cutOff(null);
   });
   const leaving = Promise.withResolvers<void>();
-  const leave = (): void => leaving.resolve();
+  const leave = (): void => {
+    program.kill();
+    leaving.resolve();
+  };
   signal?.addEventListener('abort', leave, { once: true });
   if (signal?.aborted) leave();
   try {
     const over = ended.catch(() => {});
     // A source that waits for more is not waited for.
     await Promise.race([pipeline(source, program.stdin).catch(() => {}), over, leaving.promise]);
-    if (sourceFailure !== null || signal?.aborted) program.kill();
-    await Promise.race([over, leaving.promise.then(() => program.kill())]);
+    if (sourceFailure !== null) program.kill();
     await over;
     signal?.throwIfAborted();
     if (sourceFailure !== null) throw sourceFailure;

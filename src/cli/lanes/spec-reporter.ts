@@ -12,7 +12,7 @@ const PLACE = /(?:file:\/\/)?([^\s()'"]+\.js):(\d+):(\d+)/g;
 
 /**
  * Node's reporter `spec`, with each place in a bundle as that in the source. With `--enable-source-maps` every process would read the maps
- * of all it loads, which takes a third of a second of each file of tests.
+ * of all it loads, which takes a tenth of a second of each file of tests.
  */
 export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
   const maps = new Map<string, SourceMap | null>();

@@ -60,11 +60,12 @@ function normalizeSize(key: string, value: unknown): unknown {
   const name = key.replaceAll('-', '_');
   if (name === 'memory' || name === 'disk_quota') {
     const parsed = parseMegabytes(String(value));
-    return 'megabytes' in parsed ? `${parsed.megabytes}M` : value;
+    return 'megabytes' in parsed && Number.isSafeInteger(parsed.megabytes) ? `${parsed.megabytes}M` : value;
   }
   if (name === 'log_rate_limit_per_second') {
     const parsed = parseLogRate(String(value));
-    return 'bytes' in parsed ? (parsed.bytes <= 0 ? String(parsed.bytes) : formatBytes(parsed.bytes)) : value;
+    if (!('bytes' in parsed && Number.isSafeInteger(parsed.bytes))) return value;
+    return parsed.bytes <= 0 ? String(parsed.bytes) : formatBytes(parsed.bytes);
   }
   return value;
 }

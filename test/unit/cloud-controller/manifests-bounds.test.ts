@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { diffManifest } from '../../../src/cloud-controller/manifests/diff.ts';
 import { readManifest } from '../../../src/cloud-controller/manifests/manifest.ts';
 
 const HTTP2 = { http2Apps: true };
@@ -117,4 +118,17 @@ test('a manifest has at most a hundred apps, and no problem of it is longer than
     HTTP2,
   ).problems;
   assert.equal(long?.length, 1000);
+});
+
+test('a comparison shows a size that is no number of ours as it was written', () => {
+  const huge = `${'9'.repeat(400)}G`;
+  const app = (size: string, rate: string) => ({
+    name: 'app',
+    processes: [{ type: 'web', memory: size, 'log-rate-limit-per-second': rate }],
+  });
+  const shown = diffManifest([app(huge, huge)], () => app('1G', '1K'));
+  assert.deepEqual(
+    shown.flatMap((difference) => ('value' in difference ? [difference.value] : [])),
+    [huge, huge],
+  );
 });
