@@ -93,17 +93,20 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
       const headers = { host, 'content-type': 'application/json', ...(endless ? {} : { 'content-length': '0' }) };
       return rawRequest('https://127.0.0.1', { method: 'POST', path, headers }, { over, endless, waitMs: 15_000 });
     };
+    let answered = 0;
     try {
       const answers = Array.from({ length: 50 }, async (_, index) => {
         const door = doors[index % doors.length]!;
         const { status, ended, text } = await send(door, true);
         // Who sends on after the answer may lose it: the connection is reset.
         assert.ok(status === door[2] || (status === 0 && ended), `${door.join()}: ${text}`);
+        if (status !== 0) answered += 1;
       });
       await Promise.all(answers);
     } finally {
       clearInterval(watch);
     }
+    assert.ok(answered > 0, 'some answers arrive');
     for (const door of doors) assert.equal((await send(door, false)).status, door[2], `${door.join()}`);
     const grown = highest - before;
     assert.ok(highest > 0 && grown < 250, `${Math.round(grown)} MiB more`);

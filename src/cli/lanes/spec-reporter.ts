@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { SourceMap } from 'node:module';
 import { dirname, relative, resolve } from 'node:path';
 import { Readable } from 'node:stream';
@@ -19,8 +19,7 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
   const mapOf = (path: string): SourceMap | null => {
     const known = maps.get(path);
     if (known !== undefined) return known;
-    const file = `${path}.map`;
-    const map = existsSync(file) ? new SourceMap(JSON.parse(readFileSync(file, 'utf8'))) : null;
+    const map = readMap(`${path}.map`);
     maps.set(path, map);
     return map;
   };
@@ -32,4 +31,13 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
     return `${source}:${origin.lineNumber}:${origin.columnNumber}`;
   };
   for await (const text of Readable.from(events).compose(new Spec())) yield String(text).replace(PLACE, inSource);
+}
+
+/** Null where there is none that can be read: a report without sources is better than none. */
+function readMap(file: string): SourceMap | null {
+  try {
+    return new SourceMap(JSON.parse(readFileSync(file, 'utf8')));
+  } catch {
+    return null;
+  }
 }

@@ -102,29 +102,30 @@ describe('runtimes and buildpacks, used with the official cf', { skip: SKIP }, (
     const guid = (await cf('app', name, '--guid')).trim();
     const [packageGuid] = (await cf('packages', name)).match(/[0-9a-f-]{36}/) ?? [];
     assert.ok(packageGuid);
+    const token = (await cf('oauth-token')).trim().replace(/^bearer /i, '');
+    const ask = async (path: string, sent?: object) => {
+      const said = await platform.request('api', { path, token, ...(sent && { body: JSON.stringify(sent) }) });
+      assert.ok(said.status < 300, said.body);
+      return said;
+    };
     const stage = async () => {
       // Not by `cf stage-package`, which looks every three seconds.
-      const wanted = JSON.stringify({ package: { guid: packageGuid } });
       const began = performance.now();
-      const build = JSON.parse(await cf('curl', '--fail', '-X', 'POST', '/v3/builds', '-d', wanted)) as {
-        guid: string;
-      };
+      const build = JSON.parse((await ask('/v3/builds', { package: { guid: packageGuid } })).body) as { guid: string };
       for (;;) {
-        const { state } = JSON.parse(await cf('curl', '--fail', `/v3/builds/${build.guid}`)) as { state: string };
+        const { state } = JSON.parse((await ask(`/v3/builds/${build.guid}`)).body) as { state: string };
         if (state === 'STAGED') return performance.now() - began;
         assert.equal(state, 'STAGING');
-        await new Promise((wake) => setTimeout(wake, 50));
+        await new Promise((wake) => setTimeout(wake, 100));
       }
     };
-    const cold: number[] = [];
-    const warm: number[] = [];
-    for (let round = 0; round < 2; round++) {
+    const round = async (): Promise<[cold: number, warm: number]> => {
       await cf('curl', '--fail', '-X', 'POST', `/v3/apps/${guid}/actions/clear_buildpack_cache`);
       await new Promise((wake) => setTimeout(wake, 1500)); // the job
-      cold.push(await stage());
-      warm.push(await stage());
-    }
-    const [first, second] = [Math.min(...cold), Math.min(...warm)];
+      return [await stage(), await stage()];
+    };
+    let [first, second] = await round();
+    if (first < 2 * second) [first, second] = await round(); // something else took the processor
     t.diagnostic(`${Math.round(first)} ms without the cache, ${Math.round(second)} ms with it`);
     assert.ok(first >= 2 * second, `${first} ms, then ${second} ms`);
   });

@@ -40,14 +40,14 @@ describe('the audit trail (AUD-01)', () => {
     const { rows } = await sql<{ name: string }>`
       SELECT table_name AS name FROM information_schema.tables
       WHERE table_schema = current_schema() ORDER BY 1`.execute(cc.db);
-    const found = new Map<string, string>();
-    for (const { name } of rows) {
-      if (MOVING.includes(name) || without.includes(name)) continue;
-      const table = await sql<{ hash: string }>`
-        SELECT md5(string_agg(t::text, '' ORDER BY t::text)) AS hash FROM ${sql.table(name)} AS t`.execute(cc.db);
-      found.set(name, table.rows[0]?.hash ?? '');
-    }
-    return found;
+    const hashes = rows
+      .filter(({ name }) => !MOVING.includes(name) && !without.includes(name))
+      .map(
+        ({ name }) => sql`
+          SELECT ${name}::text AS name, md5(string_agg(t::text, '' ORDER BY t::text)) AS hash FROM ${sql.table(name)} AS t`,
+      );
+    const all = await sql<{ name: string; hash: string | null }>`${sql.join(hashes, sql` UNION ALL `)}`.execute(cc.db);
+    return new Map(all.rows.map(({ name, hash }) => [name, hash ?? '']));
   }
 
   /** The same, once what is under way has come to rest. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { basename, join, relative } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { BundledTests } from '../../../src/cli/lanes/bundled-tests.ts';
@@ -71,4 +71,24 @@ test('an error is told with its place in the source, and so are a test and what 
   assert.ok(a.includes(`(${below}/src/part.ts:6:`), a);
   assert.ok(a.includes(`(${below}/test/a.test.ts:5:`), a);
   assert.ok(b.includes(`${below}/test/b.test.ts:6:`), b);
+});
+
+test('a place is told as it was where its map is cut off', async () => {
+  write('test/a.test.ts', "import { test } from 'node:test';\ntest('a', () => { throw new Error('here'); });\n");
+  await tests.make(['test/a.test.ts']);
+  const path = tests.pathOf('test/a.test.ts');
+  truncateSync(`${path}.map`, 20);
+  const reporter = ['--test', `--test-reporter=${SPEC_REPORTER}`, '--test-reporter-destination=stdout'];
+  const { stdout } = ran('test/a.test.ts', ...reporter);
+  assert.ok(stdout.includes('here') && stdout.includes(`${basename(path)}:`), stdout);
+});
+
+test('a file is named as it is below the project, whether what ran is told or its source', () => {
+  assert.equal(tests.fileAt(tests.pathOf('test/a.test.ts')), 'test/a.test.ts');
+  assert.equal(tests.fileAt(join(project, 'test/a.test.ts')), 'test/a.test.ts');
+});
+
+test('what is no program is told with its place', async () => {
+  write('test/a.test.ts', "import './nowhere.ts';");
+  await assert.rejects(tests.make(['test/a.test.ts']), /test\/a\.test\.ts:1:\d+: ERROR: .*nowhere/);
 });
