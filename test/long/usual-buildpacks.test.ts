@@ -338,22 +338,3 @@ test('Binary: a buildpack that prepares nothing leaves its own name in the dropl
 }, async () => {
   assertOwnName(await staging.stage('binary', { 'a.txt': '' }), 'binary');
 });
-
-test('a PHP app without web directory becomes one, and what is not content is not served', {
-  skip: GARDEN_SKIP,
-}, async () => {
-  const result = await staging.stage('php', {
-    'index.php':
-      '<?php echo "PHP ", extension_loaded("mbstring") ? "with" : "without", " mbstring ", ini_get("memory_limit");',
-    'style.css': 'body {}',
-    'lib/secret.php': '<?php echo "secret";',
-    '.bp-config/options.json': '{"PHP_VERSION":"8.2.x","WEB_SERVER":"httpd"}',
-    '.bp-config/php/php.ini.d/limit.ini': 'memory_limit = 77M\n',
-  });
-  assert.match(result.said, /nginx serves instead/);
-  const container = await staging.launch(result);
-  assert.equal(await (await answerOf(container, '/')).text(), 'PHP with mbstring 77M');
-  assert.equal((await answerOf(container, '/style.css')).headers.get('content-type'), 'text/css');
-  assert.equal((await answerOf(container, '/lib/secret.php')).status, 404);
-  assert.equal((await answerOf(container, '/.bp-config/options.json')).status, 404);
-});

@@ -8,7 +8,7 @@ import { create } from '@bufbuild/protobuf';
 import { BuildpackSchema, EgressRuleSchema } from '../../../src/contracts/gen/diego_pb.js';
 import { GARDEN_SKIP } from '../../support/garden.ts';
 import { startOutside } from '../../support/outside.ts';
-import { EXAMPLES, packageOf } from '../../support/staging.ts';
+import { answerOf, EXAMPLES, packageOf } from '../../support/staging.ts';
 import { SystemStaging } from '../../support/system-staging.ts';
 import { zipOf } from '../../support/zips.ts';
 
@@ -40,6 +40,25 @@ test('options of a PHP app that lead elsewhere are refused', { skip: GARDEN_SKIP
   assert.match(await option('{"WEBDIR":"x; } server { root /"}'), /not a plain path/);
   assert.match(await option('{"PHP_VERSION":"7.4.x"}'), /this buildpack has PHP 8\.2\.\d+/);
   assert.match(await option('[1'), /not a JSON object/);
+});
+
+test('a PHP app without web directory becomes one, and what is not content is not served', {
+  skip: GARDEN_SKIP,
+}, async () => {
+  const result = await staging.stage('php', {
+    'index.php':
+      '<?php echo "PHP ", extension_loaded("mbstring") ? "with" : "without", " mbstring ", ini_get("memory_limit");',
+    'style.css': 'body {}',
+    'lib/secret.php': '<?php echo "secret";',
+    '.bp-config/options.json': '{"PHP_VERSION":"8.2.x","WEB_SERVER":"httpd"}',
+    '.bp-config/php/php.ini.d/limit.ini': 'memory_limit = 77M\n',
+  });
+  assert.match(result.said, /nginx serves instead/);
+  const container = await staging.launch(result);
+  assert.equal(await (await answerOf(container, '/')).text(), 'PHP with mbstring 77M');
+  assert.equal((await answerOf(container, '/style.css')).headers.get('content-type'), 'text/css');
+  assert.equal((await answerOf(container, '/lib/secret.php')).status, 404);
+  assert.equal((await answerOf(container, '/.bp-config/options.json')).status, 404);
 });
 
 test('an nginx.conf is filled in, and refused where it could not start', { skip: GARDEN_SKIP }, async () => {
