@@ -2,10 +2,11 @@ import {
   closeSync,
   constants,
   fstatSync,
+  ftruncateSync,
+  lstatSync,
   openSync,
   readFileSync,
   statSync,
-  truncateSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
@@ -19,6 +20,8 @@ const flock = libc.func('int flock(int descriptor, int operation)');
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const RETRY_MS = 10;
+/** A link is not followed: whoever may write to its directory chooses where it leads. */
+const OPEN = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
 
 export interface HeldLock extends Disposable {
   /** Lets it go and leaves no file: for whoever took away what it guards. */
@@ -31,17 +34,17 @@ export interface HeldLock extends Disposable {
  */
 export function lockFile(path: string, what: string): HeldLock {
   for (;;) {
-    const file = openSync(path, 'a+', 0o600);
+    const file = openSync(path, OPEN, 0o600);
     if (flock(file, LOCK_EX | LOCK_NB) !== 0) {
       closeSync(file);
       throw new CupolaError('locked', `${describeHolder(path)} holds ${path}`);
     }
     // Who held it may have removed it in between: then this is the lock of nothing, and another may have the new file's.
-    if (fstatSync(file).ino !== statSync(path, { throwIfNoEntry: false })?.ino) {
+    if (fstatSync(file).ino !== lstatSync(path, { throwIfNoEntry: false })?.ino) {
       closeSync(file);
       continue;
     }
-    truncateSync(path, 0);
+    ftruncateSync(file, 0);
     writeSync(file, `${process.pid} ${what}\n`);
     return held(path, file);
   }

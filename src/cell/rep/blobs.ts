@@ -7,7 +7,9 @@ import type { BlobTransport } from './blob-transport.ts';
 
 /** The blobstore over mutual TLS; whatever host the URL names, its certificate must be `serverName`'s. Follows a live identity. */
 export function createBlobTransport(identity: Identity, serverName: string): BlobTransport & { close(): void } {
-  const make = () => new Agent({ ...tlsOptions(identity), servername: serverName, keepAlive: true, maxSockets: 16 });
+  // As many connections at once as there are starts and stagings: with a bound, a few apps that are slow to unpack would hold up all others.
+  const make = () =>
+    new Agent({ ...tlsOptions(identity), servername: serverName, keepAlive: true, maxFreeSockets: 16 });
   let agent = make();
   const end = onIdentityReplaced(identity, () => {
     // The old one keeps no idle connection; what it carries ends there.

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
 import { type HeldLock, lockFile } from '../../kit/lock.ts';
@@ -55,13 +55,14 @@ export class Run implements Disposable {
   }
 }
 
-/** Removes what runs left that were killed. */
+/** Removes what runs left that were killed, of this user's. */
 export async function removeDeadRuns(): Promise<void> {
   for (const name of readdirSync(RUNS).filter((entry) => entry.startsWith(PREFIX))) {
     const directory = join(RUNS, name);
+    const begun = beginOf(directory);
+    if (begun === null) continue;
     // One that has just begun has its lock in a moment.
-    const since = Date.now() - (statSync(directory, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-    if (since < 60_000 && !existsSync(join(directory, LOCK))) continue;
+    if (Date.now() - begun < 60_000 && !existsSync(join(directory, LOCK))) continue;
     const lock = lockOfDead(directory);
     if (lock === null) continue;
     rmSync(directory, { recursive: true, force: true });
@@ -69,8 +70,14 @@ export async function removeDeadRuns(): Promise<void> {
   }
   for (const name of groupsOfRuns(PREFIX)) {
     const id = name.slice(PREFIX.length).replace(/-\d+$/, '');
-    if (!existsSync(join(RUNS, `${PREFIX}${id}`))) await removeGroups(name);
+    if (beginOf(join(RUNS, `${PREFIX}${id}`)) === null) await removeGroups(name);
   }
+}
+
+/** Milliseconds since 1970; null for no directory of this user's: anybody may put anything beside those. */
+function beginOf(directory: string): number | null {
+  const found = lstatSync(directory, { throwIfNoEntry: false });
+  return found?.isDirectory() && found.uid === process.getuid?.() ? found.mtimeMs : null;
 }
 
 /** Null where the run lives. */

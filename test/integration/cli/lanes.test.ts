@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -233,5 +234,19 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
     await removeDeadRuns();
     assert.deepEqual(left(), []);
     assert.ok(existsSync(testRun.reports), 'of a run that lives nothing goes');
+  });
+
+  test('what another account put in the place of a run is left alone', async () => {
+    const planted = '/var/tmp/cupola-test-planted';
+    try {
+      const asNobody = ['--reuid=65534', '--regid=65534', '--clear-groups', 'mkdir', '-p', `${planted}/lock`];
+      await run('setpriv', asNobody);
+      symlinkSync('/tmp', '/var/tmp/cupola-test-link');
+      await removeDeadRuns();
+      assert.ok(existsSync(`${planted}/lock`));
+      assert.ok(existsSync('/var/tmp/cupola-test-link'));
+    } finally {
+      for (const path of [planted, '/var/tmp/cupola-test-link']) rmSync(path, { recursive: true, force: true });
+    }
   });
 });

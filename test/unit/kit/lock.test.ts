@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -20,6 +20,14 @@ test('a lock that is held is refused with who holds it, and free again afterward
     });
   }
   lockFile(path, 'down')[Symbol.dispose]();
+});
+
+test('a link in the place of a lock file is not followed, and nothing is written where it leads', () => {
+  const [link, there] = [join(directory, 'link'), join(directory, 'there')];
+  writeFileSync(there, 'kept');
+  symlinkSync(there, link);
+  assert.throws(() => lockFile(link, 'removal'), { code: 'ELOOP' });
+  assert.equal(readFileSync(there, 'utf8'), 'kept');
 });
 
 test('a lock file that its holder removed is held by one at a time all the same', async () => {
