@@ -3,8 +3,9 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { codeOf } from '../../src/kit/errors.ts';
 import { run } from '../../src/kit/process.ts';
-import { instances } from '../support/fault-targets.ts';
+import { instances, processesOf } from '../support/fault-targets.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
 import { eventually } from '../support/platform.ts';
 import { allProcesses, familyOf } from '../support/processes.ts';
@@ -39,13 +40,16 @@ describe('a platform whose machine fails while it is used', { skip: SKIP }, () =
   test('SECURITY 38: PostgreSQL is frozen for 30 s: apps are served, nothing is moved, then all is as it was', async (context) => {
     const before = instanceGuids();
     const seen = await platform.whileUsed(async () => {
-      const [postmaster] = await componentPids('postgresql');
-      const frozen = familyOf([postmaster!], allProcesses()).map(({ pid }) => pid);
-      for (const pid of frozen) process.kill(pid, 'SIGSTOP');
+      // It first, so that no process of its comes after we looked; one that ended since has nothing to be stopped.
+      const postmaster = processesOf(platform, 'postgresql', STEADY, 0);
+      signal(postmaster, 'SIGSTOP');
+      const frozen = familyOf(postmaster, allProcesses()).map(({ pid }) => pid);
+      assert.ok(frozen.length > 1, 'it has a process for each connection');
+      signal(frozen, 'SIGSTOP');
       try {
         await pause(30_000);
       } finally {
-        for (const pid of frozen) process.kill(pid, 'SIGCONT');
+        signal(frozen, 'SIGCONT');
       }
       await platform.recovered([], RECOVERY_MS);
       await eventually('writes again', () => platform.run('create-org', 'after-the-frost'), RECOVERY_MS);
@@ -108,9 +112,15 @@ describe('a platform whose machine fails while it is used', { skip: SKIP }, () =
       .sort();
   }
 
-  async function componentPids(name: string): Promise<number[]> {
-    const { components } = await platform.status();
-    return components.flatMap((one) => (one.name === name && one.pid !== null ? [one.pid] : []));
+  /** To those of them that are there still. */
+  function signal(pids: readonly number[], name: NodeJS.Signals): void {
+    for (const pid of pids) {
+      try {
+        process.kill(pid, name);
+      } catch (error) {
+        if (codeOf(error) !== 'ESRCH') throw error;
+      }
+    }
   }
 
   /** What a reset leaves: every process gone without a word, /run, the packet filter, links and cgroups empty, files as they were. */
@@ -124,16 +134,11 @@ describe('a platform whose machine fails while it is used', { skip: SKIP }, () =
         const ofApp = uid >= settings.uidRangeBase && uid < settings.uidRangeBase + 8 * 256 * 65_536;
         return pid !== process.pid && (ofApp || mine(words));
       });
-      for (const { pid } of familyOf(
-        own.map(({ pid }) => pid),
-        all,
-      )) {
-        try {
-          process.kill(pid, 'SIGKILL');
-        } catch {
-          // gone already
-        }
-      }
+      const roots = own.map(({ pid }) => pid);
+      signal(
+        familyOf(roots, all).map(({ pid }) => pid),
+        'SIGKILL',
+      );
       await pause(200);
     }
     const mounts = readFileSync('/proc/self/mountinfo', 'utf8')

@@ -99,7 +99,7 @@ export async function endEarly(
   host: string,
   path: string,
   ending: Ending,
-  { method = 'POST', waitMs = 2_000 }: { method?: string; waitMs?: number } = {},
+  { method = 'POST', waitMs = 10_000 }: { method?: string; waitMs?: number } = {},
 ): Promise<RawHttp2> {
   const { first = (id) => data(id, 10), last, leaves } = ending;
   const connection = new RawHttp2(to);

@@ -58,18 +58,43 @@ export function ask({
   return promise;
 }
 
-/** Sends bytes (each a character up to U+00FF) over TLS and gives everything that comes back until the peer closes or is silent for `quietMs`. */
-export function sendRaw(options: ConnectionOptions, text: string, quietMs = 400): Promise<string> {
+/** Nobody is waited for longer who says nothing, however busy the machine is. */
+const SILENCE_MS = 10_000;
+/** For what should not come after the last answer there is no event. */
+const NOTHING_MORE_MS = 250;
+
+/**
+ * Sends bytes (each a character up to U+00FF) over TLS and gives everything that comes back until the peer closes, or until nothing
+ * came any more after so many whole answers. Rejects at a silence before that.
+ */
+export function sendRaw(options: ConnectionOptions, text: string, answers = 1): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   let received = '';
   const socket = connect(options, () => socket.write(text, 'latin1'));
-  socket.setTimeout(quietMs, () => socket.destroy());
+  socket.setTimeout(SILENCE_MS);
+  socket.on('timeout', () => {
+    if (wholeAnswers(received) < answers) reject(new Error(`silence after ${JSON.stringify(received)}`));
+    socket.destroy();
+  });
   socket.on('data', (chunk) => {
     received += chunk.toString('latin1');
+    if (wholeAnswers(received) >= answers) socket.setTimeout(NOTHING_MORE_MS);
   });
   socket.on('error', (error) => (received === '' ? reject(error) : socket.destroy()));
   socket.on('close', () => resolve(received));
   return promise;
+}
+
+/** An answer that does not say how long it is counts with its head. */
+function wholeAnswers(received: string): number {
+  let count = 0;
+  for (let at = 0; ; count += 1) {
+    const end = received.indexOf('\r\n\r\n', at);
+    if (end < 0) return count;
+    const [, length = '0'] = /^content-length: *(\d+)/im.exec(received.slice(at, end)) ?? [];
+    at = end + 4 + Number(length);
+    if (received.length < at) return count;
+  }
 }
 
 /** Whether a TLS handshake succeeds, and with which protocol and suite. */

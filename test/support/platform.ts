@@ -149,8 +149,12 @@ export class TestPlatform {
     this.#layout = layoutOf(settings);
   }
 
+  /** What is running, whether or not it is ready: to a busy machine's own question the API may be late for a moment. */
   async status(): Promise<PlatformStatus> {
-    return JSON.parse(await this.cupola('status', ['--json'])) as PlatformStatus;
+    const { exitCode, stdout, stderr } = await this.tryCupola('status', ['--json']);
+    // It names none where it is down.
+    if (!stdout.includes('"components"')) throw new Error(`cupola status ended with ${exitCode}\n${stdout}\n${stderr}`);
+    return JSON.parse(stdout) as PlatformStatus;
   }
 
   /** Of the components, by name. */

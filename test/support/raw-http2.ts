@@ -165,7 +165,7 @@ export async function sendHttp2(
   options: ConnectionOptions,
   frames: Buffer,
   streams: readonly number[] = [1],
-  quietMs = 600,
+  quietMs = 10_000,
 ): Promise<StreamResult[]> {
   const connection = new RawHttp2(options, frames);
   const results = streams.map((stream) => connection.stream(stream));

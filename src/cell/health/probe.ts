@@ -30,11 +30,11 @@ function probePort(address: string, port: number, timeoutMs: number, signal: Abo
   const { promise, resolve } = Promise.withResolvers<string | null>();
   const failed = (why: string) => resolve(`Failed to make TCP connection to ${address}:${port}: ${why}`);
   const socket = connect({ host: address, port, signal });
-  const timer = setTimeout(() => failed(timedOut(timeoutMs)), timeoutMs);
+  const stop = afterWaiting(timeoutMs, () => failed(timedOut(timeoutMs)));
   socket.once('connect', () => resolve(null));
   socket.on('error', (error) => failed(reasonOf(error)));
   return promise.finally(() => {
-    clearTimeout(timer);
+    stop();
     socket.destroy();
   });
 }
@@ -77,12 +77,33 @@ function probeHttp(
     });
     request.on('error', (error) => failed(reasonOf(error)));
   };
-  const timer = setTimeout(() => failed(timedOut(timeoutMs)), timeoutMs);
+  const stop = afterWaiting(timeoutMs, () => failed(timedOut(timeoutMs)));
   ask(path, 0);
   return promise.finally(() => {
-    clearTimeout(timer);
+    stop();
     over.abort();
   });
+}
+
+const PARTS = 10;
+
+/**
+ * Calls back after so long of waiting, unless what it gives is called before. A time in which this process stood still (no processor, a
+ * suspended machine) counts for a tenth at most: the answer may have come in it, and is looked at before its time is over.
+ */
+function afterWaiting(ms: number, over: () => void): () => void {
+  let left = PARTS;
+  let last: NodeJS.Immediate | undefined;
+  const timer = setInterval(() => {
+    left -= 1;
+    if (left > 0) return;
+    clearInterval(timer);
+    last = setImmediate(over); // after what came meanwhile
+  }, ms / PARTS);
+  return () => {
+    clearInterval(timer);
+    clearImmediate(last);
+  };
 }
 
 /**

@@ -42,7 +42,7 @@ describe('clients that end a request which was answered early', { skip: SKIP }, 
     const host = `${name}.${platform.domain}`;
     const to = { host: '127.0.0.1', port: platform.httpsPort, servername: host, ca: platform.credentials.ca_cert };
     // For its own hosts the platform waits for the body in the router: only a long one is answered early.
-    const waitMs = name === 'early' ? 2_000 : 100;
+    const waitMs = name === 'early' ? 10_000 : 100;
     const connection = await endEarly(to, host, path, HTTP2_ENDINGS[ending]!, { waitMs });
     opened.push(connection);
     return connection.stream(1).status;

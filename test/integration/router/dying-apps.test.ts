@@ -89,7 +89,7 @@ async function overHttp2(method: string, target: string, body: (typeof BODIES)[s
     : requestFrames(1, fields);
   const connection = new RawHttp2(to(), frames);
   const result = connection.stream(1);
-  await connection.until(() => result.status !== null || connection.ended(1), 5_000);
+  await connection.until(() => result.status !== null || connection.ended(1), 10_000);
   connection.close();
   return result.reset === null || result.status !== null ? `${result.status}` : `reset ${result.reset}`;
 }

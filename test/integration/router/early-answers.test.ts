@@ -179,9 +179,9 @@ describe('clients of HTTP/2', () => {
           earlyRequest(id + 2, 'app.cupola.test', '/early/204'),
         ]),
       );
-      await connection.until(() => connection.stream(id).status !== null, 2_000);
+      await connection.until(() => connection.stream(id).status !== null, 10_000);
       connection.write(Buffer.concat([data(id, 1, END_STREAM), data(id + 2, 1, END_STREAM)]));
-      await connection.until(() => connection.ended(id) && connection.ended(id + 2), 2_000);
+      await connection.until(() => connection.ended(id) && connection.ended(id + 2), 10_000);
       await victims('app.cupola.test', `stream ${id}`);
     }
     connection.close();
@@ -195,7 +195,7 @@ describe('clients of HTTP/2', () => {
 });
 
 async function attackHttp2(host: string, status: string, ending: Ending, method = 'POST'): Promise<void> {
-  const connection = await endEarly(to(host), host, `/early/${status}`, ending, { method, waitMs: 5_000 });
+  const connection = await endEarly(to(host), host, `/early/${status}`, ending, { method });
   /** Then it is the router that refuses it, before anybody hears of it. */
   const endsAtOnce = ending.last === undefined && ending.leaves === undefined;
   if (!endsAtOnce) assert.equal(connection.stream(1).status, statusOf(status), 'it answers before the end');
@@ -209,7 +209,7 @@ async function attackHttp2(host: string, status: string, ending: Ending, method 
         [':path', '/own'],
       ]),
     );
-    await connection.until(() => connection.ended(3), 2_000);
+    await connection.until(() => connection.ended(3), 10_000);
     const { status: got, body, closed, goaway } = connection.stream(3);
     if (!closed && goaway === null)
       assert.deepEqual([got, body], [200, 'GET /own HTTP/1.1'], `${status}: its own next`);

@@ -55,7 +55,7 @@ const to = (servername = HOST) => ({
   ca: path.pki.routerRoot.cert,
 });
 const http1 = (lines: string[], host = HOST, method = 'GET', body = '') =>
-  sendRaw(to(host), [`${method} /a HTTP/1.1`, `Host: ${host}`, ...lines, '', body].join('\r\n'), 400);
+  sendRaw(to(host), [`${method} /a HTTP/1.1`, `Host: ${host}`, ...lines, '', body].join('\r\n'));
 const http2 = async (fields: Field[], host = HOST, method = 'GET', body?: string) => {
   const pseudo: Field[] = [
     [':method', method],
@@ -63,7 +63,7 @@ const http2 = async (fields: Field[], host = HOST, method = 'GET', body?: string
     [':authority', host],
     [':path', '/a'],
   ];
-  const [result] = await sendHttp2(to(host), requestFrames(1, [...pseudo, ...fields], body), [1], 4_000);
+  const [result] = await sendHttp2(to(host), requestFrames(1, [...pseudo, ...fields], body));
   return result!;
 };
 

@@ -116,15 +116,16 @@ test('SECURITY-TESTS 5: headers that are not whole after 15 s are given up, howe
 
 test('SECURITY-TESTS 5: one address cannot take every connection', async (t) => {
   const greedy = await open(MAX, `GET /slow HTTP/1.1\r\n${HOST}X-Slow: `, '127.0.0.66');
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  const held = greedy.filter(({ destroyed, readyState }) => !destroyed && readyState === 'open').length;
+  const kept = () => greedy.filter(({ destroyed, readyState }) => !destroyed && readyState === 'open').length;
+  await path.until('the end of what is beyond a share', () => kept() <= 0.3 * MAX);
+  const held = kept();
   t.diagnostic(`${held} of ${MAX} connections were kept`);
-  assert.ok(held > 0.2 * MAX && held <= 0.3 * MAX, `${held}`);
+  assert.ok(held > 0.2 * MAX, `${held}`);
   const slowest = await honest(10);
   assert.ok(slowest < 2_000, `${slowest} ms`);
   end(greedy);
   await path.until('the address to be let in again', async () => {
-    const answer = await sendRaw(to('127.0.0.66'), `GET / HTTP/1.1\r\n${HOST}\r\n`, 300).catch(() => '');
+    const answer = await sendRaw(to('127.0.0.66'), `GET / HTTP/1.1\r\n${HOST}\r\n`).catch(() => '');
     return /^HTTP\/1\.1 200 /.test(answer);
   });
 });

@@ -80,7 +80,7 @@ test('a banner that comes byte by byte is recognised', async () => {
 test('TLS goes on as before, and the app is told the client\u2019s address', async () => {
   const ca = path.pki.routerRoot.cert;
   const to = { host: '127.0.0.1', port: path.httpsPort, servername: 'app.cupola.test', ca, localAddress: '127.0.0.78' };
-  const answer = await sendRaw(to, 'GET /tls HTTP/1.1\r\nHost: app.cupola.test\r\n\r\n', 300);
+  const answer = await sendRaw(to, 'GET /tls HTTP/1.1\r\nHost: app.cupola.test\r\n\r\n');
   assert.match(answer, /GET \/tls HTTP\/1\.1$/);
   assert.deepEqual(valuesOf(app.requests.at(-1), 'x-forwarded-for'), ['127.0.0.78']);
   assert.deepEqual(valuesOf(app.requests.at(-1), 'x-forwarded-proto'), ['https']);

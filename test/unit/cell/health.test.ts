@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { create } from '@bufbuild/protobuf';
 import { untilHealthy, untilUnhealthy } from '../../../src/cell/health/monitor.ts';
 import { createProbe, createReadinessProbe } from '../../../src/cell/health/probe.ts';
@@ -21,6 +23,24 @@ test('a port check passes where something listens and says why where nothing doe
   assert.equal(await createProbe(check, '127.0.0.1', port)!(never), null);
   server.close();
   assert.match((await createProbe(check, '127.0.0.1', 9)!(never))!, /:9: connection refused$/);
+});
+
+test('an instance that answers is well, however long the cell itself stood still meanwhile', async (t) => {
+  // A thread of its own: it answers while this one does not run.
+  const app = new Worker(
+    `const { parentPort } = require('node:worker_threads');
+    const server = require('node:http').createServer((_, response) => response.end());
+    server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));`,
+    { eval: true },
+  );
+  t.after(() => app.terminate());
+  const [port] = await once(app, 'message');
+  for (const type of ['port', 'http']) {
+    const asked = createProbe(create(HealthCheckSchema, { type }), '127.0.0.1', port)!(never);
+    await Promise.resolve();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_100);
+    assert.equal(await asked, null, type);
+  }
 });
 
 test('an http check asks for whatever endpoint the API takes, in the words of HTTP', async () => {
