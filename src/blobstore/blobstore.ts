@@ -72,6 +72,7 @@ export function createBlobstore(options: BlobstoreOptions): Blobstore {
     scratch: (held, use) => disk.scratch(held, use),
     list: (kind) => disk.list(kind),
     put: (kind, key, body, maxBytes, held) => disk.put(kind, key, body, maxBytes, held),
+    adopt: (kind, key, path, sha256) => disk.adopt(kind, key, path, sha256),
     open: (kind, key) => disk.open(kind, key),
     stat: (kind, key) => disk.stat(kind, key),
     delete: (kind, key) => disk.delete(kind, key),

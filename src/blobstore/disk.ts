@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { constants, type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { BlobInfo, BlobKind, ListedBlob, Scratch } from '../contracts/blobs.ts';
@@ -12,6 +12,7 @@ export const BLOB_KINDS: readonly BlobKind[] = ['packages', 'droplets', 'buildpa
 const KEY = /^[\w-]{1,200}$/;
 const ENTRY_SUFFIX = '.info';
 const MAX_ENTRY = 4096;
+const NOT_HERE = new Set(['ENOENT', 'EXDEV']);
 
 /** A key that can be no path: letters, digits, `_` and `-`. */
 export function isBlobKey(key: string): boolean {
@@ -68,24 +69,48 @@ export class DiskStore {
   }
 
   async #put(entryPath: string, file: string, body: Readable, maxBytes: number, room: Room): Promise<BlobInfo> {
-    const parent = dirname(entryPath);
     const incoming = join(this.#incoming, file);
-    const incomingEntry = `${incoming}${ENTRY_SUFFIX}`;
     try {
       const info = await writeWhole(incoming, body, maxBytes, room, flush);
-      const entry = Readable.from([JSON.stringify({ ...info, file })]);
-      await writeWhole(incomingEntry, entry, MAX_ENTRY, this.#room, flush);
+      await this.#place(entryPath, incoming, { ...info, file });
+      return info;
+    } catch (error) {
+      await rm(incoming, { force: true });
+      throw error;
+    }
+  }
+
+  /**
+   * Takes a file for a blob's content, which has this digest by the word of whoever made it: nothing of it is read or written, and it has
+   * its former name no more. Null where there is none of that name, or it lies on another file system or mount.
+   */
+  async adopt(kind: BlobKind, key: string, path: string, sha256: string): Promise<BlobInfo | null> {
+    const entryPath = this.#entryPath(kind, key);
+    try {
+      const info = { sha256, bytes: await flushedSize(path) };
+      await this.#place(entryPath, path, { ...info, file: `${key}.${randomUUID()}` });
+      return info;
+    } catch (error) {
+      if (NOT_HERE.has(codeOf(error) ?? '')) return null;
+      throw error;
+    }
+  }
+
+  /** Puts a content that is whole on the disk in its place, and its entry last. */
+  async #place(entryPath: string, content: string, entry: Entry): Promise<void> {
+    const parent = dirname(entryPath);
+    const incomingEntry = join(this.#incoming, `${entry.file}${ENTRY_SUFFIX}`);
+    try {
+      await writeWhole(incomingEntry, Readable.from([JSON.stringify(entry)]), MAX_ENTRY, this.#room, flush);
       await mkdir(parent, { recursive: true, mode: 0o700 });
       await this.#inTurn(async () => {
         const former = await readEntry(entryPath);
-        await rename(incoming, join(parent, file));
+        await rename(content, join(parent, entry.file));
         await rename(incomingEntry, entryPath);
         await flushDirectory(parent);
         if (former) await rm(join(parent, former.file), { force: true });
       });
-      return info;
     } catch (error) {
-      await rm(incoming, { force: true });
       await rm(incomingEntry, { force: true });
       throw error;
     }
@@ -215,6 +240,13 @@ async function writeParts(file: FileHandle, parts: readonly Buffer[]): Promise<v
   // Less than all: a full disk says so at the next one.
   const left = Buffer.concat(parts).subarray(bytesWritten);
   for (let at = 0; at < left.length; ) at += (await file.write(left, at)).bytesWritten;
+}
+
+/** Of a file that is on the disk when this returns. */
+async function flushedSize(path: string): Promise<number> {
+  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  await file.sync();
+  return (await file.stat()).size;
 }
 
 /** A rename is on disk once its directory is. */

@@ -29,6 +29,8 @@ export interface SystemBuildpack {
   /** A zip, and the digest it has. */
   file: string;
   sha256: string;
+  /** Another name of the same zip, which the blobstore may take for its own. */
+  given?: string;
 }
 
 /** What the operator decides. */

@@ -54,6 +54,11 @@ export interface Blobs {
    * CupolaError `blob_too_large` past `maxBytes`, `blob_disk_full`.
    */
   put(kind: BlobKind, key: string, body: Readable, maxBytes: number, room?: HeldRoom): Promise<BlobInfo>;
+  /**
+   * Takes a file with this digest for the content, without reading it: for what a more trusted process made and knows. Null where it
+   * is not there, or where it lies cannot be had without a copy.
+   */
+  adopt(kind: BlobKind, key: string, path: string, sha256: string): Promise<BlobInfo | null>;
   /** Null where there is none. */
   open(kind: BlobKind, key: string): Promise<{ body: Readable; bytes: number } | null>;
   stat(kind: BlobKind, key: string): Promise<BlobInfo | null>;

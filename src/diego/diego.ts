@@ -108,12 +108,15 @@ export class Diego {
       log: log.child('converger'),
       wakeAuction: () => this.wakeAuction(),
       wakeCompletions: () => this.wakeCompletions(),
+      wakeNotices: () => this.wakeNotices(),
     });
     this.#leadership = new Leadership(db, 'diego.brain', log);
     const completions = new Completions(tasks, options.cloudController, clock, log);
     const leading = (body: () => Promise<unknown>) => async (): Promise<void> => {
       if (await this.#leads()) await body();
     };
+    // Whoever sweeps sees what is due; another looks where nobody does.
+    const delivering = { everyMs: settings.convergeIntervalMs, soonMs: settings.sweepIntervalMs };
     this.#reconcilers = {
       auction: new Reconciler(
         'auction',
@@ -128,8 +131,8 @@ export class Diego {
         leading(() => this.converger.converge()),
         log,
       ),
-      completions: new Reconciler('completions', settings.sweepIntervalMs, () => completions.deliver(), log),
-      notices: new Reconciler('notices', settings.sweepIntervalMs, () => this.notices.deliver(), log),
+      completions: new Reconciler('completions', delivering, () => completions.deliver(), log),
+      notices: new Reconciler('notices', delivering, () => this.notices.deliver(), log),
     };
   }
 

@@ -7,6 +7,7 @@ import {
   fchmodSync,
   fchownSync,
   fstatSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -50,6 +51,7 @@ const WRITE_BY_GROUP = 0o020;
 const WRITE_BY_OTHERS = 0o002;
 const STICKY = 0o1000;
 const NOT_A_FILE = new Set(['EISDIR', 'EEXIST', 'ENOTEMPTY', 'EPERM']);
+const NO_LINK = new Set(['EXDEV', 'EMLINK', 'ENOTSUP', 'EOPNOTSUPP']);
 const READ_BYTES = 64 * 1024;
 const MOST_REMOVING_MS = 10 * 60_000;
 /** Of ext4, where fsck puts what has no name. */
@@ -137,6 +139,30 @@ export function replaceFile(
       renameSync(part, name);
     } catch (cause) {
       if (NOT_A_FILE.has(codeOf(cause) ?? '')) throw unsafe(path, 'has no file in its place', cause);
+      throw cause;
+    }
+  });
+}
+
+/**
+ * Gives a file of ours one more name, in the place of what has that name: whoever owns the directory may rename it and has no more of a
+ * say in it than before. False where it cannot have one: it lies on another file system or mount, has as many names as a file can, or
+ * others may write to it. Throws `unsafe_path` as `replaceFile`.
+ */
+export function linkFile(path: string, file: string): boolean {
+  if (!isOwnAlone(file)) return false;
+  return inParent(path, (name) => {
+    try {
+      removeName(name);
+      linkSync(file, name);
+      // Whoever may change its directory could have put another in its place.
+      const linked = isOwnAlone(name);
+      if (!linked) removeName(name);
+      return linked;
+    } catch (cause) {
+      const code = codeOf(cause) ?? '';
+      if (NO_LINK.has(code)) return false;
+      if (NOT_A_FILE.has(code)) throw unsafe(path, 'has no file in its place', cause);
       throw cause;
     }
   });
@@ -305,6 +331,12 @@ function removeName(name: string): void {
 
 function isOwn({ uid }: Stats): boolean {
   return uid === 0 || uid === self().uid;
+}
+
+/** A file that nobody else writes to, by whatever name. */
+function isOwnAlone(path: string): boolean {
+  const stat = lstatSync(path);
+  return stat.isFile() && isOwn(stat) && (stat.mode & (WRITE_BY_GROUP | WRITE_BY_OTHERS)) === 0;
 }
 
 /** Whoever may write to a directory puts another name in the place of one in it, unless the sticky bit keeps them off. */

@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import Type, { type Static } from 'typebox';
 import { readCheckedFile } from '../kit/checked.ts';
-import { replaceFile } from '../kit/owned-files.ts';
+import { linkFile, replaceFile } from '../kit/owned-files.ts';
 import type { SystemBuildpack } from './buildpacks/build.ts';
 import type { Layout } from './layout.ts';
 
@@ -23,15 +23,37 @@ export function writeBuildpacks(layout: Layout, built: readonly SystemBuildpack[
   replaceFile(listOf(layout), `${JSON.stringify(built, null, 2)}\n`, { mode: 0o600 });
 }
 
+/**
+ * Gives each zip one more name, in control's directory, whose blobstore takes it from there: hundreds of megabytes are neither copied nor
+ * read, since root says their digests. The files stay root's; control may read them, and move or remove the name. Where one cannot have
+ * another name, control copies it.
+ */
+export function giveBuildpacks(layout: Layout): void {
+  const control = join(layout.settings.dataDirectory, 'control'); // where control sees it is another mount
+  for (const { sha256, file } of listed(layout)) linkFile(givenAs(control, sha256), file);
+}
+
+/** The name of a zip with this digest in control's directory, where it was given one. */
+export const givenAs = (control: string, sha256: string): string => join(control, `given-${sha256}.zip`);
+
+/** Once control has started it has no use for those that it did not take. */
+export function removeGiven(control: string): void {
+  for (const name of readdirSync(control)) {
+    if (/^given-[0-9a-f]{64}\.zip$/.test(name)) rmSync(join(control, name), { force: true });
+  }
+}
+
 /** The buildpacks that `up` built, at the place where control may read them. Throws `invalid_file`. */
 export function shownBuildpacks(layout: Layout): SystemBuildpackFile[] {
-  if (!existsSync(listOf(layout))) return [];
-  const built = readCheckedFile(listOf(layout), Type.Array(SystemBuildpackFile));
-  return built.map(({ name, position, stack, file, sha256 }) => ({
+  return listed(layout).map(({ name, position, stack, file, sha256 }) => ({
     name,
     position,
     stack,
     sha256,
     file: file.replace(layout.buildpacks, `${layout.run}/buildpacks`),
   }));
+}
+
+function listed(layout: Layout): SystemBuildpackFile[] {
+  return existsSync(listOf(layout)) ? readCheckedFile(listOf(layout), Type.Array(SystemBuildpackFile)) : [];
 }

@@ -131,6 +131,12 @@ export const kit = [
       'if (content.length > mostBytes)',
       'if (fstatSync(file).size > mostBytes)',
     ],
+    [
+      'SECURITY: another name is given',
+      'kit/owned-files.ts',
+      'isOwn(stat) && (stat.mode & (WRITE_BY_GROUP',
+      'isOwn(stat) || (stat.mode & (WRITE_BY_GROUP',
+    ],
   ]),
   ...noticedBy('test/unit/house/streams.test.ts', [
     [

@@ -21,6 +21,8 @@ export interface ConvergerOptions {
   wakeAuction: () => void;
   /** Called when there is a completion to deliver. */
   wakeCompletions: () => void;
+  /** Called when there is a notice to deliver. */
+  wakeNotices: () => void;
 }
 
 /** Rows that one convergence changed, by what was wrong. */
@@ -48,16 +50,19 @@ export class Converger {
 
   /** What falls due by time. Cheap, often. */
   async sweep(): Promise<void> {
-    const { store, settings, clock, changes, wakeAuction, wakeCompletions } = this.#options;
+    const { store, settings, clock, changes, wakeAuction, wakeCompletions, wakeNotices } = this.#options;
     const now = clock();
-    const restarted = await store.restartCrashed(now);
-    const failed = await store.failUnplaceableTasks(now - settings.taskPatienceMs);
-    const expired = await store.failExpiredTasks(now);
-    const lost = await this.#loseCells(now, false);
+    const due = await store.due(now, now - settings.cellLostAfterMs);
+    if (due.completions) wakeCompletions();
+    if (due.notices) wakeNotices();
+    const restarted = due.crashed ? await store.restartCrashed(now) : [];
+    const failed = due.tasks ? await store.failUnplaceableTasks(now - settings.taskPatienceMs) : [];
+    const expired = due.tasks ? await store.failExpiredTasks(now) : [];
+    const lost = await this.#loseCells(now, { silent: due.silent, thorough: false });
     const { evacuation } = this.#options;
-    const leaving = await evacuation.begin(now);
-    const back = await evacuation.takeBack(now);
-    const replaced = await evacuation.replaced(now - settings.evacuationOverlapMs);
+    const leaving = due.leaving ? await evacuation.begin(now) : 0;
+    const back = due.leaving ? await evacuation.takeBack(now) : 0;
+    const replaced = due.leaving ? await evacuation.replaced(now - settings.evacuationOverlapMs) : [];
     for (const processGuid of restarted) changes.publish({ processGuid });
     for (const taskGuid of [...failed, ...expired.map((task) => task.taskGuid)]) changes.publish({ taskGuid });
     if (lost.toPlace + lost.completed + leaving + back > 0) changes.publish({});
@@ -74,7 +79,7 @@ export class Converger {
     const now = clock();
     const extra = await store.deleteExtra();
     const missing = await store.createMissing(now);
-    const lost = await this.#loseCells(now, true); // also what a cell reported that is not live
+    const lost = await this.#loseCells(now, { silent: true, thorough: true }); // also what a cell reported that is not live
     const unknown = await this.#unclaimUnknown(now);
     if (missing + unknown + extra + lost.toPlace > 0) {
       changes.publish({});
@@ -99,10 +104,14 @@ export class Converger {
     this.#listeningSinceMs = null;
   }
 
-  async #loseCells(now: number, thorough: boolean): Promise<{ toPlace: number; completed: number }> {
+  /** `silent`: there may be such cells. `thorough`: what is held by cells that are not live is looked for in any case. */
+  async #loseCells(
+    now: number,
+    { silent, thorough }: { silent: boolean; thorough: boolean },
+  ): Promise<{ toPlace: number; completed: number }> {
     const { store, cells, reps, settings, wakeCompletions, log } = this.#options;
     if (!this.#couldHear(now)) return { toPlace: 0, completed: 0 };
-    const lost = await cells.removeLost(now);
+    const lost = silent ? await cells.removeLost(now) : [];
     for (const cell of lost) reps.forget(cell);
     // Looking through all held instances is for when there is reason to.
     if (lost.length === 0 && this.#looked && !thorough) return { toPlace: 0, completed: 0 };

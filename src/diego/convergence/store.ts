@@ -10,6 +10,20 @@ export interface HeldInstance {
   cellId: string;
 }
 
+/** What there is of each kind that may be due. */
+export interface Due {
+  crashed: boolean;
+  /** Not completed. */
+  tasks: boolean;
+  /** Cells that were not heard of for too long. */
+  silent: boolean;
+  /** Instances that leave a drained cell, or are to. */
+  leaving: boolean;
+  /** To be told to the Cloud Controller. */
+  completions: boolean;
+  notices: boolean;
+}
+
 const HELD = sql.raw(`a.process_guid AS "processGuid", a.index, a.instance_guid AS "instanceGuid",
   a.cell_id AS "cellId"`);
 
@@ -24,6 +38,19 @@ export class ConvergenceStore {
 
   constructor(db: BbsDatabase) {
     this.#db = db;
+  }
+
+  /** One statement in place of one for each kind, which would find nothing most of the time. */
+  async due(nowMs: number, liveSinceMs: number): Promise<Due> {
+    const { rows } = await sql<Due>`
+      SELECT
+        EXISTS (SELECT FROM actual_lrps WHERE state = 'CRASHED' AND restart_at_ms <= ${nowMs}) AS crashed,
+        EXISTS (SELECT FROM tasks WHERE state IN ('PENDING', 'RUNNING')) AS tasks,
+        EXISTS (SELECT FROM cells WHERE last_seen_ms < ${liveSinceMs}) AS silent,
+        EXISTS (SELECT FROM cell_drains) OR EXISTS (SELECT FROM evacuating_lrps) AS leaving,
+        EXISTS (SELECT FROM tasks WHERE state = 'COMPLETED' AND completion_due_ms <= ${nowMs}) AS completions,
+        EXISTS (SELECT FROM notices WHERE due_ms <= ${nowMs}) AS notices`.execute(this.#db);
+    return rows[0]!;
   }
 
   /** Instances that are desired and in no row. */

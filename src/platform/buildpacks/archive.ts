@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { lstat, open, readdir, readFile, readlink, rename } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { ZipFile } from 'yazl';
 import { run } from '../../kit/process.ts';
+import { readFileLater } from '../../kit/streams.ts';
 
 const compress = promisify(gzip);
 /** Of every entry, so that the same content gives the same archive. */
@@ -78,7 +79,7 @@ export async function entries(tree: string): Promise<string[]> {
 
 export async function sha256Of(file: string): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash);
+  await pipeline(readFileLater(file), hash);
   return hash.digest('hex');
 }
 

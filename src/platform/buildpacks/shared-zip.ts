@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { constants, copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { linkFile } from '../../kit/owned-files.ts';
 import { sha256Of } from './archive.ts';
 
 /** A built buildpack that several installations of this machine use, under a name of what it was made of. */
@@ -13,19 +14,23 @@ export class SharedZip {
     this.#base = join(directory, `${name}-${createHash('sha256').update(fingerprint).digest('hex').slice(0, 24)}`);
   }
 
-  /** Copies it to `file` and gives its digest; null where it is not there, or is not what was put there. */
+  /**
+   * Puts it at `file`, the very file where that can be, and gives its digest; null where it is not there, or is not what was put there.
+   */
   async take(file: string): Promise<string | null> {
+    const [zip, part] = [`${this.#base}.zip`, `${file}.part`];
     try {
       const sha256 = (await readFile(`${this.#base}.sha256`, 'utf8')).trim();
-      await copyFile(`${this.#base}.zip`, `${file}.part`, constants.COPYFILE_FICLONE);
-      if ((await sha256Of(`${file}.part`)) === sha256) {
-        await rename(`${file}.part`, file);
+      if (!linkFile(part, zip)) await copyFile(zip, part, constants.COPYFILE_FICLONE);
+      if ((await sha256Of(part)) === sha256) {
+        await rename(part, file);
         return sha256;
       }
     } catch {
       // never built, or removed: it is made anew
+    } finally {
+      await rm(part, { force: true }); // also of two names of one file, which a rename leaves as they are
     }
-    await rm(`${file}.part`, { force: true });
     return null;
   }
 

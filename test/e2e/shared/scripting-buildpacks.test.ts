@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -51,6 +51,16 @@ describe('runtimes and buildpacks, used with the official cf', { skip: SKIP }, (
       order.filter((name) => names.includes(name)),
     );
     for (const name of ['ruby', 'python', 'php', 'nginx']) assert.ok(names.includes(name), name);
+  });
+
+  test('they lie on the disk once, root’s, though control has them among its blobs', () => {
+    const blobs = join(platform.layout.settings.dataDirectory, 'control/blobs/buildpacks');
+    const found = readdirSync(blobs, { recursive: true, encoding: 'utf8' }).map((name) => statSync(join(blobs, name)));
+    for (const { name, file } of shownBuildpacks(platform.layout)) {
+      const { ino } = statSync(file);
+      const kept = found.find((one) => one.ino === ino);
+      assert.deepEqual([kept?.uid, (kept?.mode ?? 0) & 0o777], [0, 0o644], name);
+    }
   });
 
   test('a cell unpacks all of them before anyone pushes', async () => {

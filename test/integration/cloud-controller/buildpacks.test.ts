@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { seedBuildpacks } from '../../../src/cloud-controller/buildpacks/seed.ts';
@@ -326,6 +326,23 @@ describe("the platform's own buildpacks over restarts", () => {
       await f.cc.admin.patch(`/v3/buildpacks/${await guidOf('one_buildpack')}`, { locked: false });
       await seed('2');
       assert.deepEqual((await list())[0], ['one_buildpack', 'one_buildpack-2.zip']);
+
+      const { puts } = f.blobs;
+      const given = async (name: string) => {
+        const known = await version(name, '3');
+        const file = join(directory, `given-${known.sha256}.zip`);
+        copyFileSync(known.file, file);
+        return { ...known, given: file };
+      };
+      await seedBuildpacks({ db: f.cc.db, blobs: f.blobs, log: silentLog }, [
+        { ...(await given('one_buildpack')), position: 1 },
+        { ...(await version('two_buildpack', '3')), position: 2, given: join(directory, 'none.zip') },
+      ]);
+      assert.deepEqual(
+        (await list()).slice(0, 2).map(([, filename]: string[]) => filename),
+        ['one_buildpack-3.zip', 'two_buildpack-3.zip'],
+      );
+      assert.equal(f.blobs.puts, puts + 1, 'what is given is not read');
     } finally {
       rmSync(directory, { recursive: true });
       await f.close();

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { Logger } from '../../../src/kit/log.ts';
@@ -96,10 +96,19 @@ test('buildpacks are made once, and again when their source changes', async () =
   assert.deepEqual(digests(await build(join(directory, 'other'))), digests(first));
   assert.deepEqual(progress, [], 'another installation takes what is there');
   assert.deepEqual(made.sort(), order.map((name) => `${name}_buildpack ${version}, built before`).sort());
+  const nodeOf = async (file: string) => (await stat(file)).ino;
+  const third = (await build(join(directory, 'third'))).at(-1)!;
+  assert.equal(await nodeOf(third.file), await nodeOf(join(directory, 'other', basename(third.file))), 'the very file');
+  assert.deepEqual(
+    await readdir(join(directory, 'third')).then((names) => names.filter((name) => /part/.test(name))),
+    [],
+  );
+  made = [];
   const shared = join(directory, 'shared');
   const php = (await readdir(shared)).find((name) => /^php.*zip$/.test(name));
+  await rm(join(shared, php!));
   await writeFile(join(shared, php!), 'poison');
-  assert.deepEqual(digests(await build(join(directory, 'third'))), digests(first));
+  assert.deepEqual(digests(await build(join(directory, 'fourth'))), digests(first));
   assert.deepEqual(progress, ['building php_buildpack'], 'and nothing that is not what was put there');
   progress = [];
   await writeFile(join(sourceDirectory, 'binary/VERSION'), '9.9.9\n');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -57,4 +57,37 @@ test('what the system writes in part is written whole', async (t) => {
   assert.deepEqual(info, { sha256: createHash('sha256').update(content).digest('hex'), bytes: content.length });
   const found = await store.open('droplets', 'whole');
   assert.ok(found && content.equals(await buffer(found.body)));
+});
+
+test('a file that is known becomes the content, and is neither read nor written', async () => {
+  await store.put('buildpacks', 'one', Readable.from([Buffer.from('former')]), MAX);
+  const given = join(directory, 'given.zip');
+  writeFileSync(given, 'content');
+  const { ino } = statSync(given);
+  const sha256 = createHash('sha256').update('content').digest('hex');
+  assert.deepEqual(await store.adopt('buildpacks', 'one', given, sha256), { sha256, bytes: 7 });
+  const found = await store.open('buildpacks', 'one');
+  assert.equal((await buffer(found!.body)).toString(), 'content');
+  assert.equal(existsSync(given), false);
+  const contents = readdirSync(join(directory, 'buildpacks/on')).filter((name) => !name.endsWith('.info'));
+  assert.deepEqual(
+    contents.map((name) => statSync(join(directory, 'buildpacks/on', name)).ino),
+    [ino],
+    'the very file, and not the former one beside it',
+  );
+});
+
+test('what is no file of that name, or lies elsewhere, is not taken', async () => {
+  const far = mkdtempSync('/dev/shm/cupola-disk-');
+  try {
+    writeFileSync(join(far, 'zip'), 'content');
+    symlinkSync(join(far, 'zip'), join(directory, 'link'));
+    assert.equal(await store.adopt('buildpacks', 'one', join(directory, 'missing'), ''), null);
+    assert.equal(await store.adopt('buildpacks', 'one', join(far, 'zip'), ''), null);
+    await assert.rejects(store.adopt('buildpacks', 'one', join(directory, 'link'), ''), { code: 'ELOOP' });
+    assert.equal(await store.stat('buildpacks', 'one'), null);
+    assert.deepEqual(readdirSync(join(directory, 'incoming')), []);
+  } finally {
+    rmSync(far, { recursive: true });
+  }
 });

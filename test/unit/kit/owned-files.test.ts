@@ -21,6 +21,7 @@ import {
   closeDirectory,
   ensureFile,
   giveSocket,
+  linkFile,
   makeDirectory,
   readPlainFile,
   realDirectory,
@@ -100,6 +101,34 @@ describe('what root makes where other accounts have directories', {
     assert.throws(() => ensureFile(join(theirs, 'list'), { mode: 0o600, owner: OTHER }), UNSAFE);
     mkdirSync(join(theirs, 'directory'));
     assert.throws(() => replaceFile(join(theirs, 'directory'), 'x', { mode: 0o600, owner: OTHER }), UNSAFE);
+  });
+
+  test('a file of root’s has one more name, and stays root’s, where another account may move that', () => {
+    replaceFile(at('zip'), 'content', { mode: 0o644 });
+    for (const _ of [1, 2]) assert.equal(linkFile(join(theirs, 'zip'), at('zip')), true);
+    assert.equal(statSync(join(theirs, 'zip')).ino, statSync(at('zip')).ino);
+    assert.equal(look(join(theirs, 'zip')), '0:0 644');
+    assert.equal(linkFile('/dev/shm/cupola-owned-zip', at('zip')), false, 'on another file system');
+  });
+
+  test('SECURITY: another name is given to no file that others may write to, and by no link of theirs', () => {
+    replaceFile(at('zip'), 'content', { mode: 0o644 });
+    symlinkSync(join(target, 'file'), join(theirs, 'zip'));
+    assert.equal(linkFile(join(theirs, 'zip'), at('zip')), true);
+    assert.equal(statSync(join(theirs, 'zip')).ino, statSync(at('zip')).ino, 'in the place of the link');
+    symlinkSync(target, join(theirs, 'link'));
+    assert.throws(() => linkFile(join(theirs, 'link/zip'), at('zip')), UNSAFE);
+    mkdirSync(join(theirs, 'directory'));
+    assert.throws(() => linkFile(join(theirs, 'directory'), at('zip')), UNSAFE);
+    symlinkSync(at('zip'), at('named'));
+    assert.equal(linkFile(join(theirs, 'other'), at('named')), false);
+    for (const mode of [0o664, 0o646]) {
+      chmodSync(at('zip'), mode);
+      assert.equal(linkFile(join(theirs, 'other'), at('zip')), false);
+    }
+    replaceFile(at('zip'), 'content', { mode: 0o644, owner: OTHER });
+    assert.equal(linkFile(join(theirs, 'other'), at('zip')), false);
+    assert.equal(existsSync(join(theirs, 'other')), false);
   });
 
   test('SECURITY: nothing is made through a directory that another account could put another in the place of', () => {
