@@ -30,7 +30,6 @@ const ALLOWED: Record<string, string> = {
   'src/router/persisted-routes.ts': 'control, in its own directory; root reads there alone',
   'src/kit/owned-files.ts': 'below descriptors',
   'src/kit/bundles.ts': 'in the checkout, whose owner says what root runs',
-  'src/kit/lock.ts': 'a lock in a directory of root’s below /run',
   'src/cell/staging/transfers.ts': 'below the cell’s directory: 0700 and root’s',
 };
 
