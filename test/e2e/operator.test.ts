@@ -24,8 +24,8 @@ import { lockFile } from '../../src/kit/lock.ts';
 import { run } from '../../src/kit/process.ts';
 import { cellAddress } from '../../src/platform/addresses.ts';
 import { removeAccounts } from '../../src/platform/host/accounts.ts';
-import { installations } from '../../src/platform/host/installations.ts';
-import { lockFileOf } from '../../src/platform/settings/store.ts';
+import { forgetInstallation, installations, noteInstallation } from '../../src/platform/host/installations.ts';
+import { lockFileOf, saveSettings } from '../../src/platform/settings/store.ts';
 import { startLoad } from '../support/load.ts';
 import { eventually, ROOT, TestPlatform } from '../support/platform.ts';
 import { allProcesses } from '../support/processes.ts';
@@ -97,6 +97,24 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     assert.match(stdout, /It runs already\./);
     assert.equal(stderr, `${resolverAddress} was missing in /etc/resolv.conf and is back.\n`);
     assert.ok(readFileSync('/etc/resolv.conf', 'utf8').split('\n').includes(line));
+    assert.deepEqual(await platform.pids(), pids);
+  });
+
+  test('another installation is asked for the names of its domain as soon as the machine has it, and no longer', async () => {
+    const { settings, run: running } = platform.layout;
+    const pids = await platform.pids();
+    const other = { ...settings, id: 'oth', dataDirectory: join(brought, 'other'), domain: 'other.example' };
+    mkdirSync(other.dataDirectory);
+    saveSettings({ ...other, resolverAddress: '127.0.53.99' });
+    const asks = () =>
+      ['dns', 'dns-containers'].map((name) =>
+        readFileSync(`${running}/${name}/servers.conf`, 'utf8').includes('server=/other.example/127.0.53.99\n'),
+      );
+    assert.deepEqual(asks(), [false, false]);
+    noteInstallation(other);
+    await eventually('both ask there', async () => asks().every(Boolean));
+    forgetInstallation(other);
+    await eventually('neither asks there', async () => !asks().some(Boolean));
     assert.deepEqual(await platform.pids(), pids);
   });
 

@@ -65,7 +65,12 @@ export const cellNetwork = [
     ],
   ]),
   ...noticedBy('test/integration/platform/container-names.test.ts', [
-    ['SECURITY 32: names nobody answers', 'platform/host/names.ts', '    `dns-forward-max=${WAITING_QUERIES}`,\n', ''],
+    [
+      'SECURITY 32: names nobody answers',
+      'platform/host/dns-config.ts',
+      '    `dns-forward-max=${WAITING_QUERIES}`,\n',
+      '',
+    ],
   ]),
   ...noticedBy('test/integration/cell/machine-guard.test.ts', [
     [

@@ -16,11 +16,8 @@ export function summary(settings: PlatformSettings, seconds: number | null, demo
 }
 
 /** Where it ran already: what was done all the same. */
-export function restoredResolver({ resolverAddress }: PlatformSettings, { outdated }: { outdated: boolean }): string {
-  const back = `${resolverAddress} was missing in /etc/resolv.conf and is back.`;
-  return outdated
-    ? `${back} It passes names on to the name servers there from its next start: ./cupola down, ./cupola up.`
-    : back;
+export function restoredResolver({ resolverAddress }: PlatformSettings): string {
+  return `${resolverAddress} was missing in /etc/resolv.conf and is back.`;
 }
 
 /** What a person does next, with the platform's certificate checked. `seconds`: null where it ran already. */

@@ -19,6 +19,8 @@ export interface Component {
    * or one that took over. Throws where it did not take them.
    */
   renew?(running: ProcessIdentity): Promise<ProcessIdentity>;
+  /** Tells a running process what changed of the machine. Called again and again. */
+  follow?(running: ProcessIdentity): Promise<void>;
   /**
    * Which of its processes serves, where a start or a take-over that was cut off may have left another than was written down.
    * `settled` ones are past their start. Without it: the one that was written down.

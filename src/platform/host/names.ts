@@ -1,7 +1,5 @@
 import {
-  existsSync,
   lstatSync,
-  readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -10,70 +8,32 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
-import { NAME_CONNECTIONS } from '../../cell/network/shares.ts';
-import { routerAddress } from '../addresses.ts';
-import { CONTAINERS_PER_CELL } from '../cell-settings.ts';
+import { dirname, resolve } from 'node:path';
 import type { PlatformSettings } from '../settings/schema.ts';
 import {
   addNameserver,
-  type KeptCopies,
+  installationsIn,
   type NameServer,
   nameserversOf,
   removeNameserver,
-  textToKeep,
+  withoutInstallations,
   withoutRotate,
 } from './resolv-conf.ts';
 
 const RESOLV_CONF = '/etc/resolv.conf';
+/** Ends the name of a link that is kept beside its text. */
+const LINK = '-link';
 /** systemd-resolved answers here, and answers every name under .localhost with the loopback address itself. */
 const RESOLVED_STUB = '127.0.0.53';
 
-/** Who asks: this machine, or the containers, for whom the router is at another address (their loopback is their own). */
-export type Asker = 'machine' | 'containers';
-
-/**
- * dnsmasq's configuration: every name of the domain leads to the router, all others to the machine's own name servers.
- * One runs for each asker.
- */
-export function renderDnsConfig(settings: PlatformSettings, asker: Asker, upstreams: readonly string[]): string {
-  const here = settings.bindAddress === '0.0.0.0' ? '127.0.0.1' : settings.bindAddress;
-  const router = asker === 'machine' ? here : routerAddress(settings);
-  return [
-    'port=53',
-    `listen-address=${asker === 'machine' ? settings.resolverAddress : settings.gateway}`,
-    'bind-interfaces',
-    'no-hosts', // the machine's /etc/hosts is not the containers' to read
-    'no-resolv', // /etc/resolv.conf leads here
-    'no-poll',
-    'strict-order', // another installation's, which knows names that the others deny
-    `address=/${settings.domain}/${router}`,
-    `local=/${settings.domain}/`, // types other than A end here too
-    ...upstreams.filter((server) => server !== settings.resolverAddress).map((server) => `server=${server}`),
-    'cache-size=2000',
-    ...(asker === 'containers' ? sharesOf(settings) : []),
-    'pid-file=',
-    'log-facility=-',
-    '',
-  ].join('\n');
-}
-
-/** Queries that wait for an answer, in a list that dnsmasq walks through: 13 containers with all they may ask, answered by nobody. */
-const WAITING_QUERIES = 20_000;
-
-/** Room for what the packet filter lets each container have at once. */
-function sharesOf({ cells }: PlatformSettings): string[] {
-  return [
-    `dns-forward-max=${WAITING_QUERIES}`,
-    `max-tcp-connections=${NAME_CONNECTIONS * CONTAINERS_PER_CELL * cells}`,
-  ];
-}
-
-/** The machine's own name servers, as they were before this installation. */
+/** The machine's own name servers, as they are now: behind the link that was there, if any, until somebody changed the file since. */
 export function upstreamNameservers(settings: PlatformSettings, resolvConf = RESOLV_CONF): string[] {
-  const backup = backupOf(settings, resolvConf);
-  const text = readText(existsSync(backup) ? backup : resolvConf);
-  return nameserversOf(text).filter((server) => server !== settings.resolverAddress);
+  const present = readText(resolvConf);
+  const own = machinesPart(present, settings);
+  const kept = keptBy(installationsIn(present), resolvConf);
+  if (kept === null || kept.link === null || own !== withoutRotate(kept.text)) return nameserversOf(own);
+  const servers = nameserversOf(machinesPart(readText(resolve(dirname(resolvConf), kept.link)), settings));
+  return servers.length > 0 ? servers : nameserversOf(own);
 }
 
 /** Whether the machine asks the platform's name server: `unneeded` where systemd-resolved answers the domain's names as they should be. */
@@ -89,74 +49,94 @@ export function resolverLine(settings: PlatformSettings, text: string): Resolver
 }
 
 /**
- * Makes the machine ask the platform's name server: first, or right behind the installation that passes names on to it. The file, or
- * the link that was there, is kept beside it. Does nothing where it is done or unneeded.
+ * Makes the machine ask the platform's name server first. The file that was there before any installation, and the link if it was one,
+ * are kept beside it. Does nothing where it is done or unneeded.
  */
 export function installResolver(settings: PlatformSettings, resolvConf = RESOLV_CONF): void {
   const present = readText(resolvConf);
   const line = resolverLine(settings, present);
   if (line === 'unneeded') return;
-  const [own, others] = [nameServerOf(settings), otherCopies(settings, resolvConf)];
-  const backup = backupOf(settings, resolvConf);
-  const before = isThere(backup) ? readText(backup) : null;
-  const kept = textToKeep(present, own, before, others);
   // Where our line is gone, someone wrote the file anew (DHCP): that is now what to put back.
-  if (line === 'missing' && kept === present && isLink(resolvConf)) {
-    rmSync(backup, { force: true });
-    symlinkSync(readlinkSync(resolvConf), backup);
-  } else if (line === 'missing' || kept !== before) replace(backup, kept, modeOf(resolvConf));
-  const wanted = addNameserver(present, own, others);
-  if (wanted !== present) replace(resolvConf, wanted, modeOf(resolvConf));
+  if (line === 'missing' || !keptBy([settings.id], resolvConf)) keep(settings, present, resolvConf);
+  const text = addNameserver(present, nameServerOf(settings));
+  if (text !== present) replace(resolvConf, text, modeOf(resolvConf));
 }
 
-/**
- * For a platform that runs: puts its line back where it is missing, else does nothing. Null where it is there or unneeded; else whether
- * its name server, until it starts anew, asks others than it would then.
- */
-export function restoreResolver(settings: PlatformSettings, resolvConf = RESOLV_CONF): { outdated: boolean } | null {
-  if (resolverLine(settings, readText(resolvConf)) !== 'missing') return null;
-  const before = upstreamNameservers(settings, resolvConf);
+/** For a platform that runs: puts its line back where it is missing, else does nothing. True where it was missing. */
+export function restoreResolver(settings: PlatformSettings, resolvConf = RESOLV_CONF): boolean {
+  if (resolverLine(settings, readText(resolvConf)) !== 'missing') return false;
   installResolver(settings, resolvConf);
-  return { outdated: upstreamNameservers(settings, resolvConf).join() !== before.join() };
+  return true;
 }
 
 /**
- * Puts the name servers back: the very file or link from before, unless someone else changed it since; then only our line goes. What
- * another installation keeps still names our address: its name server asks there until it starts anew, and whoever comes to that
- * address next must know.
+ * Takes our line out. Where it was the last of an installation's, the name servers are put back: the very file or link from before,
+ * unless someone else changed it since.
  */
 export function removeResolver(settings: PlatformSettings, resolvConf = RESOLV_CONF): void {
-  const backup = backupOf(settings, resolvConf);
-  const before = isThere(backup) ? readText(backup) : null;
   const present = readText(resolvConf);
   const rest = removeNameserver(present, nameServerOf(settings));
-  if (before !== null && rest !== present && rest === withoutRotate(before)) {
-    try {
-      renameSync(backup, resolvConf);
-    } catch {
-      writeFileSync(resolvConf, before); // a mount point cannot be replaced
-    }
-  } else if (rest !== present) replace(resolvConf, rest, modeOf(resolvConf));
-  rmSync(backup, { force: true });
+  const kept = keptBy([settings.id], resolvConf);
+  const before = kept && machinesPart(kept.text, settings);
+  if (rest !== present) {
+    if (kept === null || before === null || rest !== withoutRotate(before))
+      replace(resolvConf, rest, modeOf(resolvConf));
+    else if (kept.link !== null) replaceByLink(resolvConf, kept.link, before);
+    else replace(resolvConf, before, modeOf(copyOf(settings.id, resolvConf)));
+  }
+  forget(settings.id, resolvConf);
+}
+
+/** What was there before the first installation. */
+interface Kept {
+  /** The file's, or that of what the link led to. */
+  text: string;
+  /** Where it led; null where it was none. */
+  link: string | null;
+}
+
+/** Where others' lines are there, what one of them keeps: the file is none of the machine's then. */
+function keep(settings: PlatformSettings, present: string, resolvConf: string): void {
+  const others = installationsIn(present).filter((id) => id !== settings.id);
+  const { text, link } = keptBy(others, resolvConf) ?? {
+    text: machinesPart(present, settings),
+    link: isLink(resolvConf) ? readlinkSync(resolvConf) : null,
+  };
+  forget(settings.id, resolvConf);
+  if (link !== null) symlinkSync(link, linkOf(settings.id, resolvConf));
+  replace(copyOf(settings.id, resolvConf), text, modeOf(resolvConf));
+}
+
+/**
+ * What the first of these keeps, of installations whose lines are there: all the same. Null where they keep nothing. Earlier versions
+ * kept the link itself, and others' lines in the text.
+ */
+function keptBy(ids: readonly string[], resolvConf: string): Kept | null {
+  const copy = ids.map((id) => copyOf(id, resolvConf)).find(isThere);
+  if (copy === undefined) return null;
+  const link = [copy, `${copy}${LINK}`].find(isLink);
+  return { text: withoutInstallations(readText(copy)), link: link === undefined ? null : readlinkSync(link) };
+}
+
+function forget(id: string, resolvConf: string): void {
+  for (const path of [copyOf(id, resolvConf), linkOf(id, resolvConf)]) rmSync(path, { force: true });
+}
+
+/** The machine's own part of a text. */
+function machinesPart(text: string, settings: PlatformSettings): string {
+  return withoutInstallations(removeNameserver(text, nameServerOf(settings)));
 }
 
 function nameServerOf({ id, resolverAddress }: PlatformSettings): NameServer {
   return { id, address: resolverAddress };
 }
 
-/** Of the other installations, whether they run or not. */
-function otherCopies({ id }: PlatformSettings, resolvConf: string): KeptCopies {
-  const directory = dirname(resolvConf);
-  const prefix = `${basename(resolvConf)}.cupola-`;
-  const ids = readdirSync(directory)
-    .filter((name) => name.startsWith(prefix))
-    .map((name) => name.slice(prefix.length))
-    .filter((other) => /^[a-z]{3}$/.test(other) && other !== id);
-  return new Map(ids.map((other) => [other, readText(join(directory, `${prefix}${other}`))]));
+function copyOf(id: string, resolvConf: string): string {
+  return `${resolvConf}.cupola-${id}`;
 }
 
-function backupOf(settings: PlatformSettings, resolvConf = RESOLV_CONF): string {
-  return `${resolvConf}.cupola-${settings.id}`;
+function linkOf(id: string, resolvConf: string): string {
+  return `${copyOf(id, resolvConf)}${LINK}`;
 }
 
 /** Whole or not at all; in place only where the file is a mount point, as in a container. */
@@ -164,6 +144,19 @@ function replace(path: string, text: string, mode: number): void {
   const part = `${path}.cupola-part`;
   rmSync(part, { force: true });
   writeFileSync(part, text, { mode });
+  try {
+    renameSync(part, path);
+  } catch {
+    rmSync(part);
+    writeFileSync(path, text);
+  }
+}
+
+/** The text, where a mount point can be no link. */
+function replaceByLink(path: string, target: string, text: string): void {
+  const part = `${path}.cupola-part`;
+  rmSync(part, { force: true });
+  symlinkSync(target, part);
   try {
     renameSync(part, path);
   } catch {

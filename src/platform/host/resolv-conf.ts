@@ -7,9 +7,6 @@ export interface NameServer {
   address: string;
 }
 
-/** What each other installation keeps of the time before it, by id: where it passes names on to. */
-export type KeptCopies = ReadonlyMap<string, string>;
-
 /** As it stood above every installation's line before it named one. */
 const FORMER_NOTE = '# The first name server is cupola\'s; "cupola destroy" removes it.';
 /** All that had it. */
@@ -27,14 +24,12 @@ export function nameserversOf(text: string): string[] {
 }
 
 /**
- * The text with this installation's name server before all others, and behind those that pass names on to it: behind it they would not
- * be asked, and it does not ask them. Round robin is taken out: only the first knows the domain.
+ * The text with this installation's name server before all others: whoever starts last knows the domains of all. Round robin is taken
+ * out: the machine's own name servers know none of them.
  */
-export function addNameserver(text: string, own: NameServer, kept: KeptCopies = new Map()): string {
-  const lines = vacate(withoutRotate(text), own).split('\n');
-  const before = leadingTo(own, text, kept);
-  const place = lines.findLastIndex((line) => before.has(addressOn(line) ?? '')) + 1;
-  return lines.toSpliced(place, 0, noteOf(own), `nameserver ${own.address}`).join('\n');
+export function addNameserver(text: string, own: NameServer): string {
+  const others = without(text, (line) => line.address === own.address); // whose that was is gone
+  return `${noteOf(own)}\nnameserver ${own.address}\n${removeNameserver(withoutRotate(others), own)}`;
 }
 
 /** The text without this installation's name server, whatever address it had. What another one has at its address now stays. */
@@ -44,12 +39,16 @@ export function removeNameserver(text: string, own: NameServer): string {
   return lines.join('\n');
 }
 
-/** The same, for an installation that has the address now: whose line that was is gone. */
-function vacate(text: string, own: NameServer): string {
-  return removeNameserver(
-    without(text, (line) => line.address === own.address),
-    own,
-  );
+/** The text as the machine would have it without any installation. */
+export function withoutInstallations(text: string): string {
+  const rest = without(text, (line) => line.note !== null);
+  const lines = rest.split('\n').filter((line) => !NOTE.test(line));
+  return lines.join('\n');
+}
+
+/** The installations whose lines are there, but for lines that do not say whose they are. */
+export function installationsIn(text: string): string[] {
+  return linesOf(text).flatMap(({ id }) => id ?? []);
 }
 
 export function withoutRotate(text: string): string {
@@ -57,46 +56,6 @@ export function withoutRotate(text: string): string {
     .split('\n')
     .map((line) => (/^[ \t]*options\b/.test(line) ? line.replace(/[ \t]+rotate\b/, '') : line))
     .join('\n');
-}
-
-/**
- * What this installation is to keep: the text as it would be without it, or what it kept (`before`) where its line is there still.
- * With the installations whose lines are there now, except those that pass names on to this one, else a name would go round. One to
- * which it passed names on stays, though its line is gone: the name server asks there until it starts anew.
- */
-export function textToKeep(text: string, own: NameServer, before: string | null, kept: KeptCopies): string {
-  const askers = leadingTo(own, text, kept);
-  const isThere = nameserversOf(text).includes(own.address);
-  const base = isThere && before !== null ? before : vacate(text, own);
-  const shown = new Set([...nameserversOf(base), ...askers, own.address]);
-  const others = new Map<string, string>();
-  for (const { note, address } of [...linesOf(before ?? ''), ...linesOf(text)])
-    if (note !== null && !shown.has(address)) others.set(address, note);
-  const remaining = without(base, (line) => askers.has(line.address));
-  return [...Array.from(others, ([address, note]) => `${note}\nnameserver ${address}\n`), remaining].join('');
-}
-
-/** The addresses of the installations that pass names on to this one, be it by way of another. */
-function leadingTo(own: NameServer, text: string, kept: KeptCopies): Set<string> {
-  const found = new Set([own.address]);
-  for (let known = 0; known < found.size; ) {
-    known = found.size;
-    for (const [id, copy] of kept) {
-      if (!nameserversOf(copy).some((address) => found.has(address))) continue;
-      const address = addressOf(id, copy);
-      if (address !== undefined) found.add(address);
-    }
-  }
-  found.delete(own.address);
-  return found;
-
-  function addressOf(id: string, copy: string): string | undefined {
-    const noted = [text, ...kept.values()].flatMap(linesOf).find((line) => line.id === id);
-    if (noted) return noted.address;
-    // One whose line names nobody stands right above what it keeps.
-    const others = new Set([...nameserversOf(copy), own.address]);
-    return linesOf(text).findLast((line) => line.note === FORMER_NOTE && !others.has(line.address))?.address;
-  }
 }
 
 interface Line {

@@ -44,6 +44,7 @@ const SETTLE_MS = 65_000;
 const TEND_CERTIFICATES_MS = 10_000;
 /** After whoever loaded the machine's firewall anew. */
 const GUARD_MS = 10_000;
+const FOLLOW_MS = 10_000;
 
 /** Starts the engines, control and the cells, restarts what dies, and reports. Whatever runs already is adopted. */
 export class Supervisor {
@@ -116,6 +117,7 @@ export class Supervisor {
     const work = supervisor.#work;
     work.every(ROTATE_LOGS_MS, async () => rotatePlatformLogs(layout, accounts.postgresql, log));
     work.every(GUARD_MS, guard); // there may be no cell that does it
+    work.every(FOLLOW_MS, () => supervisor.#follow());
     work.every(TEND_CERTIFICATES_MS, () => supervisor.#watched.rotation.tend());
     return supervisor;
   }
@@ -195,6 +197,11 @@ export class Supervisor {
     if (this.#alone || updates.status.outdated.length > 0) return;
     this.#alone = true;
     void unmountOthers(programsOf(this.#layout.run), this.#layout.program);
+  }
+
+  /** A name server is told which others there are now. */
+  async #follow(): Promise<void> {
+    for (const { component, identity } of this.#watched.components) if (identity) await component.follow?.(identity);
   }
 
   #tend(supervised: Supervised): Promise<void> {

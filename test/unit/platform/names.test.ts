@@ -5,42 +5,25 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import {
   installResolver,
   removeResolver,
-  renderDnsConfig,
   restoreResolver,
   upstreamNameservers,
 } from '../../../src/platform/host/names.ts';
 import { addNameserver, nameserversOf } from '../../../src/platform/host/resolv-conf.ts';
 import type { PlatformSettings } from '../../../src/platform/settings/schema.ts';
+import { testSettings } from '../../support/settings.ts';
 
-const settings: PlatformSettings = {
-  id: 'abc',
-  dataDirectory: '/var/lib/cupola',
-  keyFile: '/var/lib/cupola/key',
-  domain: 'cupola.localhost',
-  bindAddress: '127.0.0.1',
-  httpsPort: 443,
-  httpPort: 80,
-  cells: 1,
-  zones: 1,
-  cellTags: [],
-  ports: { control: 1, rpc: 2, nats: 3, ssh: 4, rep: [4], proxy: [5] },
-  overlay: '10.200',
-  gateway: '169.254.1.1',
-  resolverAddress: '127.0.53.1',
-  sshPort: 2222,
-  uidRangeBase: 1_048_576,
-  adminUser: 'admin',
-};
+const settings = testSettings();
 const other: PlatformSettings = { ...settings, id: 'xyz', resolverAddress: '127.0.53.9' };
 const ORIGINAL = '# by hand\nsearch corp.example\nnameserver 10.0.0.2\nnameserver 10.0.0.3\noptions rotate timeout:1\n';
 
@@ -49,38 +32,6 @@ function scratch(t: { after: (done: () => void) => void }): { directory: string;
   t.after(() => rmSync(directory, { recursive: true }));
   return { directory, file: join(directory, 'resolv.conf') };
 }
-
-test('the domain and every name below it lead to the router, other names to the machine’s name servers', () => {
-  const lines = renderDnsConfig(settings, 'machine', ['10.0.0.2', '127.0.53.1']).split('\n');
-  assert.ok(lines.includes('address=/cupola.localhost/127.0.0.1'));
-  assert.deepEqual(
-    lines.filter((line) => line.startsWith('server=')),
-    ['server=10.0.0.2'],
-    'it never asks itself',
-  );
-  assert.deepEqual(
-    lines.filter((line) => line.startsWith('listen-address=')),
-    ['listen-address=127.0.53.1'],
-  );
-  for (const line of ['no-hosts', 'no-resolv', 'bind-interfaces', 'port=53', 'strict-order'])
-    assert.ok(lines.includes(line), line);
-});
-
-test('NET-01: containers ask at their gateway, and every name of the domain leads them to the router inside', () => {
-  const lines = renderDnsConfig({ ...settings, bindAddress: '192.0.2.7' }, 'containers', ['10.0.0.2']).split('\n');
-  assert.ok(lines.includes('address=/cupola.localhost/10.200.254.254'));
-  assert.deepEqual(
-    lines.filter((line) => line.startsWith('listen-address=')),
-    ['listen-address=169.254.1.1'],
-  );
-});
-
-test('names of a platform bound to every address lead to the loopback one', () => {
-  assert.match(
-    renderDnsConfig({ ...settings, bindAddress: '0.0.0.0' }, 'machine', []),
-    /^address=\/cupola\.localhost\/127\.0\.0\.1$/m,
-  );
-});
 
 test('destroy puts the very file back', (t) => {
   const { directory, file } = scratch(t);
@@ -130,21 +81,6 @@ test('two installations can go in either order', (t) => {
   }
 });
 
-test('an installation that was stopped comes back behind the one that passes names on to it', (t) => {
-  const { directory, file } = scratch(t);
-  const servers = () => nameserversOf(readFileSync(file, 'utf8'));
-  writeFileSync(file, 'nameserver 10.0.0.2\n');
-  for (const installation of [settings, other, settings, other]) installResolver(installation, file);
-  assert.deepEqual(servers(), ['127.0.53.9', '127.0.53.1', '10.0.0.2']);
-  assert.deepEqual(upstreamNameservers(settings, file), ['10.0.0.2']);
-  assert.deepEqual(upstreamNameservers(other, file), ['127.0.53.1', '10.0.0.2']);
-  removeResolver(settings, file);
-  assert.deepEqual(servers(), ['127.0.53.9', '10.0.0.2']);
-  removeResolver(other, file);
-  assert.equal(readFileSync(file, 'utf8'), 'nameserver 10.0.0.2\n');
-  assert.deepEqual(readdirSync(directory), ['resolv.conf']);
-});
-
 test('destroy puts the file back from a line of the former wording too', (t) => {
   const { file } = scratch(t);
   writeFileSync(file, ORIGINAL);
@@ -157,30 +93,37 @@ test('destroy puts the file back from a line of the former wording too', (t) => 
 });
 
 test('a platform that runs has its line put back where it is missing, and nothing else done', (t) => {
-  const { directory, file } = scratch(t);
+  const { file } = scratch(t);
   writeFileSync(file, ORIGINAL);
   installResolver(settings, file);
   installResolver(other, file);
   const before = readFileSync(file, 'utf8');
-  assert.equal(restoreResolver(settings, file), null);
+  assert.equal(restoreResolver(settings, file), false);
   assert.equal(readFileSync(file, 'utf8'), before);
 
-  rmSync(file);
-  writeFileSync(join(directory, 'target'), ORIGINAL);
-  symlinkSync('target', file);
-  assert.deepEqual(restoreResolver(settings, file), { outdated: false });
-  assert.deepEqual(nameserversOf(readFileSync(file, 'utf8')), ['127.0.53.1', '10.0.0.2', '10.0.0.3']);
-  assert.equal(readlinkSync(`${file}.cupola-abc`), 'target');
   writeFileSync(file, 'nameserver 192.168.7.1\n');
-  assert.deepEqual(
-    restoreResolver(settings, file),
-    { outdated: true },
-    'its name server asks others until its next start',
-  );
+  assert.equal(restoreResolver(settings, file), true);
+  assert.deepEqual(nameserversOf(readFileSync(file, 'utf8')), ['127.0.53.1', '192.168.7.1']);
   assert.deepEqual(upstreamNameservers(settings, file), ['192.168.7.1']);
 
   writeFileSync(file, 'nameserver 127.0.0.53\n');
-  assert.equal(restoreResolver(settings, file), null, 'systemd-resolved answers the names already');
+  assert.equal(restoreResolver(settings, file), false, 'systemd-resolved answers the names already');
+});
+
+test('what an earlier version kept is put back: the link itself, and a text with the lines of others', (t) => {
+  const { directory, file } = scratch(t);
+  writeFileSync(join(directory, 'target'), ORIGINAL);
+  symlinkSync('target', file);
+  installResolver(settings, file);
+  renameSync(`${file}.cupola-abc-link`, `${file}.cupola-abc`);
+  writeFileSync(`${file}.cupola-xyz`, readFileSync(file, 'utf8'));
+  writeFileSync(file, addNameserver(readFileSync(file, 'utf8'), { id: 'xyz', address: '127.0.53.9' }));
+  assert.deepEqual(upstreamNameservers(settings, file), ['10.0.0.2', '10.0.0.3']);
+  assert.deepEqual(upstreamNameservers(other, file), ['10.0.0.2', '10.0.0.3']);
+  removeResolver(other, file);
+  removeResolver(settings, file);
+  assert.equal(readlinkSync(file), 'target');
+  assert.deepEqual(readdirSync(directory).sort(), ['resolv.conf', 'target']);
 });
 
 test('nothing is written where systemd-resolved answers the names already', (t) => {
@@ -191,4 +134,159 @@ test('nothing is written where systemd-resolved answers the names already', (t) 
   assert.deepEqual(readdirSync(directory), ['resolv.conf']);
   installResolver({ ...settings, domain: 'paas.example' }, file);
   assert.equal(nameserversOf(readFileSync(file, 'utf8'))[0], '127.0.53.1');
+});
+
+describe('three installations, whatever becomes of them and of the file', () => {
+  /** Texts, and where links lead, by name. */
+  type Files = Readonly<Record<string, { text: string } | { link: string }>>;
+  interface World {
+    files: Files;
+    /** What the machine has without any installation. */
+    own: { text: string; link: string | null };
+    /** Ids of those whose line is in the file, the last started first. */
+    lines: readonly string[];
+    /** By id. */
+    addresses: Readonly<Record<string, string>>;
+    happened: readonly string[];
+  }
+
+  const IDS = ['aaa', 'bbb', 'ccc'];
+  const ADDRESSES = ['127.0.53.1', '127.0.53.2', '127.0.53.3'];
+  const installation = (id: string, resolverAddress: string): PlatformSettings => ({
+    ...settings,
+    id,
+    domain: `${id}.example`,
+    resolverAddress,
+  });
+  const text = (address: string) => `search corp.example\nnameserver ${address}\noptions rotate\n`;
+  const FIRST = text('10.0.0.2');
+  const WRITTEN = text('10.0.0.3');
+  const TARGETS = [text('10.0.0.4'), text('10.0.0.5')];
+
+  function read(directory: string): Files {
+    const names = readdirSync(directory).sort();
+    return Object.fromEntries(
+      names.map((name) => {
+        const path = join(directory, name);
+        const isLink = lstatSync(path).isSymbolicLink();
+        return [name, isLink ? { link: readlinkSync(path) } : { text: readFileSync(path, 'utf8') }];
+      }),
+    );
+  }
+
+  function write(directory: string, files: Files): void {
+    for (const name of readdirSync(directory)) rmSync(join(directory, name));
+    for (const [name, file] of Object.entries(files)) {
+      if ('link' in file) symlinkSync(file.link, join(directory, name));
+      else writeFileSync(join(directory, name), file.text);
+    }
+  }
+
+  /** All that can happen next. */
+  function next(world: World, act: (files: Files, body: (file: string) => void) => Files): World[] {
+    const { files, own, lines, addresses } = world;
+    const then = (what: string, changes: Partial<World>): World => ({
+      ...world,
+      ...changes,
+      happened: [...world.happened, what],
+    });
+    const written = (file: Files[string]) => ({ files: { ...files, 'resolv.conf': file }, lines: [] });
+    const events = [
+      then('written', { ...written({ text: WRITTEN }), own: { text: WRITTEN, link: null } }),
+      then('linked', {
+        ...written({ link: 'target' }),
+        own: { text: (files.target as { text: string }).text, link: 'target' },
+      }),
+    ];
+    if (lines.length > 0) {
+      const edit = (before: string) => before.replace(/10\.0\.0\.\d/, '10.0.0.9');
+      const edited = { text: edit((files['resolv.conf'] as { text: string }).text) };
+      const left = { text: edit(own.text).replace(' rotate', ''), link: null };
+      events.push(then('edited', { files: { ...files, 'resolv.conf': edited }, own: left }));
+    }
+    for (const target of TARGETS) {
+      if (own.link !== null && own.text !== target)
+        events.push(then('target', { files: { ...files, target: { text: target } }, own: { ...own, text: target } }));
+    }
+    for (const id of IDS) {
+      const address = addresses[id];
+      const up = (at: string): World =>
+        then(`up ${id}`, {
+          files: act(files, (file) => installResolver(installation(id, at), file)),
+          lines: [id, ...lines.filter((one) => one !== id)],
+          addresses: { ...addresses, [id]: at },
+        });
+      if (address === undefined) {
+        // At the address of one that is gone, where one is. Which of those that are not there comes makes no difference.
+        events.push(up(ADDRESSES.find((at) => !Object.values(addresses).includes(at))!));
+        break;
+      }
+      const { [id]: _, ...staying } = addresses;
+      events.push(up(address));
+      events.push(
+        then(`up ${id} that runs`, {
+          files: act(files, (file) => restoreResolver(installation(id, address), file)),
+          lines: lines.includes(id) ? lines : [id, ...lines],
+        }),
+        then(`destroy ${id}`, {
+          files: act(files, (file) => removeResolver(installation(id, address), file)),
+          lines: lines.filter((one) => one !== id),
+          addresses: staying,
+        }),
+      );
+    }
+    return events;
+  }
+
+  test('each asks the machine’s own name servers, and with the last one the file or link is as at first', (t) => {
+    const { directory, file } = scratch(t);
+    let shown: Files = {};
+    const put = (files: Files): void => {
+      if (files !== shown) write(directory, files);
+      shown = files;
+    };
+    const act = (files: Files, body: (file: string) => void): Files => {
+      put(files);
+      body(file);
+      shown = read(directory);
+      return shown;
+    };
+    const plain = ({ files, lines, addresses, own }: World) => JSON.stringify([files, lines, addresses, own]);
+
+    function check({ files, own, lines, addresses, happened }: World): void {
+      const said = happened.join(', ');
+      put(files);
+      const asked = nameserversOf(readFileSync(file, 'utf8'));
+      assert.deepEqual(
+        asked.slice(0, lines.length),
+        lines.map((id) => addresses[id]),
+        said,
+      );
+      for (const [id, address] of Object.entries(addresses)) {
+        const upstreams = upstreamNameservers(installation(id, address), file);
+        assert.deepEqual(upstreams, nameserversOf(own.text), `${id} after ${said}`);
+      }
+      for (const ids of [IDS, IDS.toReversed()]) {
+        let left = files;
+        for (const id of ids) {
+          const address = addresses[id];
+          if (address !== undefined) left = act(left, (path) => removeResolver(installation(id, address), path));
+        }
+        const { target: _, ...others } = left;
+        const first = own.link === null ? { text: own.text } : { link: own.link };
+        assert.deepEqual(others, { 'resolv.conf': first }, `${said}, destroy ${ids}`);
+      }
+    }
+
+    const seen = new Set<string>();
+    const files = { 'resolv.conf': { text: FIRST }, target: { text: TARGETS[0]! } };
+    let worlds: World[] = [{ files, own: { text: FIRST, link: null }, lines: [], addresses: {}, happened: [] }];
+    for (let step = 0; step < 6; step += 1) {
+      worlds = worlds
+        .flatMap((world) => next(world, act))
+        .filter((world) => !seen.has(plain(world)) && seen.add(plain(world)));
+      for (const world of worlds) check(world);
+    }
+    assert.ok(seen.size > 500, String(seen.size));
+  });
 });
