@@ -26,6 +26,7 @@ export const cellImages = [
       "else if (removed === '' || removed === '.' || removed === '..') throw",
       'else if (false) throw',
     ],
+    ['SECURITY 25: a whiteout with content', FILTER, 'if (size > 0) throw', 'if (false) throw'],
     ['SECURITY 24: devices', FILTER, "throw broken('it holds a device');", 'return true;'],
     ['SECURITY 24: devices', FILTER, "path.startsWith('dev/')", "path.startsWith('dev')"],
     ['SECURITY 24: devices', FILTER, "if (path.startsWith('dev/')) return true;", ''],

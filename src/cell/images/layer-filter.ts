@@ -50,7 +50,7 @@ async function* clean(
       throw new CupolaError('image_unsupported', 'a layer of the image is larger than is allowed');
     }
     const path = insidePath(member.name);
-    if (takeWhiteout(path, whiteouts) || isLeftOut(member, path)) continue;
+    if (takeWhiteout(member, path, whiteouts) || isLeftOut(member, path)) continue;
     yield tarHeader(cleaned(member, path));
     yield* members.content();
     yield tarPadding(member.size);
@@ -72,10 +72,11 @@ function insidePath(name: string): string {
 }
 
 /** Image layer specification, "Whiteouts". True where the entry was one. */
-function takeWhiteout(path: string, whiteouts: Whiteouts): boolean {
+function takeWhiteout({ size }: TarMember, path: string, whiteouts: Whiteouts): boolean {
   const at = path.lastIndexOf('/') + 1;
   const base = path.slice(at);
   if (!base.startsWith(WHITEOUT)) return false;
+  if (size > 0) throw broken('a whiteout has content'); // which would be read for nobody, by the cell itself
   const directory = path.slice(0, Math.max(0, at - 1));
   const removed = base.slice(WHITEOUT.length);
   if (base === OPAQUE && directory === '') {

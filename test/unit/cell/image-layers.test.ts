@@ -160,6 +160,12 @@ test('SECURITY 24: of extended headers what is used is kept, and their length, n
   await assert.rejects(cleaned(Buffer.concat([...counted, file])), TOO_LARGE, 'as content');
 });
 
+test('SECURITY 25: a whiteout with content is refused before any of it is read', async () => {
+  for (const name of ['.wh.gone', 'a/.wh..wh..opq', '.wh..wh.note']) {
+    await assert.rejects(cleaned([{ name, content: 'x' }]), invalid('a whiteout has content'), name);
+  }
+});
+
 test('whiteouts are taken out of the archive and known at its end', async () => {
   const { names, whiteouts } = await cleaned([
     { name: 'etc/', type: 'directory' },
