@@ -24,7 +24,7 @@ export interface StartedLoad {
 }
 
 /** A new connection takes some 15 ms of processor on all hops together: more of them, and clients would measure themselves. */
-const PAUSE_MS = { new: 60, kept: 20 };
+export const PAUSE_MS = { new: 60, kept: 20 } as const;
 
 /** Clients that ask an app again and again until `stop`. */
 export function startLoad(platform: TestPlatform, app: string, options: LoadOptions = {}): StartedLoad {

@@ -1,5 +1,6 @@
 import { Agent } from 'node:https';
 import { setTimeout as pause } from 'node:timers/promises';
+import { PAUSE_MS } from './load.ts';
 import type { TestPlatform } from './platform.ts';
 
 /** What was seen from the first to the last request. Times in milliseconds. */
@@ -13,9 +14,6 @@ export interface Seen {
   /** Highest number of a log line by instance guid, and how many numbers below it were never read. */
   lines: Map<string, { highest: number; missing: number }>;
 }
-
-/** A new connection takes some 15 ms of processor on all hops together: asked for without a pause it would take a processor for itself. */
-const PAUSE_MS = { new: 40, kept: 10 } as const;
 
 /**
  * Clients that ask an app over HTTPS without a break (on new connections and on kept ones), one that makes organizations, and one that
