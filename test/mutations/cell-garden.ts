@@ -76,6 +76,12 @@ export const cellGarden = [
       'blockSignal(this.#stopping.signal, this.#detached.signal)',
       'blockSignal(this.#stopping.signal)',
     ],
+    [
+      'SECURITY 32: a task that is cancelled',
+      'cell/rep/task-run.ts',
+      'blockSignal(this.#cancelling.signal)',
+      'blockSignal(this.#detached.signal)',
+    ],
     ['SECURITY 32: an instance that another', 'kit/abort.ts', '      left.abort();\n', ''],
     ['SECURITY 25: a start holds', 'kit/abort.ts', '      left.abort();\n', ''],
     [
@@ -93,12 +99,17 @@ export const cellGarden = [
     ['SECURITY 32: a droplet and the layers', STORE, 'diskBytes: _, ', ''],
     ['SECURITY 32: a droplet and the layers', STORE, 'Math.floor(memoryBytes / AT_ONCE)', 'memoryBytes'],
     ['SECURITY 32: a droplet and the layers', STORE, 'Math.floor(cpuShares / AT_ONCE)', 'cpuShares'],
+  ]),
+  ...noticedBy('test/unit/cell/image-store.test.ts', [
+    ['SECURITY 32: a layer on its way', STORE, '[registry, repository, username, password]', '[registry, repository]'],
+    ['SECURITY 32: a layer on its way', STORE, '[registry, repository, username, password]', '[username, password]'],
     [
-      'SECURITY 32: a task that is cancelled',
-      'cell/rep/task-run.ts',
-      'blockSignal(this.#cancelling.signal)',
-      'blockSignal(this.#detached.signal)',
+      'SECURITY 32: a start that ends',
+      STORE,
+      'linkSignals(AbortSignal.timeout(FETCH_MS), until)',
+      'linkSignals(AbortSignal.timeout(FETCH_MS))',
     ],
+    ['SECURITY 32: a start that ends', STORE, '{ signal, until, limits', '{ signal, limits'],
   ]),
   ...noticedBy('test/integration/cell/garden-isolation.test.ts', [
     [

@@ -12,7 +12,7 @@ import { assembleParts, type ContainerParts } from './parts.ts';
 import { type ContainerRecord, currentBootId, loadRecords, saveRecord } from './records.ts';
 import { removeContainer, removeOrphans } from './removal.ts';
 import { loadSeccompProfile, type SeccompProfile } from './seccomp.ts';
-import { type GardenSettings, UID_RANGE } from './settings.ts';
+import { type GardenSettings, type OpenGardenSettings, UID_RANGE } from './settings.ts';
 import { Spares } from './spares.ts';
 import { unpackerOf } from './unpacking.ts';
 
@@ -38,7 +38,7 @@ interface Entry {
  * Opens the garden of a cell: adopts the containers that run, removes what was left half made, and puts the packet
  * filter in force. Throws CupolaError, e.g. `engine_missing`, `invalid_settings`, `prefix_in_use`.
  */
-export async function createGarden(settings: GardenSettings): Promise<OpenGarden> {
+export async function createGarden(settings: OpenGardenSettings): Promise<OpenGarden> {
   checkInit();
   const parts = assembleParts(settings);
   await prepareDirectories(parts.paths);
@@ -47,7 +47,7 @@ export async function createGarden(settings: GardenSettings): Promise<OpenGarden
     directory: parts.paths.layers,
     unpack: unpackerOf(parts, seccomp),
     limits: { memoryBytes: GIB, diskBytes: settings.layerLimitBytes ?? 6 * GIB, pids: 64, cpuShares: 1024 },
-    hasRoom: settings.hasRoom ?? (async () => true),
+    hasRoom: settings.hasRoom,
     log: settings.log.child('layers'),
   });
   const garden = new CellGarden(settings, parts, seccomp, layers);

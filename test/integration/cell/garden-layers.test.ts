@@ -7,6 +7,8 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { unmountBelow } from '../../../src/cell/garden/mounts.ts';
+import { createVolume, formatImage, isVolumeFull } from '../../../src/cell/garden/volume.ts';
 import { stackRoot } from '../../../src/cell/stack/stack.ts';
 import { buildpackDirectory, prepareBuildpack } from '../../../src/cell/staging/buildpack-layers.ts';
 import type { Buildpack } from '../../../src/contracts/gen/diego_pb.js';
@@ -280,6 +282,26 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
       assert.deepEqual(await readdir(`${full.settings.rootDirectory}/layers`), []);
     } finally {
       await full.stop();
+    }
+  });
+
+  test('a file system is full where it can take no more files, too', async () => {
+    const directory = await mkdtemp('/tmp/cupola-volume-');
+    const [image, volume] = [join(directory, 'image'), join(directory, 'volume')];
+    try {
+      await createVolume(image, volume, () => formatImage(image, 16 * 1024 ** 2, 16));
+      assert.equal(await isVolumeFull(volume), false);
+      let files = 0;
+      await assert.rejects(
+        async () => {
+          for (;;) await writeFile(join(volume, `${files++}`), '');
+        },
+        { code: 'ENOSPC' },
+      );
+      assert.equal(await isVolumeFull(volume), true);
+    } finally {
+      await unmountBelow(directory);
+      await rm(directory, { recursive: true });
     }
   });
 
