@@ -75,7 +75,9 @@ test('SECURITY 32: a start that ends takes its layers that are on their way with
       }),
   );
   const prepared = prepare('team/app', start.signal);
-  assert.equal((await asked.promise).until, start.signal);
+  const { signal, until } = await asked.promise;
+  assert.equal(until, start.signal);
   start.abort(new Error('stopped'));
+  assert.equal(signal?.aborted, true);
   await assert.rejects(prepared, /stopped/);
 });
