@@ -20,7 +20,33 @@ export function linkSignals(...sources: readonly AbortSignal[]): LinkedSignal {
   return { signal: controller.signal, release, [Symbol.dispose]: release };
 }
 
+/** For what a block begins (`using`): its signal aborts with the first of `sources`, and when the block is left, however that is. */
+export function blockSignal(...sources: readonly AbortSignal[]): Disposable & { signal: AbortSignal } {
+  const left = new AbortController();
+  const { signal, release } = linkSignals(...sources, left.signal);
+  return {
+    signal,
+    [Symbol.dispose]: () => {
+      left.abort();
+      release();
+    },
+  };
+}
+
 export function onAbort(signal: AbortSignal, then: () => void): void {
   if (signal.aborted) then();
   else signal.addEventListener('abort', then, { once: true });
+}
+
+/** What `promise` gives; rejects as soon as `signal` aborts, with its reason, whatever becomes of `promise` then. */
+export async function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (!signal) return promise;
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(signal.reason);
+  onAbort(signal, abort);
+  try {
+    return await Promise.race([aborted.promise, promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
 }

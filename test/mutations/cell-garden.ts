@@ -1,8 +1,10 @@
 import { type Change, noticedBy } from './mutation.ts';
 
 const LAYERS = 'cell/garden/layers.ts';
+const ENDING = 'linkSignals(ending.signal, ...(signal ? [signal] : []))';
 const RULES = 'cell/network/ruleset.ts';
 const SECCOMP = 'cell/garden/seccomp.ts';
+const STORE = 'cell/images/image-store.ts';
 const SPEC = 'cell/garden/oci-spec.ts';
 
 /** Of containers and what they may, and of what is unpacked in them. */
@@ -10,9 +12,9 @@ export const cellGarden = [
   ...noticedBy('test/integration/cell/garden-layers.test.ts', [
     [
       'SECURITY 24: a bomb ends',
-      LAYERS,
-      'diskBytes: options.limitBytes',
-      'diskBytes: Math.max(GIB, options.limitBytes)',
+      'cell/garden/create-garden.ts',
+      'diskBytes: settings.layerLimitBytes ?? 6 * GIB',
+      'diskBytes: 6 * GIB',
     ],
     ['SECURITY 24: a bomb ends', LAYERS, 'limits.diskBytes = Math.min(limits.diskBytes, this.#limits.diskBytes);', ''],
     [
@@ -28,27 +30,86 @@ export const cellGarden = [
       'const ending',
     ],
     ['SECURITY 25: where the disk has no room', LAYERS, 'ending.abort(noRoom());', 'looks.hasRef();'],
-    ['SECURITY 32: an unpacking has', 'kit/shared-work.ts', 'if (this.#waiting === 0) this.#ending.abort();', ''],
+    ['SECURITY 32: an unpacking has', LAYERS, ENDING, 'linkSignals(ending.signal)'],
     [
       'SECURITY 32: an unpacking has',
+      'cell/garden/unpacking.ts',
+      '    limits,\n    limitsSwap',
+      '    limits: { ...limits, memoryBytes: 1024 ** 3, cpuShares: 1024 },\n    limitsSwap',
+    ],
+  ]),
+  ...noticedBy('test/unit/cell/layers.test.ts', [
+    ['SECURITY 32: a layer on its way', LAYERS, 'making.origin === origin && ', ''],
+    ['SECURITY 32: nobody waits', LAYERS, 'one.memoryBytes <= other.memoryBytes && ', ''],
+    ['SECURITY 32: nobody waits', LAYERS, 'one.diskBytes <= other.diskBytes && ', ''],
+    ['SECURITY 32: nobody waits', LAYERS, ' && one.cpuShares <= other.cpuShares', ''],
+    ['SECURITY 32: an unpacking ends', LAYERS, ENDING, 'linkSignals(ending.signal)'],
+    ['SECURITY 32: an unpacking ends', LAYERS, 'if (!making.signal?.aborted) throw error;', 'throw error;'],
+    ['SECURITY 32: an unpacking that takes longer', LAYERS, '}, this.#makingMs);', '}, 2 * this.#makingMs);'],
+    ['SECURITY 25: a layer stays', LAYERS, 'this.#held.has(key) || ', ''],
+    [
+      'SECURITY 25: a layer stays',
       LAYERS,
-      '      limits,\n      limitsSwap',
-      '      limits: this.#limits,\n      limitsSwap',
+      'if (holders.size === 0) this.#held.delete(key);',
+      'this.#held.delete(key);',
+    ],
+    ['SECURITY 25: who needs room', LAYERS, 'this.#pruned.then(() => this.#prune(isKept))', 'this.#prune(isKept)'],
+  ]),
+  ...noticedBy('test/unit/cell/layer-use.test.ts', [
+    [
+      'SECURITY 25: where the disk has no room',
+      'cell/rep/layer-use.ts',
+      'await unlessAborted(this.#garden.pruneLayers(), wanted?.signal);',
+      '',
     ],
   ]),
   ...noticedBy('test/unit/cell/rep.test.ts', [
     [
       'SECURITY 32: an instance that is stopped',
       'cell/rep/lrp-instance.ts',
-      'linkSignals(this.#stopping.signal, this.#lost.signal, this.#detached.signal);\n    const [, runnable]',
-      'linkSignals(this.#lost.signal, this.#detached.signal);\n    const [, runnable]',
+      'blockSignal(this.#stopping.signal, this.#detached.signal)',
+      'blockSignal(this.#detached.signal)',
+    ],
+    [
+      'SECURITY 32: an instance that another',
+      'cell/rep/lrp-instance.ts',
+      'blockSignal(this.#stopping.signal, this.#detached.signal)',
+      'blockSignal(this.#stopping.signal)',
     ],
     [
       'SECURITY 32: a task that is cancelled',
       'cell/rep/task-run.ts',
-      'work, { signal: this.#cancelling.signal }',
-      'work, { signal: this.#detached.signal }',
+      'blockSignal(this.#cancelling.signal)',
+      'blockSignal(this.#detached.signal)',
     ],
+    ['SECURITY 32: an instance that another', 'kit/abort.ts', '      left.abort();\n', ''],
+    ['SECURITY 25: a start holds', 'kit/abort.ts', '      left.abort();\n', ''],
+    [
+      'SECURITY 32: a droplet and the layers',
+      'cell/rep/runnable.ts',
+      'Math.max(memoryMb, LEAST_MEMORY_MB)',
+      'memoryMb',
+    ],
+    [
+      'SECURITY 32: a droplet and the layers',
+      'cell/rep/runnable.ts',
+      'limits: layerLimits(work.memoryMb, work.diskMb)',
+      'limits: {}',
+    ],
+    ['SECURITY 32: a droplet and the layers', STORE, 'diskBytes: _, ', ''],
+    ['SECURITY 32: a droplet and the layers', STORE, 'Math.floor(memoryBytes / AT_ONCE)', 'memoryBytes'],
+    ['SECURITY 32: a droplet and the layers', STORE, 'Math.floor(cpuShares / AT_ONCE)', 'cpuShares'],
+  ]),
+  ...noticedBy('test/unit/cell/image-store.test.ts', [
+    ['SECURITY 32: a layer on its way', STORE, '[registry, repository, username, password]', '[registry, repository]'],
+    ['SECURITY 32: a layer on its way', STORE, '[registry, repository, username, password]', '[username, password]'],
+    [
+      'SECURITY 32: a start that ends',
+      STORE,
+      'linkSignals(AbortSignal.timeout(FETCH_MS), until)',
+      'linkSignals(AbortSignal.timeout(FETCH_MS))',
+    ],
+    ['SECURITY 32: a start that ends', STORE, '{ signal, until, limits', '{ signal, limits'],
   ]),
   ...noticedBy('test/integration/cell/garden-isolation.test.ts', [
     [

@@ -9,6 +9,7 @@ const LAYERS = 'cell/garden/layers.ts';
 const REFERENCE = 'cell/images/reference.ts';
 const STORE = 'cell/images/image-store.ts';
 const TAR = 'kit/tar.ts';
+const UNPACKING = 'cell/garden/unpacking.ts';
 
 // biome-ignore-start lint/suspicious/noTemplateCurlyInString: the code's own text
 /** Of container images: their names, their registries, their layers. */
@@ -107,7 +108,7 @@ export const cellImages = [
     ['SECURITY 24: another’s cached layer', CLIENT, "expected: digest.slice('sha256:'.length), ", ''],
     [
       'SECURITY 24: what a layer does',
-      LAYERS,
+      UNPACKING,
       "const owners = ['--numeric-owner',",
       "const owners = ['--absolute-names', '--numeric-owner',",
     ],
@@ -120,13 +121,8 @@ export const cellImages = [
     ],
     ['SECURITY 24: bombs end', FILTER, 'bytes + members.extendedBytes > limits.unpackedBytes', 'false'],
     ['SECURITY 24: bombs end', FILTER, 'entries > limits.entries ||', ''],
-    ['SECURITY 24: bombs end', LAYERS, 'await removeDirectory(directory);\n      if (isFull)', 'if (isFull)'],
-    [
-      'SECURITY 24: bombs end',
-      LAYERS,
-      'await removeContainer(this.#parts, name);\n      await removeDirectory(directory);\n      if (isFull)',
-      'await removeDirectory(directory);\n      if (isFull)',
-    ],
+    ['SECURITY 24: bombs end', LAYERS, 'await removeDirectory(directory);\n      throw error;', 'throw error;'],
+    ['SECURITY 24: bombs end', UNPACKING, '} finally {\n      await removeContainer(parts, name);\n    }', '}'],
     ['SECURITY 24: content that is not', STORE, "expected: this.#diffId.slice('sha256:'.length),", ''],
     ['SECURITY 24: content that is not', STORE, 'if (config.diffIds.length !== manifest.layers.length)', 'if (false)'],
     ['SECURITY 24: content that is not', CLIENT, "expected: digest.slice('sha256:'.length), ", ''],

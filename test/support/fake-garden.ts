@@ -2,7 +2,14 @@ import { appendFileSync, createReadStream, mkdirSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import type { Container, ContainerProcess, ContainerSpec, Garden, ProcessSpec } from '../../src/cell/garden/garden.ts';
+import type {
+  Container,
+  ContainerProcess,
+  ContainerSpec,
+  Garden,
+  LayerWanted,
+  ProcessSpec,
+} from '../../src/cell/garden/garden.ts';
 import { run } from '../../src/kit/process.ts';
 
 export interface FakeProcess extends ContainerProcess {
@@ -29,6 +36,8 @@ export function fakeGarden(directory: string, address = '127.0.0.1') {
     destroyed,
     propertyChanges,
     layers,
+    /** For whom each layer was asked for. */
+    wanted: new Map<string, LayerWanted>(),
     failCreate: false,
     /** What the making of a container waits for. */
     beforeCreate: async (_handle: string): Promise<void> => {},
@@ -106,6 +115,7 @@ export function fakeGarden(directory: string, address = '127.0.0.1') {
       if (containers.delete(handle)) destroyed.push(handle);
     },
     async ensureLayer(key, source, _destination, _stack, wanted) {
+      pretend.wanted.set(key, wanted ?? {});
       await pretend.beforeLayer(wanted?.signal);
       if (!layers.has(key)) {
         const file = 'file' in source ? createReadStream(source.file) : await source.open(new AbortController().signal);

@@ -4,7 +4,11 @@ import { containerSpec, shell } from './garden.ts';
 
 /* A cell process for tests to kill: `node garden-cell.ts SETTINGS FIRST-HANDLE`. Makes containers until then. */
 const [settings = '{}', first = 'first'] = process.argv.slice(2);
-const garden = await createGarden({ ...JSON.parse(settings), log: new Logger('garden', {}, () => {}) });
+const garden = await createGarden({
+  ...JSON.parse(settings),
+  hasRoom: async () => true,
+  log: new Logger('garden', {}, () => {}),
+});
 console.log('open');
 for (let serial = 0; serial < 4; serial++) {
   const handle = serial === 0 ? first : `${first}${serial}`;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createGarden, type OpenGarden } from '../../src/cell/garden/create-garden.ts';
 import type { Container, ContainerSpec, ProcessSpec } from '../../src/cell/garden/garden.ts';
-import type { GardenSettings } from '../../src/cell/garden/settings.ts';
+import type { OpenGardenSettings } from '../../src/cell/garden/settings.ts';
 import { teardownGarden } from '../../src/cell/garden/teardown.ts';
 import { stackRoot } from '../../src/cell/stack/stack.ts';
 import { Logger } from '../../src/kit/log.ts';
@@ -22,7 +22,7 @@ export const GARDEN_SKIP =
 
 export interface TestGarden {
   garden: OpenGarden;
-  settings: GardenSettings;
+  settings: OpenGardenSettings;
   /** A new garden over the same state, as after the cell process was killed. */
   reopen(): Promise<OpenGarden>;
   stop(): Promise<void>;
@@ -32,19 +32,20 @@ export interface TestGarden {
 export async function startTestGarden(
   prefix: string,
   range: string,
-  changes: Partial<GardenSettings> = {},
+  changes: Partial<OpenGardenSettings> = {},
 ): Promise<TestGarden> {
   // Where a test has a cell proxy, it runs under this account.
   const proxy = await haproxyAccount();
   const root = await mkdtemp(join(tmpdir(), `garden-${prefix}-`));
   const run = await mkdtemp(`/run/garden-${prefix}-`);
-  const settings: GardenSettings = {
+  const settings: OpenGardenSettings = {
     rootDirectory: join(root, 'state'),
     runDirectory: run,
     stacksDirectory: STACKS,
     prefix,
     network: { range, gateway: '169.254.1.1', mtu: 1450, callers: proxy ? [proxy.uid] : [] },
     uidRangeBase: 100_000_000 + 65_536 * 256 * (prefix.charCodeAt(prefix.length - 1) - 97),
+    hasRoom: async () => true,
     log: new Logger('garden', {}, (line) => process.env['VERBOSE'] && process.stderr.write(line)),
     ...changes,
   };

@@ -2,11 +2,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { create } from '@bufbuild/protobuf';
 import { ImageStore, type PreparedImage } from '../../src/cell/images/image-store.ts';
 import { type DockerImage, DockerImageSchema } from '../../src/contracts/gen/diego_pb.js';
+import { blockSignal } from '../../src/kit/abort.ts';
 import { Logger } from '../../src/kit/log.ts';
 import { containerSpec, runShell, startTestGarden, type TestGarden } from './garden.ts';
 import { startRegistry, type TestImage, type TestRegistry } from './registry.ts';
 
 export const LIMITS = { unpackedBytes: 32 * 1024 ** 2, entries: 2000 };
+/** What an app has at least for what is unpacked for it. */
+const LEAST = { memoryBytes: 128 * 1024 ** 2, cpuShares: 128 };
 const NOBODY = { username: '', password: '' };
 
 /** How long one question to a registry may take. */
@@ -58,7 +61,13 @@ export class TestImages {
   /** Described and prepared, as a cell does it. */
   async bring(pushed: { reference: string }, of = this.store, credentials = NOBODY): Promise<PreparedImage> {
     const described = await of.describe(this.image(pushed.reference, credentials), signal());
-    return of.prepare(this.image(described.reference, credentials), 'debian12');
+    return this.prepare(described.reference, of, credentials);
+  }
+
+  async prepare(reference: string, of = this.store, credentials = NOBODY): Promise<PreparedImage> {
+    using start = blockSignal(signal());
+    const wanted = { ...start, limits: LEAST };
+    return await of.prepare(this.image(reference, credentials), 'debian12', wanted);
   }
 
   async pushAndBring(wanted: TestImage): Promise<PreparedImage> {

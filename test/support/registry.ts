@@ -232,6 +232,17 @@ export function digestOf(bytes: Buffer): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
+/** Of an image of these layers, as tars. */
+export function configOf(layers: readonly Buffer[]): Buffer {
+  return Buffer.from(JSON.stringify({ config: {}, rootfs: { type: 'layers', diff_ids: layers.map(digestOf) } }));
+}
+
+/** Of an image of these layers, as they travel. */
+export function manifestOf(config: Buffer, layers: readonly { digest: string; size: number }[]): Buffer {
+  const described = { mediaType: 'x', digest: digestOf(config), size: config.length };
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, config: described, layers }));
+}
+
 /** A small system: busybox with its commands as links, users, a world-writable /tmp. */
 export function busyboxLayer(more: readonly ArchiveEntry[] = []): Buffer {
   const commands = [

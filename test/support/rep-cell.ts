@@ -109,6 +109,7 @@ function newCell(timing: Partial<Timing> = {}): Cell {
     runDirectory: join(directory, 'run'),
     stateDirectory: join(directory, 'state'),
     diskReserve: () => 0,
+    registries: { allowed: [], insecure: ['127.0.0.1'] },
     log: silentLog,
     timing: { drainMs: 20, graceMs: 200, heartbeatMs: 50, reconcileMs: 100, metricsMs: 10_000, retryMs: 20, ...timing },
   });

@@ -12,10 +12,11 @@ import { assembleParts, type ContainerParts } from './parts.ts';
 import { type ContainerRecord, currentBootId, loadRecords, saveRecord } from './records.ts';
 import { removeContainer, removeOrphans } from './removal.ts';
 import { loadSeccompProfile, type SeccompProfile } from './seccomp.ts';
-import { type GardenSettings, UID_RANGE } from './settings.ts';
+import { type GardenSettings, type OpenGardenSettings, UID_RANGE } from './settings.ts';
 import { Spares } from './spares.ts';
+import { unpackerOf } from './unpacking.ts';
 
-const DEFAULT_LAYER_BYTES = 6 * 1024 ** 3;
+const GIB = 1024 ** 3;
 const NETWORK_CHECK_MS = 10_000;
 
 export interface OpenGarden extends Garden {
@@ -37,16 +38,16 @@ interface Entry {
  * Opens the garden of a cell: adopts the containers that run, removes what was left half made, and puts the packet
  * filter in force. Throws CupolaError, e.g. `engine_missing`, `invalid_settings`, `prefix_in_use`.
  */
-export async function createGarden(settings: GardenSettings): Promise<OpenGarden> {
+export async function createGarden(settings: OpenGardenSettings): Promise<OpenGarden> {
   checkInit();
   const parts = assembleParts(settings);
   await prepareDirectories(parts.paths);
   const seccomp = await loadSeccompProfile();
   const layers = new LayerCache({
-    parts,
-    seccomp,
-    limitBytes: settings.layerLimitBytes ?? DEFAULT_LAYER_BYTES,
-    hasRoom: settings.hasRoom ?? (async () => true),
+    directory: parts.paths.layers,
+    unpack: unpackerOf(parts, seccomp),
+    limits: { memoryBytes: GIB, diskBytes: settings.layerLimitBytes ?? 6 * GIB, pids: 64, cpuShares: 1024 },
+    hasRoom: settings.hasRoom,
     log: settings.log.child('layers'),
   });
   const garden = new CellGarden(settings, parts, seccomp, layers);
@@ -185,9 +186,9 @@ class CellGarden implements OpenGarden {
     );
   }
 
-  async pruneLayers(keep: readonly string[]): Promise<void> {
-    const used = [...this.#entries.values()].flatMap(({ record }) => record.layers);
-    await this.#layers.prune(new Set([...keep, ...used]));
+  pruneLayers(isKept: (key: string) => boolean = () => false): Promise<void> {
+    const isUsed = (key: string) => [...this.#entries.values()].some(({ record }) => record.layers.includes(key));
+    return this.#layers.prune((key) => isKept(key) || isUsed(key));
   }
 
   start(): void {

@@ -19,8 +19,11 @@ export interface ContainerUser {
   groups: readonly number[];
 }
 
-/** An archive that becomes a layer. What `open` is given aborts once the layer is not wanted any more. */
-export type LayerSource =
+/**
+ * An archive that becomes a layer. What `open` is given aborts once the layer is not wanted any more. `origin` names where it comes from:
+ * whoever waits for another's work takes its failure as well, so only one of the same is waited for.
+ */
+export type LayerSource = { origin?: string } & (
   | { format: 'tar' | 'zip'; open: (signal: AbortSignal) => Promise<Readable> }
   /**
    * A zip of this machine's own, which any account may read and nobody writes to: it is read where it lies. `check` is given the path of
@@ -35,12 +38,15 @@ export type LayerSource =
       format: 'image';
       open: (signal: AbortSignal) => Promise<Readable>;
       whiteouts: () => { removed: string[]; opaque: string[] };
-    };
+    }
+);
 
 /** For whom a layer is made. */
 export interface LayerWanted {
-  /** Whoever waits is done with it; when the last is, it is made no more. */
+  /** Whoever asks gives up when it aborts; what is made for them ends then. */
   signal?: AbortSignal;
+  /** The layer stays until it aborts: then there is a container that uses it, or there will be none. `signal` where it is absent. */
+  until?: AbortSignal;
   /** What its making may use: unpacking is to cost a neighbour no more than the app would that it is for. */
   limits?: Partial<ContainerLimits>;
 }
@@ -160,7 +166,8 @@ export interface Garden {
   destroy(handle: string): Promise<void>;
   /**
    * Unpacks a tar (gzip allowed) or zip once per key, inside a throw-away container, under `destination` (which an
-   * image's layer has none of). Concurrent calls for a key share the work. The layer stays cached until `pruneLayers`. Throws
+   * image's layer has none of). A call waits for another's work of the same key where that is as good: of the same origin, and with no less
+   * to use; where the other gives up, it is begun anew. The layer stays cached until `pruneLayers`. Throws
    * `archive_refused`, `archive_failed`, `archive_cut_off`, `layer_too_large`, `layer_too_slow`, `disk_reserved`, `invalid_destination`,
    * `image_invalid`, what opening the source threw, or the reason of the signal.
    */
@@ -173,6 +180,6 @@ export interface Garden {
   ): Promise<Layer>;
   /** A text file as a container of these layers alone would see it; null where there is none, or a link leads to it. */
   readLayers(layers: readonly Layer[], path: string): Promise<string | null>;
-  /** Removes layers that no container uses and that are not among `keep`. */
-  pruneLayers(keep: readonly string[]): Promise<void>;
+  /** Removes layers that no container uses, nobody waits with for one (`LayerWanted.until`), and that `isKept` does not keep; by default none. */
+  pruneLayers(isKept?: (key: string) => boolean): Promise<void>;
 }

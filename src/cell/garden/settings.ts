@@ -18,11 +18,15 @@ export interface GardenSettings {
   maxContainers?: number;
   /** Bound of one unpacked layer. Default 6 GiB. */
   layerLimitBytes?: number;
-  /** Whether the disk has room for more than is on it. By default it has. */
-  hasRoom?: () => Promise<boolean>;
   /** Bound of one process's log file before conmon starts it afresh. Default 64 MiB. */
   logLimitBytes?: number;
   log: Logger;
+}
+
+/** And what one that runs is given beside. */
+export interface OpenGardenSettings extends GardenSettings {
+  /** Whether the disk has room for more than is on it: no layer is made where it has none. */
+  hasRoom: () => Promise<boolean>;
 }
 
 /** Host uids (and gids) of one container. */

@@ -7,7 +7,7 @@ import type { DockerImage } from '../../contracts/gen/diego_pb.js';
 import { linkSignals } from '../../kit/abort.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
-import type { Garden, Layer, LayerWanted } from '../garden/garden.ts';
+import type { ContainerLimits, Garden, Layer } from '../garden/garden.ts';
 import { digesting } from '../staging/digest.ts';
 import { type ImageUser, resolveUser } from './image-user.ts';
 import { cleanLayer, type LayerLimits, type Whiteouts } from './layer-filter.ts';
@@ -30,6 +30,14 @@ export interface PreparedImage {
   user: ImageUser;
   /** Fetched for this call; 0 where all of it was there. */
   fetchedBytes: number;
+}
+
+/** For whom an image is brought here. */
+export interface ImageWanted {
+  /** See `LayerWanted.until`; what is still on its way then ends. */
+  signal: AbortSignal;
+  /** What all that is unpacked for it at a time may use; its disk does not count. */
+  limits?: Partial<ContainerLimits>;
 }
 
 /** Manifest and configuration as they came, kept by the digest that pins them. */
@@ -87,10 +95,14 @@ export class ImageStore {
    * Brings a pinned image here: what is cached is not fetched again, and its registry not asked. Throws as `describe` and
    * `Garden.ensureLayer` do.
    */
-  async prepare(image: DockerImage, stack: string, wanted: LayerWanted = {}): Promise<PreparedImage> {
+  async prepare(
+    image: DockerImage,
+    stack: string,
+    { signal: until, limits = {} }: ImageWanted,
+  ): Promise<PreparedImage> {
     const reference = parseReference(image.reference);
     if (reference.digest === null) throw new CupolaError('image_invalid', 'the image was not pinned by its digest');
-    using fetching = linkSignals(AbortSignal.timeout(FETCH_MS), ...(wanted.signal ? [wanted.signal] : []));
+    using fetching = linkSignals(AbortSignal.timeout(FETCH_MS), until);
     const { signal } = fetching;
     const client = new RegistryClient(this.#access, reference, credentialsOf(image), signal);
     const { manifest, config: json } = (await this.#kept(reference)) ?? (await this.#fetch(client, reference));
@@ -98,12 +110,17 @@ export class ImageStore {
     checkSize(manifest);
     const proven = await this.#provenOf(reference);
     let fetchedBytes = 0;
-    // An image may be larger than what its app may write.
-    const { diskBytes: _, ...limits } = wanted.limits ?? {};
-    const unpacked = { ...wanted, limits };
+    const origin = originOf(reference, image);
+    const wanted = { signal, until, limits: limitsOfEach(limits) };
     const all = await eachOf(manifest.layers, AT_ONCE, async (layer, index) => {
-      const source = new LayerDownload(client, layer, config.diffIds[index] ?? '', this.#limits);
-      const made = await this.#garden.ensureLayer(`${KEY}${layer.digest}`, source, '/', stack, unpacked);
+      const source = new LayerDownload({
+        client,
+        origin,
+        layer,
+        diffId: config.diffIds[index] ?? '',
+        limits: this.#limits,
+      });
+      const made = await this.#garden.ensureLayer(`${KEY}${layer.digest}`, source, '/', stack, wanted);
       // Another's layer is given only to who can show its bytes: knowing a digest is not having the content.
       if (!source.opened && !proven.has(layer.digest)) await source.prove();
       if (source.opened) fetchedBytes += layer.size;
@@ -187,17 +204,19 @@ export class ImageStore {
 class LayerDownload {
   readonly format = 'image' as const;
   opened = false;
+  readonly origin: string;
   readonly #client: RegistryClient;
   readonly #layer: Descriptor;
   readonly #diffId: string;
   readonly #limits: LayerLimits;
   #whiteouts: Whiteouts = { removed: [], opaque: [] };
 
-  constructor(client: RegistryClient, layer: Descriptor, diffId: string, limits: LayerLimits) {
-    this.#client = client;
-    this.#layer = layer;
-    this.#diffId = diffId;
-    this.#limits = limits;
+  constructor(of: { client: RegistryClient; origin: string; layer: Descriptor; diffId: string; limits: LayerLimits }) {
+    this.origin = of.origin;
+    this.#client = of.client;
+    this.#layer = of.layer;
+    this.#diffId = of.diffId;
+    this.#limits = of.limits;
   }
 
   readonly open = async (): Promise<Readable> => {
@@ -261,6 +280,21 @@ function checkSize({ layers }: Manifest): void {
 
 function credentialsOf({ username, password }: DockerImage): { username: string; password: string } | null {
   return username === '' ? null : { username, password };
+}
+
+/** Who asks a registry, and whom: another's registry may keep its askers waiting, or know other passwords. */
+function originOf({ registry, repository }: ImageReference, { username, password }: DockerImage): string {
+  const all = JSON.stringify([registry, repository, username, password]);
+  return createHash('sha256').update(all).digest('hex');
+}
+
+/** Of each layer, for some are unpacked at a time. An image may be larger than what its app may write. */
+function limitsOfEach({ diskBytes: _, memoryBytes, cpuShares, ...limits }: Partial<ContainerLimits>) {
+  return {
+    ...limits,
+    ...(memoryBytes === undefined ? {} : { memoryBytes: Math.floor(memoryBytes / AT_ONCE) }),
+    ...(cpuShares === undefined ? {} : { cpuShares: Math.floor(cpuShares / AT_ONCE) }),
+  };
 }
 
 /** Like Promise.all over a map, some at a time; settles only when nothing is under way. */

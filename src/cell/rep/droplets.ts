@@ -41,9 +41,9 @@ export class DropletLayers {
     if (!droplet || !/^[0-9a-f]{64}$/.test(droplet.sha256)) {
       throw new CupolaError('droplet_unknown', 'the work names no droplet');
     }
-    const { sha256 } = droplet;
+    const { sha256, url: origin } = droplet;
     const layerOf = (open: (signal: AbortSignal) => Promise<Readable>) =>
-      this.#garden.ensureLayer(dropletLayerKey(sha256), { format: 'tar', open }, DESTINATION, stack, wanted);
+      this.#garden.ensureLayer(dropletLayerKey(sha256), { format: 'tar', origin, open }, DESTINATION, stack, wanted);
     const fetching = async (signal: AbortSignal) => verified(await this.#blobs.fetch(droplet, signal), sha256, fetched);
     if (!this.#kept.has(sha256)) return layerOf(fetching);
     try {
@@ -53,7 +53,8 @@ export class DropletLayers {
       this.#kept.drop(sha256, error);
       return await layerOf(fetching);
     } finally {
-      this.#kept.drop(sha256);
+      // Who was stopped before the layer was there may be started again.
+      if (!wanted.signal?.aborted) this.#kept.drop(sha256);
     }
   }
 

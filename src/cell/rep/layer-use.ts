@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
+import { unlessAborted } from '../../kit/abort.ts';
 import { codeOf } from '../../kit/errors.ts';
 import type { Container, ContainerSpec, Garden } from '../garden/garden.ts';
 import { isImageLayer } from '../images/image-store.ts';
 
-/** Longer than a start usually takes between asking for a layer and having the container that uses it. */
-const STARTING_MS = 60_000;
 /** Longer than any takes. */
 const DROPLET_MS = 15 * 60_000;
 /** Buildpacks come back with the next push. */
@@ -43,14 +42,13 @@ export class LayerUse implements Garden {
 
   /** Where the disk has no room, what nobody uses now goes first. */
   async ensureLayer(...asked: Parameters<Garden['ensureLayer']>): ReturnType<Garden['ensureLayer']> {
-    const [key] = asked;
+    const [key, , , , wanted] = asked;
     this.#used.set(key, this.#now());
     try {
       return await this.#garden.ensureLayer(...asked);
     } catch (error) {
       if (codeOf(error) !== 'disk_reserved') throw error;
-      const now = this.#now();
-      await this.#garden.pruneLayers([...this.#used].flatMap(([other, at]) => (now - at > STARTING_MS ? [] : [other])));
+      await unlessAborted(this.#garden.pruneLayers(), wanted?.signal);
       return await this.#garden.ensureLayer(...asked);
     }
   }
@@ -59,8 +57,8 @@ export class LayerUse implements Garden {
     return this.#garden.readLayers(layers, path);
   }
 
-  pruneLayers(keep: readonly string[]): Promise<void> {
-    return this.#garden.pruneLayers(keep);
+  pruneLayers(...[isKept]: Parameters<Garden['pruneLayers']>): Promise<void> {
+    return this.#garden.pruneLayers(isKept);
   }
 
   /** Removes layers that no container uses, that are not among `needed` and were not asked for lately. */
@@ -69,7 +67,8 @@ export class LayerUse implements Garden {
     for (const [key, at] of this.#used) {
       if (now - at > keptMs(key)) this.#used.delete(key);
     }
-    await this.#garden.pruneLayers([...new Set([...needed, ...this.#used.keys()])]);
+    const kept = new Set(needed);
+    await this.#garden.pruneLayers((key) => kept.has(key) || this.#used.has(key));
     await writeFile(`${this.#file}.new`, JSON.stringify([...this.#used]), { mode: 0o600 });
     await rename(`${this.#file}.new`, this.#file);
   }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DesiredLrp, InstanceStats } from '../../contracts/gen/diego_pb.js';
 import { type LogNames, type LogOrigin, renameOrigin } from '../../contracts/log-envelopes.ts';
-import { linkSignals, onAbort } from '../../kit/abort.ts';
+import { blockSignal, linkSignals, onAbort } from '../../kit/abort.ts';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { Container } from '../garden/garden.ts';
@@ -220,11 +220,11 @@ export class LrpInstance {
     const { garden, cellId } = this.#context;
     const desired = this.#desired;
     this.#state = 'creating';
-    using wanted = linkSignals(this.#stopping.signal, this.#lost.signal, this.#detached.signal);
+    using start = blockSignal(this.#stopping.signal, this.#detached.signal);
     const [, runnable] = await Promise.all([
       this.#claim(),
       prepareRunnable(this.#context, this.instanceGuid, desired, {
-        signal: wanted.signal,
+        signal: start.signal,
         say: (text) => this.#cellLine(text),
       }),
     ]);

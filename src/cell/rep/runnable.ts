@@ -1,7 +1,7 @@
 import type { Blob, DockerImage } from '../../contracts/gen/diego_pb.js';
 import { CupolaError } from '../../kit/errors.ts';
 import type { BindMount, ContainerLimits, ContainerUser, Layer, LayerWanted, ProcessSpec } from '../garden/garden.ts';
-import type { PreparedImage } from '../images/image-store.ts';
+import type { ImageWanted, PreparedImage } from '../images/image-store.ts';
 import { localeOf } from '../stack/packages.ts';
 import { readableSize } from '../staging/digest.ts';
 import type { RepContext } from './collaborators.ts';
@@ -52,7 +52,7 @@ export function containerOf({ stack, layers, user, workingDirectory, binds }: Ru
 
 /** For whom it is prepared. */
 export interface RunnableWanted {
-  /** Aborts when it is not wanted any more. */
+  /** Aborts when its start is over, well or not: until then its layers stay, and what is still on its way then ends. */
   signal: AbortSignal;
   /** Tells its developer what is fetched. */
   say?: (text: string) => void;
@@ -110,7 +110,7 @@ async function ofImage(
   handle: string,
   work: RunnableWork,
   reference: DockerImage,
-  wanted: LayerWanted,
+  wanted: ImageWanted,
   say: (text: string) => void,
 ): Promise<Runnable> {
   const image = await context.images.prepare(reference, work.stack, wanted);

@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { type CompleteTaskRequest, CompleteTaskRequestSchema, type Task } from '../../contracts/gen/diego_pb.js';
 import type { LogOrigin } from '../../contracts/log-envelopes.ts';
-import { linkSignals, onAbort } from '../../kit/abort.ts';
+import { blockSignal, linkSignals, onAbort } from '../../kit/abort.ts';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { Container, ContainerProcess } from '../garden/garden.ts';
@@ -191,7 +191,8 @@ export class TaskRun {
     const { stack, environment, memoryMb, diskMb } = task;
     const { droplet, dockerImage } = command ?? {};
     const work = { stack, environment, memoryMb, diskMb, droplet, dockerImage };
-    const runnable = await prepareRunnable(this.#context, this.taskGuid, work, { signal: this.#cancelling.signal });
+    using start = blockSignal(this.#cancelling.signal);
+    const runnable = await prepareRunnable(this.#context, this.taskGuid, work, start);
     const container = await this.#context.creating(() =>
       this.#context.garden.create({
         handle: this.taskGuid,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import type { Buildpack } from '../../contracts/gen/diego_pb.js';
-import type { Garden, Layer, LayerSource } from '../garden/garden.ts';
+import type { Garden, Layer, LayerSource, LayerWanted } from '../garden/garden.ts';
 import { digesting, readableSize } from './digest.ts';
 import { required, type StagingBlobs, type StagingLog } from './transfers.ts';
 
@@ -38,12 +38,13 @@ export function isCustom(buildpack: Buildpack): boolean {
   return buildpack.blob === undefined;
 }
 
-/** Fetches and unpacks a buildpack unless this cell has it. */
+/** Fetches and unpacks a buildpack unless this cell has it. It stays until `until` aborts. */
 export async function buildpackLayer(
   { garden, blobs }: { garden: Garden; blobs: StagingBlobs },
   buildpack: Buildpack,
   stack: string,
   say: StagingLog,
+  until: AbortSignal,
 ): Promise<Layer> {
   const blob = required(buildpack.blob, 'buildpack');
   const open = async () => {
@@ -57,9 +58,15 @@ export async function buildpackLayer(
     return checked.stream;
   };
   // Others may wait for the same layer, so it is not given up when one staging is cancelled.
-  return ensure(garden, buildpackDirectory(buildpack), { format: 'zip', open }, stack);
+  return ensure(garden, buildpackDirectory(buildpack), { format: 'zip', open }, stack, { until });
 }
 
-function ensure(garden: Garden, directory: string, source: LayerSource, stack: string): Promise<Layer> {
-  return garden.ensureLayer(`buildpack-${directory}`, source, `/tmp/buildpacks/${directory}`, stack);
+function ensure(
+  garden: Garden,
+  directory: string,
+  source: LayerSource,
+  stack: string,
+  wanted: LayerWanted = {},
+): Promise<Layer> {
+  return garden.ensureLayer(`buildpack-${directory}`, source, `/tmp/buildpacks/${directory}`, stack, wanted);
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { BlobInfo } from '../../contracts/blobs.ts';
 import type { Blob, EgressRule, StagingWork, Task } from '../../contracts/gen/diego_pb.js';
+import { blockSignal } from '../../kit/abort.ts';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { readFileLater } from '../../kit/streams.ts';
@@ -162,16 +163,17 @@ class StagingRun {
   }
 
   async #createContainer(): Promise<Container> {
+    using start = blockSignal(this.#signal);
     const [layers, binds] = await all(
       Promise.all(
         this.#work.buildpacks
           .filter((buildpack) => !isCustom(buildpack))
-          .map((buildpack) => buildpackLayer(this.#options, buildpack, this.#task.stack, this.#say)),
+          .map((buildpack) => buildpackLayer(this.#options, buildpack, this.#task.stack, this.#say, start.signal)),
       ),
       this.#options.binds?.(this.#task) ?? Promise.resolve([]),
     );
     this.#signal.throwIfAborted();
-    return this.#options.garden.create({
+    return await this.#options.garden.create({
       handle: this.#task.taskGuid,
       stack: this.#task.stack,
       layers: [...new Map(layers.map((layer) => [layer.key, layer])).values()],

@@ -6,7 +6,7 @@ import { createCellProxy } from '../../cell/proxy/index.ts';
 import { createBlobTransport } from '../../cell/rep/blobs.ts';
 import { CellRegistry } from '../../contracts/gen/diego_pb.js';
 import { Ingress } from '../../contracts/gen/loggregator_pb.js';
-import { diskSizes } from '../../kit/disk-sizes.ts';
+import { hasMoreThan } from '../../kit/disk-sizes.ts';
 import { type Faults, handleFaults } from '../../kit/faults.ts';
 import { Logger } from '../../kit/log.ts';
 import { client, remoteTransport, STREAM_WINDOW_BYTES, serveRpc } from '../../kit/rpc.ts';
@@ -37,13 +37,9 @@ async function main(faults: Readonly<Faults>): Promise<void> {
   const log = new Logger('cell', { cell: cellId });
   const layout = layoutOf(settings);
   const diskReserve = diskReserveOf(settings);
-  const hasRoom = async (): Promise<boolean> => {
-    const sizes = await diskSizes(settings.dataDirectory);
-    return sizes.free > diskReserve(sizes);
-  };
   const garden = await createGarden({
     ...gardenSettingsOf(layout, index, log.child('garden'), proxyAccount),
-    hasRoom,
+    hasRoom: () => hasMoreThan(diskReserve, settings.dataDirectory),
   });
   const proxySettings = cellProxySettingsOf(layout, index, proxyAccount, maxConnections);
   const proxy = await createCellProxy({ settings: proxySettings, log: log.child('proxy') });

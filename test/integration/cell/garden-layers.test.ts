@@ -7,6 +7,8 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { unmountBelow } from '../../../src/cell/garden/mounts.ts';
+import { createVolume, formatImage, isVolumeFull } from '../../../src/cell/garden/volume.ts';
 import { stackRoot } from '../../../src/cell/stack/stack.ts';
 import { buildpackDirectory, prepareBuildpack } from '../../../src/cell/staging/buildpack-layers.ts';
 import type { Buildpack } from '../../../src/contracts/gen/diego_pb.js';
@@ -45,13 +47,13 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
       'ok\n',
     );
     assert.equal((await runShell(two, look)).output, 'hellotool\nvcap 644\nvcap 750\nroot 1777\nvcap 755\n');
-    await t.garden.pruneLayers([]);
+    await t.garden.pruneLayers();
     assert.equal((await runShell(two, 'cat app/index')).output, 'hello');
     await t.garden.destroy('one');
     await t.garden.destroy('two');
-    await t.garden.pruneLayers(['tools']);
+    await t.garden.pruneLayers((key) => key === 'tools');
     await assert.rejects(t.garden.create(containerSpec('three', { layers })), { code: 'layer_missing' });
-    await t.garden.pruneLayers([]);
+    await t.garden.pruneLayers();
     assert.deepEqual(await readdir(`${t.settings.rootDirectory}/layers`), []);
   });
 
@@ -78,7 +80,7 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
       const look = `/tmp/buildpacks/${place}/bin/tool; ls -A /tmp`;
       assert.equal((await runShell(one, look)).output, 'own\nbuildpacks\n');
       await t.garden.destroy('own');
-      await t.garden.pruneLayers([]);
+      await t.garden.pruneLayers();
     } finally {
       await rm(directory, { recursive: true });
     }
@@ -99,7 +101,7 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
     await assert.rejects(t.garden.ensureLayer('broken', cut, '/home/vcap', 'debian12'), /connection lost/);
     const junk = source('zip', Buffer.from('no archive at all'));
     await assert.rejects(t.garden.ensureLayer('broken', junk, '/home/vcap', 'debian12'), { code: 'archive_refused' });
-    await t.garden.pruneLayers([]);
+    await t.garden.pruneLayers();
     assert.deepEqual(await readdir(`${t.settings.rootDirectory}/layers`), []);
     assert.deepEqual(await readdir(`${t.settings.rootDirectory}/containers`), []);
   });
@@ -149,7 +151,7 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
       ]) {
         assert.equal(existsSync(path), false);
       }
-      await t.garden.pruneLayers([]);
+      await t.garden.pruneLayers();
     });
   }
 
@@ -163,6 +165,10 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
           code: 'layer_too_large',
         });
       }
+      const halves = zip([{ name: 'zeros', content: Buffer.alloc(20 * 1024 ** 2) }]);
+      await assert.rejects(small.garden.ensureLayer('halves', source('zip', halves), '/home/vcap', 'debian12'), {
+        code: 'layer_too_large',
+      });
       assert.deepEqual(await readdir(`${small.settings.rootDirectory}/layers`), []);
     } finally {
       await small.stop();
@@ -178,10 +184,10 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
     const [little, enough] = await Promise.allSettled([layer(32), layer(128)]);
     assert.equal(little.status === 'rejected' && little.reason.code, 'layer_too_large');
     assert.equal(enough.status, 'fulfilled', 'though it waited for the same');
-    await t.garden.pruneLayers([]);
+    await t.garden.pruneLayers();
   });
 
-  test('SECURITY 32: an unpacking has what its app may use, and ends once nobody waits for it', async () => {
+  test('SECURITY 32: an unpacking has what its app may use, and ends with it; who waited has it begun anew', async () => {
     const opened: AbortSignal[] = [];
     const open = async (signal: AbortSignal) => {
       opened.push(signal);
@@ -201,33 +207,56 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
     );
     one.abort(new Error('one has left'));
     await assert.rejects(waiting[0]!, /one has left/);
-    assert.equal(layerGroups('pids.max').length, 1, 'the other waits still');
+    await eventually('it is begun anew', () => opened.length === 2 && layerGroups('pids.max').length === 1);
     other.abort(new Error('the other has left'));
     await assert.rejects(waiting[1]!, /the other has left/);
     await eventually('nothing of it is left', async () => layerGroups('pids.max').length === 0);
     assert.deepEqual(
       opened.map(({ aborted }) => aborted),
-      [true],
+      [true, true],
     );
     const again = source('tar', tar([{ name: 'a', content: 'a' }]));
     await t.garden.ensureLayer('endless', again, '/home/vcap', 'debian12');
-    await t.garden.pruneLayers([]);
+    await t.garden.pruneLayers();
     assert.deepEqual(await readdir(`${t.settings.rootDirectory}/layers`), []);
   });
 
-  test('a layer that one gave up is made for who waits for it too, of their own source', async () => {
+  test('who stops while a source is not open yet is told at once, and what comes too late is closed', async () => {
     const leaving = new AbortController();
-    const open = (signal: AbortSignal) => {
+    const late = Promise.withResolvers<Readable>();
+    const open = () => {
       leaving.abort(new Error('left'));
-      signal.throwIfAborted();
-      return Promise.reject(new Error('its source went with it'));
+      return late.promise;
     };
-    const given = t.garden.ensureLayer('shared', { format: 'tar', open }, '/home/vcap', 'debian12', leaving);
-    const own = source('tar', tar([{ name: 'a', content: 'a' }]));
-    const taken = t.garden.ensureLayer('shared', own, '/home/vcap', 'debian12');
-    await assert.rejects(given, /left/);
-    assert.deepEqual(await taken, { key: 'shared' });
-    await t.garden.pruneLayers([]);
+    await assert.rejects(
+      t.garden.ensureLayer('late', { format: 'tar', open }, '/home/vcap', 'debian12', leaving),
+      /left/,
+    );
+    await eventually('nothing of it is left', async () => {
+      const left = await Promise.all(
+        ['layers', 'containers'].map((of) => readdir(`${t.settings.rootDirectory}/${of}`)),
+      );
+      return left.flat().length === 0;
+    });
+    const stream = Readable.from(begunOnly());
+    late.resolve(stream);
+    await eventually('it is closed', () => stream.destroyed);
+  });
+
+  test('a source that gives nothing does not hold up its end', async () => {
+    const leaving = new AbortController();
+    const open = async () => {
+      setImmediate(() => leaving.abort(new Error('left')));
+      return new Readable({ read() {} });
+    };
+    const asked = t.garden.ensureLayer('silent', { format: 'tar', open }, '/home/vcap', 'debian12', leaving);
+    await assert.rejects(asked, /left/);
+    await eventually('nothing of it is left', async () => {
+      const left = await Promise.all(
+        ['layers', 'containers'].map((of) => readdir(`${t.settings.rootDirectory}/${of}`)),
+      );
+      return left.flat().length === 0;
+    });
   });
 
   test('SECURITY 25: where the disk has no room for more no layer is made, and one that is being made ends', async () => {
@@ -253,6 +282,26 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
       assert.deepEqual(await readdir(`${full.settings.rootDirectory}/layers`), []);
     } finally {
       await full.stop();
+    }
+  });
+
+  test('a file system is full where it can take no more files, too', async () => {
+    const directory = await mkdtemp('/tmp/cupola-volume-');
+    const [image, volume] = [join(directory, 'image'), join(directory, 'volume')];
+    try {
+      await createVolume(image, volume, () => formatImage(image, 16 * 1024 ** 2, 16));
+      assert.equal(await isVolumeFull(volume), false);
+      let files = 0;
+      await assert.rejects(
+        async () => {
+          for (;;) await writeFile(join(volume, `${files++}`), '');
+        },
+        { code: 'ENOSPC' },
+      );
+      assert.equal(await isVolumeFull(volume), true);
+    } finally {
+      await unmountBelow(directory);
+      await rm(directory, { recursive: true });
     }
   });
 

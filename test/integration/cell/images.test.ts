@@ -5,7 +5,14 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { type ArchiveEntry, tar } from '../../support/archives.ts';
 import { containerSpec, GARDEN_SKIP, runShell } from '../../support/garden.ts';
 import { LIMITS, signal, TestImages } from '../../support/images.ts';
-import { busyboxLayer, digestOf, hostileRegistry, REGISTRY_SKIP } from '../../support/registry.ts';
+import {
+  busyboxLayer,
+  configOf,
+  digestOf,
+  hostileRegistry,
+  manifestOf,
+  REGISTRY_SKIP,
+} from '../../support/registry.ts';
 
 describe('container images', { skip: GARDEN_SKIP || REGISTRY_SKIP }, () => {
   const i = new TestImages();
@@ -149,9 +156,9 @@ describe('container images', { skip: GARDEN_SKIP || REGISTRY_SKIP }, () => {
     const first = await i.registry.push('team/one', 'a', { layers: [base, tar([{ name: 'x', content: '1' }])] });
     const second = await i.registry.push('team/one', 'b', { layers: [base, tar([{ name: 'x', content: '2' }])] });
     const pinnedFirst = (await i.store.describe(i.image(first.reference), signal())).reference;
-    const made = await i.store.prepare(i.image(pinnedFirst), 'debian12');
+    const made = await i.prepare(pinnedFirst);
     const asked = i.registry.asked().length;
-    const again = await i.store.prepare(i.image(pinnedFirst), 'debian12');
+    const again = await i.prepare(pinnedFirst);
     assert.deepEqual([again.layers, again.fetchedBytes], [made.layers, 0]);
     assert.equal(i.registry.asked().length, asked);
     const other = await i.bring(second);
@@ -160,7 +167,7 @@ describe('container images', { skip: GARDEN_SKIP || REGISTRY_SKIP }, () => {
     assert.equal((await i.inside(other, 'cat /shared /x')).output, 'shared2');
     // A cell that was started anew knows as much.
     const [name] = readdirSync(i.directory);
-    const restarted = await i.storeFor([i.registry.host], name).prepare(i.image(pinnedFirst), 'debian12');
+    const restarted = await i.prepare(pinnedFirst, i.storeFor([i.registry.host], name));
     assert.equal(restarted.fetchedBytes, 0);
     assert.equal(i.registry.asked().length, asked + 3, 'manifest, configuration and the layer of the second image');
   });
@@ -277,19 +284,10 @@ describe('container images', { skip: GARDEN_SKIP || REGISTRY_SKIP }, () => {
     }
     const server = await serving({ manifest: manifestOf(config, []) });
     const pinnedOne = `${server.host}/app@${digestOf(manifest)}`;
-    await assert.rejects(i.storeFor([server.host]).prepare(i.image(pinnedOne), 'debian12'), {
+    await assert.rejects(i.prepare(pinnedOne, i.storeFor([server.host])), {
       code: 'image_invalid',
       message: 'the registry gave another manifest than was asked for',
     });
     await server.stop();
   });
 });
-
-function configOf(layers: readonly Buffer[]): Buffer {
-  return Buffer.from(JSON.stringify({ config: {}, rootfs: { type: 'layers', diff_ids: layers.map(digestOf) } }));
-}
-
-function manifestOf(config: Buffer, layers: readonly { digest: string; size: number }[]): Buffer {
-  const described = { mediaType: 'x', digest: digestOf(config), size: config.length };
-  return Buffer.from(JSON.stringify({ schemaVersion: 2, config: described, layers }));
-}

@@ -181,7 +181,7 @@ describe('from package to request', { skip: GARDEN_SKIP }, () => {
     assert.equal((await t.garden.list()).length, 0);
 
     await cell.close();
-    await t.garden.pruneLayers([]);
+    await t.garden.pruneLayers();
     cell = await openCell('state-of-another');
     await rep().perform({ lrpStarts: [{ desiredLrp: { ...desiredLrp, processGuid: randomUUID() }, index: 0 }] });
     const starts = () => control.calls.filter(({ what }) => what === 'start');

@@ -136,7 +136,7 @@ describe('what is mounted in a data directory', { skip: SKIP }, () => {
     const layout = layoutOf(settings);
     // The cell of one that was put up by a version that kept the link, and the cells of after.
     const { rootDirectory } = gardenSettingsOf(layout, 0, silentLog);
-    const cell = { ...gardenSettingsOf(layout, 0, silentLog), stacksDirectory: STACKS };
+    const cell = { ...gardenSettingsOf(layout, 0, silentLog), stacksDirectory: STACKS, hasRoom: async () => true };
     const former = { ...cell, rootDirectory: rootDirectory.replace(real, link) };
     try {
       let garden = await createGarden(former);

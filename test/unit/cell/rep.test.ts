@@ -5,7 +5,10 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import { TaskSchema } from '../../../src/contracts/gen/diego_pb.js';
+import { onAbort } from '../../../src/kit/abort.ts';
+import { tar } from '../../support/archives.ts';
 import { eventually } from '../../support/fake-control.ts';
+import { configOf, digestOf, hostileRegistry, manifestOf } from '../../support/registry.ts';
 import {
   closeCell,
   control,
@@ -251,16 +254,90 @@ test('SECURITY 32: a task that is cancelled while its droplet is unpacked gives 
   await isGivenUp(wanted);
 });
 
-/** Until when the layer is wanted that is unpacked, and never done, once work has begun. */
-async function unpackingAfter(begin: () => Promise<unknown>): Promise<AbortSignal> {
+test('SECURITY 32: an instance that another cell has, or whose cell process ends, wants its droplet no more', async () => {
+  const start = () => rep().perform({ lrpStarts: [{ desiredLrp: lrp(), index: 0 }] });
+  control.control.refuses.add('claim');
+  const asked = unpacking();
+  await start();
+  await isGivenUp(await asked);
+  control.control.refuses.clear();
+  const wanted = await unpackingAfter(start);
+  await closeCell();
+  assert.equal(wanted.aborted, true);
+});
+
+test('SECURITY 25: a start holds its layers until its container is there, and no longer', async () => {
+  const held: boolean[] = [];
+  garden.pretend.beforeCreate = async () => {
+    const wanted = garden.pretend.wanted.get(lrp().droplet!.sha256);
+    if (wanted) held.push(wanted.signal?.aborted === false);
+  };
+  await running();
+  assert.ok(held.length > 0 && held.every(Boolean));
+  assert.equal(garden.pretend.wanted.get(lrp().droplet!.sha256)?.signal?.aborted, true);
+});
+
+test('SECURITY 32: a droplet and the layers of an image are unpacked within what their app may use', async () => {
+  const MIB = 1024 ** 2;
+  const layer = tar([{ name: 'x', content: 'x' }]);
+  const config = configOf([layer]);
+  const manifest = manifestOf(config, [{ digest: digestOf(layer), size: layer.length }]);
+  const registry = await hostileRegistry((path) => {
+    if (path.includes('/manifests/')) return manifest;
+    return path.endsWith(digestOf(config)) ? config : layer;
+  });
+  const droplet = lrp().droplet!;
+  const dockerImage = { reference: `${registry.host}/app@${digestOf(manifest)}` };
+  const image = `image:${digestOf(layer)}`;
+  try {
+    for (const [memoryMb, bookedMb] of [
+      [300, 300],
+      [16, 128],
+    ] as const) {
+      const each = { memoryBytes: bookedMb * MIB, cpuShares: bookedMb };
+      const third = { memoryBytes: Math.floor((bookedMb * MIB) / 3), cpuShares: Math.floor(bookedMb / 3) };
+      for (const [key, content, limits] of [
+        [droplet.sha256, { droplet }, { ...each, diskBytes: 2048 * MIB }],
+        [image, { dockerImage }, third],
+      ] as const) {
+        const task = { taskGuid: `${memoryMb}-${key}`, memoryMb, diskMb: 2048, stack: 'debian12' };
+        for (const work of [
+          { lrpStarts: [{ desiredLrp: lrp({ memoryMb, diskMb: 2048, droplet: undefined, ...content }), index: 0 }] },
+          {
+            tasks: [create(TaskSchema, { ...task, work: { case: 'command', value: { command: 'true', ...content } } })],
+          },
+        ]) {
+          garden.pretend.wanted.clear();
+          await rep().perform(work);
+          await eventually('its layer is asked for', () => garden.pretend.wanted.has(key));
+          assert.deepEqual(garden.pretend.wanted.get(key)?.limits, limits);
+          await closeCell();
+          garden.pretend.containers.clear();
+          await openCell();
+        }
+      }
+    }
+  } finally {
+    await registry.stop();
+  }
+});
+
+/** Until when the layer is wanted that is unpacked next, and never done. */
+function unpacking(): Promise<AbortSignal> {
   const asked = Promise.withResolvers<AbortSignal>();
   garden.pretend.beforeLayer = (signal) => {
     assert.ok(signal);
     asked.resolve(signal);
-    return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    return new Promise((_resolve, reject) => onAbort(signal, () => reject(signal.reason)));
   };
+  return asked.promise;
+}
+
+/** Until when the layer is wanted that is unpacked, and never done, once work has begun. */
+async function unpackingAfter(begin: () => Promise<unknown>): Promise<AbortSignal> {
+  const asked = unpacking();
   await begin();
-  const wanted = await asked.promise;
+  const wanted = await asked;
   assert.deepEqual([(await rep().state({})).availableMemoryMb, wanted.aborted], [1024 - 256, false]);
   return wanted;
 }
