@@ -20,6 +20,9 @@ export const cell = [
   ...noticedBy('test/unit/cell/blobs.test.ts', [
     ['SECURITY 32: droplets that nobody reads', 'cell/rep/blobs.ts', 'maxFreeSockets: 16', 'maxSockets: 16'],
   ]),
+  ...noticedBy('test/unit/cell/cgroups.test.ts', [
+    ['SECURITY 32: a group ends with', 'cell/garden/cgroups.ts', '    await killTree(path);\n', ''],
+  ]),
   ...noticedBy('test/unit/cell/dial.test.ts', [
     [
       'SECURITY 25: a container whose name service',

@@ -53,8 +53,20 @@ export class Cgroups {
 
   /** Removes a group and those below it in every tree, as far as no process is in them. */
   async remove(path: string): Promise<void> {
+    await Promise.all((await this.#inTrees(path)).map(removeTree));
+  }
+
+  /**
+   * The same, once it has killed what is left in them: runc that was killed while it made a container leaves a process that no state of it
+   * names. What does not end within seconds stays.
+   */
+  async end(path: string): Promise<void> {
+    await Promise.all((await this.#inTrees(path)).map(endTree));
+  }
+
+  async #inTrees(path: string): Promise<string[]> {
     const trees = this.#unified ? [''] : await readdir(this.#root);
-    await Promise.all(trees.map((tree) => removeTree(join(this.#root, tree, path))));
+    return trees.map((tree) => join(this.#root, tree, path));
   }
 
   /** Makes a group within a container's, for `runc exec --cgroup`; gives how runc names it. */
@@ -144,6 +156,20 @@ async function directories(path: string): Promise<string[]> {
 async function removeTree(path: string): Promise<void> {
   for (const name of await directories(path)) await removeTree(join(path, name));
   await rmdir(path).catch(() => {}); // not there, or in use: the caller's next look finds it
+}
+
+async function endTree(path: string): Promise<void> {
+  for (let attempt = 0; attempt < KILL_ATTEMPTS; attempt++) {
+    await removeTree(path);
+    if (!existsSync(path)) return;
+    await killTree(path);
+    await pause(KILL_PAUSE_MS);
+  }
+}
+
+async function killTree(path: string): Promise<void> {
+  for (const name of await directories(path)) await killTree(join(path, name));
+  for (const pid of (await processesOf(path)) ?? []) kill(pid);
 }
 
 /** The number after `name ` in a "name value" file; 0 where the kernel does not report it. */

@@ -29,7 +29,7 @@ export async function removeContainer(
     removeFromRuntime(parts, name, killed),
     Number.isInteger(number) && number > 0 ? parts.network.remove(number) : null,
   ]);
-  await parts.cgroups.remove(cgroupPath(parts.prefix, name));
+  await parts.cgroups.end(cgroupPath(parts.prefix, name));
   await unmountBelow(files.gate);
   await unmountBelow(files.directory);
   await rm(files.gate, { recursive: true, force: true });

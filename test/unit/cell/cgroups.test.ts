@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { rmdirSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -68,4 +70,21 @@ test('who cannot see whether others are left looks again, and does not take it f
     }, 30);
     await killing;
     assert.equal(await readFile(join(root, 'pids/p/1/pids.max'), 'utf8'), '100');
+  }));
+
+test('SECURITY 32: a group ends with whatever is left in it, in each tree, and is removed', () =>
+  withTree({ 'pids/p/1/cgroup.procs': '', 'memory/p/1/below/cgroup.procs': '' }, async (cgroups, root) => {
+    // Like the kernel: a group is empty once its process is gone, and its files keep no one from removing it.
+    const left = ['pids/p/1', 'memory/p/1/below'].map((group) => {
+      const child = spawn('sleep', ['60']);
+      const list = join(root, group, 'cgroup.procs');
+      writeFileSync(list, `${child.pid}\n`);
+      return once(child, 'exit').then(([, signal]) => {
+        rmSync(list);
+        return signal;
+      });
+    });
+    await cgroups.end('/p/1');
+    assert.deepEqual(await Promise.all(left), ['SIGKILL', 'SIGKILL']);
+    assert.deepEqual(await cgroups.children('/p'), []);
   }));
