@@ -81,12 +81,7 @@ export class Cgroups {
     if (!existsSync(directory)) return;
     // From now on nothing in it can start another.
     await writeFile(join(directory, 'pids.max'), '0').catch(() => {});
-    for (let attempt = 0; attempt < KILL_ATTEMPTS; attempt++) {
-      for (const pid of (await processesOf(directory)) ?? []) kill(pid);
-      await rmdir(directory).catch(() => {});
-      if (!existsSync(directory)) return;
-      await pause(KILL_PAUSE_MS);
-    }
+    await endTree(directory);
   }
 
   /**
