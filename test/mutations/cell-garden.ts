@@ -93,6 +93,12 @@ export const cellGarden = [
     [
       'SECURITY 32: a droplet and the layers',
       'cell/rep/runnable.ts',
+      'LEAST_MEMORY_MB), diskMb)',
+      'LEAST_MEMORY_MB), Math.max(diskMb, 1024))',
+    ],
+    [
+      'SECURITY 32: a droplet and the layers',
+      'cell/rep/runnable.ts',
       'limits: layerLimits(work.memoryMb, work.diskMb)',
       'limits: {}',
     ],

@@ -36,8 +36,6 @@ export interface Runnable {
 const APP = '/home/vcap/app';
 /** What unpacks needs some itself. */
 const LEAST_MEMORY_MB = 128;
-/** An app may be larger than what it may write. */
-const LEAST_DISK_MB = 1024;
 
 /** What of it the garden must know. */
 export function containerOf({ stack, layers, user, workingDirectory, binds }: Runnable) {
@@ -71,12 +69,9 @@ export function prepareRunnable(
     : ofDroplet(context, handle, work, wanted, say);
 }
 
-/** What the work may use itself, but for the least that any archive needs. */
+/** What the work may use itself, but for the least memory that any archive needs. */
 function layerLimits(memoryMb: number, diskMb: number): Partial<ContainerLimits> {
-  const { memoryBytes, diskBytes, cpuShares } = containerLimits(
-    Math.max(memoryMb, LEAST_MEMORY_MB),
-    Math.max(diskMb, LEAST_DISK_MB),
-  );
+  const { memoryBytes, diskBytes, cpuShares } = containerLimits(Math.max(memoryMb, LEAST_MEMORY_MB), diskMb);
   return { memoryBytes, diskBytes, cpuShares };
 }
 

@@ -290,19 +290,19 @@ test('SECURITY 32: a droplet and the layers of an image are unpacked within what
   const dockerImage = { reference: `${registry.host}/app@${digestOf(manifest)}` };
   const image = `image:${digestOf(layer)}`;
   try {
-    for (const [memoryMb, bookedMb] of [
-      [300, 300],
-      [16, 128],
+    for (const [memoryMb, bookedMb, diskMb] of [
+      [300, 300, 2048],
+      [16, 128, 64],
     ] as const) {
       const each = { memoryBytes: bookedMb * MIB, cpuShares: bookedMb };
       const third = { memoryBytes: Math.floor((bookedMb * MIB) / 3), cpuShares: Math.floor(bookedMb / 3) };
       for (const [key, content, limits] of [
-        [droplet.sha256, { droplet }, { ...each, diskBytes: 2048 * MIB }],
+        [droplet.sha256, { droplet }, { ...each, diskBytes: diskMb * MIB }],
         [image, { dockerImage }, third],
       ] as const) {
-        const task = { taskGuid: `${memoryMb}-${key}`, memoryMb, diskMb: 2048, stack: 'debian12' };
+        const task = { taskGuid: `${memoryMb}-${key}`, memoryMb, diskMb, stack: 'debian12' };
         for (const work of [
-          { lrpStarts: [{ desiredLrp: lrp({ memoryMb, diskMb: 2048, droplet: undefined, ...content }), index: 0 }] },
+          { lrpStarts: [{ desiredLrp: lrp({ memoryMb, diskMb, droplet: undefined, ...content }), index: 0 }] },
           {
             tasks: [create(TaskSchema, { ...task, work: { case: 'command', value: { command: 'true', ...content } } })],
           },
