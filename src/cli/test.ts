@@ -6,9 +6,18 @@ import { delimiter, dirname, join, relative, resolve } from 'node:path';
 import { CupolaError } from '../kit/errors.ts';
 import { ensurePackages } from '../platform/host/packages.ts';
 import { BundledTests } from './lanes/bundled-tests.ts';
-import { costs, failuresIn, filesApart, type LaneResult, mostCostly, RUNNER, runFiles } from './lanes/files.ts';
+import {
+  costs,
+  type FileResult,
+  failuresIn,
+  filesApart,
+  type LaneResult,
+  mostCostly,
+  RUNNER,
+  runFiles,
+} from './lanes/files.ts';
 import { INSIDE, LANE_PACKAGES } from './lanes/lane.ts';
-import { reportsIn } from './lanes/report.ts';
+import { linesOfFailure, reportsIn } from './lanes/report.ts';
 import { REPORTER } from './lanes/reporter.ts';
 import { Run, removeDeadRuns } from './lanes/runs.ts';
 import { SETUP } from './lanes/shared.ts';
@@ -43,6 +52,8 @@ interface Step {
 interface Context {
   path: string;
   notes: string[];
+  /** Tests that failed, and why. */
+  failures: string[];
   run: Run;
   tests: BundledTests;
 }
@@ -110,6 +121,7 @@ async function runTests(args: readonly string[]): Promise<number> {
   const context: Context = {
     path: [BIN, process.env['PATH'] ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'].join(delimiter),
     notes: [],
+    failures: [],
     run: testRun,
     tests: new BundledTests(ROOT, testRun.tests),
   };
@@ -126,7 +138,8 @@ async function runTests(args: readonly string[]): Promise<number> {
     if (failure && step.isNeeded) break;
   }
   console.log('\n=== summary');
-  for (const note of context.notes) console.log(`note  ${note}`);
+  for (const text of context.notes) console.log(`note  ${text}`);
+  for (const text of context.failures) console.log(`FAIL  ${text}`);
   for (const { name, seconds, failure } of results) {
     console.log(`${failure ? 'FAIL' : 'pass'}  ${name} (${seconds} s)${failure ? `: ${failure}` : ''}`);
   }
@@ -238,7 +251,7 @@ async function runUnitTests(files: readonly string[], context: Context): Promise
   try {
     await execute(process.execPath, args, context, UNIT_MINUTES);
   } finally {
-    for (const { file, skipped } of reportsIn(report, tests)) noteSkipped(file, skipped, context);
+    for (const said of reportsIn(report, tests)) note(said, context);
   }
 }
 
@@ -264,7 +277,7 @@ async function runOnMachines(files: readonly string[], context: Context): Promis
     ended += result.files.length;
     console.log(`\n--- ${name} (${costs(result)}, ${ended} of ${files.length})${failure ? ` FAILED: ${failure}` : ''}`);
     console.log(`${filesApart(result)}${failure ? output : withoutCounts(output)}`);
-    for (const { file, skipped } of result.files) noteSkipped(file, skipped, context);
+    for (const said of result.files) note(said, context);
   });
   context.notes.push(...mostCostly(results));
   const failed = results.flatMap(failuresIn);
@@ -276,8 +289,9 @@ function withoutCounts(output: string): string {
   return output.replace(/^ℹ (tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) .*\n/gm, '').trimEnd();
 }
 
-function noteSkipped(where: string, skipped: readonly string[], context: Context): void {
-  for (const name of skipped) context.notes.push(`SKIPPED in ${where}: ${name}`);
+function note({ file, skipped, failures }: Pick<FileResult, 'file' | 'skipped' | 'failures'>, context: Context): void {
+  for (const name of skipped) context.notes.push(`SKIPPED in ${file}: ${name}`);
+  for (const failure of failures) context.failures.push(`${file}: ${linesOfFailure(failure).join('\n')}`);
 }
 
 function isSuite(word: string): word is Suite {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { BundledTests } from './bundled-tests.ts';
 import { startInLane } from './lane.ts';
 import { ALONE, inLanesThenAlone, inOrder, isTimed, secondsOf } from './order.ts';
-import { reportsIn } from './report.ts';
+import { type FailedTest, reportsIn } from './report.ts';
 import { REPORTER } from './reporter.ts';
 import type { Run } from './runs.ts';
 import { argumentsFor, type Lane, lanesOf } from './shared.ts';
@@ -16,13 +16,14 @@ export const RUNNER = [
 ];
 
 /** A file of tests, and what became of it. */
-interface FileResult {
+export interface FileResult {
   file: string;
   /** Null where the runner was never done with it. */
   seconds: number | null;
   passed: boolean;
   /** Titles with the reason, where one is given. */
   skipped: string[];
+  failures: FailedTest[];
 }
 
 /** What became of the files that ran on one machine. */
@@ -120,7 +121,7 @@ async function runLane(lane: Lane, how: HowToRun, waited: Promise<void>): Promis
   const reported = new Map(reportsIn(report, tests).map(({ file, ...said }) => [file, said]));
   const results = files.map((file) => ({
     file,
-    ...(reported.get(file) ?? { seconds: null, passed: false, skipped: [] }),
+    ...(reported.get(file) ?? { seconds: null, passed: false, skipped: [], failures: [] }),
   }));
   // A file of which the runner says nothing has held nothing.
   const unreported = results.some(({ passed }) => !passed) ? 'was not reported' : null;

@@ -4,12 +4,14 @@ import type { Line } from './report.ts';
 
 /* Each machine's test runner loads it: it imports nothing that takes long. */
 
+const MOST_CAUSES = 5;
+
 /** For `--test-reporter`. */
 export const REPORTER = import.meta.filename;
 
 /**
  * A reporter of Node's test runner, where each file runs in a process of its own: a line of JSON for each file as it ends, and one for each
- * test that was skipped or failed. Of files that run at once the runner tells the end at once, and the tests when those of files before it
+ * test that was skipped or failed, with why. Of files that run at once the runner tells the end at once, and the tests when those of files before it
  * are told.
  */
 export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
@@ -18,7 +20,7 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
     if (type !== 'test:fail' && type !== 'test:pass' && type !== 'test:complete') continue;
     const { file, name } = data;
     if (file === undefined) continue;
-    if (type === 'test:fail') yield line({ file, failed: name });
+    if (type === 'test:fail') yield line({ file, failed: name, errors: errorsOf(data.details.error) });
     if (type === 'test:pass' && data.skip !== undefined) {
       const reason = typeof data.skip === 'string' && data.skip !== '' ? ` (${data.skip})` : '';
       yield line({ file, skipped: `${name}${reason}` });
@@ -28,4 +30,16 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
     const { passed, duration_ms: milliseconds } = data.details;
     yield line({ file, seconds: Math.round(milliseconds / 1000), passed: passed === true });
   }
+}
+
+/** `outer` is the runner's own error, of which the test's is the cause. */
+function errorsOf(outer: Extract<TestEvent, { type: 'test:fail' }>['data']['details']['error']): string[] {
+  if ('failureType' in outer && outer.failureType === 'subtestsFailed') return [];
+  const errors: string[] = [];
+  for (let cause: unknown = outer.cause ?? outer.message; cause; ) {
+    const { message, cause: next } = typeof cause === 'object' ? (cause as Error) : { message: String(cause) };
+    errors.push(message);
+    cause = errors.length < MOST_CAUSES ? next : null;
+  }
+  return errors;
 }

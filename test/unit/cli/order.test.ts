@@ -123,7 +123,7 @@ test('a failure of one is told', async () => {
 test('a run says which files took longest, and what all took of the processors', () => {
   const result = (name: string, seconds: number, processorSeconds: number | null): LaneResult => ({
     ...{ name, seconds, processorSeconds, failure: null, output: '' },
-    files: [{ file: name, seconds, passed: true, skipped: [] }],
+    files: [{ file: name, seconds, passed: true, skipped: [], failures: [] }],
   });
   const results = [result('a', 3, 1.6), result('b', 9, 4), result('c', 5, 2)];
   assert.deepEqual(mostCostly(results, 2), [
@@ -173,7 +173,7 @@ test('the machine of files that share a platform puts it up', () => {
 });
 
 test('of files on one machine those that failed are named; where all passed, what they share', () => {
-  const passed = { file: 'shared/a', seconds: 3, passed: true, skipped: [] };
+  const passed = { file: 'shared/a', seconds: 3, passed: true, skipped: [], failures: [] };
   const result: LaneResult = {
     ...{ name: 'shared', seconds: 9, processorSeconds: 4, failure: 'ended with 1', output: '' },
     files: [

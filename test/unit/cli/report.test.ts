@@ -4,13 +4,14 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { reportsIn } from '../../../src/cli/lanes/report.ts';
+import { linesOfFailure, reportsIn } from '../../../src/cli/lanes/report.ts';
 import { REPORTER } from '../../../src/cli/lanes/reporter.ts';
 
 const FILES = {
   'late.test.ts': "test('a', () => new Promise((done) => setTimeout(done, 1_000)));",
   'good.test.ts': "test('a', () => {}); test('b', { skip: 'why' }, () => {}); test('c', { skip: true }, () => {});",
-  'bad.test.ts': "describe('suite', () => { test('a', () => {}); test('b', () => { throw new Error('b'); }); });",
+  'bad.test.ts':
+    "describe('suite', () => { test('a', () => {}); test('b', () => { throw new Error('b\\nmore', { cause: 'why' }); }); });",
   'hook.test.ts': "after(() => { throw new Error('left'); }); test('a', () => {});",
   'no-code.test.ts': "import './nothing.ts';",
   'skipped.test.ts': "describe('all of it', { skip: 'needs root' }, () => { test('a', () => {}); });",
@@ -41,12 +42,12 @@ describe('the report of a run of Node’s test runner', () => {
     assert.deepEqual(
       new Map(said),
       new Map([
-        [late, { passed: true, skipped: [] }],
-        [good, { passed: true, skipped: ['b (why)', 'c'] }],
-        [bad, { passed: false, skipped: [] }],
-        [hook, { passed: false, skipped: [] }],
-        [noCode, { passed: false, skipped: [] }],
-        [skipped, { passed: true, skipped: ['all of it (needs root)'] }],
+        [late, { passed: true, skipped: [], failures: [] }],
+        [good, { passed: true, skipped: ['b (why)', 'c'], failures: [] }],
+        [bad, { passed: false, skipped: [], failures: [{ failed: 'b', errors: ['b\nmore', 'why'] }] }],
+        [hook, { passed: false, skipped: [], failures: [{ failed: hook, errors: ['left'] }] }],
+        [noCode, { passed: false, skipped: [], failures: [{ failed: noCode, errors: ['test failed'] }] }],
+        [skipped, { passed: true, skipped: ['all of it (needs root)'], failures: [] }],
       ]),
     );
   });
@@ -55,5 +56,17 @@ describe('the report of a run of Node’s test runner', () => {
     appendFileSync(written, '{"file":"/half');
     assert.equal(reportsIn(written, asTold).length, Object.keys(FILES).length);
     assert.deepEqual(reportsIn(join(directory, 'none.json'), asTold), []);
+  });
+
+  test('tells a failure with its causes, of long ones the beginning', () => {
+    assert.deepEqual(linesOfFailure({ failed: 'b', errors: ['b\n\nmore', 'why'] }), [
+      'b',
+      '      b',
+      '',
+      '      more',
+      '      because of: why',
+    ]);
+    assert.equal(linesOfFailure({ failed: 'b', errors: ['x\n'.repeat(100)] }).length, 31);
+    assert.ok(linesOfFailure({ failed: 'b', errors: ['x'.repeat(10_000)] }).join('').length < 5000);
   });
 });
