@@ -31,10 +31,12 @@ describe('a tenant that takes all there is', { skip: SKIP, timeout: MOST_WAIT_MS
       apps.map(async ([org, app, memory]) => {
         const home = join(platform.home, org);
         cpSync(join(platform.home, '.cf'), join(home, '.cf'), { recursive: true });
-        const own = (...args: string[]) => platform.cf(CF, args, { env: { CF_HOME: home } });
+        const client = { env: { CF_HOME: home } };
+        const own = (...args: string[]) => platform.cf(CF, args, client);
         await own('target', '-o', org, '-s', 'dev');
         const scale = ['-m', memory, '-k', '512M', '-i', '2'];
         await own('push', app, '-p', join(ROOT, 'test/fixtures', app), '-b', 'nodejs_buildpack', ...scale);
+        await platform.allInstances(CF, app, client);
       }),
     );
   });

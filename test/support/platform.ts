@@ -228,6 +228,14 @@ export class TestPlatform {
     await this.cf(cf, ['target', '-o', org, '-s', 'dev']);
   }
 
+  /** Waits until each process of an app has all its instances: a push ends with the first that runs. */
+  async allInstances(cf: string, app: string, more: CfOptions = {}): Promise<void> {
+    await eventually(`all instances of ${app}`, async () => {
+      const counts = (await this.cf(cf, ['app', app], more)).matchAll(/^instances:\s+(\d+)\/(\d+)$/gm);
+      return [...counts].every(([, running, wanted]) => running === wanted);
+    });
+  }
+
   /** One HTTPS request, a POST where there is a body, to `<name>.<domain>`: the machine's resolver finds it, the installation's CA vouches for it. */
   ask(name: string, path = '/', options: { body?: string } = {}): Promise<Answer> {
     return this.request(name, { path, ...options, byName: true, timeoutMs: 60_000 });

@@ -17,12 +17,13 @@ export class UsedPlatform extends TestPlatform {
   #token = { text: '', until: 0 };
   #crashes = 0;
 
-  /** Up, signed in as its administrator, the app serving. */
+  /** Up, signed in as its administrator, every instance of the app serving. */
   async prepare(): Promise<void> {
     await this.upWithOrg(CF, 'faults');
     const directory = join(ROOT, 'test/fixtures/steady');
     const scale = ['-m', '64M', '-k', '256M', '-i', String(INSTANCES)];
     await this.run('push', 'steady', '-p', directory, '-b', 'nodejs_buildpack', ...scale);
+    await this.allInstances(CF, 'steady');
     this.#appGuid = (await this.run('app', 'steady', '--guid')).trim();
     await this.#bearer();
   }

@@ -34,6 +34,7 @@ describe('a tenant that attacks its neighbours and the platform', { skip: SKIP }
   async function push(app: string, memory: string): Promise<void> {
     const scale = ['-m', memory, '-k', '512M', '-i', '2'];
     await cf('push', app, '-p', join(ROOT, 'test/fixtures', app), '-b', 'nodejs_buildpack', ...scale);
+    await platform.allInstances(CF, app);
   }
 
   /** Runs a script in the attacker's container: what it printed. */

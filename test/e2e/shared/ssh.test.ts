@@ -139,9 +139,14 @@ describe('cf ssh on a whole platform', { skip: SKIP }, () => {
       seen += chunk;
     });
     const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-    await eventually('a prompt', async () => /\$ /.test(seen), 20_000);
+    const shows = async (what: RegExp): Promise<void> => {
+      await eventually(String(what), async () => what.test(seen)).catch((cause: unknown) => {
+        throw new Error(`saw ${JSON.stringify(seen)}`, { cause });
+      });
+    };
+    await shows(/\$ /);
     child.stdin.write('stty size; tty; echo $((6 * 7))\r');
-    await eventually('its size', async () => /33 99\r\n\/dev\/pts\/\d+\r\n42\r\n/.test(seen), 20_000);
+    await shows(/33 99\r\n\/dev\/pts\/\d+\r\n42\r\n/);
     child.stdin.write('exit 5\r');
     assert.equal(await ended, 5, seen);
   });
