@@ -209,7 +209,7 @@ class LayerDownload {
   readonly #layer: Descriptor;
   readonly #diffId: string;
   readonly #limits: LayerLimits;
-  #whiteouts: Whiteouts = { removed: [], opaque: [] };
+  #whiteouts: Whiteouts = { removed: new Set(), opaque: new Set() };
 
   constructor(of: { client: RegistryClient; origin: string; layer: Descriptor; diffId: string; limits: LayerLimits }) {
     this.origin = of.origin;
