@@ -6,6 +6,7 @@ const CLIENT = 'cell/images/registry-client.ts';
 const FILTER = 'cell/images/layer-filter.ts';
 const LAYER_FILES = 'cell/garden/layer-files.ts';
 const LAYERS = 'cell/garden/layers.ts';
+const PROOFS = 'cell/images/layer-proofs.ts';
 const REFERENCE = 'cell/images/reference.ts';
 const STORE = 'cell/images/image-store.ts';
 const TAR = 'kit/tar.ts';
@@ -84,6 +85,26 @@ export const cellImages = [
       'parts.uidRangeBase, new AbortController().signal);\n}',
     ],
   ]),
+  ...noticedBy('test/unit/cell/image-store.test.ts', [
+    [
+      'SECURITY 24: what began to come',
+      STORE,
+      'if (!proven.has(layer.digest)) await',
+      'if (!source.opened && !proven.has(layer.digest)) await',
+    ],
+    [
+      'SECURITY 24: what began to come',
+      STORE,
+      'yield* await this.#client.blob(this.#layer);\n    this.#proofs.add(this);',
+      'this.#proofs.add(this);\n    yield* await this.#client.blob(this.#layer);',
+    ],
+    ['SECURITY 24: the proof of one origin', PROOFS, 'return `${origin} ${digest}`;', 'return digest + typeof origin;'],
+  ]),
+  ...noticedBy('test/unit/cell/layer-proofs.test.ts', [
+    ['SECURITY 24: a proof holds', PROOFS, 'return `${origin} ${digest}`;', 'return digest + typeof origin;'],
+    ['SECURITY 24: a proof holds', PROOFS, 'return `${origin} ${digest}`;', 'return origin + typeof digest;'],
+    ['SECURITY 25: of proofs', PROOFS, 'this.#seen.delete(oldest);', ''],
+  ]),
   ...noticedBy('test/unit/cell/images.test.ts', [
     ['SECURITY 28: what is no image', REFERENCE, "if (text.includes('://'))", 'if (false)'],
     ['SECURITY 28: what is no image', REFERENCE, 'if (!HOST.test(registry))', 'if (false)'],
@@ -124,7 +145,7 @@ export const cellImages = [
     [
       'SECURITY 24: another’s cached layer',
       STORE,
-      'if (!source.opened && !proven.has(layer.digest)) await source.prove();',
+      'if (!proven.has(layer.digest)) await this.#proofs.prove(source, signal);',
       '',
     ],
     ['SECURITY 24: another’s cached layer', STORE, 'const name = [registry, repository, ...', 'const name = [...'],
