@@ -3,8 +3,8 @@ import { setImmediate } from 'node:timers/promises';
 import { CupolaError } from './errors.ts';
 
 /**
- * One entry of a tar, its extended headers resolved: POSIX.1-2001 pax, GNU long names. File names are bytes, not
- * text: a character here is one byte ("latin1").
+ * One entry of a tar, its extended headers resolved: POSIX.1-2001 pax, GNU long names. Global headers say nothing of it, as with
+ * Go's archive/tar, which containerd and Docker read layers with. File names are bytes, not text: a character here is one byte ("latin1").
  */
 export interface TarMember {
   /** As it stands in the archive. */
@@ -23,8 +23,6 @@ export interface TarMember {
 export const TAR_BLOCK = 512;
 /** Of one extended header; the longest attribute of a file is as long, and none is used. */
 const MOST_EXTENDED_BYTES = 64 * 1024;
-/** Of all headers for the whole archive. */
-const MOST_GLOBAL_BYTES = 1024 * 1024;
 /** Before one member: ordinary writers have one of each kind. */
 const MOST_EXTENDED = 8;
 /** What is kept of extended headers. */
@@ -42,7 +40,7 @@ const TYPES: Readonly<Record<string, TarMember['type']>> = {
   '6': 'fifo',
 };
 
-/** What extended headers say about the next member, or about all of them; of no more names than are used. */
+/** What extended headers say about the next member; of no more names than are used. */
 type Extended = Map<string, string>;
 
 /** Makes the error of a tar that is none, or is beyond a bound, of why it is. */
@@ -56,8 +54,6 @@ function invalid(why: string): CupolaError {
 export class TarReader {
   readonly #bytes: ByteSource;
   readonly #refused: TarRefusal;
-  readonly #global: Extended = new Map();
-  #globalBytes = 0;
   #extendedBytes = 0;
   #left = 0;
   #padding = 0;
@@ -112,7 +108,7 @@ export class TarReader {
         await setImmediate(); // many short names take long: others have their turn in between
         continue;
       }
-      const member = header.member((field) => own.get(field) ?? this.#global.get(field));
+      const member = header.member(own);
       this.#expect(member.size);
       return member;
     }
@@ -127,11 +123,6 @@ export class TarReader {
     if (kind === 'L') own.set('path', textOf(value));
     else if (kind === 'K') own.set('linkpath', textOf(value));
     else if (kind === 'x') this.#readPax(value, own);
-    else {
-      this.#globalBytes += value.length;
-      if (this.#globalBytes > MOST_GLOBAL_BYTES) throw this.#refused('its extended headers are too long');
-      this.#readPax(value, this.#global);
-    }
   }
 
   async #extended(size: number): Promise<Buffer> {
@@ -176,12 +167,12 @@ class Header {
   }
 
   /** `extended`: what extended headers say instead. */
-  member(extended: (field: string) => string | undefined): TarMember {
+  member(extended: Extended): TarMember {
     const block = this.#block;
     const type = TYPES[this.kind];
     if (!type) throw this.#refused('an entry is of a kind that is not supported');
     const field = (name: string): number | null => {
-      const text = extended(name);
+      const text = extended.get(name);
       if (text === undefined) return null;
       const value = Math.floor(Number(text));
       if (!Number.isSafeInteger(value)) throw this.#refused(`an extended header has a wrong ${name}`);
@@ -189,14 +180,14 @@ class Header {
     };
     const prefix = block.toString('latin1', 257, 262) === 'ustar' ? textOf(block.subarray(345, 500)) : '';
     const short = textOf(block.subarray(0, 100));
-    const name = extended('path') ?? (prefix === '' ? short : `${prefix}/${short}`);
+    const name = extended.get('path') ?? (prefix === '' ? short : `${prefix}/${short}`);
     const size = type === 'file' ? (field('size') ?? this.size) : 0;
     if (size < 0) throw this.#refused('an entry has a negative size');
     return {
       // before POSIX a directory was a file whose name ends in a slash
       type: type === 'file' && name.endsWith('/') ? 'directory' : type,
       name,
-      linkName: extended('linkpath') ?? textOf(block.subarray(157, 257)),
+      linkName: extended.get('linkpath') ?? textOf(block.subarray(157, 257)),
       mode: octal(block, 100, 108) & 0o7777,
       uid: field('uid') ?? this.#number(108, 116),
       gid: field('gid') ?? this.#number(116, 124),

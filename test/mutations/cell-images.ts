@@ -6,6 +6,7 @@ const CLIENT = 'cell/images/registry-client.ts';
 const FILTER = 'cell/images/layer-filter.ts';
 const LAYER_FILES = 'cell/garden/layer-files.ts';
 const LAYERS = 'cell/garden/layers.ts';
+const PROOFS = 'cell/images/layer-proofs.ts';
 const REFERENCE = 'cell/images/reference.ts';
 const STORE = 'cell/images/image-store.ts';
 const TAR = 'kit/tar.ts';
@@ -48,18 +49,61 @@ export const cellImages = [
       '!(await this.#more())) return Buffer.alloc(bytes);',
     ],
     ['SECURITY 24: what unpacks', TAR, 'if (octal(block, 148, 156) !== checksum(block))', 'if (false)'],
-    [
-      'SECURITY 24: of extended',
-      TAR,
-      'own.get(field) ?? this.#global.get(field)',
-      'this.#global.get(field) ?? own.get(field)',
-    ],
     ['SECURITY 24: of extended', TAR, "'size', 'uid',", "'size',"],
     ['SECURITY 24: of extended', TAR, 'if (size > MOST_EXTENDED_BYTES)', 'if (false)'],
     ['SECURITY 24: of extended', TAR, 'if (headers === MOST_EXTENDED)', 'if (false)'],
-    ['SECURITY 24: of extended', TAR, 'if (this.#globalBytes > MOST_GLOBAL_BYTES)', 'if (false)'],
     ['SECURITY 24: of extended', TAR, 'this.#extendedBytes += TAR_BLOCK + size;', ''],
     ['SECURITY 24: of extended', TAR, 'await setImmediate(); // many', '// many'],
+    [
+      'SECURITY 25: a global header',
+      TAR,
+      "else if (kind === 'x') this.#readPax(value, own);",
+      'else this.#readPax(value, own);',
+    ],
+    ['SECURITY 25: what a layer takes', FILTER, 'if (this[kind].has(text)) return;', ''],
+    ['SECURITY 25: what a layer takes', FILTER, 'parts.length > MOST_PARTS || ', ''],
+    ['SECURITY 25: what a layer takes', FILTER, ' || parts.some(({ length }) => length > MOST_PART)', ''],
+    ['SECURITY 25: what a layer takes', FILTER, 'if (this.#bytes > MOST_WHITEOUT_BYTES)', 'if (false)'],
+    ['SECURITY 25: what a layer takes', FILTER, 'path.length + PART_BYTES * parts.length', 'path.length'],
+    ['SECURITY 25: what a layer takes', FILTER, 'path.length + PART_BYTES * parts.length', 'PART_BYTES * parts.length'],
+  ]),
+  ...noticedBy('test/unit/cell/layer-files.test.ts', [
+    [
+      'SECURITY 25: what an archive left',
+      LAYER_FILES,
+      'signal.throwIfAborted();\n    setOpaque(await',
+      'setOpaque(await',
+    ],
+    ['SECURITY 25: what an archive left', LAYER_FILES, 'signal.throwIfAborted();\n    const names', 'const names'],
+    ['SECURITY 25: what an archive left', LAYER_FILES, 'signal.throwIfAborted();\n      if (name', 'if (name'],
+  ]),
+  ...noticedBy('test/integration/cell/garden-layers.test.ts', [
+    [
+      'SECURITY 25: what a layer takes',
+      UNPACKING,
+      'parts.uidRangeBase, signal);\n}',
+      'parts.uidRangeBase, new AbortController().signal);\n}',
+    ],
+  ]),
+  ...noticedBy('test/unit/cell/image-store.test.ts', [
+    [
+      'SECURITY 24: what began to come',
+      STORE,
+      'if (!proven.has(layer.digest)) await',
+      'if (!source.opened && !proven.has(layer.digest)) await',
+    ],
+    [
+      'SECURITY 24: what began to come',
+      STORE,
+      'yield* await this.#client.blob(this.#layer);\n    this.#proofs.add(this);',
+      'this.#proofs.add(this);\n    yield* await this.#client.blob(this.#layer);',
+    ],
+    ['SECURITY 24: the proof of one origin', PROOFS, 'return `${origin} ${digest}`;', 'return digest + typeof origin;'],
+  ]),
+  ...noticedBy('test/unit/cell/layer-proofs.test.ts', [
+    ['SECURITY 24: a proof holds', PROOFS, 'return `${origin} ${digest}`;', 'return digest + typeof origin;'],
+    ['SECURITY 24: a proof holds', PROOFS, 'return `${origin} ${digest}`;', 'return origin + typeof digest;'],
+    ['SECURITY 25: of proofs', PROOFS, 'this.#seen.delete(oldest);', ''],
   ]),
   ...noticedBy('test/unit/cell/images.test.ts', [
     ['SECURITY 28: what is no image', REFERENCE, "if (text.includes('://'))", 'if (false)'],
@@ -101,7 +145,7 @@ export const cellImages = [
     [
       'SECURITY 24: another’s cached layer',
       STORE,
-      'if (!source.opened && !proven.has(layer.digest)) await source.prove();',
+      'if (!proven.has(layer.digest)) await this.#proofs.prove(source, signal);',
       '',
     ],
     ['SECURITY 24: another’s cached layer', STORE, 'const name = [registry, repository, ...', 'const name = [...'],

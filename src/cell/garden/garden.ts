@@ -37,9 +37,17 @@ export type LayerSource = { origin?: string } & (
   | {
       format: 'image';
       open: (signal: AbortSignal) => Promise<Readable>;
-      whiteouts: () => { removed: string[]; opaque: string[] };
+      whiteouts: () => LayerWhiteouts;
     }
 );
+
+/** Paths below the root of a layer, without a leading slash. */
+export interface LayerWhiteouts {
+  /** Files and directories of the layers below. */
+  removed: Iterable<string>;
+  /** Directories that show nothing of the layers below. */
+  opaque: Iterable<string>;
+}
 
 /** For whom a layer is made. */
 export interface LayerWanted {

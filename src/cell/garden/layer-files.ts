@@ -2,6 +2,7 @@ import { chown, lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
 import { readPlainFile } from '../../kit/owned-files.ts';
+import type { LayerWhiteouts } from './garden.ts';
 import { isOpaque, makeWhiteout, setOpaque } from './kernel.ts';
 
 /** Trees that a user's archive made are walked step by step here: no link in them is ever followed on the host. */
@@ -10,16 +11,21 @@ const MOST_TEXT = 1024 * 1024;
 
 /**
  * Makes what a layer takes away from those below it: nobody else changes the tree by now. `owner` is the host's number of
- * root in the layer. Throws `image_invalid` where a link or a file stands in the way.
+ * root in the layer. Throws `image_invalid` where a link or a file stands in the way, and what `signal` aborts with.
  */
 export async function applyWhiteouts(
   root: string,
-  whiteouts: { removed: readonly string[]; opaque: readonly string[] },
+  whiteouts: LayerWhiteouts,
   owner: number,
+  signal: AbortSignal,
 ): Promise<void> {
   setOpaque(root, false);
-  for (const path of whiteouts.opaque) setOpaque(await makeDirectories(root, parts(path), owner), true);
+  for (const path of whiteouts.opaque) {
+    signal.throwIfAborted();
+    setOpaque(await makeDirectories(root, parts(path), owner), true);
+  }
   for (const path of whiteouts.removed) {
+    signal.throwIfAborted();
     const names = parts(path);
     const directory = await makeDirectories(root, names.slice(0, -1), owner);
     const target = join(directory, names.at(-1) ?? '');
@@ -32,12 +38,13 @@ export async function applyWhiteouts(
 
 /**
  * Removes what the unpacking left outside of the destination. Nobody else changes the tree by now. Throws
- * `archive_refused` where a link or a file took the destination's place.
+ * `archive_refused` where a link or a file took the destination's place, and what `signal` aborts with.
  */
-export async function keepOnly(root: string, parts: readonly string[]): Promise<void> {
+export async function keepOnly(root: string, parts: readonly string[], signal: AbortSignal): Promise<void> {
   let path = root;
   for (const part of parts) {
     for (const name of await readdir(path)) {
+      signal.throwIfAborted();
       if (name !== part) await rm(join(path, name), { recursive: true, force: true });
     }
     path = join(path, part);

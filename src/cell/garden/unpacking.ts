@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { onAbort, unlessAborted } from '../../kit/abort.ts';
 import { CupolaError, codeOf } from '../../kit/errors.ts';
 import { receive } from './archives.ts';
-import type { BindMount, ContainerLimits, LayerSource } from './garden.ts';
+import type { BindMount, ContainerLimits, LayerSource, LayerWhiteouts } from './garden.ts';
 import { applyWhiteouts, keepOnly } from './layer-files.ts';
 import { unmountBelow } from './mounts.ts';
 import { runtimeSpec } from './oci-spec.ts';
@@ -61,10 +61,10 @@ export function unpackerOf(parts: ContainerParts, seccomp: SeccompProfile): Unpa
     try {
       await runUnpacking({ parts, seccomp, name, directory }, { ...order, destination: place }, signal);
       signal.throwIfAborted();
-      await keepOnly(layerTree(directory), pathParts(place));
+      await keepOnly(layerTree(directory), pathParts(place), signal);
       if (source.format === 'image') {
         await removeContainer(parts, name);
-        await becomeTree(parts, layerVolume(directory), source.whiteouts());
+        await becomeTree(parts, layerVolume(directory), source.whiteouts(), signal);
       }
     } catch (cause) {
       const isFull =
@@ -81,13 +81,14 @@ export function unpackerOf(parts: ContainerParts, seccomp: SeccompProfile): Unpa
 async function becomeTree(
   parts: ContainerParts,
   volume: string,
-  whiteouts: { removed: string[]; opaque: string[] },
+  whiteouts: LayerWhiteouts,
+  signal: AbortSignal,
 ): Promise<void> {
   const upper = join(volume, 'upper');
   await rename(upper, join(volume, 'unpacked'));
   await rename(join(volume, 'unpacked', TREE), upper);
   await rm(join(volume, 'unpacked'), { recursive: true });
-  await applyWhiteouts(upper, whiteouts, parts.uidRangeBase);
+  await applyWhiteouts(upper, whiteouts, parts.uidRangeBase, signal);
 }
 
 async function runUnpacking(

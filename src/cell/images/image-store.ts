@@ -11,6 +11,7 @@ import type { ContainerLimits, Garden, Layer } from '../garden/garden.ts';
 import { digesting } from '../staging/digest.ts';
 import { type ImageUser, resolveUser } from './image-user.ts';
 import { cleanLayer, type LayerLimits, type Whiteouts } from './layer-filter.ts';
+import { LayerProofs } from './layer-proofs.ts';
 import { type Descriptor, type ImageConfig, type Manifest, readConfig, readManifest } from './manifest.ts';
 import { type ImageReference, parseReference, pinned } from './reference.ts';
 import { RegistryAccess, type RegistrySettings } from './registry-access.ts';
@@ -63,6 +64,7 @@ export class ImageStore {
   readonly #access: RegistryAccess;
   readonly #log: Logger;
   readonly #limits: LayerLimits;
+  readonly #proofs = new LayerProofs();
 
   /** `directory` keeps what is known of images over a restart; no secret is among it. */
   constructor(options: {
@@ -119,10 +121,11 @@ export class ImageStore {
         layer,
         diffId: config.diffIds[index] ?? '',
         limits: this.#limits,
+        proofs: this.#proofs,
       });
       const made = await this.#garden.ensureLayer(`${KEY}${layer.digest}`, source, '/', stack, wanted);
       // Another's layer is given only to who can show its bytes: knowing a digest is not having the content.
-      if (!source.opened && !proven.has(layer.digest)) await source.prove();
+      if (!proven.has(layer.digest)) await this.#proofs.prove(source, signal);
       if (source.opened) fetchedBytes += layer.size;
       proven.add(layer.digest);
       return made;
@@ -203,20 +206,32 @@ export class ImageStore {
 /** One layer on its way: fetched, its digests checked while it streams, unpacked, and cleaned of what no image may hold. */
 class LayerDownload {
   readonly format = 'image' as const;
+  /** Whether any of it was fetched; what the registry has shown its proofs say. */
   opened = false;
   readonly origin: string;
+  readonly digest: string;
   readonly #client: RegistryClient;
   readonly #layer: Descriptor;
   readonly #diffId: string;
   readonly #limits: LayerLimits;
-  #whiteouts: Whiteouts = { removed: [], opaque: [] };
+  readonly #proofs: LayerProofs;
+  #whiteouts: Whiteouts = { removed: new Set(), opaque: new Set() };
 
-  constructor(of: { client: RegistryClient; origin: string; layer: Descriptor; diffId: string; limits: LayerLimits }) {
+  constructor(of: {
+    client: RegistryClient;
+    origin: string;
+    layer: Descriptor;
+    diffId: string;
+    limits: LayerLimits;
+    proofs: LayerProofs;
+  }) {
     this.origin = of.origin;
+    this.digest = of.layer.digest;
     this.#client = of.client;
     this.#layer = of.layer;
     this.#diffId = of.diffId;
     this.#limits = of.limits;
+    this.#proofs = of.proofs;
   }
 
   readonly open = async (): Promise<Readable> => {
@@ -229,16 +244,21 @@ class LayerDownload {
   readonly whiteouts = (): Whiteouts => this.#whiteouts;
 
   /** Reads it to the end for its digest's sake. Throws where the registry does not have it. */
-  async prove(): Promise<void> {
+  readonly read = async (): Promise<void> => {
     this.opened = true;
-    for await (const _ of await this.#client.blob(this.#layer)) {
+    for await (const _ of this.#blob()) {
       // only its digest counts
     }
+  };
+
+  /** Shown by the registry once its end has come: the digest is right then. */
+  async *#blob(): AsyncGenerator<Buffer> {
+    yield* await this.#client.blob(this.#layer);
+    this.#proofs.add(this);
   }
 
   async #plain(): Promise<Readable> {
-    const body = await this.#client.blob(this.#layer);
-    const iterator = body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    const iterator = this.#blob();
     const first = await iterator.next();
     const whole = Readable.from(joined(first.done ? Buffer.alloc(0) : first.value, iterator), { objectMode: false });
     const decompress = decompressor(first.done ? Buffer.alloc(0) : first.value);

@@ -4,9 +4,9 @@ import { TAR_BLOCK, TAR_END, type TarMember, TarReader, tarHeader, tarPadding } 
 
 /** What a layer takes away from those below it; paths without a leading slash. */
 export interface Whiteouts {
-  removed: string[];
+  removed: ReadonlySet<string>;
   /** Directories that show nothing of the layers below. */
-  opaque: string[];
+  opaque: ReadonlySet<string>;
 }
 
 export interface LayerLimits {
@@ -15,6 +15,13 @@ export interface LayerLimits {
 }
 
 const MOST_NAME = 4096;
+/** Of one part of a path, in bytes: what a file system takes. */
+const MOST_PART = 255;
+/** Of a path that a layer takes away. */
+const MOST_PARTS = 256;
+/** Of all that a layer takes away, which the cell itself keeps: the bytes of its paths, and `PART_BYTES` for each part, which is looked up. */
+const MOST_WHITEOUT_BYTES = 16 * 1024 ** 2;
+const PART_BYTES = 16;
 /** Numbers a container has users for. */
 const MOST_ID = 65_535;
 const WHITEOUT = '.wh.';
@@ -30,14 +37,14 @@ export function cleanLayer(
   source: AsyncIterable<Buffer>,
   limits: LayerLimits,
 ): { stream: Readable; whiteouts: Whiteouts } {
-  const whiteouts: Whiteouts = { removed: [], opaque: [] };
+  const whiteouts = new WhiteoutList();
   return { stream: Readable.from(clean(source, limits, whiteouts), { objectMode: false }), whiteouts };
 }
 
 async function* clean(
   source: AsyncIterable<Buffer>,
   limits: LayerLimits,
-  whiteouts: Whiteouts,
+  whiteouts: WhiteoutList,
 ): AsyncGenerator<Buffer> {
   const members = new TarReader(source, broken);
   let entries = 0;
@@ -72,7 +79,7 @@ function insidePath(name: string): string {
 }
 
 /** Image layer specification, "Whiteouts". True where the entry was one. */
-function takeWhiteout({ size }: TarMember, path: string, whiteouts: Whiteouts): boolean {
+function takeWhiteout({ size }: TarMember, path: string, whiteouts: WhiteoutList): boolean {
   const at = path.lastIndexOf('/') + 1;
   const base = path.slice(at);
   if (!base.startsWith(WHITEOUT)) return false;
@@ -82,11 +89,33 @@ function takeWhiteout({ size }: TarMember, path: string, whiteouts: Whiteouts): 
   if (base === OPAQUE && directory === '') {
     throw new CupolaError('image_unsupported', 'a layer of the image hides everything below it');
   }
-  if (base === OPAQUE) whiteouts.opaque.push(asText(directory));
+  if (base === OPAQUE) whiteouts.add('opaque', directory);
   else if (removed === '' || removed === '.' || removed === '..') throw broken('a whiteout leads out of the image');
   // ".wh..wh.…" are notes of a file system that nobody uses any more
-  else if (!removed.startsWith(WHITEOUT)) whiteouts.removed.push(asText(path.slice(0, at) + removed));
+  else if (!removed.startsWith(WHITEOUT)) whiteouts.add('removed', path.slice(0, at) + removed);
   return true;
+}
+
+/** What a layer takes away, each path once, within bounds: it is kept by the cell, and in no container. */
+class WhiteoutList implements Whiteouts {
+  readonly removed = new Set<string>();
+  readonly opaque = new Set<string>();
+  #bytes = 0;
+
+  /** Throws `image_invalid` for a path that no file can have, `image_unsupported` past the bound. */
+  add(kind: 'removed' | 'opaque', path: string): void {
+    const text = asText(path);
+    if (this[kind].has(text)) return;
+    const parts = path.split('/');
+    if (parts.length > MOST_PARTS || parts.some(({ length }) => length > MOST_PART)) {
+      throw broken('the name of a whiteout is too long');
+    }
+    this.#bytes += path.length + PART_BYTES * parts.length;
+    if (this.#bytes > MOST_WHITEOUT_BYTES) {
+      throw new CupolaError('image_unsupported', 'a layer of the image takes away more than is allowed');
+    }
+    this[kind].add(text);
+  }
 }
 
 /** Every container has a /dev of its own; a device anywhere else is refused. */

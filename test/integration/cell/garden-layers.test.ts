@@ -221,6 +221,24 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
     assert.deepEqual(await readdir(`${t.settings.rootDirectory}/layers`), []);
   });
 
+  test('SECURITY 25: what a layer takes away is applied no longer than anybody waits for it', async () => {
+    const stopping = new AbortController();
+    let taken = 0;
+    const removed = (function* () {
+      for (; taken < 1000; taken += 1) {
+        if (taken === 3) stopping.abort(new Error('stopped'));
+        yield `${'d/'.repeat(9)}gone`;
+      }
+    })();
+    const open = async () => Readable.from([tar([{ name: './d/', type: 'directory' }])]);
+    const image = { format: 'image', open, whiteouts: () => ({ removed, opaque: [] }) } as const;
+    const { signal } = stopping;
+    await assert.rejects(t.garden.ensureLayer('whiteouts', image, '/', 'debian12', { signal }), /stopped/);
+    const left = () => readdir(`${t.settings.rootDirectory}/layers`);
+    await eventually('nothing is left', async () => (await left()).length === 0);
+    assert.equal(taken, 3);
+  });
+
   test('who stops while a source is not open yet is told at once, and what comes too late is closed', async () => {
     const leaving = new AbortController();
     const late = Promise.withResolvers<Readable>();

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import type { LayerSource, LayerWanted } from '../../../src/cell/garden/garden.ts';
 import { ImageStore } from '../../../src/cell/images/image-store.ts';
+import { LayerUse } from '../../../src/cell/rep/layer-use.ts';
 import { DockerImageSchema } from '../../../src/contracts/gen/diego_pb.js';
+import { CupolaError } from '../../../src/kit/errors.ts';
 import { tar } from '../../support/archives.ts';
 import { fakeGarden } from '../../support/fake-garden.ts';
 import { silentLog } from '../../support/postgresql.ts';
@@ -14,15 +18,24 @@ import { configOf, digestOf, hostileRegistry, manifestOf } from '../../support/r
 
 let directory: string;
 let registry: Awaited<ReturnType<typeof hostileRegistry>>;
-const layer = tar([{ name: 'x', content: 'x' }]);
+/** Of its layer: in which repositories it was asked for, and what it answers. */
+let askedIn: string[];
+let answers: (Buffer | null)[];
+/** More than fits between its registry and whoever reads it. */
+const layer = tar([{ name: 'x', content: Buffer.alloc(4 * 1024 ** 2) }]);
 const config = configOf([layer]);
 const manifest = manifestOf(config, [{ digest: digestOf(layer), size: layer.length }]);
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'cupola-image-store-'));
+  askedIn = [];
+  answers = [];
   registry = await hostileRegistry((path) => {
     if (path.includes('/manifests/')) return manifest;
-    return path.endsWith(digestOf(config)) ? config : layer;
+    if (path.endsWith(digestOf(config))) return config;
+    askedIn.push(/^\/v2\/(.+)\/blobs\//.exec(path)?.[1] ?? path);
+    const [answer = layer] = answers.splice(0, 1);
+    return answer;
   });
 });
 afterEach(async () => {
@@ -38,7 +51,7 @@ function store(ensure: (source: LayerSource, wanted: LayerWanted) => Promise<voi
     return { key };
   };
   const images = new ImageStore({
-    garden,
+    garden: new LayerUse(garden, join(directory, 'use.json'), Date.now),
     directory: join(directory, 'images'),
     registries: { allowed: [], insecure: ['127.0.0.1'] },
     log: silentLog,
@@ -47,6 +60,16 @@ function store(ensure: (source: LayerSource, wanted: LayerWanted) => Promise<voi
     const reference = `${registry.host}/${repository}@${digestOf(manifest)}`;
     const image = create(DockerImageSchema, { reference, username, password });
     return images.prepare(image, 'debian12', { signal });
+  };
+}
+
+/** What a garden does for whoever asks: the first one's source is read to its end, and the others wait for that. */
+function sharedMaking(signal: AbortSignal) {
+  let making: Promise<unknown> | undefined;
+  return async (source: LayerSource): Promise<void> => {
+    assert.ok('open' in source);
+    making ??= source.open(signal).then(buffer);
+    await making;
   };
 }
 
@@ -80,4 +103,47 @@ test('SECURITY 32: a start that ends takes its layers that are on their way with
   start.abort(new Error('stopped'));
   assert.equal(signal?.aborted, true);
   await assert.rejects(prepared, /stopped/);
+});
+
+test('SECURITY 24: what began to come is no proof: a layer that another made meanwhile is given only to who can show its last byte', async () => {
+  const { signal } = new AbortController();
+  let calls = 0;
+  const prepare = store(async (source) => {
+    calls += 1;
+    if (calls > 1) return; // another's is ready by now
+    assert.ok('open' in source);
+    const stream = await source.open(signal);
+    await once(stream, 'readable');
+    stream.destroy();
+    throw new CupolaError('disk_reserved', 'the disk has no room for another layer');
+  });
+  answers = [layer, null];
+  await assert.rejects(prepare('theirs/app', signal), { code: 'image_not_found' });
+  assert.equal(calls, 2);
+  answers = [Buffer.alloc(layer.length)];
+  await assert.rejects(prepare('theirs/app', signal), { code: 'blob_digest_mismatch' });
+  await prepare('theirs/app', signal);
+  assert.equal(askedIn.length, 4);
+});
+
+test('starts of one image at a time fetch it once, and those of another repository that has the same layer once more', async () => {
+  const { signal } = new AbortController();
+  const prepare = store(sharedMaking(signal));
+  const eight = (repository: string) => Promise.all(Array.from({ length: 8 }, () => prepare(repository, signal)));
+  const first = await eight('team/app');
+  assert.deepEqual(askedIn, ['team/app']);
+  assert.deepEqual(first.map(({ fetchedBytes }) => fetchedBytes).sort(), [...Array(7).fill(0), layer.length]);
+  await eight('team/other');
+  assert.deepEqual(askedIn, ['team/app', 'team/other']);
+});
+
+test('SECURITY 24: the proof of one origin is none of another’s, while the process remembers it', async () => {
+  const { signal } = new AbortController();
+  const prepare = store(sharedMaking(signal));
+  await prepare('team/app', signal);
+  for (const answer of [null, Buffer.alloc(layer.length)]) {
+    answers = [answer];
+    await assert.rejects(prepare('theirs/app', signal));
+  }
+  assert.deepEqual(askedIn, ['team/app', 'theirs/app', 'theirs/app']);
 });

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { keepOnly } from '../../../src/cell/garden/layer-files.ts';
+import { applyWhiteouts, keepOnly } from '../../../src/cell/garden/layer-files.ts';
 
 const directory = mkdtempSync('/tmp/cupola-layer-');
+const { signal } = new AbortController();
 after(() => rmSync(directory, { recursive: true, force: true }));
 
 test('SECURITY 24: what an archive left outside of its destination is no part of the layer', async () => {
@@ -14,7 +15,7 @@ test('SECURITY 24: what an archive left outside of its destination is no part of
   for (const name of ['etc/planted', 'home/planted', 'home/vcap/planted', 'home/vcap/app/own']) {
     writeFileSync(join(tree, name), 'x');
   }
-  await keepOnly(tree, ['home', 'vcap', 'app']);
+  await keepOnly(tree, ['home', 'vcap', 'app'], signal);
   assert.deepEqual(readdirSync(tree), ['home']);
   assert.deepEqual(readdirSync(join(tree, 'home')), ['vcap']);
   assert.deepEqual(readdirSync(join(tree, 'home/vcap')), ['app']);
@@ -26,6 +27,24 @@ test('SECURITY 24: what an archive left outside of its destination is no part of
   writeFileSync(join(outside, 'kept'), 'x');
   mkdirSync(join(directory, 'linked'));
   symlinkSync(outside, join(directory, 'linked/home'));
-  await assert.rejects(keepOnly(join(directory, 'linked'), ['home', 'vcap']), { code: 'archive_refused' });
+  await assert.rejects(keepOnly(join(directory, 'linked'), ['home', 'vcap'], signal), { code: 'archive_refused' });
   assert.ok(existsSync(join(outside, 'kept')));
+});
+
+test('SECURITY 25: what an archive left outside, and what a layer takes away, is worked on no longer than anybody waits', async () => {
+  const tree = join(directory, 'waited-for');
+  mkdirSync(join(tree, 'outside'), { recursive: true });
+  const own = process.getuid!();
+  await assert.rejects(keepOnly(tree, ['home'], AbortSignal.abort(new Error('stopped'))), /stopped/);
+  for (const kind of ['removed', 'opaque'] as const) {
+    const stopping = new AbortController();
+    const paths = (function* () {
+      if (kind === 'removed') yield 'first';
+      stopping.abort(new Error('stopped'));
+      yield `${kind}/more`;
+    })();
+    const whiteouts = { removed: [], opaque: [], [kind]: paths };
+    await assert.rejects(applyWhiteouts(tree, whiteouts, own, stopping.signal), /stopped/);
+  }
+  assert.deepEqual(readdirSync(tree).sort(), ['first', 'outside']);
 });
