@@ -30,7 +30,7 @@ export interface SystemBuildpack {
   file: string;
   sha256: string;
   /** Another name of the same zip, which the blobstore may take for its own. */
-  given?: string;
+  linkedFile?: string;
 }
 
 /** What the operator decides. */

@@ -5,7 +5,7 @@ import {
   ftruncateSync,
   lstatSync,
   openSync,
-  readFileSync,
+  readSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -20,6 +20,8 @@ const flock = libc.func('int flock(int descriptor, int operation)');
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const RETRY_MS = 10;
+/** What is read of who holds a lock. */
+const HOLDER_BYTES = 4096;
 /** A link is not followed: whoever may write to its directory chooses where it leads. */
 const OPEN = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
 
@@ -36,8 +38,9 @@ export function lockFile(path: string, what: string): HeldLock {
   for (;;) {
     const file = openSync(path, OPEN, 0o600);
     if (flock(file, LOCK_EX | LOCK_NB) !== 0) {
+      const holder = describeHolder(file);
       closeSync(file);
-      throw new CupolaError('locked', `${describeHolder(path)} holds ${path}`);
+      throw new CupolaError('locked', `${holder} holds ${path}`);
     }
     // Who held it may have removed it in between: then this is the lock of nothing, and another may have the new file's.
     if (fstatSync(file).ino !== lstatSync(path, { throwIfNoEntry: false })?.ino) {
@@ -92,15 +95,17 @@ function held(path: string, file: number): HeldLock {
   };
 }
 
-function describeHolder(path: string): string {
-  const [, pid, what] = /^(\d+) (.*)$/m.exec(readIfThere(path)) ?? [];
+/** By the descriptor that was locked: the path may lead elsewhere by now. */
+function describeHolder(file: number): string {
+  const [, pid, what] = /^(\d+) (.*)$/m.exec(beginningOf(file)) ?? [];
   return pid === undefined ? 'another process' : `process ${pid} ("${what}")`;
 }
 
-function readIfThere(path: string): string {
+function beginningOf(file: number): string {
+  const buffer = Buffer.alloc(HOLDER_BYTES);
   try {
-    return readFileSync(path, 'utf8');
+    return buffer.toString('utf8', 0, readSync(file, buffer, 0, buffer.length, 0));
   } catch {
-    return ''; // removed by its holder
+    return ''; // a pipe has no beginning: it would be waited for
   }
 }

@@ -28,16 +28,16 @@ export function writeBuildpacks(layout: Layout, built: readonly SystemBuildpack[
  * read, since root says their digests. The files stay root's; control may read them, and move or remove the name. Where one cannot have
  * another name, control copies it.
  */
-export function giveBuildpacks(layout: Layout): void {
+export function linkBuildpacks(layout: Layout): void {
   const control = join(layout.settings.dataDirectory, 'control'); // where control sees it is another mount
-  for (const { sha256, file } of listed(layout)) linkFile(givenAs(control, sha256), file);
+  for (const { sha256, file } of listed(layout)) linkFile(linkedFileOf(control, sha256), file);
 }
 
-/** The name of a zip with this digest in control's directory, where it was given one. */
-export const givenAs = (control: string, sha256: string): string => join(control, `given-${sha256}.zip`);
+/** The other name of a zip with this digest, in control's directory. */
+export const linkedFileOf = (control: string, sha256: string): string => join(control, `given-${sha256}.zip`);
 
 /** Once control has started it has no use for those that it did not take. */
-export function removeGiven(control: string): void {
+export function removeLinkedFiles(control: string): void {
   for (const name of readdirSync(control)) {
     if (/^given-[0-9a-f]{64}\.zip$/.test(name)) rmSync(join(control, name), { force: true });
   }

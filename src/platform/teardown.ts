@@ -32,7 +32,7 @@ export async function teardownPlatform(settings: PlatformSettings, log: Logger):
   await uninstallUnit(settings); // else it starts a supervisor as soon as the lock is gone
   await endRemains(layout, log);
   await removeSystemTrust(settings);
-  removeResolver(settings);
+  await removeResolver(settings);
   // What keeps a supervisor from beginning anew, and tells others that this one goes, stays until the data is gone.
   await removeRun(layout.run, [supervisorLockOf(layout.run), supervisorCommandOf(layout.run)]);
   const accounts = await removeAccounts(settings);

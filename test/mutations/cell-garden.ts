@@ -55,6 +55,14 @@ export const cellGarden = [
     ],
     ['SECURITY 25: who needs room', LAYERS, 'this.#pruned.then(() => this.#prune(isKept))', 'this.#prune(isKept)'],
   ]),
+  ...noticedBy('test/unit/cell/buildpack-layers.test.ts', [
+    [
+      'SECURITY 32: a download that the blobstore does not answer',
+      'cell/staging/buildpack-layers.ts',
+      'blobs.fetch(blob, signal)',
+      'blobs.fetch(blob, until)',
+    ],
+  ]),
   ...noticedBy('test/unit/cell/layer-use.test.ts', [
     [
       'SECURITY 25: where the disk has no room',

@@ -164,6 +164,14 @@ export const platform = [
       'if (waited > 100_000 + dyingMs) {',
     ],
   ]),
+  ...noticedBy('test/unit/platform/names.test.ts', [
+    [
+      'installations that come and go at once',
+      'platform/host/names.ts',
+      'using _ = await lock();\n  const part',
+      'const part',
+    ],
+  ]),
   ...noticedBy('test/unit/platform/installations.test.ts', [
     [
       'one that was down when the machine was booted',

@@ -100,7 +100,7 @@ export class LayerCache {
       signal?.throwIfAborted();
       if (this.#ready.has(key)) return { key };
       const making =
-        this.#asGood(key, source, limits) ?? this.#begin(key, { source, destination, stack, limits }, signal);
+        this.#joinable(key, source, limits) ?? this.#begin(key, { source, destination, stack, limits }, signal);
       try {
         return await unlessAborted(making.done, signal);
       } catch (error) {
@@ -135,8 +135,8 @@ export class LayerCache {
     });
   }
 
-  /** Another's making that is as good as one's own: of the same origin, and with no less to use. */
-  #asGood(key: string, { origin }: LayerSource, limits: ContainerLimits): Making | undefined {
+  /** Another's making that one's own would be no better than: of the same origin, and with no less to use. */
+  #joinable(key: string, { origin }: LayerSource, limits: ContainerLimits): Making | undefined {
     return [...this.#making].find(
       (making) =>
         making.key === key && making.origin === origin && !making.signal?.aborted && isWithin(limits, making.limits),

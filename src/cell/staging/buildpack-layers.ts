@@ -30,7 +30,7 @@ export async function prepareBuildpack(garden: Garden, { file, sha256, stack }: 
     stream.resume();
     await pipeline(createReadStream(path), stream);
   };
-  await ensure(garden, directoryNamed(sha256), { format: 'zip', file, check }, stack);
+  await ensure(garden, directoryNamed(sha256), { format: 'zip', origin: 'local', file, check }, stack);
 }
 
 /** Whether the container fetches it by itself, from the address that is its name. */
@@ -47,18 +47,19 @@ export async function buildpackLayer(
   until: AbortSignal,
 ): Promise<Layer> {
   const blob = required(buildpack.blob, 'buildpack');
-  const open = async () => {
+  const open = async (signal: AbortSignal) => {
     say(`Downloading ${buildpack.name}...`);
     const checked = digesting({ expected: blob.sha256 });
-    const body = await blobs.fetch(blob);
+    const body = await blobs.fetch(blob, signal);
     pipeline(body, checked.stream).then(
       () => say(`Downloaded ${buildpack.name} (${readableSize(checked.info().bytes)})`),
       () => {}, // the reader of the stream meets the error
     );
     return checked.stream;
   };
-  // Others may wait for the same layer, so it is not given up when one staging is cancelled.
-  return ensure(garden, buildpackDirectory(buildpack), { format: 'zip', open }, stack, { until });
+  // Not the URL, which is each staging's own: they share one download, and none is given up when one of them is cancelled.
+  const source: LayerSource = { format: 'zip', origin: 'blobstore', open };
+  return ensure(garden, buildpackDirectory(buildpack), source, stack, { until });
 }
 
 function ensure(

@@ -17,7 +17,7 @@ export type StagingLog = (text: string, stderr?: boolean) => void;
 
 /** The blobstore, by signed URL. */
 export interface StagingBlobs {
-  fetch(blob: Blob, signal?: AbortSignal): Promise<Readable>;
+  fetch(blob: Blob, signal: AbortSignal): Promise<Readable>;
   upload(blob: Blob, body: Readable, bytes: number | undefined, signal?: AbortSignal): Promise<void>;
 }
 

@@ -53,7 +53,7 @@ export const up = command({
       if (!running) await removeUnusedStacks({ layout, log });
       await startAndWait({ project: PROJECT, layout, progress });
     }
-    const restored = running?.ready === true && restoreResolver(settings);
+    const restored = running?.ready === true && (await restoreResolver(settings));
     if (restored) process.stderr.write(`${restoredResolver(settings)}\n`);
     const seconds = running?.ready ? null : Math.round((Date.now() - began) / 100) / 10;
     const demo = values.demo ? await pushDemo(settings, !values.json) : null;

@@ -30,5 +30,5 @@ export async function install(options: {
   await prepareBuildpacks(project, { layout, log, onProgress: progress.detail, onMade: progress.part });
   await prepareStagingEnvironment(layout);
   progress.step(`Making names under ${layout.settings.domain} known to this machine`);
-  installResolver(layout.settings);
+  await installResolver(layout.settings);
 }

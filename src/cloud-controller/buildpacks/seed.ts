@@ -52,8 +52,9 @@ async function keepContent({ db, blobs }: Stores, item: SystemBuildpack): Promis
   const guid = existing?.guid ?? crypto.randomUUID();
   const key = keyOf({ guid }, sha256);
   if ((await blobs.stat('buildpacks', key))?.sha256 !== sha256) {
-    const given = item.given === undefined ? null : await blobs.adopt('buildpacks', key, item.given, sha256);
-    const stored = given ?? (await blobs.put('buildpacks', key, readFileLater(item.file), BUILDPACK_MAX_BYTES));
+    const adopted =
+      item.linkedFile === undefined ? null : await blobs.adopt('buildpacks', key, item.linkedFile, sha256);
+    const stored = adopted ?? (await blobs.put('buildpacks', key, readFileLater(item.file), BUILDPACK_MAX_BYTES));
     if (stored.sha256 !== sha256) throw new CupolaError('buildpack_changed', `${name} is not the zip that was built`);
   }
   return { ...item, guid, key, isNew: existing === undefined };

@@ -5,7 +5,7 @@ import type { ControlBootstrap } from '../bootstrap.ts';
 import { FIRST_INHERITED } from '../listeners.ts';
 import { nodeOf } from '../program.ts';
 import { readStagingEnvironment } from '../staging-environment.ts';
-import { giveBuildpacks, shownBuildpacks } from '../system-buildpacks.ts';
+import { linkBuildpacks, shownBuildpacks } from '../system-buildpacks.ts';
 import type { Component } from './component.ts';
 import { maxConnections } from './descriptors.ts';
 import { digestOf, once } from './fingerprint.ts';
@@ -30,7 +30,7 @@ export function control({ layout, program, accounts, certificates, secrets, list
     start: async () => {
       const state = `${layout.run}/control`;
       makeDirectory(dirname(layout.adminSocketOf('control')), { mode: 0o700, owner: accounts.control });
-      giveBuildpacks(layout);
+      linkBuildpacks(layout);
       const { databaseKey, blobSigningKey, adminPassword, clientSecrets, sshHostKey } = secrets();
       const inherit = listeners.descriptors(controlSockets(layout, accounts));
       const bootstrap: ControlBootstrap = {

@@ -17,11 +17,11 @@ export function dns({ layout, accounts }: Parts, asker: Asker): Component {
   const directory = `${layout.run}/${name}`;
   const serversFile = join(directory, 'servers.conf');
   const config = renderDnsConfig(settings, asker, serversFile);
-  /** What a process was told that this supervisor started, or told since. */
-  let told: string | null = null;
+  /** The servers that the process has, where this supervisor started it or sent it a signal since. */
+  let lastServers: string | null = null;
   const writeServers = (): string => {
-    const servers = renderServers(settings, otherServers(settings), upstreamNameservers(settings));
-    if (servers !== told) writeReadable(serversFile, servers, account);
+    const servers = renderServers(settings, asker, otherServers(settings), upstreamNameservers(settings));
+    if (servers !== lastServers) writeReadable(serversFile, servers, account);
     return servers;
   };
   return {
@@ -32,17 +32,17 @@ export function dns({ layout, accounts }: Parts, asker: Asker): Component {
     fingerprint: once(() => digestOf(config)),
     follow: async (running) => {
       const servers = writeServers();
-      if (servers === told) return;
+      if (servers === lastServers) return;
       signal(running, 'SIGHUP');
-      told = servers;
+      lastServers = servers;
     },
     start: async () => {
       if (asker === 'containers') await ensureAddress(settings.gateway);
       makeReadable(directory, account);
       const configFile = join(directory, 'dnsmasq.conf');
       writeReadable(configFile, config, account);
-      told = null;
-      told = writeServers();
+      lastServers = null;
+      lastServers = writeServers();
       const args = ['--keep-in-foreground', `--conf-file=${configFile}`, '--log-facility=-', '--pid-file='];
       return launch({
         command: 'dnsmasq',

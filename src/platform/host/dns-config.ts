@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { NAME_CONNECTIONS } from '../../cell/network/shares.ts';
 import { routerAddress } from '../addresses.ts';
 import { CONTAINERS_PER_CELL } from '../cell-settings.ts';
+import { DOMAIN } from '../settings/domain.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
 import { loadSettings } from '../settings/store.ts';
 import { type InstallationPlaces, installations } from './installations.ts';
@@ -37,6 +38,8 @@ export function renderDnsConfig(settings: PlatformSettings, asker: Asker, server
   ].join('\n');
 }
 
+const IS_DOMAIN = new RegExp(DOMAIN);
+
 /** Queries that wait for an answer, in a list that dnsmasq walks through: 13 containers with all they may ask, answered by nobody. */
 const WAITING_QUERIES = 20_000;
 
@@ -48,29 +51,37 @@ function sharesOf({ cells }: PlatformSettings): string[] {
   ];
 }
 
-const DOMAIN = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
-
 /**
  * Whom dnsmasq asks: another installation for the names of its domain alone, the machine's own name servers for the rest. So none
  * waits for an installation that is down, and no name goes round. Of the domains that hold a name, the longest counts. What is no
  * domain or no address is left out: dnsmasq does not start with it.
+ *
+ * Containers reach nothing of another installation on this machine: to them its domain is one of the outside, and the machine's own
+ * name servers say where that is. None below .localhost is anywhere (RFC 6761, 6.3): some would answer the asker's own loopback.
  */
 export function renderServers(
   own: DomainServer,
+  asker: Asker,
   others: readonly DomainServer[],
   upstreams: readonly string[],
 ): string {
   const byDomain = new Map<string, string>();
   for (const { domain, resolverAddress } of others) {
     const name = domain.toLowerCase();
-    const usable = DOMAIN.test(name) && isIP(resolverAddress) === 4 && resolverAddress !== own.resolverAddress;
+    const usable = IS_DOMAIN.test(name) && isIP(resolverAddress) === 4 && resolverAddress !== own.resolverAddress;
     if (usable && name !== own.domain.toLowerCase() && !byDomain.has(name)) byDomain.set(name, resolverAddress);
   }
   const installed = new Set([own, ...others].map(({ resolverAddress }) => resolverAddress));
   return [
-    ...Array.from(byDomain, ([domain, address]) => `server=/${domain}/${address}\n`),
+    ...Array.from(byDomain, ([domain, address]) => `server=/${domain}/${serverFor(asker, domain, address)}\n`),
     ...upstreams.filter((server) => isIP(server) > 0 && !installed.has(server)).map((server) => `server=${server}\n`),
   ].join('');
+}
+
+/** As dnsmasq writes it: "#" is those for all other names, nothing is nobody, for names that are not known then. */
+function serverFor(asker: Asker, domain: string, address: string): string {
+  if (asker === 'machine') return address;
+  return /(^|\.)localhost$/.test(domain) ? '' : '#';
 }
 
 /** Those of the machine's other installations, whether they run or not. */

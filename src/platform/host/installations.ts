@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { codeOf } from '../../kit/errors.ts';
 import { lockDirectory } from '../../kit/lock.ts';
 import { makeDirectory, replaceFile } from '../../kit/owned-files.ts';
 import { DEFAULT_DATA_DIRECTORY, installationId } from '../layout.ts';
@@ -82,21 +83,23 @@ export function installations(places = PLACES): Map<string, string> {
 
 /** Of a run directory; null before its supervisor was started. */
 function dataOf(run: string): string | null {
-  const file = supervisorCommandOf(run);
-  return existsSync(file) ? (readFileSync(file, 'utf8').split('\n')[2] ?? '') : null;
+  const text = ifThere(() => readFileSync(supervisorCommandOf(run), 'utf8'));
+  return text === null ? null : (text.split('\n')[2] ?? '');
 }
 
 function noted(directory: string): [id: string, data: string][] {
-  return namesIn(directory)
-    .filter((name) => /^[a-z]{3}$/.test(name))
-    .map((id) => [id, readFileSync(join(directory, id), 'utf8').trim()]);
+  return namesIn(directory).flatMap((id) => {
+    const text = /^[a-z]{3}$/.test(id) ? ifThere(() => readFileSync(join(directory, id), 'utf8')) : null;
+    return text === null ? [] : [[id, text.trim()] satisfies [string, string]];
+  });
 }
 
 function unitsIn(directory: string): [id: string, data: string][] {
   return namesIn(directory).flatMap((name) => {
     const [unit, id = installationId(DEFAULT_DATA_DIRECTORY)] = /^cupola(?:-([a-z]{3}))?\.service$/.exec(name) ?? [];
     if (unit === undefined) return [];
-    const file = /^ConditionPathExists=(.*)\/settings\.json$/m.exec(readFileSync(join(directory, unit), 'utf8'))?.[1];
+    const text = ifThere(() => readFileSync(join(directory, unit), 'utf8')) ?? '';
+    const file = /^ConditionPathExists=(.*)\/settings\.json$/m.exec(text)?.[1];
     return file === undefined ? [] : [[id, file.replaceAll('%%', '%')] satisfies [string, string]];
   });
 }
@@ -111,5 +114,15 @@ function installedIn(directory: string): [id: string, data: string][] {
 }
 
 function namesIn(directory: string): string[] {
-  return existsSync(directory) ? readdirSync(directory) : [];
+  return ifThere(() => readdirSync(directory)) ?? [];
+}
+
+/** Null where it is not there, or no more: another installation may go at any moment. */
+function ifThere<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+    throw error;
+  }
 }

@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { PlatformSettings } from '../settings/schema.ts';
+import { lockInstallations } from './installations.ts';
 import {
   addNameserver,
   installationsIn,
@@ -21,10 +22,20 @@ import {
 } from './resolv-conf.ts';
 
 const RESOLV_CONF = '/etc/resolv.conf';
+/** Ends the name of what is about to take the file's place. */
+const PART = '-part';
 /** Ends the name of a link that is kept beside its text. */
 const LINK = '-link';
 /** systemd-resolved answers here, and answers every name under .localhost with the loopback address itself. */
 const RESOLVED_STUB = '127.0.0.53';
+
+/** The file, which all installations of the machine change, and the lock under which they do. */
+export interface ResolverPlaces {
+  resolvConf: string;
+  lock(): Promise<Disposable>;
+}
+
+const PLACES: ResolverPlaces = { resolvConf: RESOLV_CONF, lock: lockInstallations };
 
 /** The machine's own name servers, as they are now: behind the link that was there, if any, until somebody changed the file since. */
 export function upstreamNameservers(settings: PlatformSettings, resolvConf = RESOLV_CONF): string[] {
@@ -50,39 +61,42 @@ export function resolverLine(settings: PlatformSettings, text: string): Resolver
 
 /**
  * Makes the machine ask the platform's name server first. The file that was there before any installation, and the link if it was one,
- * are kept beside it. Does nothing where it is done or unneeded.
+ * are kept beside it. Does nothing where it is done or unneeded. Throws `locked`; its caller holds no lock of `lockInstallations`.
  */
-export function installResolver(settings: PlatformSettings, resolvConf = RESOLV_CONF): void {
+export async function installResolver(settings: PlatformSettings, { resolvConf, lock } = PLACES): Promise<void> {
+  using _ = await lock();
   const present = readText(resolvConf);
   const line = resolverLine(settings, present);
   if (line === 'unneeded') return;
   // Where our line is gone, someone wrote the file anew (DHCP): that is now what to put back.
   if (line === 'missing' || !keptBy([settings.id], resolvConf)) keep(settings, present, resolvConf);
   const text = addNameserver(present, nameServerOf(settings));
-  if (text !== present) replace(resolvConf, text, modeOf(resolvConf));
+  if (text !== present) replace(resolvConf, text, modeOf(resolvConf), partOf(settings.id, resolvConf));
 }
 
-/** For a platform that runs: puts its line back where it is missing, else does nothing. True where it was missing. */
-export function restoreResolver(settings: PlatformSettings, resolvConf = RESOLV_CONF): boolean {
-  if (resolverLine(settings, readText(resolvConf)) !== 'missing') return false;
-  installResolver(settings, resolvConf);
+/** For a platform that runs: puts its line back where it is missing, else does nothing. True where it was missing. Throws as `installResolver`. */
+export async function restoreResolver(settings: PlatformSettings, places = PLACES): Promise<boolean> {
+  if (resolverLine(settings, readText(places.resolvConf)) !== 'missing') return false;
+  await installResolver(settings, places);
   return true;
 }
 
 /**
  * Takes our line out. Where it was the last of an installation's, the name servers are put back: the very file or link from before,
- * unless someone else changed it since.
+ * unless someone else changed it since. Throws as `installResolver`.
  */
-export function removeResolver(settings: PlatformSettings, resolvConf = RESOLV_CONF): void {
+export async function removeResolver(settings: PlatformSettings, { resolvConf, lock } = PLACES): Promise<void> {
+  using _ = await lock();
+  const part = partOf(settings.id, resolvConf);
   const present = readText(resolvConf);
   const rest = removeNameserver(present, nameServerOf(settings));
   const kept = keptBy([settings.id], resolvConf);
   const before = kept && machinesPart(kept.text, settings);
   if (rest !== present) {
     if (kept === null || before === null || rest !== withoutRotate(before))
-      replace(resolvConf, rest, modeOf(resolvConf));
-    else if (kept.link !== null) replaceByLink(resolvConf, kept.link, before);
-    else replace(resolvConf, before, modeOf(copyOf(settings.id, resolvConf)));
+      replace(resolvConf, rest, modeOf(resolvConf), part);
+    else if (kept.link !== null) replaceByLink(resolvConf, kept.link, before, part);
+    else replace(resolvConf, before, modeOf(copyOf(settings.id, resolvConf)), part);
   }
   forget(settings.id, resolvConf);
 }
@@ -104,7 +118,7 @@ function keep(settings: PlatformSettings, present: string, resolvConf: string): 
   };
   forget(settings.id, resolvConf);
   if (link !== null) symlinkSync(link, linkOf(settings.id, resolvConf));
-  replace(copyOf(settings.id, resolvConf), text, modeOf(resolvConf));
+  replace(copyOf(settings.id, resolvConf), text, modeOf(resolvConf), partOf(settings.id, resolvConf));
 }
 
 /**
@@ -119,7 +133,8 @@ function keptBy(ids: readonly string[], resolvConf: string): Kept | null {
 }
 
 function forget(id: string, resolvConf: string): void {
-  for (const path of [copyOf(id, resolvConf), linkOf(id, resolvConf)]) rmSync(path, { force: true });
+  for (const path of [copyOf(id, resolvConf), linkOf(id, resolvConf), partOf(id, resolvConf)])
+    rmSync(path, { force: true });
 }
 
 /** The machine's own part of a text. */
@@ -139,28 +154,31 @@ function linkOf(id: string, resolvConf: string): string {
   return `${copyOf(id, resolvConf)}${LINK}`;
 }
 
-/** Whole or not at all; in place only where the file is a mount point, as in a container. */
-function replace(path: string, text: string, mode: number): void {
-  const part = `${path}.cupola-part`;
+/** An installation's own: one of an earlier version may be at work without the lock. */
+function partOf(id: string, resolvConf: string): string {
+  return `${copyOf(id, resolvConf)}${PART}`;
+}
+
+/** Whole or not at all, by way of `part`; in place only where the file is a mount point, as in a container. */
+function replace(path: string, text: string, mode: number, part: string): void {
   rmSync(part, { force: true });
   writeFileSync(part, text, { mode });
   try {
     renameSync(part, path);
   } catch {
-    rmSync(part);
+    rmSync(part, { force: true });
     writeFileSync(path, text);
   }
 }
 
 /** The text, where a mount point can be no link. */
-function replaceByLink(path: string, target: string, text: string): void {
-  const part = `${path}.cupola-part`;
+function replaceByLink(path: string, target: string, text: string, part: string): void {
   rmSync(part, { force: true });
   symlinkSync(target, part);
   try {
     renameSync(part, path);
   } catch {
-    rmSync(part);
+    rmSync(part, { force: true });
     writeFileSync(path, text);
   }
 }

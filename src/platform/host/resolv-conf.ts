@@ -28,7 +28,7 @@ export function nameserversOf(text: string): string[] {
  * out: the machine's own name servers know none of them.
  */
 export function addNameserver(text: string, own: NameServer): string {
-  const others = without(text, (line) => line.address === own.address); // whose that was is gone
+  const others = without(text, (line) => line.address === own.address); // the installation that had this address is gone
   return `${noteOf(own)}\nnameserver ${own.address}\n${removeNameserver(withoutRotate(others), own)}`;
 }
 

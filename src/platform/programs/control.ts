@@ -41,7 +41,7 @@ import { diskReserveOf } from '../disk-reserve.ts';
 import { POSTGRESQL_PORT } from '../engines/postgresql.ts';
 import { layoutOf } from '../layout.ts';
 import { publicUrl, sshEndpoint, systemHosts } from '../public-names.ts';
-import { givenAs, removeGiven } from '../system-buildpacks.ts';
+import { linkedFileOf, removeLinkedFiles } from '../system-buildpacks.ts';
 
 /** Who may call what on control's internal listener (mutual TLS, by common name). */
 const PEERS = {
@@ -152,7 +152,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
     bbs,
     ingress,
     blobs: blobstore.blobs,
-    systemBuildpacks: buildpacks.map((one) => ({ ...one, given: givenAs(state, one.sha256) })),
+    systemBuildpacks: buildpacks.map((one) => ({ ...one, linkedFile: linkedFileOf(state, one.sha256) })),
     settings: {
       urls: {
         api: url('api'),
@@ -247,7 +247,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
     'POST /rotate-signing-key': adminOperation(NoBody, async () => ({ kid: await uaa.rotateSigningKey() })),
   });
   await cloudController.start();
-  removeGiven(state);
+  removeLinkedFiles(state);
   log.info('control is ready');
   onTermination(async () => {
     admin.close();

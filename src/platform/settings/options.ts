@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import Type from 'typebox';
 import { withRegistries, withRequests, withStagingEnvironment, withStorage } from './changes.ts';
+import { DOMAIN, LONGEST_DOMAIN } from './domain.ts';
 import { option, type SettingName, type SettingOption, type SettingValues } from './option.ts';
 import { CellCount, MOST_CELLS, Port } from './schema.ts';
 import { list, onOrOff, tagsByCell, text, variables, whole } from './words.ts';
@@ -12,6 +13,7 @@ export const DEFAULT_HTTPS_PORT = 443;
 export const DEFAULT_SSH_PORT = 2222;
 
 const Text = Type.String({ minLength: 1 });
+const Domain = Type.String({ pattern: DOMAIN, maxLength: LONGEST_DOMAIN });
 const Megabytes = Type.Integer({ minimum: 1, maximum: 1_000_000_000 });
 /** Below this a person's own `cf push` would be refused. */
 const FEWEST_REQUESTS = 60;
@@ -24,14 +26,14 @@ const SOME_REQUESTS = `at least ${FEWEST_REQUESTS} requests a minute`;
 
 /** All of them, in the order in which they are shown. What no option sets is chosen at the installation. */
 export const SETTING_OPTIONS: { readonly [Name in SettingName]: SettingOption<SettingValues[Name]> } = {
-  domain: option(Text, {
+  domain: option(Domain, {
     flag: 'domain',
     takes: 'D',
     help: 'the platform and its apps are below this domain',
     setting: 'domain',
     unlessTold: DEFAULT_DOMAIN,
-    accepts: 'a domain',
-    read: text,
+    accepts: `a domain name, e.g. apps.example.com: letters, digits, "-", "_" and dots, at most ${LONGEST_DOMAIN}, and no IP address`,
+    read: (words) => text(words)?.toLowerCase(),
     afterwards: { kept: ({ domain }) => domain },
   }),
   bindAddress: option(Text, {

@@ -328,21 +328,21 @@ describe("the platform's own buildpacks over restarts", () => {
       assert.deepEqual((await list())[0], ['one_buildpack', 'one_buildpack-2.zip']);
 
       const { puts } = f.blobs;
-      const given = async (name: string) => {
+      const linked = async (name: string) => {
         const known = await version(name, '3');
         const file = join(directory, `given-${known.sha256}.zip`);
         copyFileSync(known.file, file);
-        return { ...known, given: file };
+        return { ...known, linkedFile: file };
       };
       await seedBuildpacks({ db: f.cc.db, blobs: f.blobs, log: silentLog }, [
-        { ...(await given('one_buildpack')), position: 1 },
-        { ...(await version('two_buildpack', '3')), position: 2, given: join(directory, 'none.zip') },
+        { ...(await linked('one_buildpack')), position: 1 },
+        { ...(await version('two_buildpack', '3')), position: 2, linkedFile: join(directory, 'none.zip') },
       ]);
       assert.deepEqual(
         (await list()).slice(0, 2).map(([, filename]: string[]) => filename),
         ['one_buildpack-3.zip', 'two_buildpack-3.zip'],
       );
-      assert.equal(f.blobs.puts, puts + 1, 'what is given is not read');
+      assert.equal(f.blobs.puts, puts + 1, 'what is linked is not read');
     } finally {
       rmSync(directory, { recursive: true });
       await f.close();

@@ -3,6 +3,7 @@ import type { Socket } from 'node:dgram';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { type ProcessIdentity, terminate } from '../../../src/kit/process.ts';
+import { routerAddress } from '../../../src/platform/addresses.ts';
 import type { Component } from '../../../src/platform/components/component.ts';
 import { dns } from '../../../src/platform/components/dns.ts';
 import type { Asker } from '../../../src/platform/host/dns-config.ts';
@@ -23,6 +24,12 @@ const MACHINES_OWN = '127.0.55.53';
 const OUTSIDE = '192.0.2.1';
 /** Less than dnsmasq's clients wait before they ask again: one query is to be enough. */
 const SOON_MS = 2_000;
+
+/** RFC 1035, 4.1.1. */
+const NO_SUCH_NAME = 3;
+const ASKERS = ['machine', 'containers'] as const;
+type Addresses = Readonly<Record<Asker, string | null>>;
+const EVERYWHERE_OUTSIDE: Addresses = { machine: OUTSIDE, containers: OUTSIDE };
 
 class Installation {
   readonly settings: PlatformSettings;
@@ -52,8 +59,8 @@ class Installation {
   async up(): Promise<void> {
     noteInstallation(this.settings);
     writeSupervisorCommand(this.#test.parts.layout, process.execPath, 'supervisor.js');
-    installResolver(this.settings);
-    for (const asker of ['machine', 'containers'] as const) {
+    await installResolver(this.settings);
+    for (const asker of ASKERS) {
       const component = dns(this.#test.parts, asker);
       this.#running.set(asker, { component, process: await component.start() });
       await answered(() => this.ask(asker, `api.${this.settings.domain}`, 100));
@@ -67,7 +74,7 @@ class Installation {
 
   async destroy(): Promise<void> {
     await this.down();
-    removeResolver(this.settings);
+    await removeResolver(this.settings);
     forgetInstallation(this.settings);
     await removeRemains(this.#test.parts.layout, silentLog);
     await this.#test.remove();
@@ -83,19 +90,34 @@ class Installation {
     return ask(asker === 'machine' ? resolverAddress : gateway, name, timeoutMs);
   }
 
-  /** Both of its name servers say so of the name, at once. */
-  async says(name: string, address: string): Promise<void> {
-    for (const asker of ['machine', 'containers'] as const) {
+  /** Where its names lead. */
+  own(): Addresses {
+    return { machine: this.settings.bindAddress, containers: routerAddress(this.settings) };
+  }
+
+  /** Where another's names lead: its containers reach nothing of that on this machine. */
+  others({ settings }: Installation): Addresses {
+    return { machine: settings.bindAddress, containers: settings.domain.endsWith('.localhost') ? null : OUTSIDE };
+  }
+
+  /** Its name servers say so of the name, at once; null: that there is none. */
+  async says(name: string, addresses: Addresses): Promise<void> {
+    for (const asker of ASKERS) {
+      const address = addresses[asker];
       const heard = await this.ask(asker, name);
-      assert.deepEqual(heard, { code: 0, address }, `${name} for ${asker} of ${this.settings.domain}`);
+      const found = heard?.code === NO_SUCH_NAME ? null : heard;
+      assert.deepEqual(found, address && { code: 0, address }, `${name} for ${asker} of ${this.settings.domain}`);
     }
   }
 
-  /** The same, once what it was told is read. */
-  async soonSays(name: string, address: string): Promise<void> {
-    for (const asker of ['machine', 'containers'] as const)
-      await answered(async () => ((await this.ask(asker, name, 200))?.address === address ? true : null));
-    await this.says(name, address);
+  /** The same, once the servers that it was given are read. */
+  async soonSays(name: string, addresses: Addresses): Promise<void> {
+    for (const asker of ASKERS)
+      await answered(async () => {
+        const heard = await this.ask(asker, name, 200);
+        return (heard?.code === NO_SUCH_NAME ? null : heard?.address) === addresses[asker] ? true : null;
+      });
+    await this.says(name, addresses);
   }
 }
 
@@ -115,7 +137,7 @@ describe('the name servers of several installations', { skip: SKIP }, () => {
     own.on('message', (question, from) => own.send(answer(question, OUTSIDE), from.port, from.address));
     writeFileSync(RESOLV_CONF, `nameserver ${MACHINES_OWN}\n`);
     one = await Installation.make(1, 'xna', 'one.example');
-    two = await Installation.make(2, 'xnb', 'two.example');
+    two = await Installation.make(2, 'xnb', 'two.localhost');
     below = await Installation.make(3, 'xnc', 'below.one.example');
   });
   after(async () => {
@@ -129,40 +151,36 @@ describe('the name servers of several installations', { skip: SKIP }, () => {
     for (const installation of [one, two]) await installation.follow();
     const names = {
       'app.one.example': one,
-      'app.two.example': two,
+      'app.two.localhost': two,
       'app.below.one.example': below,
       'below.one.example': below,
     };
-    await one.soonSays('app.below.one.example', below.settings.bindAddress);
-    await two.soonSays('app.below.one.example', below.settings.bindAddress);
     for (const asked of [one, two, below]) {
-      for (const [name, { settings }] of Object.entries(names)) {
-        const heard = await asked.ask('machine', name);
-        assert.deepEqual(heard, { code: 0, address: settings.bindAddress }, `${name} at ${asked.settings.domain}`);
-      }
-      await asked.says('www.example.org', OUTSIDE);
+      await asked.soonSays('app.below.one.example', asked === below ? asked.own() : asked.others(below));
+      for (const [name, named] of Object.entries(names))
+        await asked.says(name, asked === named ? asked.own() : asked.others(named));
+      await asked.says('www.example.org', EVERYWHERE_OUTSIDE);
     }
   });
 
   test('find the names of the outside at the first query, while others are down', async () => {
     for (const installation of [two, below]) await installation.down();
     await one.follow();
-    for (let index = 0; index < 3; index += 1) await one.says(`n${index}.example.org`, OUTSIDE);
+    for (let index = 0; index < 3; index += 1) await one.says(`n${index}.example.org`, EVERYWHERE_OUTSIDE);
     await two.up();
-    for (let index = 3; index < 6; index += 1) await two.says(`n${index}.example.org`, OUTSIDE);
-    await two.says('app.one.example', one.settings.bindAddress);
-    await one.soonSays('app.two.example', two.settings.bindAddress);
+    for (let index = 3; index < 6; index += 1) await two.says(`n${index}.example.org`, EVERYWHERE_OUTSIDE);
+    await two.says('app.one.example', two.others(one));
+    await one.soonSays('app.two.localhost', one.others(two));
   });
 
   test('ask one that was destroyed no more', async () => {
     await two.destroy();
     await one.follow();
-    await one.soonSays('app.two.example', OUTSIDE);
+    await one.soonSays('app.two.localhost', EVERYWHERE_OUTSIDE);
     await below.destroy();
     await one.down();
     await one.up();
-    const { bindAddress } = one.settings;
-    assert.deepEqual(await one.ask('machine', 'app.below.one.example'), { code: 0, address: bindAddress });
+    await one.says('app.below.one.example', one.own());
     await one.destroy();
     assert.equal(readFileSync(RESOLV_CONF, 'utf8'), `nameserver ${MACHINES_OWN}\n`);
   });

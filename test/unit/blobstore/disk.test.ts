@@ -61,14 +61,14 @@ test('what the system writes in part is written whole', async (t) => {
 
 test('a file that is known becomes the content, and is neither read nor written', async () => {
   await store.put('buildpacks', 'one', Readable.from([Buffer.from('former')]), MAX);
-  const given = join(directory, 'given.zip');
-  writeFileSync(given, 'content');
-  const { ino } = statSync(given);
+  const linkedFile = join(directory, 'linked.zip');
+  writeFileSync(linkedFile, 'content');
+  const { ino } = statSync(linkedFile);
   const sha256 = createHash('sha256').update('content').digest('hex');
-  assert.deepEqual(await store.adopt('buildpacks', 'one', given, sha256), { sha256, bytes: 7 });
+  assert.deepEqual(await store.adopt('buildpacks', 'one', linkedFile, sha256), { sha256, bytes: 7 });
   const found = await store.open('buildpacks', 'one');
   assert.equal((await buffer(found!.body)).toString(), 'content');
-  assert.equal(existsSync(given), false);
+  assert.equal(existsSync(linkedFile), false);
   const contents = readdirSync(join(directory, 'buildpacks/on')).filter((name) => !name.endsWith('.info'));
   assert.deepEqual(
     contents.map((name) => statSync(join(directory, 'buildpacks/on', name)).ino),

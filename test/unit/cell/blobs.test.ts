@@ -13,6 +13,7 @@ import { identityUnder, testRoot } from '../../support/identities.ts';
 
 let transport: BlobTransport & { close(): void };
 let url: string;
+const wanted = new AbortController().signal;
 let stop: () => void;
 const blob = (path: string): Blob => create(BlobSchema, { url: `${url}${path}` });
 
@@ -42,8 +43,8 @@ after(() => stop());
 test('SECURITY 32: droplets that nobody reads to their end hold up no other download and no upload', {
   timeout: 20_000,
 }, async () => {
-  const unread = await Promise.all(Array.from({ length: 40 }, () => transport.fetch(blob('/slow'))));
-  assert.equal(await text(await transport.fetch(blob('/quick'))), 'quick');
+  const unread = await Promise.all(Array.from({ length: 40 }, () => transport.fetch(blob('/slow'), wanted)));
+  assert.equal(await text(await transport.fetch(blob('/quick'), wanted)), 'quick');
   await transport.upload(blob('/upload'), Readable.from(['result']), undefined);
   for (const one of unread) one.destroy();
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { UsageError } from '../../../src/cli/command.ts';
 import { saidSettings } from '../../../src/cli/up/settings-flags.ts';
 
 test('what the command line says of an installation is read as it is meant', () => {
@@ -46,4 +47,46 @@ test('what the command line says of an installation is read as it is meant', () 
     userRequests: 60,
     anonymousRequests: 61,
   });
+});
+
+test('a domain is a name that DNS can have, with those of the platform below it, and in lower case whatever was written', () => {
+  const label = 'a'.repeat(63);
+  const longest = `${`${label}.`.repeat(3)}${'b'.repeat(51)}`;
+  assert.equal(`log-cache.${longest}`.length, 253);
+  for (const domain of [
+    'cupola.localhost',
+    'paas',
+    'a-b.c_d.example',
+    '1.example',
+    `${label}.x`,
+    'xn--bcher-kva.de',
+    longest,
+  ])
+    assert.deepEqual(saidSettings({ domain }), { domain });
+  assert.deepEqual(saidSettings({ domain: 'Apps.Example.COM' }), { domain: 'apps.example.com' });
+  const bad = [
+    ...[
+      '',
+      '.',
+      'a b',
+      'x;y',
+      '-x',
+      'x-.example',
+      'a..b',
+      '.a',
+      'a.',
+      '*.a',
+      'a/b',
+      'a:443',
+      'a#b',
+      'bücher.de',
+      'a\nb',
+      'a\n',
+    ],
+    ...['10.0.0.1', 'a.1', 'a.0x1f', '::1', '[::1]', `${label}a.x`, `${longest}b`, `${`${label}.`.repeat(4)}a`],
+  ];
+  for (const domain of bad) {
+    const refused = { constructor: UsageError, message: /^--domain takes a domain name, e\.g\. apps\.example\.com: / };
+    assert.throws(() => saidSettings({ domain }), refused, JSON.stringify(domain));
+  }
 });

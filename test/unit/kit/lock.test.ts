@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { promisify } from 'node:util';
 import { lockDirectory, lockFile } from '../../../src/kit/lock.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'cupola-lock-'));
@@ -28,6 +29,36 @@ test('a link in the place of a lock file is not followed, and nothing is written
   symlinkSync(there, link);
   assert.throws(() => lockFile(link, 'removal'), { code: 'ELOOP' });
   assert.equal(readFileSync(there, 'utf8'), 'kept');
+});
+
+test('who holds a lock is told by the beginning of the very file, however long it is', () => {
+  const file = join(directory, 'long');
+  using _ = lockFile(file, 'up');
+  appendFileSync(file, 'x'.repeat(1_000_000));
+  assert.throws(() => lockFile(file, 'destroy'), { message: `process ${process.pid} ("up") holds ${file}` });
+  writeFileSync(file, `1 ${'x'.repeat(1_000_000)}`);
+  assert.throws(
+    () => lockFile(file, 'destroy'),
+    ({ message }: Error) => message.length < 5_000,
+  );
+});
+
+test('nobody waits for what a pipe in the place of a lock file says of its holder', { timeout: 20_000 }, async () => {
+  const pipe = join(directory, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  const holder = spawn('bash', ['-c', 'exec 9<>"$1"; flock 9; echo held; read', 'bash', pipe]);
+  await once(holder.stdout, 'data');
+  const program = `import { lockFile } from ${JSON.stringify(join(import.meta.dirname, '../../../src/kit/lock.ts'))};
+    try { lockFile(${JSON.stringify(pipe)}, 'up'); } catch ({ code, message }) { console.log(code, message); }`;
+  const asking = promisify(execFile)(process.execPath, ['--input-type=module-typescript', '-e', program], {
+    timeout: 10_000,
+  });
+  try {
+    assert.equal((await asking).stdout, `locked another process holds ${pipe}\n`);
+  } finally {
+    holder.stdin.end();
+    await once(holder, 'exit');
+  }
 });
 
 test('a lock file that its holder removed is held by one at a time all the same', async () => {

@@ -50,7 +50,7 @@ describe('whom it asks', () => {
   test('is each other installation for its domain, and the machine’s own name servers for the rest', () => {
     const others = [server('B.example', '127.0.53.2'), server('below.cupola.localhost', '127.0.53.3')];
     assert.equal(
-      renderServers(settings, others, ['10.0.0.2', 'fe80::1', '127.0.53.1', '127.0.53.3']),
+      renderServers(settings, 'machine', others, ['10.0.0.2', 'fe80::1', '127.0.53.1', '127.0.53.3']),
       [
         'server=/b.example/127.0.53.2',
         'server=/below.cupola.localhost/127.0.53.3',
@@ -61,6 +61,18 @@ describe('whom it asks', () => {
     );
   });
 
+  test('is the machine’s own name servers for all that containers ask, and nobody for what is below .localhost', () => {
+    const others = [
+      server('b.example', '127.0.53.2'),
+      server('other.localhost', '127.0.53.3'),
+      server('localhost', '127.0.53.4'),
+    ];
+    assert.equal(
+      renderServers(settings, 'containers', others, ['10.0.0.2', '127.0.53.2']),
+      ['server=/b.example/#', 'server=/other.localhost/', 'server=/localhost/', 'server=10.0.0.2', ''].join('\n'),
+    );
+  });
+
   test('is never itself, and one alone for a domain that two have', () => {
     const others = [
       server('Cupola.Localhost', '127.0.53.2'),
@@ -68,16 +80,19 @@ describe('whom it asks', () => {
       server('c.example', '127.0.53.3'),
       server('c.example', '127.0.53.4'),
     ];
-    assert.equal(renderServers(settings, others, []), 'server=/c.example/127.0.53.3\n');
+    assert.equal(renderServers(settings, 'machine', others, []), 'server=/c.example/127.0.53.3\n');
   });
 
   test('is nobody whose domain or address is none', () => {
     const bad = [
-      ...['', '.', 'a..b', '#', 'a/b', 'a b', 'a.example\nconf-file=/x', `${'a'.repeat(64)}.b`, 'a.'],
+      ...['', '.', 'a..b', '#', 'a/b', 'a b', 'a.example\nconf-file=/x', `${'a'.repeat(64)}.b`, 'a.', '10.0.0.1'],
       'a.b.'.repeat(70),
     ].map((domain) => server(domain, '127.0.53.2'));
     const addresses = ['', '127.0.53', '127.0.53.2#54', '127.0.53.2\nport=1'].map((one) => server('b.example', one));
-    assert.equal(renderServers(settings, [...bad, ...addresses], ['/x/10.0.0.1', 'dns.example', '10.0.0.2@eth0']), '');
+    assert.equal(
+      renderServers(settings, 'machine', [...bad, ...addresses], ['/x/10.0.0.1', 'dns.example', '10.0.0.2@eth0']),
+      '',
+    );
   });
 });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -51,6 +51,16 @@ describe('what needs the accounts', () => {
     forgetInstallation({ id: 'far' }, places());
     assert.deepEqual(found(), {});
     assert.equal(existsSync(at('notes')), false, 'the last note takes its directory along');
+  });
+
+  test('one that stays, while the note, the unit or the run directory of another is removed', () => {
+    noteInstallation({ id: 'abc', dataDirectory: data('kept') }, places());
+    mkdirSync(at('units'));
+    running('run', null);
+    // Each is still listed, and not to be read any more.
+    for (const name of ['notes/two', 'units/cupola-two.service', 'run/cupola-run/supervisor.command'])
+      symlinkSync(at('gone'), at(name));
+    assert.deepEqual(found(), { abc: at('kept'), run: at('run/cupola-run') });
   });
 
   test('none that is going, though its data is there still, unless it is put up again', () => {

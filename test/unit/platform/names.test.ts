@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   lstatSync,
   mkdtempSync,
@@ -15,6 +17,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import {
   installResolver,
+  type ResolverPlaces,
   removeResolver,
   restoreResolver,
   upstreamNameservers,
@@ -27,113 +30,144 @@ const settings = testSettings();
 const other: PlatformSettings = { ...settings, id: 'xyz', resolverAddress: '127.0.53.9' };
 const ORIGINAL = '# by hand\nsearch corp.example\nnameserver 10.0.0.2\nnameserver 10.0.0.3\noptions rotate timeout:1\n';
 
+/** Of a test, which is alone with it. */
+const places = (resolvConf: string): ResolverPlaces => ({ resolvConf, lock: async () => new DisposableStack() });
+
 function scratch(t: { after: (done: () => void) => void }): { directory: string; file: string } {
   const directory = mkdtempSync(join(tmpdir(), 'cupola-names-'));
   t.after(() => rmSync(directory, { recursive: true }));
   return { directory, file: join(directory, 'resolv.conf') };
 }
 
-test('destroy puts the very file back', (t) => {
+test('destroy puts the very file back', async (t) => {
   const { directory, file } = scratch(t);
   writeFileSync(file, ORIGINAL, { mode: 0o640 });
-  installResolver(settings, file);
-  installResolver(settings, file);
+  await installResolver(settings, places(file));
+  await installResolver(settings, places(file));
   assert.equal(readFileSync(file, 'utf8'), addNameserver(ORIGINAL, { id: 'abc', address: '127.0.53.1' }));
-  removeResolver(settings, file);
+  await removeResolver(settings, places(file));
   assert.equal(readFileSync(file, 'utf8'), ORIGINAL);
   assert.equal(lstatSync(file).mode & 0o777, 0o640);
   assert.deepEqual(readdirSync(directory), ['resolv.conf']);
 });
 
-test('destroy puts the very link back, and its target was never written', (t) => {
+test('destroy puts the very link back, and its target was never written', async (t) => {
   const { directory, file } = scratch(t);
   writeFileSync(join(directory, 'target'), ORIGINAL);
   symlinkSync('target', file);
-  installResolver(settings, file);
+  await installResolver(settings, places(file));
   assert.equal(nameserversOf(readFileSync(file, 'utf8'))[0], '127.0.53.1');
   assert.equal(readFileSync(join(directory, 'target'), 'utf8'), ORIGINAL);
-  removeResolver(settings, file);
+  await removeResolver(settings, places(file));
   assert.equal(readlinkSync(file), 'target');
   assert.deepEqual(readdirSync(directory).sort(), ['resolv.conf', 'target']);
 });
 
-test('what someone else wrote since stays', (t) => {
+test('what someone else wrote since stays', async (t) => {
   const { file } = scratch(t);
   writeFileSync(file, ORIGINAL);
-  installResolver(settings, file);
+  await installResolver(settings, places(file));
   writeFileSync(file, 'nameserver 192.168.7.1\n');
-  removeResolver(settings, file);
+  await removeResolver(settings, places(file));
   assert.equal(readFileSync(file, 'utf8'), 'nameserver 192.168.7.1\n');
 });
 
-test('two installations can go in either order', (t) => {
+test('two installations can go in either order', async (t) => {
   const { directory, file } = scratch(t);
   for (const order of [
     [settings, other],
     [other, settings],
   ]) {
     writeFileSync(file, 'nameserver 10.0.0.2\n');
-    installResolver(settings, file);
-    installResolver(other, file);
-    for (const installation of order) removeResolver(installation, file);
+    await installResolver(settings, places(file));
+    await installResolver(other, places(file));
+    for (const installation of order) await removeResolver(installation, places(file));
     assert.equal(readFileSync(file, 'utf8'), 'nameserver 10.0.0.2\n');
     assert.deepEqual(readdirSync(directory), ['resolv.conf']);
   }
 });
 
-test('destroy puts the file back from a line of the former wording too', (t) => {
+test('destroy puts the file back from a line of the former wording too', async (t) => {
   const { file } = scratch(t);
   writeFileSync(file, ORIGINAL);
-  installResolver(settings, file);
+  await installResolver(settings, places(file));
   const lines = readFileSync(file, 'utf8').split('\n');
   lines[0] = '# The first name server is cupola\'s; "cupola destroy" removes it.';
   writeFileSync(file, lines.join('\n'));
-  removeResolver(settings, file);
+  await removeResolver(settings, places(file));
   assert.equal(readFileSync(file, 'utf8'), ORIGINAL);
 });
 
-test('a platform that runs has its line put back where it is missing, and nothing else done', (t) => {
+test('a platform that runs has its line put back where it is missing, and nothing else done', async (t) => {
   const { file } = scratch(t);
   writeFileSync(file, ORIGINAL);
-  installResolver(settings, file);
-  installResolver(other, file);
+  await installResolver(settings, places(file));
+  await installResolver(other, places(file));
   const before = readFileSync(file, 'utf8');
-  assert.equal(restoreResolver(settings, file), false);
+  assert.equal(await restoreResolver(settings, places(file)), false);
   assert.equal(readFileSync(file, 'utf8'), before);
 
   writeFileSync(file, 'nameserver 192.168.7.1\n');
-  assert.equal(restoreResolver(settings, file), true);
+  assert.equal(await restoreResolver(settings, places(file)), true);
   assert.deepEqual(nameserversOf(readFileSync(file, 'utf8')), ['127.0.53.1', '192.168.7.1']);
   assert.deepEqual(upstreamNameservers(settings, file), ['192.168.7.1']);
 
   writeFileSync(file, 'nameserver 127.0.0.53\n');
-  assert.equal(restoreResolver(settings, file), false, 'systemd-resolved answers the names already');
+  assert.equal(await restoreResolver(settings, places(file)), false, 'systemd-resolved answers the names already');
 });
 
-test('what an earlier version kept is put back: the link itself, and a text with the lines of others', (t) => {
+test('what an earlier version kept is put back: the link itself, and a text with the lines of others', async (t) => {
   const { directory, file } = scratch(t);
   writeFileSync(join(directory, 'target'), ORIGINAL);
   symlinkSync('target', file);
-  installResolver(settings, file);
+  await installResolver(settings, places(file));
   renameSync(`${file}.cupola-abc-link`, `${file}.cupola-abc`);
   writeFileSync(`${file}.cupola-xyz`, readFileSync(file, 'utf8'));
   writeFileSync(file, addNameserver(readFileSync(file, 'utf8'), { id: 'xyz', address: '127.0.53.9' }));
   assert.deepEqual(upstreamNameservers(settings, file), ['10.0.0.2', '10.0.0.3']);
   assert.deepEqual(upstreamNameservers(other, file), ['10.0.0.2', '10.0.0.3']);
-  removeResolver(other, file);
-  removeResolver(settings, file);
+  await removeResolver(other, places(file));
+  await removeResolver(settings, places(file));
   assert.equal(readlinkSync(file), 'target');
   assert.deepEqual(readdirSync(directory).sort(), ['resolv.conf', 'target']);
 });
 
-test('nothing is written where systemd-resolved answers the names already', (t) => {
+test('nothing is written where systemd-resolved answers the names already', async (t) => {
   const { directory, file } = scratch(t);
   writeFileSync(file, 'nameserver 127.0.0.53\n');
-  installResolver(settings, file);
+  await installResolver(settings, places(file));
   assert.equal(readFileSync(file, 'utf8'), 'nameserver 127.0.0.53\n');
   assert.deepEqual(readdirSync(directory), ['resolv.conf']);
-  installResolver({ ...settings, domain: 'paas.example' }, file);
+  await installResolver({ ...settings, domain: 'paas.example' }, places(file));
   assert.equal(nameserversOf(readFileSync(file, 'utf8'))[0], '127.0.53.1');
+});
+
+test('installations that come and go at once each keep their line, and the last leaves the file as it was', async (t) => {
+  const { directory, file } = scratch(t);
+  writeFileSync(file, ORIGINAL);
+  const module = (path: string) => JSON.stringify(join(import.meta.dirname, '../../../src', path));
+  const program = `import { readFileSync } from 'node:fs';
+    import { lockDirectory } from ${module('kit/lock.ts')};
+    import { installResolver, removeResolver } from ${module('platform/host/names.ts')};
+    const [settings, resolvConf] = [JSON.parse(process.argv[1]), process.argv[2]];
+    const places = { resolvConf, lock: () => lockDirectory(resolvConf + '.lock') };
+    for (let round = 0; round < 100; round += 1) {
+      await installResolver(settings, places);
+      if (!readFileSync(resolvConf, 'utf8').includes('nameserver ' + settings.resolverAddress)) throw new Error('lost');
+      await removeResolver(settings, places);
+    }`;
+  const ids = ['aaa', 'bbb', 'ccc'];
+  await Promise.all(
+    ids.map(async (id, index) => {
+      const own = JSON.stringify({ ...settings, id, resolverAddress: `127.0.53.${index + 1}` });
+      const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', program, own, file], {
+        stdio: ['ignore', 'inherit', 'inherit'],
+      });
+      assert.deepEqual(await once(child, 'exit'), [0, null], id);
+    }),
+  );
+  assert.equal(readFileSync(file, 'utf8'), ORIGINAL);
+  assert.deepEqual(readdirSync(directory).sort(), ['resolv.conf', 'resolv.conf.lock']);
 });
 
 describe('three installations, whatever becomes of them and of the file', () => {
@@ -182,8 +216,10 @@ describe('three installations, whatever becomes of them and of the file', () => 
     }
   }
 
+  type Act = (files: Files, body: (file: string) => Promise<unknown>) => Promise<Files>;
+
   /** All that can happen next. */
-  function next(world: World, act: (files: Files, body: (file: string) => void) => Files): World[] {
+  async function next(world: World, act: Act): Promise<World[]> {
     const { files, own, lines, addresses } = world;
     const then = (what: string, changes: Partial<World>): World => ({
       ...world,
@@ -210,26 +246,26 @@ describe('three installations, whatever becomes of them and of the file', () => 
     }
     for (const id of IDS) {
       const address = addresses[id];
-      const up = (at: string): World =>
+      const up = async (at: string): Promise<World> =>
         then(`up ${id}`, {
-          files: act(files, (file) => installResolver(installation(id, at), file)),
+          files: await act(files, (file) => installResolver(installation(id, at), places(file))),
           lines: [id, ...lines.filter((one) => one !== id)],
           addresses: { ...addresses, [id]: at },
         });
       if (address === undefined) {
         // At the address of one that is gone, where one is. Which of those that are not there comes makes no difference.
-        events.push(up(ADDRESSES.find((at) => !Object.values(addresses).includes(at))!));
+        events.push(await up(ADDRESSES.find((at) => !Object.values(addresses).includes(at))!));
         break;
       }
       const { [id]: _, ...staying } = addresses;
-      events.push(up(address));
+      events.push(await up(address));
       events.push(
         then(`up ${id} that runs`, {
-          files: act(files, (file) => restoreResolver(installation(id, address), file)),
+          files: await act(files, (file) => restoreResolver(installation(id, address), places(file))),
           lines: lines.includes(id) ? lines : [id, ...lines],
         }),
         then(`destroy ${id}`, {
-          files: act(files, (file) => removeResolver(installation(id, address), file)),
+          files: await act(files, (file) => removeResolver(installation(id, address), places(file))),
           lines: lines.filter((one) => one !== id),
           addresses: staying,
         }),
@@ -238,22 +274,22 @@ describe('three installations, whatever becomes of them and of the file', () => 
     return events;
   }
 
-  test('each asks the machine’s own name servers, and with the last one the file or link is as at first', (t) => {
+  test('each asks the machine’s own name servers, and with the last one the file or link is as at first', async (t) => {
     const { directory, file } = scratch(t);
     let shown: Files = {};
     const put = (files: Files): void => {
       if (files !== shown) write(directory, files);
       shown = files;
     };
-    const act = (files: Files, body: (file: string) => void): Files => {
+    const act: Act = async (files, body) => {
       put(files);
-      body(file);
+      await body(file);
       shown = read(directory);
       return shown;
     };
     const plain = ({ files, lines, addresses, own }: World) => JSON.stringify([files, lines, addresses, own]);
 
-    function check({ files, own, lines, addresses, happened }: World): void {
+    async function check({ files, own, lines, addresses, happened }: World): Promise<void> {
       const said = happened.join(', ');
       put(files);
       const asked = nameserversOf(readFileSync(file, 'utf8'));
@@ -270,7 +306,8 @@ describe('three installations, whatever becomes of them and of the file', () => 
         let left = files;
         for (const id of ids) {
           const address = addresses[id];
-          if (address !== undefined) left = act(left, (path) => removeResolver(installation(id, address), path));
+          if (address !== undefined)
+            left = await act(left, (path) => removeResolver(installation(id, address), places(path)));
         }
         const { target: _, ...others } = left;
         const first = own.link === null ? { text: own.text } : { link: own.link };
@@ -282,10 +319,10 @@ describe('three installations, whatever becomes of them and of the file', () => 
     const files = { 'resolv.conf': { text: FIRST }, target: { text: TARGETS[0]! } };
     let worlds: World[] = [{ files, own: { text: FIRST, link: null }, lines: [], addresses: {}, happened: [] }];
     for (let step = 0; step < 6; step += 1) {
-      worlds = worlds
-        .flatMap((world) => next(world, act))
-        .filter((world) => !seen.has(plain(world)) && seen.add(plain(world)));
-      for (const world of worlds) check(world);
+      const following: World[] = [];
+      for (const world of worlds) following.push(...(await next(world, act)));
+      worlds = following.filter((world) => !seen.has(plain(world)) && seen.add(plain(world)));
+      for (const world of worlds) await check(world);
     }
     assert.ok(seen.size > 500, String(seen.size));
   });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { DEFAULT_STORAGE } from '../../../src/cloud-controller/index.ts';
@@ -36,6 +36,14 @@ test('HTTP/2 to apps is off until it is switched on, and can be switched at any 
     await ensureSettings({ dataDirectory, http2Apps });
     await ensureSettings({ dataDirectory });
     assert.equal(loadSettings(dataDirectory)?.http2Apps, http2Apps);
+  }
+});
+
+test('a domain that is no name is refused before anything is made', async () => {
+  const dataDirectory = join(directory, 'no-domain');
+  for (const domain of ['a b', '10.0.0.1', 'Upper.example', '']) {
+    await assert.rejects(ensureSettings({ dataDirectory, domain }), { code: 'invalid_option' }, domain);
+    assert.equal(existsSync(dataDirectory), false);
   }
 });
 
