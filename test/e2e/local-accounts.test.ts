@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { lockDirectory } from '../../src/kit/lock.ts';
 import { run } from '../../src/kit/process.ts';
 import { ownAddresses, routerAddress, routerPorts } from '../../src/platform/addresses.ts';
 import { abstractListeners, knockAsNobody, tcpListenersOf, unixSocketsBelow } from '../support/local-sockets.ts';
@@ -53,7 +54,11 @@ describe('an account of the machine that the platform does not know', { skip: SK
     const { components } = await platform.status();
     const cells = components.filter(({ name }) => /^cell-\d$/.test(name)).flatMap(({ pid }) => pid ?? []);
     assert.equal(cells.length, 2);
-    for (const pid of cells) process.kill(pid, 'SIGSTOP');
+    {
+      // A cell that stands still in its turn with the machine's network keeps everybody else waiting.
+      using _turn = await lockDirectory('/run/cupola-network');
+      for (const pid of cells) process.kill(pid, 'SIGSTOP');
+    }
     try {
       await run('nft', ['delete', 'table', 'inet', 'cupola.machine']);
       await eventually(
