@@ -64,6 +64,13 @@ export const cellGarden = [
     ],
   ]),
   ...noticedBy('test/unit/cell/layer-use.test.ts', [
+    ['SECURITY 25: of the layers of images', 'cell/rep/layer-use.ts', 'images.slice(0, -MOST_IMAGE_LAYERS)', '[]'],
+    [
+      'SECURITY 25: of the layers of images',
+      'cell/rep/layer-use.ts',
+      '    this.#used.delete(key);\n    this',
+      '    this',
+    ],
     [
       'SECURITY 25: where the disk has no room',
       'cell/rep/layer-use.ts',

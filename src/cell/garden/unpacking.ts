@@ -35,8 +35,11 @@ export type Unpack = (directory: string, order: UnpackOrder, signal: AbortSignal
 
 /** Where the tree of an image's layer is made. */
 const TREE = '/layer';
-/** Files that a layer may have at least, however small: ext4 would give a small one few. */
-const INODES = 393_216;
+/** Files that a layer may have beside one for each block of its disk: links and what is empty take none. */
+const EMPTY_FILES = 16_384;
+const MOST_INODES = 393_216;
+/** Of layers and their files. */
+const BLOCK_BYTES = 4096;
 /** More than the entries that an image's layer may have. */
 const IMAGE_INODES = 524_288;
 /** Where a zip lies in the container that unpacks it. */
@@ -111,7 +114,9 @@ async function runUnpacking(
   const idMap = async () => opened.use(await openIdMap(0, uidRangeBase)).descriptor;
   const [userNamespace] = await together([
     idMap(),
-    createVolume(disk, volume, () => formatImage(disk, limits.diskBytes, image ? IMAGE_INODES : INODES)),
+    createVolume(disk, volume, () =>
+      formatImage(disk, limits.diskBytes, image ? IMAGE_INODES : inodesOf(limits.diskBytes)),
+    ),
     makeGate(files, uidRangeBase),
   ]);
   await mountRootFilesystem({
@@ -232,4 +237,9 @@ async function detectGzip(input: Readable): Promise<{ compressed: boolean; strea
     { objectMode: false },
   );
   return { compressed: head[0] === 0x1f && head[1] === 0x8b, stream };
+}
+
+/** As many files as the bytes can hold, and not many more: their table is written to the disk, and nobody's quota has it. */
+function inodesOf(bytes: number): number {
+  return Math.min(EMPTY_FILES + Math.ceil(bytes / BLOCK_BYTES), MOST_INODES);
 }

@@ -11,6 +11,8 @@ const DROPLET_MS = 15 * 60_000;
 const OTHER_MS = 7 * 24 * 3_600_000;
 /** Of images, which may be large and whoever pushes chooses. */
 const IMAGE_MS = 24 * 3_600_000;
+/** Those asked for last, beside what containers use: each is a mounted file system, in the kernel's memory and among its mounts. */
+const MOST_IMAGE_LAYERS = 300;
 
 /** A garden that remembers when each layer was last asked for, so that what nobody needs can go. */
 export class LayerUse implements Garden {
@@ -43,7 +45,7 @@ export class LayerUse implements Garden {
   /** Where the disk has no room, what nobody uses now goes first. */
   async ensureLayer(...asked: Parameters<Garden['ensureLayer']>): ReturnType<Garden['ensureLayer']> {
     const [key, , , , wanted] = asked;
-    this.#used.set(key, this.#now());
+    this.#note(key);
     try {
       return await this.#garden.ensureLayer(...asked);
     } catch (error) {
@@ -59,6 +61,14 @@ export class LayerUse implements Garden {
 
   pruneLayers(...[isKept]: Parameters<Garden['pruneLayers']>): Promise<void> {
     return this.#garden.pruneLayers(isKept);
+  }
+
+  /** The latest is the last. */
+  #note(key: string): void {
+    this.#used.delete(key);
+    this.#used.set(key, this.#now());
+    const images = [...this.#used.keys()].filter(isImageLayer);
+    for (const oldest of images.slice(0, -MOST_IMAGE_LAYERS)) this.#used.delete(oldest);
   }
 
   /** Removes layers that no container uses, that are not among `needed` and were not asked for lately. */

@@ -187,6 +187,19 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
     await t.garden.pruneLayers();
   });
 
+  test('SECURITY 25: a layer has room for files in the measure of its disk, the smallest too', async () => {
+    const links = (count: number) =>
+      tar(Array.from({ length: count }, (_, n) => ({ name: `${n}`, type: 'symlink', link: 'x' }) as const));
+    const layer = (count: number, megabytes: number) =>
+      t.garden.ensureLayer(`links-${count}-${megabytes}`, source('tar', links(count)), '/home/vcap', 'debian12', {
+        limits: { diskBytes: megabytes * 1024 ** 2 },
+      });
+    await layer(15_000, 1);
+    await assert.rejects(layer(20_000, 1), { code: 'layer_too_large' });
+    await layer(20_000, 64);
+    await t.garden.pruneLayers();
+  });
+
   test('SECURITY 32: an unpacking has what its app may use, and ends with it; who waited has it begun anew', async () => {
     const opened: AbortSignal[] = [];
     const open = async (signal: AbortSignal) => {

@@ -72,3 +72,16 @@ test('what is needed or was asked for lately stays, also what is asked for while
   await ensure('late');
   assert.deepEqual(keys.filter(isKept!), ['buildpack', 'needed', 'late']);
 });
+
+test('SECURITY 25: of the layers of images those asked for last stay, however many there were', async () => {
+  const { use, ensure, prunings } = layerUse();
+  const image = (number: number) => `image:sha256:${number}`;
+  await ensure('buildpack');
+  for (let number = 0; number < 400; number += 1) {
+    await ensure(image(number));
+    if (number === 250) await ensure(image(0));
+  }
+  await use.prune([image(50)]);
+  const keys = ['buildpack', image(0), image(50), image(100), image(101), image(399)];
+  assert.deepEqual(keys.filter(prunings[0]!), ['buildpack', image(0), image(50), image(101), image(399)]);
+});
