@@ -11,6 +11,12 @@ const SPEC = 'cell/garden/oci-spec.ts';
 export const cellGarden = [
   ...noticedBy('test/integration/cell/garden-layers.test.ts', [
     [
+      'SECURITY 25: a layer has room for files',
+      'cell/garden/unpacking.ts',
+      'Math.min(EMPTY_FILES + Math.ceil(bytes / BLOCK_BYTES), MOST_INODES)',
+      'MOST_INODES',
+    ],
+    [
       'SECURITY 24: a bomb ends',
       'cell/garden/create-garden.ts',
       'diskBytes: settings.layerLimitBytes ?? 6 * GIB',
