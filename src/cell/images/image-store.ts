@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline, Readable, type Transform } from 'node:stream';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { pipeline, type Readable } from 'node:stream';
 import type { DockerImage } from '../../contracts/gen/diego_pb.js';
 import { linkSignals } from '../../kit/abort.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { ContainerLimits, Garden, Layer } from '../garden/garden.ts';
 import { digesting } from '../staging/digest.ts';
+import { withDecompressor } from './compression.ts';
 import { type ImageUser, resolveUser } from './image-user.ts';
 import { cleanLayer, type LayerLimits, type Whiteouts } from './layer-filter.ts';
 import { LayerProofs } from './layer-proofs.ts';
@@ -258,10 +258,7 @@ class LayerDownload {
   }
 
   async #plain(): Promise<Readable> {
-    const iterator = this.#blob();
-    const first = await iterator.next();
-    const whole = Readable.from(joined(first.done ? Buffer.alloc(0) : first.value, iterator), { objectMode: false });
-    const decompress = decompressor(first.done ? Buffer.alloc(0) : first.value);
+    const { whole, decompress } = await withDecompressor(this.#blob());
     const { stream } = digesting({
       expected: this.#diffId.slice('sha256:'.length),
       maximum: this.#limits.unpackedBytes * 2,
@@ -270,18 +267,6 @@ class LayerDownload {
     if (decompress) return pipeline(whole, decompress, stream, () => {});
     return pipeline(whole, stream, () => {});
   }
-}
-
-async function* joined(first: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
-  if (first.length > 0) yield first;
-  yield* { [Symbol.asyncIterator]: () => rest };
-}
-
-/** By the first bytes: media types are not to be relied on. */
-function decompressor(head: Buffer): Transform | null {
-  if (head[0] === 0x1f && head[1] === 0x8b) return createGunzip();
-  if (head.length >= 4 && head.readUInt32LE(0) === 0xfd2fb528) return createZstdDecompress();
-  return null;
 }
 
 function checkedConfig(json: string, manifest: Manifest): ImageConfig {

@@ -6,7 +6,7 @@ import { HttpRefusal } from '../../../src/kit/refusal.ts';
 const ofPostgres = (code: string): Error => Object.assign(new Error('could not extend file "base/1/2"'), { code });
 
 test('a database that is away or has no room is "try again later", without its words; what nobody expected says nothing', () => {
-  for (const code of ['53100', '53300', '57P01', '08006', 'ECONNREFUSED']) {
+  for (const code of ['53100', '53300', '57P01', '57014', '25P03', '08006', 'ECONNREFUSED']) {
     const shown = publicError(new Error('insert failed', { cause: ofPostgres(code) }));
     assert.deepEqual([shown.status, shown.title], [503, 'ServiceUnavailable'], code);
     assert.doesNotMatch(shown.detail, /extend|insert/);
