@@ -28,7 +28,7 @@ export function startFailure(error: unknown): string {
     case 'blob_too_large':
       return 'The content of the image is not what its digest says';
     case 'layer_too_large':
-      return 'The content of the app has more or larger files than the app, or a layer of its image, may have';
+      return 'The app is larger than its disk quota, or a layer of its image is larger than is allowed';
     case 'layer_too_slow':
       return 'Unpacking the content of the app took too long';
     case 'disk_reserved':
