@@ -220,7 +220,7 @@ async function prepareOfficialCf(context: Context): Promise<void> {
     ['build', '-buildvcs=false', '-o', join(directory, 'cf'), 'code.cloudfoundry.org/cli/v8'],
     context,
     10,
-    tool,
+    { cwd: tool },
   );
   context.path = [directory, context.path].join(delimiter);
   console.log(`built ${join(directory, 'cf')}`);
@@ -248,8 +248,9 @@ async function runUnitTests(files: readonly string[], context: Context): Promise
   const reports = [`--test-reporter=${REPORTER}`, `--test-reporter-destination=${report}`];
   const paths = files.map((file) => tests.pathOf(file));
   const args = [...RUNNER, `--test-concurrency=${LANES}`, ...reports, ...paths];
+  const env = { TMPDIR: run.nextLane().temporary }; // goes with the run, as a lane's /tmp does
   try {
-    await execute(process.execPath, args, context, UNIT_MINUTES);
+    await execute(process.execPath, args, context, UNIT_MINUTES, { env });
   } finally {
     for (const said of reportsIn(report, tests)) note(said, context);
   }
@@ -304,11 +305,17 @@ function environmentOf({ path, run }: Context): NodeJS.ProcessEnv {
 }
 
 /** Runs a program with our own standard output and error; throws when it fails or takes longer than `minutes`. */
-function execute(command: string, args: string[], context: Context, minutes: number, cwd = ROOT): Promise<void> {
+function execute(
+  command: string,
+  args: string[],
+  context: Context,
+  minutes: number,
+  { cwd = ROOT, env = {} }: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<void> {
   const { promise, resolve: done, reject } = Promise.withResolvers<void>();
   const child = spawn(command, args, {
     cwd,
-    env: environmentOf(context),
+    env: { ...environmentOf(context), ...env },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   let late = false;

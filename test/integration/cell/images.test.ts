@@ -188,11 +188,14 @@ describe('container images', { skip: GARDEN_SKIP || REGISTRY_SKIP }, () => {
         if (path.includes('/manifests/')) return manifestOf(config, mine.layers);
         return path.endsWith(digestOf(config)) ? config : bytes;
       });
-      // On one cell, which knows what the victim's repository was seen to hold.
-      const cell = i.storeFor([i.registry.host, attacker.host]);
-      assert.equal((await i.bring(mine, cell)).layers.length, 1);
-      await assert.rejects(i.bring({ reference: `${attacker.host}/theirs/app:1` }, cell), { code }, code);
-      await attacker.stop();
+      try {
+        // On one cell, which knows what the victim's repository was seen to hold.
+        const cell = i.storeFor([i.registry.host, attacker.host]);
+        assert.equal((await i.bring(mine, cell)).layers.length, 1);
+        await assert.rejects(i.bring({ reference: `${attacker.host}/theirs/app:1` }, cell), { code }, code);
+      } finally {
+        await attacker.stop();
+      }
     }
   });
 

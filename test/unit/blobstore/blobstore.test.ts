@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -13,7 +14,7 @@ import type { BlobKind } from '../../../src/contracts/blobs.ts';
 import { CupolaError } from '../../../src/kit/errors.ts';
 import { Logger } from '../../../src/kit/log.ts';
 
-const directory = mkdtempSync('/tmp/cupola-blobs-');
+const directory = mkdtempSync(join(tmpdir(), 'cupola-blobs-'));
 const log = new Logger('test', {}, () => {});
 const MAX = 1_000_000;
 let now = new Date('2030-01-01T00:00:00Z');

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, test } from 'node:test';
@@ -8,7 +9,7 @@ import { DiskRoom } from '../../../src/blobstore/disk-room.ts';
 import type { DiskSizes } from '../../../src/kit/disk-sizes.ts';
 import { CupolaError } from '../../../src/kit/errors.ts';
 
-const directory = mkdtempSync('/tmp/cupola-room-');
+const directory = mkdtempSync(join(tmpdir(), 'cupola-room-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
 const isFull = (error: unknown) => error instanceof CupolaError && error.code === 'blob_disk_full';

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -13,7 +14,7 @@ const MAX = 1_000_000;
 let directory = '';
 let store: DiskStore;
 beforeEach(async () => {
-  directory = mkdtempSync('/tmp/cupola-disk-');
+  directory = mkdtempSync(join(tmpdir(), 'cupola-disk-'));
   store = new DiskStore(directory, new DiskRoom(directory, { reserve: () => 0 }));
   await store.start();
 });

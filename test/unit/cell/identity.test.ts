@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { CredentialDirectories } from '../../../src/cell/identity/credentials.ts';
 import { keepRenewed } from '../../../src/cell/identity/renewal.ts';
 import { eventually } from '../../support/fake-control.ts';
 
-const directory = mkdtempSync('/tmp/rep-identity-');
+const directory = mkdtempSync(join(tmpdir(), 'rep-identity-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
 test('IID-10: new credentials take the place of the old by rename', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
@@ -242,7 +243,7 @@ test('whiteouts are taken out of the archive and known at its end', async () => 
 
 for (const format of ['pax', 'gnu', 'ustar', 'v7']) {
   test(`a tar of format ${format}, made by tar itself, comes through whole`, async () => {
-    const directory = mkdtempSync('/tmp/cupola-layer-');
+    const directory = mkdtempSync(join(tmpdir(), 'cupola-layer-'));
     try {
       const long = format === 'v7' || format === 'ustar' ? 'short' : `${'d'.repeat(120)}/${'n'.repeat(120)}`;
       mkdirSync(join(directory, 'tree', long, '..'), { recursive: true });

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { parseLaunch, parseProcfile, parseRelease } from '../../../src/cell/staging/release.ts';
 import { CupolaError } from '../../../src/kit/errors.ts';
 
 const launcher = join(import.meta.dirname, '../../../src/cell/staging/lifecycle/launcher');
-const root = mkdtempSync('/tmp/cupola-launcher-');
+const root = mkdtempSync(join(tmpdir(), 'cupola-launcher-'));
 mkdirSync(join(root, 'app'));
 after(() => rmSync(root, { recursive: true, force: true }));
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { applyWhiteouts, keepOnly } from '../../../src/cell/garden/layer-files.ts';
 
-const directory = mkdtempSync('/tmp/cupola-layer-');
+const directory = mkdtempSync(join(tmpdir(), 'cupola-layer-'));
 const { signal } = new AbortController();
 after(() => rmSync(directory, { recursive: true, force: true }));
 

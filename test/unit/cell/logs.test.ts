@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { LogAgent } from '../../../src/cell/logs/agent.ts';
@@ -9,7 +10,7 @@ import { LineAssembler, MAXIMUM_LINE_BYTES, parseRecord } from '../../../src/cel
 import { eventually, fakeControl } from '../../support/fake-control.ts';
 import { silentLog } from '../../support/postgresql.ts';
 
-const directory = mkdtempSync('/tmp/rep-logs-');
+const directory = mkdtempSync(join(tmpdir(), 'rep-logs-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 let serial = 0;
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -11,7 +12,7 @@ import { ROOT } from '../../support/project-files.ts';
 let project: string;
 let tests: BundledTests;
 beforeEach(() => {
-  project = mkdtempSync('/tmp/cupola-bundled-');
+  project = mkdtempSync(join(tmpdir(), 'cupola-bundled-'));
   for (const name of ['src', 'test']) mkdirSync(join(project, name));
   symlinkSync(join(ROOT, 'node_modules'), join(project, 'node_modules'));
   const directory = mkdtempSync(join(project, 'bundled-'));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { PROGRAMS } from '../../../src/cli/programs.ts';
@@ -19,7 +20,7 @@ test('every entry asks for a program that is bundled, and runs the same file whe
 });
 
 test('the programs of the project are bundled, and the command line runs from its bundle', async () => {
-  const project = mkdtempSync('/tmp/cupola-programs-');
+  const project = mkdtempSync(join(tmpdir(), 'cupola-programs-'));
   try {
     for (const name of ['src', 'package.json', 'package-lock.json'])
       cpSync(join(PROJECT, name), join(project, name), { recursive: true });

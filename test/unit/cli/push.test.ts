@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
@@ -14,7 +15,7 @@ import { createRoot, issue } from '../../../src/kit/pki.ts';
 import type { Credentials } from '../../../src/platform/secrets.ts';
 import type { PlatformSettings } from '../../../src/platform/settings/schema.ts';
 
-const directory = mkdtempSync('/tmp/cupola-push-test-');
+const directory = mkdtempSync(join(tmpdir(), 'cupola-push-test-'));
 after(() => rmSync(directory, { recursive: true }));
 
 async function namesIn(file: string): Promise<string[]> {

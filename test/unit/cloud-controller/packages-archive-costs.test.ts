@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setImmediate, setTimeout } from 'node:timers/promises';
@@ -15,7 +16,7 @@ import { processorTimeOf } from '../../support/processor-time.ts';
 import { longestStall } from '../../support/stalls.ts';
 import { type DirectoryItem, directoryOf, zipOf } from '../../support/zips.ts';
 
-const directory = mkdtempSync('/tmp/cupola-zip-');
+const directory = mkdtempSync(join(tmpdir(), 'cupola-zip-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
 let count = 0;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, before, test } from 'node:test';
@@ -16,7 +17,7 @@ import { collectGarbage, openBelow } from '../../support/descriptors.ts';
 import { zipOf } from '../../support/zips.ts';
 
 const MEBIBYTE = 1024 ** 2;
-const directory = mkdtempSync('/tmp/cupola-merge-');
+const directory = mkdtempSync(join(tmpdir(), 'cupola-merge-'));
 const store = new DiskStore(directory, new DiskRoom(directory, { reserve: () => 0 }));
 /** A file that is matched, and one that is sent; nothing makes them smaller. */
 const content = randomBytes(4 * MEBIBYTE);

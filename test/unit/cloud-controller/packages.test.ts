@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { after, test } from 'node:test';
@@ -12,7 +13,7 @@ import { eventually } from '../../support/apps.ts';
 import { TestBlobs } from '../../support/blobs.ts';
 import { type ZipItem, zipOf } from '../../support/zips.ts';
 
-const directory = mkdtempSync('/tmp/cupola-zip-');
+const directory = mkdtempSync(join(tmpdir(), 'cupola-zip-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
 let count = 0;

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Planted } from '../../support/planted.ts';
 
 test('a planted secret is found in files, however it is written there', () => {
-  const directory = mkdtempSync('/tmp/cupola-planted-');
+  const directory = mkdtempSync(join(tmpdir(), 'cupola-planted-'));
   try {
     const planted = new Planted();
     const secret = planted.make('a password');

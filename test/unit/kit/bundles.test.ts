@@ -12,6 +12,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { importProgram } from '../../../src/kit/bundle.js';
@@ -25,7 +26,7 @@ interface Told {
 
 let project: string;
 beforeEach(() => {
-  project = mkdtempSync('/tmp/cupola-bundles-');
+  project = mkdtempSync(join(tmpdir(), 'cupola-bundles-'));
   mkdirSync(join(project, 'src'));
   write('program.ts', "export { greeting } from './greeting.ts';\nexport const path = import.meta.filename;\n");
   write('greeting.ts', "export const greeting: string = 'hello';\n");

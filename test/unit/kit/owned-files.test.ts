@@ -15,6 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import {
@@ -56,7 +57,7 @@ describe('what root makes where other accounts have directories', {
       .join('\n');
 
   beforeEach(() => {
-    directory = mkdtempSync('/tmp/cupola-owned-');
+    directory = mkdtempSync(join(tmpdir(), 'cupola-owned-'));
     theirs = makeDirectory(at('theirs'), { mode: 0o700, owner: OTHER });
     target = at('target');
     mkdirSync(target, { mode: 0o755 });

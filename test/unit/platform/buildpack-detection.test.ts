@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 
@@ -39,7 +40,7 @@ const APPS: readonly (readonly [language: string | null, ...files: string[]])[] 
 describe('BPK-01: the first system buildpack that takes an app', () => {
   for (const [language, ...files] of APPS) {
     test(`of ${files.join(' and ')} is ${language ?? 'none'}`, () => {
-      const app = mkdtempSync('/tmp/cupola-detection-');
+      const app = mkdtempSync(join(tmpdir(), 'cupola-detection-'));
       try {
         for (const file of files) {
           mkdirSync(join(app, dirname(file)), { recursive: true });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { Sealer } from '../../../src/kit/crypto.ts';
@@ -17,7 +18,7 @@ import { testSecrets } from '../../support/component-parts.ts';
 import { ROOT } from '../../support/project-files.ts';
 import { testSettings } from '../../support/settings.ts';
 
-const directory = mkdtempSync('/tmp/cupola-checked-');
+const directory = mkdtempSync(join(tmpdir(), 'cupola-checked-'));
 after(() => rmSync(directory, { recursive: true }));
 const layout = layoutOf(testSettings({ dataDirectory: directory }));
 const SETTINGS = JSON.parse(readFileSync(join(ROOT, 'test/fixtures/earlier-installation/settings.json'), 'utf8'));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { Sealer } from '../../../src/kit/crypto.ts';
@@ -15,7 +16,7 @@ import { ROOT } from '../../support/project-files.ts';
 
 /** Files as an earlier version wrote them: two cells, most options set, roots on their way out. Of no installation that there is. */
 const EARLIER = join(ROOT, 'test/fixtures/earlier-installation');
-const scratch = mkdtempSync('/tmp/cupola-earlier-');
+const scratch = mkdtempSync(join(tmpdir(), 'cupola-earlier-'));
 after(() => rmSync(scratch, { recursive: true }));
 
 function earlier(name: string): string {

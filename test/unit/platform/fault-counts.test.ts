@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { EXIT_SOFTWARE, type Faults } from '../../../src/kit/faults.ts';
@@ -7,7 +8,7 @@ import { adminOperation, NoBody, serveAdmin } from '../../../src/platform/admin-
 import { launch } from '../../../src/platform/components/launch.ts';
 import { FaultCounts } from '../../../src/platform/fault-counts.ts';
 
-const directory = mkdtempSync('/tmp/cupola-faults-');
+const directory = mkdtempSync(join(tmpdir(), 'cupola-faults-'));
 after(() => rmSync(directory, { recursive: true }));
 const socketOf = (name: string): string => join(directory, name, 'admin.sock');
 

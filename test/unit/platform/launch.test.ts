@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { launch } from '../../../src/platform/components/launch.ts';
 import { ROOT } from '../../support/project-files.ts';
 
-const directory = mkdtempSync('/tmp/cupola-launch-');
+const directory = mkdtempSync(join(tmpdir(), 'cupola-launch-'));
 after(() => rmSync(directory, { recursive: true }));
 
 test('SECURITY 28: a component can leave its memory in no file, whatever its supervisor could', async () => {

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { freePorts } from '../../../src/platform/free-ports.ts';
@@ -10,7 +11,7 @@ import { portsOf, requirePorts } from '../../../src/platform/ports.ts';
 import { ensureSettings } from '../../../src/platform/settings/ensure.ts';
 import { testSettings } from '../../support/settings.ts';
 
-const directory = mkdtempSync('/tmp/cupola-ports-');
+const directory = mkdtempSync(join(tmpdir(), 'cupola-ports-'));
 after(() => rmSync(directory, { recursive: true }));
 
 async function listening(address: string): Promise<{ server: Server; port: number }> {

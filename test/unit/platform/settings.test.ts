@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { DEFAULT_STORAGE } from '../../../src/cloud-controller/index.ts';
@@ -11,7 +12,7 @@ import { SETTING_NAMES } from '../../../src/platform/settings/said.ts';
 import type { PlatformSettings } from '../../../src/platform/settings/schema.ts';
 import { loadSettings } from '../../../src/platform/settings/store.ts';
 
-const directory = mkdtempSync('/tmp/cupola-settings-');
+const directory = mkdtempSync(join(tmpdir(), 'cupola-settings-'));
 after(() => rmSync(directory, { recursive: true }));
 
 test('what callers may ask in a minute is kept, changed at a later `up`, and no number that shuts people out is taken', async () => {
