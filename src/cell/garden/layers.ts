@@ -118,7 +118,8 @@ export class LayerCache {
   }
 
   async #prune(isKept: (key: string) => boolean): Promise<void> {
-    for (const [key, name] of this.#ready) {
+    // As they are now: one that is made again meanwhile is not among them.
+    for (const [key, name] of [...this.#ready]) {
       if (this.#held.has(key) || isKept(key)) continue;
       this.#ready.delete(key);
       await removeDirectory(join(this.#directory, name));
