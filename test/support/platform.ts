@@ -231,8 +231,8 @@ export class TestPlatform {
   /** Waits until each process of an app has all its instances: a push ends with the first that runs. */
   async allInstances(cf: string, app: string, more: CfOptions = {}): Promise<void> {
     await eventually(`all instances of ${app}`, async () => {
-      const counts = (await this.cf(cf, ['app', app], more)).matchAll(/^instances:\s+(\d+)\/(\d+)$/gm);
-      return [...counts].every(([, running, wanted]) => running === wanted);
+      const counts = [...(await this.cf(cf, ['app', app], more)).matchAll(/^instances:\s+(\d+)\/(\d+)$/gm)];
+      return counts.length > 0 && counts.every(([, running, wanted]) => running === wanted);
     });
   }
 

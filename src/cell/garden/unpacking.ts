@@ -17,7 +17,7 @@ import type { SeccompProfile } from './seccomp.ts';
 import { VCAP } from './settings.ts';
 import { together } from './together.ts';
 import { openIdMap } from './user-namespaces.ts';
-import { createVolume, formatImage, isVolumeFull } from './volume.ts';
+import { BLOCK_BYTES, createVolume, formatImage, isVolumeFull } from './volume.ts';
 
 /** What is to become a layer, where, and what that may use. */
 export interface UnpackOrder {
@@ -38,8 +38,6 @@ const TREE = '/layer';
 /** Files that a layer may have beside one for each block of its disk: links and what is empty take none. */
 const EMPTY_FILES = 16_384;
 const MOST_INODES = 393_216;
-/** Of layers and their files. */
-const BLOCK_BYTES = 4096;
 /** More than the entries that an image's layer may have. */
 const IMAGE_INODES = 524_288;
 /** Where a zip lies in the container that unpacks it. */

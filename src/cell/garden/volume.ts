@@ -5,6 +5,8 @@ import { together } from './together.ts';
 
 const MIB = 1024 * 1024;
 const INODE_BYTES = 256;
+/** What the smallest file with content takes. */
+export const BLOCK_BYTES = 4096;
 
 /** A writable file system with a hard bound: an image as `formatImage` makes it, mounted through a loop device. */
 export async function createVolume(image: string, mountPoint: string, format: () => Promise<void>): Promise<void> {
@@ -28,7 +30,7 @@ export async function formatImage(image: string, bytes: number, inodes?: number)
     '-m',
     '0',
     '-b',
-    '4096',
+    String(BLOCK_BYTES),
     '-E',
     'nodiscard,root_owner=0:0',
     ...(inodes === undefined ? [] : ['-I', String(INODE_BYTES), '-N', String(inodes)]),

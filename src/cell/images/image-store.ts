@@ -6,11 +6,11 @@ import type { DockerImage } from '../../contracts/gen/diego_pb.js';
 import { linkSignals } from '../../kit/abort.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
-import type { ContainerLimits, Garden, Layer } from '../garden/garden.ts';
+import type { ContainerLimits, Garden, Layer, LayerWhiteouts } from '../garden/garden.ts';
 import { digesting } from '../staging/digest.ts';
 import { withDecompressor } from './compression.ts';
 import { type ImageUser, resolveUser } from './image-user.ts';
-import { cleanLayer, type LayerLimits, type Whiteouts } from './layer-filter.ts';
+import { cleanLayer, type LayerLimits } from './layer-filter.ts';
 import { LayerProofs } from './layer-proofs.ts';
 import { type Descriptor, type ImageConfig, type Manifest, readConfig, readManifest } from './manifest.ts';
 import { type ImageReference, parseReference, pinned } from './reference.ts';
@@ -215,7 +215,7 @@ class LayerDownload {
   readonly #diffId: string;
   readonly #limits: LayerLimits;
   readonly #proofs: LayerProofs;
-  #whiteouts: Whiteouts = { removed: new Set(), opaque: new Set() };
+  #whiteouts: LayerWhiteouts = { removed: [], opaque: [] };
 
   constructor(of: {
     client: RegistryClient;
@@ -241,7 +241,7 @@ class LayerDownload {
     return stream;
   };
 
-  readonly whiteouts = (): Whiteouts => this.#whiteouts;
+  readonly whiteouts = (): LayerWhiteouts => this.#whiteouts;
 
   /** Reads it to the end for its digest's sake. Throws where the registry does not have it. */
   readonly read = async (): Promise<void> => {

@@ -1,13 +1,7 @@
 import { Readable } from 'node:stream';
 import { CupolaError } from '../../kit/errors.ts';
 import { TAR_BLOCK, TAR_END, type TarMember, TarReader, tarHeader, tarPadding } from '../../kit/tar.ts';
-
-/** What a layer takes away from those below it; paths without a leading slash. */
-export interface Whiteouts {
-  removed: ReadonlySet<string>;
-  /** Directories that show nothing of the layers below. */
-  opaque: ReadonlySet<string>;
-}
+import type { LayerWhiteouts } from '../garden/garden.ts';
 
 export interface LayerLimits {
   unpackedBytes: number;
@@ -36,7 +30,7 @@ const OPAQUE = '.wh..wh..opq';
 export function cleanLayer(
   source: AsyncIterable<Buffer>,
   limits: LayerLimits,
-): { stream: Readable; whiteouts: Whiteouts } {
+): { stream: Readable; whiteouts: LayerWhiteouts } {
   const whiteouts = new WhiteoutList();
   return { stream: Readable.from(clean(source, limits, whiteouts), { objectMode: false }), whiteouts };
 }
@@ -97,7 +91,7 @@ function takeWhiteout({ size }: TarMember, path: string, whiteouts: WhiteoutList
 }
 
 /** What a layer takes away, each path once, within bounds: it is kept by the cell, and in no container. */
-class WhiteoutList implements Whiteouts {
+class WhiteoutList implements LayerWhiteouts {
   readonly removed = new Set<string>();
   readonly opaque = new Set<string>();
   #bytes = 0;

@@ -164,7 +164,7 @@ test('SECURITY 25: a global header says nothing of the entries after it, of whic
     members.map(({ name, uid, content }) => [name, uid, content]),
     [['./file', 3, 'x']],
   );
-  assert.equal(whiteouts.removed.size, 0);
+  assert.deepEqual([...whiteouts.removed], []);
 });
 
 /** A tar of empty files of these names, however long. */
@@ -178,8 +178,7 @@ test('SECURITY 25: what a layer takes away is kept once each, and its text and d
   const long = `${'d'.repeat(250)}/`.repeat(15);
   const same = Array.from({ length: 2500 }, () => [`${long}.wh.gone`, `${long}.wh..wh..opq`]).flat();
   const { whiteouts } = await cleaned(named(same), limits);
-  assert.deepEqual([whiteouts.removed.size, whiteouts.opaque.size], [1, 1]);
-  assert.ok(whiteouts.removed.has(`${long}gone`) && whiteouts.opaque.has(long.slice(0, -1)));
+  assert.deepEqual([[...whiteouts.removed], [...whiteouts.opaque]], [[`${long}gone`], [long.slice(0, -1)]]);
   const tooLong = invalid('the name of a whiteout is too long');
   const deep = (directories: number) => 'd/'.repeat(directories);
   for (const name of [
@@ -191,7 +190,7 @@ test('SECURITY 25: what a layer takes away is kept once each, and its text and d
     await assert.rejects(cleaned(named([name]), limits), tooLong, `…${name.slice(-20)}`);
   }
   const most = [`.wh.${'a'.repeat(255)}`, `${deep(255)}.wh.gone`, `${deep(256)}.wh..wh..opq`];
-  assert.equal((await cleaned(named(most), limits)).whiteouts.removed.size, 2);
+  assert.equal([...(await cleaned(named(most), limits)).whiteouts.removed].length, 2);
   const tooMuch = { code: 'image_unsupported', message: 'a layer of the image takes away more than is allowed' };
   const many = (count: number, name: (index: number) => string) =>
     named(Array.from({ length: count }, (_, i) => name(i)));
