@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Terminal } from '../../../src/cell/garden/terminal.ts';
+
+const session = join(import.meta.dirname, '../../../src/cell/staging/lifecycle/session');
+const PATH = { PATH: '/usr/bin:/bin' };
+
+for (const late of [false, true]) {
+  const when = late ? 'after the session began' : 'before the session began';
+  test(`a session translates line ends though the runtime turned it off ${when}`, async () => {
+    const terminal = new Terminal({ columns: 80, rows: 24 });
+    const turn = (what: string): void => {
+      const stty = spawnSync('stty', [what], { stdio: [terminal.child, 'inherit', 'inherit'], env: PATH });
+      assert.equal(stty.status, 0);
+    };
+    let seen = '';
+    terminal.output.on('data', (chunk: Buffer) => {
+      seen += chunk;
+    });
+    turn('onlcr');
+    if (!late) turn('-onlcr');
+    const child = spawn('bash', [session, 'command', 'read -r; stty -a'], {
+      stdio: [terminal.child, terminal.child, terminal.child],
+      env: PATH,
+    });
+    try {
+      await delay(300);
+      if (late) turn('-onlcr');
+      terminal.input.write('\n');
+      await once(child, 'exit');
+      terminal.release();
+      await once(terminal.output, 'end');
+      assert.match(seen, / onlcr /);
+    } finally {
+      child.kill('SIGKILL');
+      terminal.release();
+      terminal.input.destroy();
+      terminal.output.destroy();
+    }
+  });
+}
