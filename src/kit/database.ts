@@ -85,7 +85,7 @@ export function isTransient(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = codeOf(error) ?? '';
   // PostgreSQL: connection lost, shutting down or starting, disk full, too many connections, serialization failure, deadlock, foreign key,
-  // and what took longer than a statement or a transaction may: the server stood still.
+  // and a statement, or a wait within a transaction, that took longer than it may: the server stood still.
   if (/^(08...|57P0[123]|57014|25P03|53[13]00|40001|40P01|23503)$/.test(code)) return true;
   // The server's socket is not there while it starts; any other file that is missing does not come by waiting.
   if (LOST.includes(code) && (code !== 'ENOENT' || ('syscall' in error && error.syscall === 'connect'))) return true;

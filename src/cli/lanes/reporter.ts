@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { TestEvent } from 'node:test/reporters';
+import { inspect } from 'node:util';
 import type { Line } from './report.ts';
 
 /* Each machine's test runner loads it: it imports nothing that takes long. */
@@ -32,14 +33,17 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
   }
 }
 
-/** `outer` is the runner's own error, of which the test's is the cause. */
+/** `outer` is the runner's own error, of which the test's is the cause. None where a test within it failed, else at least one. */
 function errorsOf(outer: Extract<TestEvent, { type: 'test:fail' }>['data']['details']['error']): string[] {
   if ('failureType' in outer && outer.failureType === 'subtestsFailed') return [];
   const errors: string[] = [];
-  for (let cause: unknown = outer.cause ?? outer.message; cause; ) {
-    const { message, cause: next } = typeof cause === 'object' ? (cause as Error) : { message: String(cause) };
-    errors.push(message);
-    cause = errors.length < MOST_CAUSES ? next : null;
-  }
+  let error: unknown = outer.cause ?? outer.message;
+  do {
+    // Anything may be thrown.
+    const { message, cause }: { message?: unknown; cause?: unknown } =
+      error instanceof Object ? error : { message: error };
+    errors.push(typeof message === 'string' && message !== '' ? message : inspect(error));
+    error = cause;
+  } while (error && errors.length < MOST_CAUSES);
   return errors;
 }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Terminal } from '../../../src/cell/garden/terminal.ts';
+import { until } from '../../support/diego.ts';
 
 const session = join(import.meta.dirname, '../../../src/cell/staging/lifecycle/session');
 const PATH = { PATH: '/usr/bin:/bin' };
@@ -27,11 +28,16 @@ for (const late of [false, true]) {
       stdio: [terminal.child, terminal.child, terminal.child],
       env: PATH,
     });
+    const exit = once(child, 'exit', { signal: AbortSignal.timeout(20_000) });
+    exit.catch(() => {}); // awaited below
     try {
-      await delay(300);
-      if (late) turn('-onlcr');
+      if (late) {
+        const looks = () => readFile(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8');
+        await until(async () => (await looks()) !== '');
+        turn('-onlcr');
+      }
       terminal.input.write('\n');
-      await once(child, 'exit');
+      await exit;
       terminal.release();
       await once(terminal.output, 'end');
       assert.match(seen, / onlcr /);

@@ -12,6 +12,12 @@ const FILES = {
   'good.test.ts': "test('a', () => {}); test('b', { skip: 'why' }, () => {}); test('c', { skip: true }, () => {});",
   'bad.test.ts':
     "describe('suite', () => { test('a', () => {}); test('b', () => { throw new Error('b\\nmore', { cause: 'why' }); }); });",
+  'odd.test.ts': `
+    test('a', () => { throw new Error('of an object', { cause: { status: 500 } }); });
+    test('b', () => { throw { code: 1 }; });
+    test('c', () => { throw ''; });
+    test('d', () => { throw new AggregateError([new Error('first')]); });
+    test('e', () => { throw undefined; });`,
   'hook.test.ts': "after(() => { throw new Error('left'); }); test('a', () => {});",
   'no-code.test.ts': "import './nothing.ts';",
   'skipped.test.ts': "describe('all of it', { skip: 'needs root' }, () => { test('a', () => {}); });",
@@ -36,15 +42,26 @@ describe('the report of a run of Node’s test runner', () => {
     assert.equal(spawnSync(process.execPath, ['--test', atOnce, ...words, ...paths], { env }).status, 1);
     const said = reportsIn(written, asTold).map(({ file, seconds, ...rest }) => {
       assert.ok(Number.isInteger(seconds));
+      // Where the stack begins is no matter.
+      for (const failure of rest.failures)
+        failure.errors = failure.errors.map((text) => text.replace(/\n +at .*$/s, ''));
       return [file, rest] as const;
     });
-    const [late, good, bad, hook, noCode, skipped] = paths;
+    const [late, good, bad, odd, hook, noCode, skipped] = paths;
+    const odds = [
+      { failed: 'a', errors: ['of an object', '{ status: 500 }'] },
+      { failed: 'b', errors: ['{ code: 1 }'] },
+      { failed: 'c', errors: ["''"] },
+      { failed: 'd', errors: ['AggregateError [Error]'] },
+      { failed: 'e', errors: ['undefined'] },
+    ];
     assert.deepEqual(
       new Map(said),
       new Map([
         [late, { passed: true, skipped: [], failures: [] }],
         [good, { passed: true, skipped: ['b (why)', 'c'], failures: [] }],
         [bad, { passed: false, skipped: [], failures: [{ failed: 'b', errors: ['b\nmore', 'why'] }] }],
+        [odd, { passed: false, skipped: [], failures: odds }],
         [hook, { passed: false, skipped: [], failures: [{ failed: hook, errors: ['left'] }] }],
         [noCode, { passed: false, skipped: [], failures: [{ failed: noCode, errors: ['test failed'] }] }],
         [skipped, { passed: true, skipped: ['all of it (needs root)'], failures: [] }],
