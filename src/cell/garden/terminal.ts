@@ -42,8 +42,9 @@ export class Terminal {
     this.resize(size);
   }
 
+  /** A size that the client does not know, 0, changes nothing: a new terminal has 0, and programs then take what they are used to. */
   resize({ columns, rows }: WindowSize): void {
-    if (this.input.destroyed) return;
+    if (this.input.destroyed || !(columns >= 1 && rows >= 1)) return;
     const size = Buffer.alloc(8);
     size.writeUInt16LE(clamp(rows), 0);
     size.writeUInt16LE(clamp(columns), 2);
@@ -112,4 +113,4 @@ class TerminalInput extends Writable {
   }
 }
 
-const clamp = (value: number): number => Math.min(65_535, Math.max(1, Math.trunc(value)));
+const clamp = (value: number): number => Math.min(65_535, Math.trunc(value));

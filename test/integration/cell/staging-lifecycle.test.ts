@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -60,7 +61,8 @@ test('the first buildpack that detects does everything; a droplet has the places
   const first = buildpack(
     {
       detect: '[ -f "$1/index.txt" ] && echo "first app"',
-      supply: 'mkdir -p "$3/$4/bin" "$3/$4/profile.d"; echo "export A=1" >"$3/$4/profile.d/a.sh"; echo kept >"$2/kept"',
+      supply:
+        'mkdir -p "$3/$4/bin" "$3/$4/lib" "$3/$4/profile.d"; echo "export A=1" >"$3/$4/profile.d/a.sh"; echo kept >"$2/kept"',
       finalize:
         'echo "stack $CF_STACK memory $MEMORY_LIMIT services $VCAP_SERVICES"; echo "finalized $4" >"$1/done.txt"; whoami; echo "in $LANG $(locale charmap) $(locale 2>&1 >/dev/null)"; test -d "$5"',
       ...RELEASE,
@@ -100,6 +102,17 @@ test('the first buildpack that detects does everything; a droplet has the places
     assert.ok(names.includes(name), `${name} in ${names.join(' ')}`);
   }
   assert.deepEqual(namesIn(staged.cache!), ['./', './kept']);
+  const paths = execFileSync('tar', ['-xzO', './profile.d/000_multi-supply.sh'], {
+    input: staged.droplet!,
+    encoding: 'utf8',
+  });
+  const launched = (own: string) =>
+    execFileSync('bash', ['-c', `PATH=/bin DEPS_DIR=/deps; ${own}${paths}echo "$PATH $LD_LIBRARY_PATH"`], {
+      encoding: 'utf8',
+    });
+  // An empty name in one would be the working directory.
+  assert.equal(launched('unset LD_LIBRARY_PATH; '), '/deps/0/bin:/bin /deps/0/lib\n');
+  assert.equal(launched('LD_LIBRARY_PATH=/lib; '), '/deps/0/bin:/bin /deps/0/lib:/lib\n');
 });
 
 test('chosen buildpacks supply in order, the last finalizes, and none detects; ten or more have two digits', {
@@ -107,9 +120,13 @@ test('chosen buildpacks supply in order, the last finalizes, and none detects; t
 }, async () => {
   const say = (text: string) => `echo "${text} $4"`;
   const supplying = Array.from({ length: 9 }, (_, index) =>
-    buildpack({ detect: 'exit 1', supply: say(`supply ${index}`) }),
+    buildpack({ detect: 'exit 1', supply: `mkdir -p "$3/$4/lib"; ${say(`supply ${index}`)}` }),
   );
-  const final = buildpack({ supply: say('supply last'), finalize: say('finalize'), ...RELEASE });
+  const final = buildpack({
+    supply: say('supply last'),
+    finalize: `${say('finalize')}; echo "libraries in $LD_LIBRARY_PATH"`,
+    ...RELEASE,
+  });
   const staged = await stage(garden, blobs, { source: SOURCE, buildpacks: [...supplying, final] });
   assert.equal(staged.failureReason, '', staged.lines.join('\n'));
   const said = staged.lines.filter((line) => /^(supply|finalize) /.test(line));
@@ -118,6 +135,8 @@ test('chosen buildpacks supply in order, the last finalizes, and none detects; t
     'supply last 09',
     'finalize 09',
   ]);
+  const supplied = Array.from({ length: 9 }, (_, index) => `/home/vcap/deps/0${8 - index}/lib`);
+  assert.ok(staged.lines.includes(`libraries in ${supplied.join(':')}`), staged.lines.join('\n'));
   assert.equal(staged.result?.lifecycle_metadata.buildpacks.length, 10);
 });
 

@@ -49,3 +49,20 @@ for (const late of [false, true]) {
     }
   });
 }
+
+test('a terminal whose client does not know its size has none, and keeps the one it knew', () => {
+  const terminal = new Terminal({ columns: 0, rows: 0 });
+  const size = () =>
+    spawnSync('stty', ['size'], { stdio: [terminal.child, 'pipe', 'inherit'], env: PATH, encoding: 'utf8' }).stdout;
+  try {
+    assert.equal(size(), '0 0\n');
+    terminal.resize({ columns: 100_000, rows: 33 });
+    terminal.resize({ columns: 0, rows: 40 });
+    terminal.resize({ columns: 80, rows: -1 });
+    assert.equal(size(), '33 65535\n');
+  } finally {
+    terminal.release();
+    terminal.input.destroy();
+    terminal.output.destroy();
+  }
+});
