@@ -1,6 +1,7 @@
 import {
   closeSync,
   constants,
+  fchmodSync,
   fstatSync,
   ftruncateSync,
   lstatSync,
@@ -53,14 +54,27 @@ export function lockFile(path: string, what: string): HeldLock {
   }
 }
 
+/** Waits for its turn with a lock file, and then is as `lockFile`. Throws `locked` where that takes longer than `waitMs`. */
+export async function waitForLockFile(path: string, what: string, waitMs = 30_000): Promise<HeldLock> {
+  for (const deadline = Date.now() + waitMs; ; await pause(RETRY_MS)) {
+    try {
+      return lockFile(path, what);
+    } catch (error) {
+      if (codeOf(error) !== 'locked' || Date.now() >= deadline) throw error;
+    }
+  }
+}
+
 /**
- * Waits for its turn with a directory, which is made where it is missing (for its owner alone), and holds it until it is disposed
- * or the process ends. Its holder may remove it. Throws `locked` where that takes longer than `waitMs`.
+ * Waits for its turn with a directory, which is made where it is missing, and holds it until it is disposed or the process ends. Its
+ * holder may remove it. Closes it to all but its owner, as whoever may read it can hold it. Throws `locked` where that takes longer than
+ * `waitMs`.
  */
 export async function lockDirectory(path: string, waitMs = 30_000): Promise<Disposable> {
   for (const deadline = Date.now() + waitMs; Date.now() < deadline; await pause(RETRY_MS)) {
     const directory = await openMade(path);
     if (directory === null) continue;
+    fchmodSync(directory, 0o700);
     const inode = fstatSync(directory).ino;
     if (flock(directory, LOCK_EX | LOCK_NB) === 0 && inode === statSync(path, { throwIfNoEntry: false })?.ino)
       return { [Symbol.dispose]: () => closeSync(directory) };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { DEFAULT_STATE } from '../../src/cell/network/host.ts';
 import { lockDirectory } from '../../src/kit/lock.ts';
 import { run } from '../../src/kit/process.ts';
 import { ownAddresses, routerAddress, routerPorts } from '../../src/platform/addresses.ts';
@@ -56,7 +57,7 @@ describe('an account of the machine that the platform does not know', { skip: SK
     assert.equal(cells.length, 2);
     {
       // A cell that stands still in its turn with the machine's network keeps everybody else waiting.
-      using _turn = await lockDirectory('/run/cupola-network');
+      using _turn = await lockDirectory(DEFAULT_STATE);
       for (const pid of cells) process.kill(pid, 'SIGSTOP');
     }
     try {

@@ -78,6 +78,21 @@ export const platform = [
       'using _ = await lockInstallations();\n  const kept',
       'const kept',
     ],
+    [
+      'SECURITY 22: no account of the machine holds up',
+      'platform/host/installations.ts',
+      'const lock = await waitForLockFile(',
+      "return (await import('../../kit/lock.ts')).lockDirectory(PLACES.notes);\n  const lock = await waitForLockFile(",
+    ],
+  ]),
+  ...noticedBy('test/unit/kit/lock.test.ts', [
+    ['SECURITY 22: what is locked', 'kit/lock.ts', 'fchmodSync(directory, 0o700);', ''],
+    [
+      'SECURITY 22: what is locked',
+      'kit/lock.ts',
+      'const file = openSync(path, OPEN, 0o600);',
+      'const file = openSync(path, OPEN, 0o644);',
+    ],
   ]),
   ...noticedBy('test/integration/platform/teardown.test.ts', [
     [

@@ -18,7 +18,7 @@ import { type PrivatePort, parsePorts } from './private-ports.ts';
 import type { NetworkSettings } from './settings.ts';
 
 const FORWARDING = '/proc/sys/net/ipv4/ip_forward';
-const DEFAULT_STATE = '/run/cupola-network';
+export const DEFAULT_STATE = '/run/cupola-network';
 
 /**
  * What is noted for all of the machine, a file each, before it is done; a note goes when what it says is undone, so that whoever is

@@ -106,7 +106,7 @@ export async function endProcessesAs(
 export async function removeAccounts(settings: Pick<PlatformSettings, 'id'>): Promise<string[]> {
   using _ = await lockInstallations();
   const kept = await removeUnneeded(settings);
-  forgetInstallation(settings); // may take along what is locked: nothing may follow
+  forgetInstallation(settings);
   return kept;
 }
 

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf } from '../../kit/errors.ts';
-import { lockDirectory } from '../../kit/lock.ts';
+import { waitForLockFile } from '../../kit/lock.ts';
 import { makeDirectory, replaceFile } from '../../kit/owned-files.ts';
 import { DEFAULT_DATA_DIRECTORY, installationId } from '../layout.ts';
 import { supervisorCommandOf } from '../program.ts';
@@ -30,15 +30,18 @@ const PLACES: InstallationPlaces = {
 
 type Noted = Pick<PlatformSettings, 'id' | 'dataDirectory'>;
 
+/** The version before locked the directory of the notes instead, and takes no turns with this one. */
+const LOCK = '/run/cupola-installations.lock';
 /** In the run directory of one that is going, from when it counts no more until its data is gone. */
 const GOING = 'going';
 
 /**
- * Holds what all installations of the machine share, the accounts and the notes of who needs them, until it is disposed. Throws
- * `locked`.
+ * Holds what all installations of the machine share (the accounts, the notes of who needs them, resolv.conf) until it is disposed, by a
+ * file that root alone can open: other accounts may read the notes, and could hold those. Leaves no file. Throws `locked`.
  */
 export async function lockInstallations(): Promise<Disposable> {
-  return lockDirectory(PLACES.notes);
+  const lock = await waitForLockFile(LOCK, 'a change of what installations share');
+  return { [Symbol.dispose]: () => lock.remove() };
 }
 
 /** Notes where a reboot leaves it that the machine has this installation. */

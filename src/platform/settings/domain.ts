@@ -11,3 +11,8 @@ export const DOMAIN =
 
 /** Of a platform: the names of its own are still names. */
 export const LONGEST_DOMAIN = LONGEST_NAME - Math.max(...systemHosts('').map((prefix) => prefix.length));
+
+/** A name as it is meant: case says nothing (RFC 4343), nor does the dot at the end of an absolute one. */
+export function plainDomain(name: string): string {
+  return name.toLowerCase().replace(/\.$/, '');
+}

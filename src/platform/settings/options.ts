@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import Type from 'typebox';
 import { withRegistries, withRequests, withStagingEnvironment, withStorage } from './changes.ts';
-import { DOMAIN, LONGEST_DOMAIN } from './domain.ts';
+import { DOMAIN, LONGEST_DOMAIN, plainDomain } from './domain.ts';
 import { option, type SettingName, type SettingOption, type SettingValues } from './option.ts';
 import { CellCount, MOST_CELLS, Port } from './schema.ts';
 import { list, onOrOff, tagsByCell, text, variables, whole } from './words.ts';
@@ -33,8 +33,9 @@ export const SETTING_OPTIONS: { readonly [Name in SettingName]: SettingOption<Se
     setting: 'domain',
     unlessTold: DEFAULT_DOMAIN,
     accepts: `a domain name, e.g. apps.example.com: letters, digits, "-", "_" and dots, at most ${LONGEST_DOMAIN}, and no IP address`,
-    read: (words) => text(words)?.toLowerCase(),
-    afterwards: { kept: ({ domain }) => domain },
+    read: (words) => plainDomain(text(words) ?? ''),
+    // An earlier version kept it as it was written.
+    afterwards: { kept: ({ domain }) => plainDomain(domain) },
   }),
   bindAddress: option(Text, {
     flag: 'bind',

@@ -49,7 +49,7 @@ test('what the command line says of an installation is read as it is meant', () 
   });
 });
 
-test('a domain is a name that DNS can have, with those of the platform below it, and in lower case whatever was written', () => {
+test('a domain is a name that DNS can have, with those of the platform below it, and in lower case without a last dot whatever was written', () => {
   const label = 'a'.repeat(63);
   const longest = `${`${label}.`.repeat(3)}${'b'.repeat(51)}`;
   assert.equal(`log-cache.${longest}`.length, 253);
@@ -63,7 +63,8 @@ test('a domain is a name that DNS can have, with those of the platform below it,
     longest,
   ])
     assert.deepEqual(saidSettings({ domain }), { domain });
-  assert.deepEqual(saidSettings({ domain: 'Apps.Example.COM' }), { domain: 'apps.example.com' });
+  for (const domain of ['Apps.Example.COM', 'apps.example.com.'])
+    assert.deepEqual(saidSettings({ domain }), { domain: 'apps.example.com' });
   const bad = [
     ...[
       '',
@@ -74,7 +75,7 @@ test('a domain is a name that DNS can have, with those of the platform below it,
       'x-.example',
       'a..b',
       '.a',
-      'a.',
+      'a..',
       '*.a',
       'a/b',
       'a:443',
@@ -83,7 +84,17 @@ test('a domain is a name that DNS can have, with those of the platform below it,
       'a\nb',
       'a\n',
     ],
-    ...['10.0.0.1', 'a.1', 'a.0x1f', '::1', '[::1]', `${label}a.x`, `${longest}b`, `${`${label}.`.repeat(4)}a`],
+    ...[
+      '10.0.0.1',
+      '10.0.0.1.',
+      'a.1',
+      'a.0x1f',
+      '::1',
+      '[::1]',
+      `${label}a.x`,
+      `${longest}b`,
+      `${`${label}.`.repeat(4)}a`,
+    ],
   ];
   for (const domain of bad) {
     const refused = { constructor: UsageError, message: /^--domain takes a domain name, e\.g\. apps\.example\.com: / };

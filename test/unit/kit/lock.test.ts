@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -119,4 +129,13 @@ test('those who want a directory take turns with it, though each removes it, and
   assert.equal(most, 1);
   using _held = await lockDirectory(shared);
   await assert.rejects(lockDirectory(shared, 50), { code: 'locked' });
+});
+
+test('SECURITY 22: what is locked is closed to other accounts, who hold what they may read', async () => {
+  const [file, open] = [join(directory, 'file'), join(directory, 'open')];
+  mkdirSync(open, { mode: 0o755 });
+  using _file = lockFile(file, 'up');
+  using _directory = await lockDirectory(open);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.equal(statSync(open).mode & 0o777, 0o700);
 });

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { saidSettings } from '../../../src/cli/up/settings-flags.ts';
 import { DEFAULT_STORAGE } from '../../../src/cloud-controller/index.ts';
 import { REQUEST_LIMITS } from '../../../src/cloud-controller/limits.ts';
 import { ensureSettings } from '../../../src/platform/settings/ensure.ts';
@@ -10,7 +11,7 @@ import type { SettingValues } from '../../../src/platform/settings/option.ts';
 import { SETTING_OPTIONS } from '../../../src/platform/settings/options.ts';
 import { SETTING_NAMES } from '../../../src/platform/settings/said.ts';
 import type { PlatformSettings } from '../../../src/platform/settings/schema.ts';
-import { loadSettings } from '../../../src/platform/settings/store.ts';
+import { loadSettings, saveSettings } from '../../../src/platform/settings/store.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'cupola-settings-'));
 after(() => rmSync(directory, { recursive: true }));
@@ -45,6 +46,16 @@ test('a domain that is no name is refused before anything is made', async () => 
   for (const domain of ['a b', '10.0.0.1', 'Upper.example', '']) {
     await assert.rejects(ensureSettings({ dataDirectory, domain }), { code: 'invalid_option' }, domain);
     assert.equal(existsSync(dataDirectory), false);
+  }
+});
+
+test('an installation whose domain was kept as it was written comes up with what was said at first', async () => {
+  const dataDirectory = join(directory, 'earlier-domain');
+  const made = await ensureSettings({ dataDirectory });
+  for (const domain of ['Paas.Example', 'paas.example.', 'paas.example']) {
+    saveSettings({ ...made, domain });
+    assert.equal((await ensureSettings({ dataDirectory, ...saidSettings({ domain }) })).domain, domain);
+    await assert.rejects(ensureSettings({ dataDirectory, domain: 'other.example' }), { code: 'settings_conflict' });
   }
 });
 
