@@ -109,14 +109,15 @@ export const cellImages = [
     [
       'SECURITY 24: what began to come',
       STORE,
-      'yield* await this.#client.blob(this.#layer);\n    this.#proofs.add(this);',
-      'this.#proofs.add(this);\n    yield* await this.#client.blob(this.#layer);',
+      "return blob.once('end', () => this.#proofs.add(this));",
+      'this.#proofs.add(this);\n    return blob;',
     ],
     ['SECURITY 24: the proof of one origin', PROOFS, 'return `${origin} ${digest}`;', 'return digest + typeof origin;'],
   ]),
   ...noticedBy('test/unit/cell/layer-proofs.test.ts', [
     ['SECURITY 24: a proof holds', PROOFS, 'return `${origin} ${digest}`;', 'return digest + typeof origin;'],
     ['SECURITY 24: a proof holds', PROOFS, 'return `${origin} ${digest}`;', 'return origin + typeof digest;'],
+    ['who waits for another', PROOFS, 'await unlessAborted(reading.done, signal)', 'await reading.done'],
     ['SECURITY 25: of proofs', PROOFS, 'this.#seen.delete(oldest);', ''],
   ]),
   ...noticedBy('test/unit/cell/images.test.ts', [
