@@ -68,6 +68,18 @@ export const cellGarden = [
       'blobs.fetch(blob, signal)',
       'blobs.fetch(blob, until)',
     ],
+    [
+      'SECURITY 32: a staging that is cancelled',
+      'cell/staging/buildpack-layers.ts',
+      'unlessAborted(ensure(garden, buildpackDirectory(buildpack), source, stack, { until }), until)',
+      'ensure(garden, buildpackDirectory(buildpack), source, stack, { until })',
+    ],
+    [
+      'SECURITY 32: a staging that is cancelled',
+      'cell/staging/buildpack-layers.ts',
+      'source, stack, { until })',
+      'source, stack, { signal: until })',
+    ],
   ]),
   ...noticedBy('test/unit/cell/layer-use.test.ts', [
     ['SECURITY 25: of the layers of images', 'cell/rep/layer-use.ts', 'images.slice(0, -MOST_IMAGE_LAYERS)', '[]'],

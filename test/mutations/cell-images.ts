@@ -71,11 +71,24 @@ export const cellImages = [
     [
       'SECURITY 25: what an archive left',
       LAYER_FILES,
-      'signal.throwIfAborted();\n    setOpaque(await',
+      'signal.throwIfAborted();\n      setOpaque(await',
       'setOpaque(await',
     ],
-    ['SECURITY 25: what an archive left', LAYER_FILES, 'signal.throwIfAborted();\n    const names', 'const names'],
+    ['SECURITY 25: what an archive left', LAYER_FILES, 'signal.throwIfAborted();\n      const names', 'const names'],
     ['SECURITY 25: what an archive left', LAYER_FILES, 'signal.throwIfAborted();\n      if (name', 'if (name'],
+    ['SECURITY 25: a whiteout whose path', LAYER_FILES, "if (errno === 'ENAMETOOLONG')", 'if (false)'],
+    [
+      'SECURITY 25: a whiteout whose path',
+      LAYER_FILES,
+      "cause instanceof CupolaError ? cause.fields['errno'] : codeOf(cause)",
+      'codeOf(cause)',
+    ],
+    [
+      'SECURITY 25: a whiteout whose path',
+      LAYER_FILES,
+      "cause instanceof CupolaError ? cause.fields['errno'] : codeOf(cause)",
+      "cause instanceof CupolaError && cause.fields['errno']",
+    ],
   ]),
   ...noticedBy('test/integration/cell/garden-layers.test.ts', [
     [
@@ -84,6 +97,7 @@ export const cellImages = [
       'parts.uidRangeBase, signal);\n}',
       'parts.uidRangeBase, new AbortController().signal);\n}',
     ],
+    ['SECURITY 25: a layer that takes away', LAYER_FILES, "if (errno !== 'ENOSPC')", 'if (true)'],
   ]),
   ...noticedBy('test/unit/cell/image-store.test.ts', [
     [
@@ -95,14 +109,15 @@ export const cellImages = [
     [
       'SECURITY 24: what began to come',
       STORE,
-      'yield* await this.#client.blob(this.#layer);\n    this.#proofs.add(this);',
-      'this.#proofs.add(this);\n    yield* await this.#client.blob(this.#layer);',
+      "return blob.once('end', () => this.#proofs.add(this));",
+      'this.#proofs.add(this);\n    return blob;',
     ],
     ['SECURITY 24: the proof of one origin', PROOFS, 'return `${origin} ${digest}`;', 'return digest + typeof origin;'],
   ]),
   ...noticedBy('test/unit/cell/layer-proofs.test.ts', [
     ['SECURITY 24: a proof holds', PROOFS, 'return `${origin} ${digest}`;', 'return digest + typeof origin;'],
     ['SECURITY 24: a proof holds', PROOFS, 'return `${origin} ${digest}`;', 'return origin + typeof digest;'],
+    ['who waits for another', PROOFS, 'await unlessAborted(reading.done, signal)', 'await reading.done'],
     ['SECURITY 25: of proofs', PROOFS, 'this.#seen.delete(oldest);', ''],
   ]),
   ...noticedBy('test/unit/cell/images.test.ts', [

@@ -186,6 +186,7 @@ export const platform = [
       'using _ = await lock();\n  const part',
       'const part',
     ],
+    ['each installation writes', 'platform/host/names.ts', '${copyOf(id, resolvConf)}${PART}', '${resolvConf}${PART}'],
   ]),
   ...noticedBy('test/unit/platform/installations.test.ts', [
     [

@@ -4,6 +4,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, wri
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { createRoot, type KeyAndCertificate } from '../../src/kit/pki.ts';
 import { PLAIN_ENVIRONMENT } from '../../src/kit/process.ts';
@@ -106,7 +107,7 @@ type Answer = Buffer | { status: number; headers: Record<string, string | undefi
 /** A registry that answers as the test wants: null is 404. */
 export async function hostileRegistry(
   answer: (path: string, headers: IncomingHttpHeaders) => Answer,
-): Promise<{ host: string; stop(): Promise<unknown> }> {
+): Promise<{ host: string; connections(): Promise<number>; stop(): Promise<unknown> }> {
   const server = createServer((request, response) => {
     const said = answer(request.url ?? '', request.headers);
     if (Buffer.isBuffer(said)) return void response.writeHead(200).end(said);
@@ -115,6 +116,7 @@ export async function hostileRegistry(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    connections: promisify(server.getConnections.bind(server)),
     stop: () => new Promise((resolve) => server.close(resolve)),
   };
 }

@@ -1,6 +1,6 @@
 import { chown, lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CupolaError } from '../../kit/errors.ts';
+import { CupolaError, codeOf } from '../../kit/errors.ts';
 import { readPlainFile } from '../../kit/owned-files.ts';
 import type { LayerWhiteouts } from './garden.ts';
 import { isOpaque, makeWhiteout, setOpaque } from './kernel.ts';
@@ -11,7 +11,8 @@ const MOST_TEXT = 1024 * 1024;
 
 /**
  * Makes what a layer takes away from those below it: nobody else changes the tree by now. `owner` is the host's number of
- * root in the layer. Throws `image_invalid` where a link or a file stands in the way, and what `signal` aborts with.
+ * root in the layer. Throws `image_invalid` where a link or a file stands in the way or a path is too long, `layer_too_large` where the
+ * disk is full, and what `signal` aborts with.
  */
 export async function applyWhiteouts(
   root: string,
@@ -19,21 +20,33 @@ export async function applyWhiteouts(
   owner: number,
   signal: AbortSignal,
 ): Promise<void> {
-  setOpaque(root, false);
-  for (const path of whiteouts.opaque) {
-    signal.throwIfAborted();
-    setOpaque(await makeDirectories(root, parts(path), owner), true);
+  try {
+    setOpaque(root, false);
+    for (const path of whiteouts.opaque) {
+      signal.throwIfAborted();
+      setOpaque(await makeDirectories(root, parts(path), owner), true);
+    }
+    for (const path of whiteouts.removed) {
+      signal.throwIfAborted();
+      const names = parts(path);
+      const directory = await makeDirectories(root, names.slice(0, -1), owner);
+      const target = join(directory, names.at(-1) ?? '');
+      const found = await lstat(target).catch(() => null);
+      // What the layer itself brings stays; of a directory only what lies below goes.
+      if (found?.isDirectory()) setOpaque(target, true);
+      else if (!found) makeWhiteout(target);
+    }
+  } catch (error) {
+    throw layersFault(error) ?? error;
   }
-  for (const path of whiteouts.removed) {
-    signal.throwIfAborted();
-    const names = parts(path);
-    const directory = await makeDirectories(root, names.slice(0, -1), owner);
-    const target = join(directory, names.at(-1) ?? '');
-    const found = await lstat(target).catch(() => null);
-    // What the layer itself brings stays; of a directory only what lies below goes.
-    if (found?.isDirectory()) setOpaque(target, true);
-    else if (!found) makeWhiteout(target);
-  }
+}
+
+/** What the layer itself is the reason of, as that; null for the rest. */
+function layersFault(cause: unknown): CupolaError | null {
+  const errno = cause instanceof CupolaError ? cause.fields['errno'] : codeOf(cause);
+  if (errno === 'ENAMETOOLONG') return invalid('the name of a whiteout is too long', cause);
+  if (errno !== 'ENOSPC') return null;
+  return new CupolaError('layer_too_large', 'a layer takes away more than its disk has room for', { cause });
 }
 
 /**
@@ -94,12 +107,15 @@ async function makeDirectories(root: string, names: readonly string[], owner: nu
     path = join(path, name);
     const found = await lstat(path).catch(() => null);
     if (found?.isDirectory()) continue;
-    if (found)
-      throw new CupolaError('image_invalid', 'a layer of the image is not valid: a whiteout leads through a link');
+    if (found) throw invalid('a whiteout leads through a link');
     await mkdir(path, { mode: 0o755 });
     await chown(path, owner, owner);
   }
   return path;
+}
+
+function invalid(why: string, cause?: unknown): CupolaError {
+  return new CupolaError('image_invalid', `a layer of the image is not valid: ${why}`, { cause });
 }
 
 function parts(path: string): string[] {

@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { onAbort, unlessAborted } from '../../kit/abort.ts';
 import { CupolaError, codeOf } from '../../kit/errors.ts';
 import { receive } from './archives.ts';
+import { compressionOf } from './compression.ts';
 import type { BindMount, ContainerLimits, LayerSource, LayerWhiteouts } from './garden.ts';
 import { applyWhiteouts, keepOnly } from './layer-files.ts';
 import { unmountBelow } from './mounts.ts';
@@ -166,7 +167,8 @@ async function opening(
   opened.defer(() => void input.destroy());
   onAbort(signal, () => void input.destroy());
   if (source.format === 'image') return { compressed: false, stream: input, binds: [] };
-  return { ...(await detectGzip(input)), binds: [] };
+  const { kind, whole } = await compressionOf(input);
+  return { compressed: kind === 'gzip', stream: whole, binds: [] };
 }
 
 /** A stream that comes too late is not wanted any more. */
@@ -217,24 +219,6 @@ async function makeDestination(root: string, parts: readonly string[], owner: nu
     await mkdir(path, { mode: 0o755 });
     await chown(path, owner, owner);
   }
-}
-
-async function detectGzip(input: Readable): Promise<{ compressed: boolean; stream: Readable }> {
-  const iterator = input[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-  let head = Buffer.alloc(0);
-  while (head.length < 2) {
-    const next = await iterator.next();
-    if (next.done) break;
-    head = Buffer.concat([head, next.value]);
-  }
-  const stream = Readable.from(
-    (async function* () {
-      if (head.length > 0) yield head;
-      yield* { [Symbol.asyncIterator]: () => iterator };
-    })(),
-    { objectMode: false },
-  );
-  return { compressed: head[0] === 0x1f && head[1] === 0x8b, stream };
 }
 
 /** As many files as the bytes can hold, and not many more: their table is written to the disk, and nobody's quota has it. */

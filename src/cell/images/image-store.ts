@@ -2,13 +2,16 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline, type Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
 import type { DockerImage } from '../../contracts/gen/diego_pb.js';
 import { linkSignals } from '../../kit/abort.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
+import { madeOf } from '../../kit/streams.ts';
+import { compressionOf } from '../garden/compression.ts';
 import type { ContainerLimits, Garden, Layer, LayerWhiteouts } from '../garden/garden.ts';
 import { digesting } from '../staging/digest.ts';
-import { withDecompressor } from './compression.ts';
 import { type ImageUser, resolveUser } from './image-user.ts';
 import { cleanLayer, type LayerLimits } from './layer-filter.ts';
 import { LayerProofs } from './layer-proofs.ts';
@@ -52,6 +55,7 @@ const FETCH_MS = 20 * 60_000;
 const AT_ONCE = 3;
 const MOST_COMPRESSED = 8 * 1024 ** 3;
 const LIMITS: LayerLimits = { unpackedBytes: 6 * 1024 ** 3, entries: 500_000 };
+const DECOMPRESSORS = { gzip: createGunzip, zstd: createZstdDecompress };
 
 export function isImageLayer(key: string): boolean {
   return key.startsWith(KEY);
@@ -246,26 +250,31 @@ class LayerDownload {
   /** Reads it to the end for its digest's sake. Throws where the registry does not have it. */
   readonly read = async (): Promise<void> => {
     this.opened = true;
-    for await (const _ of this.#blob()) {
+    for await (const _ of await this.#blob()) {
       // only its digest counts
     }
   };
 
   /** Shown by the registry once its end has come: the digest is right then. */
-  async *#blob(): AsyncGenerator<Buffer> {
-    yield* await this.#client.blob(this.#layer);
-    this.#proofs.add(this);
+  async #blob(): Promise<Readable> {
+    const blob = await this.#client.blob(this.#layer);
+    return blob.once('end', () => this.#proofs.add(this));
   }
 
+  /** It ends with the blob, which may go on after what is compressed in it. */
   async #plain(): Promise<Readable> {
-    const { whole, decompress } = await withDecompressor(this.#blob());
+    const blob = await this.#blob();
+    const { kind, whole } = await compressionOf(blob);
     const { stream } = digesting({
       expected: this.#diffId.slice('sha256:'.length),
       maximum: this.#limits.unpackedBytes * 2,
     });
     // An error of any part reaches whoever reads the last.
-    if (decompress) return pipeline(whole, decompress, stream, () => {});
-    return pipeline(whole, stream, () => {});
+    pipeline([whole, ...(kind ? [DECOMPRESSORS[kind]()] : []), stream], () => {});
+    return madeOf(stream, async function* (content) {
+      yield* content;
+      await finished(blob);
+    });
   }
 }
 

@@ -1,5 +1,6 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { CupolaError } from '../../kit/errors.ts';
+import { madeOf } from '../../kit/streams.ts';
 import { TAR_BLOCK, TAR_END, type TarMember, TarReader, tarHeader, tarPadding } from '../../kit/tar.ts';
 import type { LayerWhiteouts } from '../garden/garden.ts';
 
@@ -25,14 +26,11 @@ const OPAQUE = '.wh..wh..opq';
  * Reads a layer's tar, which anybody may have made, and writes it anew: only paths inside, only files, directories, links
  * and pipes, no set-user-id bits, no extended attributes, not more than `limits` allow (SECURITY 24). Whiteouts are taken out
  * and known when the stream has ended. The stream fails with `image_invalid`, `image_unsupported` or what the source
- * failed with.
+ * failed with. What ends it ends the source.
  */
-export function cleanLayer(
-  source: AsyncIterable<Buffer>,
-  limits: LayerLimits,
-): { stream: Readable; whiteouts: LayerWhiteouts } {
+export function cleanLayer(source: Readable, limits: LayerLimits): { stream: Readable; whiteouts: LayerWhiteouts } {
   const whiteouts = new WhiteoutList();
-  return { stream: Readable.from(clean(source, limits, whiteouts), { objectMode: false }), whiteouts };
+  return { stream: madeOf(source, (chunks) => clean(chunks, limits, whiteouts)), whiteouts };
 }
 
 async function* clean(

@@ -11,7 +11,7 @@ const DROPLET_MS = 15 * 60_000;
 const OTHER_MS = 7 * 24 * 3_600_000;
 /** Of images, which may be large and whoever pushes chooses. */
 const IMAGE_MS = 24 * 3_600_000;
-/** Those asked for last, beside what containers use: each is a mounted file system, in the kernel's memory and among its mounts. */
+/** Those asked for last, in use or not: each is a mounted file system, in the kernel's memory and among its mounts. What is in use stays anyway. */
 const MOST_IMAGE_LAYERS = 300;
 
 /** A garden that remembers when each layer was last asked for, so that what nobody needs can go. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import type { Buildpack } from '../../contracts/gen/diego_pb.js';
+import { unlessAborted } from '../../kit/abort.ts';
 import type { Garden, Layer, LayerSource, LayerWanted } from '../garden/garden.ts';
 import { digesting, readableSize } from './digest.ts';
 import { required, type StagingBlobs, type StagingLog } from './transfers.ts';
@@ -38,7 +39,10 @@ export function isCustom(buildpack: Buildpack): boolean {
   return buildpack.blob === undefined;
 }
 
-/** Fetches and unpacks a buildpack unless this cell has it. It stays until `until` aborts. */
+/**
+ * Fetches and unpacks a buildpack unless this cell has it. It stays until `until` aborts, and whoever asked waits no longer; what was
+ * begun goes on for the others.
+ */
 export async function buildpackLayer(
   { garden, blobs }: { garden: Garden; blobs: StagingBlobs },
   buildpack: Buildpack,
@@ -47,19 +51,22 @@ export async function buildpackLayer(
   until: AbortSignal,
 ): Promise<Layer> {
   const blob = required(buildpack.blob, 'buildpack');
+  const tell = (line: string) => {
+    if (!until.aborted) say(line);
+  };
   const open = async (signal: AbortSignal) => {
-    say(`Downloading ${buildpack.name}...`);
+    tell(`Downloading ${buildpack.name}...`);
     const checked = digesting({ expected: blob.sha256 });
     const body = await blobs.fetch(blob, signal);
     pipeline(body, checked.stream).then(
-      () => say(`Downloaded ${buildpack.name} (${readableSize(checked.info().bytes)})`),
+      () => tell(`Downloaded ${buildpack.name} (${readableSize(checked.info().bytes)})`),
       () => {}, // the reader of the stream meets the error
     );
     return checked.stream;
   };
   // Not the URL, which is each staging's own: they share one download, and none is given up when one of them is cancelled.
   const source: LayerSource = { format: 'zip', origin: 'blobstore', open };
-  return ensure(garden, buildpackDirectory(buildpack), source, stack, { until });
+  return unlessAborted(ensure(garden, buildpackDirectory(buildpack), source, stack, { until }), until);
 }
 
 function ensure(

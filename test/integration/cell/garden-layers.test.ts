@@ -252,6 +252,15 @@ describe('garden layers', { skip: GARDEN_SKIP }, () => {
     assert.equal(taken, 3);
   });
 
+  test('SECURITY 25: a layer that takes away more than its disk has room for is told that', async () => {
+    const open = async () => Readable.from([tar([{ name: './d/', type: 'directory' }])]);
+    const removed = Array.from({ length: 8000 }, (_, index) => `${index}/gone`);
+    const image = { format: 'image', open, whiteouts: () => ({ removed, opaque: [] }) } as const;
+    const made = t.garden.ensureLayer('whiteouts', image, '/', 'debian12', { limits: { diskBytes: 16 * 1024 ** 2 } });
+    await assert.rejects(made, { code: 'layer_too_large' });
+    assert.deepEqual(await readdir(`${t.settings.rootDirectory}/layers`), []);
+  });
+
   test('who stops while a source is not open yet is told at once, and what comes too late is closed', async () => {
     const leaving = new AbortController();
     const late = Promise.withResolvers<Readable>();

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
 import type { Garden } from '../../../src/cell/garden/garden.ts';
-import { LayerCache } from '../../../src/cell/garden/layers.ts';
+import { LayerCache, MAKING_MS } from '../../../src/cell/garden/layers.ts';
 import { buildpackDirectory, buildpackLayer, prepareBuildpack } from '../../../src/cell/staging/buildpack-layers.ts';
 import type { StagingBlobs } from '../../../src/cell/staging/transfers.ts';
 import { BuildpackSchema } from '../../../src/contracts/gen/diego_pb.js';
@@ -34,7 +35,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 /** A cell's garden with a cache of layers whose unpacking reads its source, and stagings that fetch by `fetch`. */
-function cell(fetch: StagingBlobs['fetch'], makingMs?: number) {
+function cell(fetch: StagingBlobs['fetch']) {
   const layers = new LayerCache({
     directory,
     unpack: async (_directory, { source }, signal) => {
@@ -43,14 +44,14 @@ function cell(fetch: StagingBlobs['fetch'], makingMs?: number) {
     },
     limits: { memoryBytes: GIB, diskBytes: GIB, pids: 64, cpuShares: 1024 },
     hasRoom: async () => true,
-    ...(makingMs !== undefined && { makingMs }),
     log: silentLog,
   });
   const garden: Garden = { ...fakeGarden(directory).garden, ensureLayer: (...order) => layers.ensure(...order) };
   const blobs: StagingBlobs = { fetch, upload: async () => {} };
   const lines: string[] = [];
   const say = (line: string) => void lines.push(line);
-  const stage = () => buildpackLayer({ garden, blobs }, buildpack, 'debian12', say, new AbortController().signal);
+  const stage = ({ signal } = new AbortController()) =>
+    buildpackLayer({ garden, blobs }, buildpack, 'debian12', say, signal);
   return { garden, stage, lines };
 }
 
@@ -71,12 +72,38 @@ test('stagings that begin at once download a buildpack once', async () => {
   assert.match(lines[0]!, /^Downloading ruby_buildpack/);
 });
 
-test('SECURITY 32: a download that the blobstore does not answer ends with the time that its layer has', async () => {
-  let ended = false;
+test('SECURITY 32: a download that the blobstore does not answer ends with the time that its layer has', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const asked = Promise.withResolvers<AbortSignal>();
   const { stage } = cell((_blob, signal) => {
-    signal.addEventListener('abort', () => (ended = true));
+    asked.resolve(signal);
     return new Promise(() => {});
-  }, 50);
-  await assert.rejects(stage(), { code: 'layer_too_slow' });
-  assert.equal(ended, true);
+  });
+  const staged = stage();
+  const signal = await asked.promise;
+  t.mock.timers.tick(MAKING_MS);
+  await assert.rejects(staged, { code: 'layer_too_slow' });
+  assert.equal(signal.aborted, true);
+});
+
+test('SECURITY 32: a staging that is cancelled waits for no buildpack, and another gets what it began to download', async (t) => {
+  const [asked, answered] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  t.after(() => answered.resolve());
+  let downloads = 0;
+  const { stage, lines } = cell(async () => {
+    downloads += 1;
+    asked.resolve();
+    await answered.promise;
+    return Readable.from([CONTENT]);
+  });
+  const cancelling = new AbortController();
+  const cancelled = stage(cancelling);
+  const other = stage();
+  await asked.promise;
+  cancelling.abort(new Error('cancelled'));
+  await assert.rejects(Promise.race([cancelled, setTimeout(1000, 'it waits', { ref: false })]), /cancelled/);
+  answered.resolve();
+  assert.deepEqual(await other, layer);
+  assert.equal(downloads, 1);
+  assert.deepEqual(lines, ['Downloading ruby_buildpack...'], 'its log has ended');
 });

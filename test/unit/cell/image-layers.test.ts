@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { cleanLayer, type LayerLimits } from '../../../src/cell/images/layer-filter.ts';
@@ -22,7 +24,7 @@ const invalid = (why: string) => ({ code: 'image_invalid', message: `a layer of 
 const TOO_LARGE = { code: 'image_unsupported', message: 'a layer of the image is larger than is allowed' };
 
 async function cleaned(input: Buffer | readonly ArchiveEntry[], limits = LIMITS) {
-  const { stream, whiteouts } = cleanLayer(pieces(Buffer.isBuffer(input) ? input : tar(input)), limits);
+  const { stream, whiteouts } = cleanLayer(Readable.from(pieces(Buffer.isBuffer(input) ? input : tar(input))), limits);
   const members: (TarMember & { content: string })[] = [];
   const reader = new TarReader(pieces(await buffer(stream)));
   for await (const member of reader) {
@@ -218,6 +220,14 @@ test('SECURITY 25: what a layer takes away is kept once each, and its text and d
     tooMuch,
     'depth',
   );
+});
+
+test('a layer that nobody begins to read is closed', async () => {
+  const source = Readable.from(pieces(tar([{ name: 'file', content: 'x' }])));
+  const { stream } = cleanLayer(source, LIMITS);
+  stream.destroy();
+  await once(stream, 'close');
+  assert.equal(source.destroyed, true);
 });
 
 test('SECURITY 25: a whiteout with content is refused before any of it is read', async () => {

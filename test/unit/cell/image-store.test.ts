@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { create } from '@bufbuild/protobuf';
 import type { LayerSource, LayerWanted } from '../../../src/cell/garden/garden.ts';
 import { ImageStore } from '../../../src/cell/images/image-store.ts';
@@ -12,6 +13,7 @@ import { LayerUse } from '../../../src/cell/rep/layer-use.ts';
 import { DockerImageSchema } from '../../../src/contracts/gen/diego_pb.js';
 import { CupolaError } from '../../../src/kit/errors.ts';
 import { tar } from '../../support/archives.ts';
+import { eventually } from '../../support/fake-control.ts';
 import { fakeGarden } from '../../support/fake-garden.ts';
 import { silentLog } from '../../support/postgresql.ts';
 import { configOf, digestOf, hostileRegistry, manifestOf } from '../../support/registry.ts';
@@ -24,9 +26,17 @@ let answers: (Buffer | null)[];
 /** More than fits between its registry and whoever reads it. */
 const layer = tar([{ name: 'x', content: Buffer.alloc(4 * 1024 ** 2) }]);
 const config = configOf([layer]);
-const manifest = manifestOf(config, [{ digest: digestOf(layer), size: layer.length }]);
+/** The layer as it travels. */
+let blob: Buffer;
+let manifest: Buffer;
+
+function serve(served: Buffer): void {
+  blob = served;
+  manifest = manifestOf(config, [{ digest: digestOf(blob), size: blob.length }]);
+}
 
 beforeEach(async () => {
+  serve(layer);
   directory = mkdtempSync(join(tmpdir(), 'cupola-image-store-'));
   askedIn = [];
   answers = [];
@@ -34,7 +44,7 @@ beforeEach(async () => {
     if (path.includes('/manifests/')) return manifest;
     if (path.endsWith(digestOf(config))) return config;
     askedIn.push(/^\/v2\/(.+)\/blobs\//.exec(path)?.[1] ?? path);
-    const [answer = layer] = answers.splice(0, 1);
+    const [answer = blob] = answers.splice(0, 1);
     return answer;
   });
 });
@@ -135,6 +145,30 @@ test('starts of one image at a time fetch it once, and those of another reposito
   assert.deepEqual(first.map(({ fetchedBytes }) => fetchedBytes).sort(), [...Array(7).fill(0), layer.length]);
   await eight('team/other');
   assert.deepEqual(askedIn, ['team/app', 'team/other']);
+});
+
+test('what follows the compressed part of a layer is read as well: its last byte is the layer’s proof', async () => {
+  const { signal } = new AbortController();
+  const wrong = Buffer.concat([gzipSync(layer), Buffer.alloc(1024 ** 2)]);
+  serve(Buffer.from(wrong));
+  wrong[wrong.length - 1] = 1;
+  answers = [wrong];
+  await assert.rejects(store(sharedMaking(signal))('team/app', signal), { code: 'blob_digest_mismatch' });
+  assert.equal(askedIn.length, 1);
+  await store(sharedMaking(signal))('team/app', signal);
+  assert.equal(askedIn.length, 2);
+});
+
+test('a layer that is opened and not read any more is closed', async () => {
+  const { signal } = new AbortController();
+  serve(Buffer.alloc(32 * 1024 ** 2));
+  const prepare = store(async (source) => {
+    assert.ok('open' in source);
+    (await source.open(signal)).destroy();
+    throw new Error('no room');
+  });
+  await assert.rejects(prepare('team/app', signal), /no room/);
+  await eventually('its connection is closed', async () => (await registry.connections()) === 0);
 });
 
 test('SECURITY 24: the proof of one origin is none of another’s, while the process remembers it', async () => {

@@ -49,3 +49,18 @@ test('SECURITY 25: what an archive left outside, and what a layer takes away, is
   }
   assert.deepEqual(readdirSync(tree).sort(), ['first', 'outside']);
 });
+
+test('SECURITY 25: a whiteout whose path is too long for a file system is the fault of its image', async () => {
+  const tree = join(directory, 'long');
+  const own = process.getuid!();
+  for (const kind of ['removed', 'opaque'] as const) {
+    // The file system's longest, without the tree it is in: of the last part only the name is too much, or the directory before it.
+    for (const last of ['a'.repeat(244), `${'b'.repeat(200)}/${'c'.repeat(43)}`]) {
+      rmSync(tree, { recursive: true, force: true });
+      mkdirSync(tree);
+      const whiteouts = { removed: [], opaque: [], [kind]: [`${'d'.repeat(255)}/`.repeat(15) + last] };
+      const tooLong = { code: 'image_invalid', message: /: the name of a whiteout is too long$/ };
+      await assert.rejects(applyWhiteouts(tree, whiteouts, own, signal), tooLong);
+    }
+  }
+});

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { LayerProofs } from '../../../src/cell/images/layer-proofs.ts';
 
 const layer = { origin: 'one', digest: 'sha256:1' };
@@ -58,6 +59,19 @@ test('a reading ends with who began it; who waited for it begins anew', async ()
   begun[1]!.resolve();
   await second;
   assert.equal(begun.length, 2);
+});
+
+test('who waits for another’s reading leaves it at their own end, and it goes on', async () => {
+  const proofs = new LayerProofs();
+  const { begun, prove } = readings(proofs);
+  const stopping = new AbortController();
+  const first = prove(new AbortController().signal);
+  const second = prove(stopping.signal);
+  stopping.abort(new Error('stopped'));
+  await assert.rejects(Promise.race([second, setTimeout(1000, 'it waits', { ref: false })]), /stopped/);
+  begun[0]!.resolve();
+  await first;
+  assert.equal(begun.length, 1);
 });
 
 test('SECURITY 25: of proofs the oldest are forgotten', () => {

@@ -10,6 +10,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  watch,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -168,6 +169,37 @@ test('installations that come and go at once each keep their line, and the last 
   );
   assert.equal(readFileSync(file, 'utf8'), ORIGINAL);
   assert.deepEqual(readdirSync(directory).sort(), ['resolv.conf', 'resolv.conf.lock']);
+});
+
+test('each installation writes by way of files of its own: one of an earlier version may do so at the same time', async (t) => {
+  const { directory, file } = scratch(t);
+  writeFileSync(file, ORIGINAL);
+  const written = async (act: () => Promise<unknown>): Promise<string[]> => {
+    const names = new Set<string>();
+    const inPlace = Promise.withResolvers<void>();
+    const watcher = watch(directory, (_event, name) => {
+      if (name === 'resolv.conf') inPlace.resolve();
+      else names.add(name!);
+    });
+    try {
+      await act();
+      await inPlace.promise;
+    } finally {
+      watcher.close();
+    }
+    return [...names];
+  };
+  for (const act of [installResolver, removeResolver]) {
+    const [own, others] = [
+      await written(() => act(settings, places(file))),
+      await written(() => act(other, places(file))),
+    ];
+    assert.ok(own.length > 0);
+    assert.deepEqual(
+      own.filter((name) => others.includes(name)),
+      [],
+    );
+  }
 });
 
 describe('three installations, whatever becomes of them and of the file', () => {
