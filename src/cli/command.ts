@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { DATA_OPTION } from '../platform/settings/data-option.ts';
+import { meant } from './nearest.ts';
 
 /** The command line is wrong: usage, and exit code 2. */
 export class UsageError extends Error {}
@@ -56,6 +57,7 @@ export function command<Own extends Flags>({ flags, run }: Declared<Own>): Comma
 
 /** util.parseArgs, its complaints as usage errors. */
 function parse<Known extends Flags>(args: readonly string[], flags: Known, positionals: boolean) {
+  refuseUnknown(args, flags);
   try {
     return parseArgs({ args: [...args], options: flags, allowPositionals: positionals, strict: true });
   } catch (error) {
@@ -63,22 +65,37 @@ function parse<Known extends Flags>(args: readonly string[], flags: Known, posit
   }
 }
 
-/** "up [--data DIR] [--domain D] …": one line. */
+/** Throws UsageError for an option that there is not, and repeats nothing of its value. */
+function refuseUnknown(args: readonly string[], flags: Flags): void {
+  const { tokens } = parseArgs({
+    args: [...args],
+    options: flags,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  for (const token of tokens) {
+    if (token.kind !== 'option' || Object.hasOwn(flags, token.name)) continue;
+    const near = meant(token.name, Object.keys(flags), (flag) => `--${flag}`);
+    throw new UsageError(`there is no option ${token.rawName}${near}`);
+  }
+}
+
+/** "Usage: ./cupola push DIR [OPTIONS]" */
 export function usageOf(name: string, { words }: Listed, { flags }: Command): string {
-  const options = Object.entries(flags).map(([flag, one]) => `[${spelled(flag, one)}]${one.multiple ? '…' : ''}`);
-  return [name, ...(words === undefined ? [] : [words]), ...options].join(' ');
+  const parts = [name, words, Object.keys(flags).length > 0 ? '[OPTIONS]' : undefined];
+  return `Usage: ./cupola ${parts.filter((part) => part !== undefined).join(' ')}`;
 }
 
 /** What `./cupola NAME --help` prints. */
-export function helpOf(name: string, { summary, words }: Listed, { flags }: Command): string {
-  const rows = Object.entries(flags).map(([flag, { short, help, multiple, ...rest }]) => ({
+export function helpOf(name: string, listed: Listed, command: Command): string {
+  const rows = Object.entries(command.flags).map(([flag, { short, help, multiple, ...rest }]) => ({
     left: `${short === undefined ? '' : `-${short}, `}${spelled(flag, { ...rest, help })}`,
     right: multiple ? `may be given again: ${help}` : help,
   }));
   const width = Math.max(0, ...rows.map(({ left }) => left.length));
-  const head = `Usage: ./cupola ${[name, words].filter(Boolean).join(' ')}${rows.length > 0 ? ' [OPTIONS]' : ''}`;
   const lines = rows.map(({ left, right }) => `  ${left.padEnd(width)}  ${right}`);
-  return `${[head, '', summary, ...(lines.length > 0 ? ['', ...lines] : [])].join('\n')}\n`;
+  return `${[usageOf(name, listed, command), '', listed.summary, ...(lines.length > 0 ? ['', ...lines] : [])].join('\n')}\n`;
 }
 
 function spelled(flag: string, { takes }: Flag): string {

@@ -1,5 +1,6 @@
 import { CupolaError, messageOf } from '../kit/errors.ts';
 import { helpOf, type Listed, UsageError, usageOf } from './command.ts';
+import { meant } from './nearest.ts';
 
 /** By the word after `./cupola`, in the order in which they are shown. What one needs is loaded when it is called. */
 export const COMMANDS: Record<string, Listed> = {
@@ -61,7 +62,7 @@ export const COMMANDS: Record<string, Listed> = {
     load: async () => (await import('./commands/destroy.ts')).destroy,
   },
   test: {
-    words: '[SUITE|FILE…]',
+    words: '[SUITE|DIR|FILE…]',
     summary: 'run the tests',
     load: async () => (await import('./commands/test.ts')).test,
   },
@@ -79,25 +80,35 @@ function usage(): string {
   );
   const width = Math.max(...rows.map(([left]) => left.length));
   const lines = rows.map(([left, summary]) => `  ${left.padEnd(width)}  ${summary}`);
-  return `Usage: ./cupola COMMAND [OPTIONS]\n\n${lines.join('\n')}\n\n./cupola COMMAND --help says its options.\n`;
+  return `Usage: ./cupola COMMAND [OPTIONS]\n\n${lines.join('\n')}\n\n./cupola help COMMAND says its options, ./cupola --version which code this is.\n`;
+}
+
+function isHelp(word: string | undefined): boolean {
+  return word === '--help' || word === '-h';
 }
 
 /** Whether a command is to say what it takes, and not to run. */
 function asksForHelp(args: readonly string[]): boolean {
   const end = args.indexOf('--');
-  return args.slice(0, end < 0 ? undefined : end).some((word) => word === '--help' || word === '-h');
+  return args.slice(0, end < 0 ? undefined : end).some(isHelp);
 }
 
 /** Runs what stands behind `./cupola` and gives the exit code: 2 where the words are wrong, 1 where it fails. */
 export async function run(args: readonly string[], output: Output = process): Promise<number> {
   const [name, ...rest] = args;
-  if (name === 'help' || name === '--help' || name === '-h') {
+  if (name === 'help' || isHelp(name)) {
+    const [about] = rest;
+    if (about !== undefined && !isHelp(about)) return run([about, '--help'], output);
     output.stdout.write(usage());
+    return 0;
+  }
+  if (name === '--version') {
+    output.stdout.write(`${(await import('./version.ts')).version()}\n`);
     return 0;
   }
   const listed = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!listed) {
-    output.stderr.write(name === undefined ? usage() : `cupola: there is no command "${name}"; see ./cupola help\n`);
+    output.stderr.write(name === undefined ? usage() : `cupola: ${noCommand(name)}\n`);
     return 2;
   }
   try {
@@ -108,7 +119,8 @@ export async function run(args: readonly string[], output: Output = process): Pr
     }
     return await command.run(rest, listed.words !== undefined).catch((error: unknown) => {
       if (!(error instanceof UsageError)) throw error;
-      output.stderr.write(`cupola: ${error.message}\nUsage: ./cupola ${usageOf(name!, listed, command)}\n`);
+      const hint = `${usageOf(name!, listed, command)}; ./cupola help ${name} says them`;
+      output.stderr.write(`cupola: ${error.message}\n${hint}\n`);
       return 2;
     });
   } catch (error) {
@@ -119,6 +131,10 @@ export async function run(args: readonly string[], output: Output = process): Pr
     if (!(error instanceof CupolaError) && error instanceof Error) output.stderr.write(`${error.stack}\n`);
     return 1;
   }
+}
+
+function noCommand(name: string): string {
+  return `there is no command "${name}"${meant(name, Object.keys(COMMANDS)) || ';'} see ./cupola help`;
 }
 
 function causeOf(error: unknown): unknown {

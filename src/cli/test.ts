@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
-import { existsSync, globSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdir, symlink } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { delimiter, dirname, join, relative, resolve } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import { CupolaError } from '../kit/errors.ts';
 import { ensurePackages } from '../platform/host/packages.ts';
 import { BundledTests } from './lanes/bundled-tests.ts';
@@ -21,6 +21,7 @@ import { linesOfFailure, reportsIn } from './lanes/report.ts';
 import { REPORTER } from './lanes/reporter.ts';
 import { Run, removeDeadRuns } from './lanes/runs.ts';
 import { SETUP } from './lanes/shared.ts';
+import { filesOf, OF_EVERY_CHANGE, SUITES } from './lanes/suites.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const BIN = join(ROOT, 'node_modules/.bin');
@@ -58,17 +59,6 @@ interface Context {
   tests: BundledTests;
 }
 
-/** Which files of tests there are, by the word that asks for them. */
-const SUITES = {
-  unit: 'test/unit/**/*.test.ts',
-  integration: 'test/integration/**/*.test.ts',
-  'end-to-end': 'test/e2e/**/*.test.ts',
-  long: 'test/long/**/*.test.ts',
-} as const;
-type Suite = keyof typeof SUITES;
-/** What a change must pass: the rest takes long, and runs before a release. */
-const OF_EVERY_CHANGE: readonly Suite[] = ['unit', 'integration', 'end-to-end'];
-
 /**
  * So many files at once, each on a machine of its own. Two more than processors: all of them wait now and then. More take more of the
  * processors and end no sooner.
@@ -92,21 +82,15 @@ const CHECKS: Step[] = [
 
 /**
  * Checks the project and runs its tests, step after step, whatever a step before found. `args` choose suites ("unit", "integration",
- * "end-to-end", "long") or files; without any all run that every change must pass. Gives the exit code: 0 when every step passed.
+ * "end-to-end", "long"), directories or files; without any all run that every change must pass. Gives the exit code: 0 when every step passed.
  */
 async function runTests(args: readonly string[]): Promise<number> {
-  const chosen = args.map((word) =>
-    isSuite(word) ? globSync(SUITES[word], { cwd: ROOT }).sort() : [relative(ROOT, resolve(word))],
-  );
-  const unknown = args.filter(
-    (word, index) => chosen[index]!.some((file) => !existsSync(join(ROOT, file))) && !isSuite(word),
-  );
+  const { files, unknown } = filesOf(args.length > 0 ? args : OF_EVERY_CHANGE, ROOT);
   if (unknown.length > 0) {
-    console.error(`cupola test: no suite or file ${unknown.join(', ')}; suites are ${Object.keys(SUITES).join(', ')}`);
+    const suites = Object.keys(SUITES).join(', ');
+    console.error(`cupola test: no suite, file or directory of tests: ${unknown.join(', ')}; suites are ${suites}`);
     return 2;
   }
-  const files =
-    args.length > 0 ? chosen.flat() : OF_EVERY_CHANGE.flatMap((suite) => globSync(SUITES[suite], { cwd: ROOT }).sort());
   const unit = files.filter((file) => file.startsWith('test/unit/'));
   const others = files.filter((file) => !unit.includes(file));
   const steps: Step[] = [
@@ -293,10 +277,6 @@ function withoutCounts(output: string): string {
 function note({ file, skipped, failures }: Pick<FileResult, 'file' | 'skipped' | 'failures'>, context: Context): void {
   for (const name of skipped) context.notes.push(`SKIPPED in ${file}: ${name}`);
   for (const failure of failures) context.failures.push(`${file}: ${linesOfFailure(failure).join('\n')}`);
-}
-
-function isSuite(word: string): word is Suite {
-  return Object.hasOwn(SUITES, word);
 }
 
 function environmentOf({ path, run }: Context): NodeJS.ProcessEnv {

@@ -63,6 +63,11 @@ export class ComponentCertificates {
     }));
   }
 
+  /** PEM of what was issued last, by name. */
+  get issued(): ReadonlyMap<string, string> {
+    return new Map(this.#issued);
+  }
+
   /** What must be renewed by now. */
   due(now: number): { components: boolean; roots: boolean } {
     const { rotation } = this.#secrets();

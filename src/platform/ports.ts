@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { CupolaError } from '../kit/errors.ts';
 import { isFree } from './free-ports.ts';
+import { installations } from './host/installations.ts';
 import type { PlatformSettings } from './settings/schema.ts';
 
 const LISTEN = '0A';
@@ -58,8 +59,15 @@ export function portsOf(settings: PlatformSettings | null): PlatformPort[] {
   return listed;
 }
 
+/** Data directories of the machine's installations, by id. */
+type Installations = ReadonlyMap<string, string>;
+
 /** Who holds each of the ports that are taken. `own` are the platform's processes. */
-export function portHolders(wanted: readonly PlatformPort[], own: ReadonlySet<number>): Map<number, PortHolder> {
+export function portHolders(
+  wanted: readonly PlatformPort[],
+  own: ReadonlySet<number>,
+  known: () => Installations = installations,
+): Map<number, PortHolder> {
   const listeners = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((path) => {
     try {
       return parseListeners(readFileSync(path, 'utf8'));
@@ -74,25 +82,49 @@ export function portHolders(wanted: readonly PlatformPort[], own: ReadonlySet<nu
   return new Map(
     taken.toReversed().map(({ port, inode }) => {
       const all = processes.get(inode) ?? [];
-      const [first] = all;
-      const isCupola = first !== undefined && isCupolas(first.pid);
-      const name = isCupola ? 'another installation of Cupola' : first?.name;
-      const who = first ? `${name}, process ${first.pid}` : 'a process of another namespace or account';
-      const advice = `${isCupola ? 'take that one down' : 'end that process'}, or ${OTHER_PORT}`;
       const ownNames = new Set(all.filter(({ pid }) => own.has(pid)).map((process) => process.name));
-      return [port, { who, advice, own: [...ownNames].sort() }];
+      return [port, { ...holderOf(all, known), own: [...ownNames].sort() }];
     }),
   );
 }
 
 const OTHER_PORT = 'use another port (./cupola up --https-port N)';
 
-/** Its processes are started from the directory of the installation below /run. */
-function isCupolas(pid: number): boolean {
+/** Of the processes that have the socket, the first is named, and the installation that any of them belongs to. */
+function holderOf(all: readonly Process[], known: () => Installations): Pick<PortHolder, 'who' | 'advice'> {
+  const [first] = all;
+  if (!first) return { who: 'a process of another namespace or account', advice: `end that process, or ${OTHER_PORT}` };
+  const commands = all.map(({ pid }) => commandOf(pid));
+  const by = (name: string, end: string) => ({
+    who: `${name}, process ${first.pid}`,
+    advice: `${end}, or ${OTHER_PORT}`,
+  });
+  if (!commands.flat().some((word) => CUPOLAS.test(word))) return by(first.name, 'end that process');
+  const data = dataDirectoryOf(commands, known);
+  return data === undefined
+    ? by('another installation of Cupola', 'take that one down')
+    : by(`the installation of Cupola in ${data}`, `./cupola down --data ${data} stops it`);
+}
+
+/** A word of an installation's processes: its directory below /run, or the program of its supervisor. */
+const CUPOLAS = /^\/run\/cupola-([^/]+)\/|\/platform\/supervisor-main\.ts$/;
+
+/** Of an installation that the machine has; what a process says of itself is no more than a hint which. */
+function dataDirectoryOf(commands: readonly string[][], known: () => Installations): string | undefined {
+  const words = new Set(commands.flat());
+  const ids = new Set(commands.flat().map((word) => CUPOLAS.exec(word)?.[1]));
   try {
-    return /(^|\0)\/run\/cupola-[^/\0]+\//.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+    return [...known()].find(([id, data]) => ids.has(id) || words.has(data))?.[1];
   } catch {
-    return false; // it ended
+    return undefined; // their notes cannot be read
+  }
+}
+
+function commandOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return []; // it ended
   }
 }
 
@@ -100,9 +132,13 @@ function isCupolas(pid: number): boolean {
  * Throws `port_taken` with who holds it where a port for clients cannot be had by an installation that is to be started. `own` are the
  * processes of an earlier start, which hand theirs over.
  */
-export async function requirePorts(settings: PlatformSettings, own: ReadonlySet<number>): Promise<void> {
+export async function requirePorts(
+  settings: PlatformSettings,
+  own: ReadonlySet<number>,
+  known: () => Installations = installations,
+): Promise<void> {
   const wanted = portsOf(settings).filter(({ forClients }) => forClients);
-  const holders = portHolders(wanted, own);
+  const holders = portHolders(wanted, own, known);
   for (const { port, purpose } of wanted) {
     const holder = holders.get(port);
     // It may be held at another address than the one that is wanted.
@@ -111,8 +147,13 @@ export async function requirePorts(settings: PlatformSettings, own: ReadonlySet<
   }
 }
 
-function processesWithSockets(inodes: ReadonlySet<string>): Map<string, { pid: number; name: string }[]> {
-  const found = new Map<string, { pid: number; name: string }[]>();
+interface Process {
+  pid: number;
+  name: string;
+}
+
+function processesWithSockets(inodes: ReadonlySet<string>): Map<string, Process[]> {
+  const found = new Map<string, Process[]>();
   for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
     try {
       for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {

@@ -139,21 +139,23 @@ export class Rotation {
 
   /** Those that do not run get theirs when they start. */
   async #renewComponents(): Promise<string> {
-    const names: string[] = [];
+    const { certificates } = this.#options;
+    const before = certificates.issued;
     for (const supervised of this.#options.components) {
       const { component } = supervised;
       try {
-        if (!(await supervised.renew())) continue;
+        await supervised.renew();
       } catch (cause) {
         throw new CupolaError('not_renewed', `${component.name} did not take its certificates: ${messageOf(cause)}`, {
           cause,
         });
       }
-      names.push(component.name);
     }
+    // A component may have several, as the router has its own and the one that clients see.
+    const names = [...certificates.issued].filter(([name, cert]) => before.get(name) !== cert).map(([name]) => name);
     this.#options.changed();
     this.#options.log.info('components have new certificates', { names });
-    return `new certificates: ${names.join(', ')}`;
+    return `new certificates: ${names.join(', ') || 'none'}`;
   }
 
   async #renewInstances(): Promise<string> {

@@ -12,12 +12,9 @@ const LOOK_MS = 500;
 export const cell = command({
   flags: { ...JSON_FLAG, 'no-wait': { type: 'boolean', help: 'do not wait until the cell is empty' } },
   async run({ values, positionals }) {
-    const [action, id, ...more] = positionals;
+    const { action, id } = wanted(positionals);
     const layout = layoutOf(installation(values.data));
-    if (more.length > 0) throw new UsageError('one cell at a time');
-    if (action === 'list' && id === undefined) return list(layout, values.json === true);
-    if (id === undefined || (action !== 'drain' && action !== 'resume')) throw new UsageError('what is to be done?');
-    if (!/^[a-z0-9-]{1,64}$/.test(id)) throw new UsageError(`"${id}" is no cell's name`);
+    if (action === 'list') return list(layout, values.json === true);
     await askSupervisor(layout, 'POST /drain', { cellId: id, draining: action === 'drain' });
     if (action === 'resume') say(`${id} is in use again`);
     else if (values['no-wait']) say(`${id} is being drained; ./cupola cell list shows how far it is`);
@@ -25,6 +22,23 @@ export const cell = command({
     return 0;
   },
 });
+
+const ACTIONS = ['list', 'drain', 'resume'] as const;
+
+/** What is to be done, and with which cell. Throws UsageError. */
+function wanted([word, id, ...more]: readonly string[]): { action: (typeof ACTIONS)[number]; id: string } {
+  if (word === undefined) throw new UsageError(`cell takes one of ${ACTIONS.join(', ')}`);
+  const action = ACTIONS.find((one) => one === word);
+  if (action === undefined) throw new UsageError(`cell takes one of ${ACTIONS.join(', ')}, and no "${word}"`);
+  if (action === 'list') {
+    if (id !== undefined) throw new UsageError('cell list takes no further word');
+    return { action, id: '' };
+  }
+  if (id === undefined) throw new UsageError(`cell ${action} takes a cell; ./cupola cell list names them`);
+  if (more.length > 0) throw new UsageError('one cell at a time');
+  if (!/^[a-z0-9-]{1,64}$/.test(id)) throw new UsageError(`"${id}" is no cell's name`);
+  return { action, id };
+}
 
 async function list(layout: Layout, json: boolean): Promise<number> {
   const cells = await askSupervisor(layout, 'GET /cells');

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
 import { PLAIN_ENVIRONMENT } from '../../kit/process.ts';
@@ -22,12 +22,23 @@ export const logs = command({
     if (unknown.length > 0) {
       throw new CupolaError('no_such_log', `no log of ${unknown.join(', ')}; there are: ${names.join(', ') || 'none'}`);
     }
+    if (wanted.length === 0) process.stderr.write('there are no logs yet\n');
     if (wanted.length === 0) return 0;
     const lines = String(Number.parseInt(values.lines ?? (positionals.length > 0 ? '200' : '20'), 10) || 20);
     const files = wanted.map((name) => join(directory, `${name}.log`));
+    for (const [index, file] of files.entries()) {
+      if (statSync(file).size === 0) process.stderr.write(`${whyEmpty(wanted[index]!, file)}\n`);
+    }
     return tail(['-n', lines, ...(values.follow ? ['-F'] : []), '--', ...files]);
   },
 });
+
+function whyEmpty(name: string, file: string): string {
+  const former = `${file}.1`;
+  return existsSync(former)
+    ? `the log of ${name} was begun anew; ${former} has what was before`
+    : `there is nothing in the log of ${name} yet`;
+}
 
 function tail(args: readonly string[]): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();

@@ -20,7 +20,10 @@ export const rotate = command({
   async run({ values, positionals }) {
     const [word = 'components', ...more] = positionals;
     const what = ROTATABLE.find((one) => one === word);
-    if (what === undefined || more.length > 0) throw new UsageError(`rotate takes one of ${ROTATABLE.join(', ')}`);
+    if (what === undefined || more.length > 0) {
+      const no = what === undefined ? `, and no "${word}"` : '';
+      throw new UsageError(`rotate takes one of ${ROTATABLE.join(', ')}${no}`);
+    }
     const settings = installation(values.data);
     using _lock = lockFile(lockFileOf(settings.dataDirectory), 'rotate');
     const { done } = await askSupervisor(layoutOf(settings), 'POST /rotate', {

@@ -1,6 +1,7 @@
 import { CupolaError } from '../../kit/errors.ts';
 import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import { layoutOf } from '../../platform/layout.ts';
+import { commandFor } from '../../platform/settings/data-option.ts';
 import { askSupervisor } from '../../platform/supervisor-client.ts';
 import { command, JSON_FLAG } from '../command.ts';
 import { installation, say } from '../options.ts';
@@ -9,14 +10,16 @@ import { table } from '../table.ts';
 export const status = command({
   flags: JSON_FLAG,
   async run({ values }) {
-    const layout = layoutOf(installation(values.data));
+    const settings = installation(values.data);
+    const layout = layoutOf(settings);
     try {
       const answer = await askSupervisor(layout, 'GET /status');
       say(values.json ? JSON.stringify(answer) : describe(answer));
       return answer.ready ? 0 : 1;
     } catch (error) {
       if (!(error instanceof CupolaError) || error.code !== 'not_running') throw error;
-      say(values.json ? JSON.stringify({ ready: false, running: false }) : 'down; ./cupola up starts the platform');
+      const down = `down; ${commandFor('up', settings)} starts the platform`;
+      say(values.json ? JSON.stringify({ ready: false, running: false }) : down);
       return 1;
     }
   },

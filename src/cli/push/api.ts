@@ -5,9 +5,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 import Type, { type Static, type TSchema } from 'typebox';
 import { Agent, errors, FormData, request } from 'undici';
 import { checkedJson } from '../../kit/checked.ts';
-import { CupolaError } from '../../kit/errors.ts';
+import { CupolaError, codeOf } from '../../kit/errors.ts';
 import { publicUrl } from '../../platform/public-names.ts';
 import type { Credentials } from '../../platform/secrets.ts';
+import { commandFor } from '../../platform/settings/data-option.ts';
 import type { PlatformSettings } from '../../platform/settings/schema.ts';
 import { Resource } from './resource.ts';
 
@@ -27,6 +28,12 @@ interface Body {
   data: string | FormData;
 }
 
+/** How an installation is reached. */
+interface Door {
+  agent: Agent;
+  settings: PlatformSettings;
+}
+
 interface Answer {
   status: number;
   location: string | undefined;
@@ -35,20 +42,21 @@ interface Answer {
 
 /**
  * The public API as any client sees it: TLS checked against the platform's CA, a token by password, the v3 operations. What asks
- * throws `api_refused` and `api_timeout`, and `api_answer` where an answer is not of the shape that is given.
+ * throws `api_refused`, `api_timeout`, `not_running` where nobody listens and `api_unreachable` where the connection fails otherwise, and
+ * `api_answer` where an answer is not of the shape that is given.
  */
 export class Api {
   readonly #url: string;
-  readonly #agent: Agent;
+  readonly #door: Door;
   readonly #token: string;
 
-  private constructor(url: string, agent: Agent, token: string) {
+  private constructor(url: string, door: Door, token: string) {
     this.#url = url;
-    this.#agent = agent;
+    this.#door = door;
     this.#token = token;
   }
 
-  /** Logs in. Throws `api_refused`. */
+  /** Logs in. */
   static async login(settings: PlatformSettings, credentials: Credentials): Promise<Api> {
     const agent = new Agent({
       connect: { ca: credentials.ca_cert, lookup: routerLookup(settings) },
@@ -60,12 +68,13 @@ export class Api {
       username: credentials.username,
       password: credentials.password,
     });
-    const answer = await send(agent, 'POST', `${publicUrl(settings, 'uaa')}/oauth/token`, {
+    const door = { agent, settings };
+    const answer = await send(door, 'POST', `${publicUrl(settings, 'uaa')}/oauth/token`, {
       authorization: `Basic ${Buffer.from('cf:').toString('base64')}`,
       body: { type: 'application/x-www-form-urlencoded', data: form.toString() },
     });
     const { access_token: token } = checkedJson(Token, answer.text, told('the answer of UAA'));
-    return new Api(credentials.api, agent, token);
+    return new Api(credentials.api, door, token);
   }
 
   async get<Shape extends TSchema>(path: string, shape: Shape): Promise<Static<Shape>> {
@@ -102,11 +111,11 @@ export class Api {
   }
 
   close(): void {
-    void this.#agent.destroy();
+    void this.#door.agent.destroy();
   }
 
   #send(method: string, path: string, body?: Body): Promise<Answer> {
-    return send(this.#agent, method, `${this.#url}${path}`, { authorization: `bearer ${this.#token}`, body });
+    return send(this.#door, method, `${this.#url}${path}`, { authorization: `bearer ${this.#token}`, body });
   }
 
   async #job(path: string): Promise<void> {
@@ -134,7 +143,7 @@ function routerLookup(settings: PlatformSettings): LookupFunction {
 }
 
 async function send(
-  agent: Agent,
+  { agent, settings }: Door,
   method: string,
   url: string,
   { authorization, body }: { authorization: string; body?: Body | undefined },
@@ -150,13 +159,23 @@ async function send(
     headers,
     text,
   } = await whole(url, call).catch((cause) => {
-    if (!(cause instanceof errors.HeadersTimeoutError || cause instanceof errors.BodyTimeoutError)) throw cause;
-    throw new CupolaError('api_timeout', `${method} ${url} took too long`, { cause });
+    throw unanswered(`${method} ${url}`, settings, cause);
   });
   if (status < 200 || status > 299) {
     throw new CupolaError('api_refused', `${method} ${new URL(url).pathname}: ${status} ${reason(text)}`);
   }
   return { status, location: [headers.location].flat()[0], text };
+}
+
+function unanswered(what: string, settings: PlatformSettings, cause: unknown): CupolaError {
+  if (cause instanceof errors.HeadersTimeoutError || cause instanceof errors.BodyTimeoutError)
+    return new CupolaError('api_timeout', `${what} took too long`, { cause });
+  if (codeOf(cause) !== 'ECONNREFUSED') return new CupolaError('api_unreachable', `${what} failed`, { cause });
+  const start = commandFor('up', settings);
+  return new CupolaError(
+    'not_running',
+    `nothing listens on port ${settings.httpsPort}: the platform does not run; ${start} starts it`,
+  );
 }
 
 async function whole(url: string, call: Parameters<typeof request>[1]) {

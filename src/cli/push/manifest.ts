@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { parse, stringify } from 'yaml';
-import { CupolaError } from '../../kit/errors.ts';
+import { CupolaError, messageOf } from '../../kit/errors.ts';
 import { isRecord } from '../../kit/json.ts';
 
 /**
@@ -18,8 +18,17 @@ export async function manifestFor(directory: string, name?: string): Promise<{ n
   return { name: chosen, yaml: stringify({ applications: [wanted] }) };
 }
 
+function yamlOf(text: string): unknown {
+  try {
+    return parse(text, { maxAliasCount: 100 });
+  } catch (error) {
+    const [what] = messageOf(error).split(':\n'); // and then the line itself
+    throw new CupolaError('bad_manifest', `manifest.yml is no YAML: ${what}`);
+  }
+}
+
 function firstApp(text: string): Record<string, unknown> {
-  const parsed: unknown = parse(text, { maxAliasCount: 100 });
+  const parsed = yamlOf(text);
   const apps = isRecord(parsed) ? parsed['applications'] : undefined;
   const app: unknown = Array.isArray(apps) ? apps[0] : undefined;
   if (!isRecord(app)) throw new CupolaError('bad_manifest', 'manifest.yml has no applications');

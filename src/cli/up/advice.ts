@@ -1,5 +1,5 @@
-import { DEFAULT_DATA_DIRECTORY } from '../../platform/layout.ts';
 import { publicUrl } from '../../platform/public-names.ts';
+import { commandFor } from '../../platform/settings/data-option.ts';
 import type { PlatformSettings } from '../../platform/settings/schema.ts';
 
 /** The same for programs. */
@@ -23,9 +23,7 @@ export function restoredResolver({ resolverAddress }: PlatformSettings): string 
 /** What a person does next, with the platform's certificate checked. `seconds`: null where it ran already. */
 export function howToGoOn(settings: PlatformSettings, seconds: number | null, demo: string | null): string {
   const api = publicUrl(settings, 'api');
-  const { dataDirectory: data } = settings;
-  const where = data === DEFAULT_DATA_DIRECTORY ? '' : ` --data ${data}`;
-  const [credentials, trust] = [`./cupola credentials${where}`, `./cupola trust${where}`];
+  const [credentials, trust] = [commandFor('credentials', settings), commandFor('trust', settings)];
   return [
     '',
     seconds === null ? 'It runs already.' : `Ready after ${seconds} s.`,

@@ -4,6 +4,7 @@ import type { Logger } from '../../kit/log.ts';
 import { PROJECT, programDigest } from '../../kit/project.js';
 import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import type { Layout } from '../../platform/layout.ts';
+import { commandFor } from '../../platform/settings/data-option.ts';
 import { askSupervisor } from '../../platform/supervisor-client.ts';
 import { statusOrNull } from '../commands/down.ts';
 import type { Progress } from '../progress.ts';
@@ -28,10 +29,13 @@ interface UpgradeOptions {
 export async function upgradePlatform({ layout, log, progress }: UpgradeOptions): Promise<{ replaced: string[] }> {
   const before = await statusOrNull(layout).catch((cause: unknown) => {
     if (!(cause instanceof CupolaError) || cause.code !== 'invalid_answer') throw cause;
-    const advice = './cupola down, then ./cupola up';
+    const advice = `${commandFor('down', layout.settings)}, then ${commandFor('up', layout.settings)}`;
     throw new CupolaError('upgrade_unknown', `the running version cannot hand over; ${advice}`, { cause });
   });
-  if (!before) throw new CupolaError('not_running', 'the platform does not run; ./cupola up starts it with this code');
+  if (!before) {
+    const advice = `${commandFor('up', layout.settings)} starts it with this code`;
+    throw new CupolaError('not_running', `the platform does not run; ${advice}`);
+  }
   if (!before.ready) throw new CupolaError('not_ready', 'the platform is not well; an upgrade would hide why');
   const program = programDigest();
   if (before.supervisor.program === program && before.update.outdated.length === 0) return { replaced: [] };

@@ -8,3 +8,9 @@ export const DATA_OPTION = {
   setting: 'dataDirectory',
   unlessTold: DEFAULT_DATA_DIRECTORY,
 } as const;
+
+/** A command for a person to give, with the option by which it finds that installation: "./cupola up --data /srv/cupola". */
+export function commandFor(command: string, { dataDirectory }: { dataDirectory: string }): string {
+  const where = dataDirectory === DATA_OPTION.unlessTold ? '' : ` --${DATA_OPTION.flag} ${dataDirectory}`;
+  return `./cupola ${command}${where}`;
+}

@@ -49,12 +49,21 @@ export async function ensureSettings(
 
 /** Refuses another value than the one that was chosen for good. */
 function refuseConflict(name: SettingName, present: PlatformSettings, options: UpOptions): void {
-  const { afterwards } = SETTING_OPTIONS[name];
+  const { flag, afterwards } = SETTING_OPTIONS[name];
   if (options[name] === undefined || !('kept' in afterwards)) return;
-  const kept = JSON.stringify(afterwards.kept(present));
-  if (JSON.stringify(options[name]) === kept) return;
-  const advice = `destroy it first to change it`;
-  throw new CupolaError('settings_conflict', `${name} is ${kept} in ${present.dataDirectory}; ${advice}`);
+  const kept = afterwards.kept(present);
+  if (JSON.stringify(options[name]) === JSON.stringify(kept)) return;
+  const advice = `leave the option out, or destroy the installation first to change it`;
+  const is = `--${flag} is ${asTyped(kept)} in ${present.dataDirectory}`;
+  throw new CupolaError('settings_conflict', `${is}; ${advice}`);
+}
+
+/** A setting that is kept, as it would be said on the command line; "none" where nothing is. */
+function asTyped(kept: unknown): string {
+  const texts = Array.isArray(kept)
+    ? kept.flatMap((tags: string[], cell) => tags.map((tag) => `cell-${cell}=${tag}`))
+    : [String(kept ?? '')];
+  return texts.join(',') || 'none';
 }
 
 function withChanges(settings: PlatformSettings, options: UpOptions): PlatformSettings {

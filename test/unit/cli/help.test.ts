@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { COMMANDS, run } from '../../../src/cli/run.ts';
 import { howToGoOn } from '../../../src/cli/up/advice.ts';
+import { PROJECT, programDigest } from '../../../src/kit/project.js';
 import { ROTATABLE } from '../../../src/platform/admin-messages.ts';
 import { SETTING_OPTIONS } from '../../../src/platform/settings/options.ts';
 import { testSettings } from '../../support/settings.ts';
@@ -43,9 +46,29 @@ describe('./cupola', () => {
     assert.deepEqual(await said('help'), { code: 0, out, err: '' });
   });
 
+  test('`help` with a command says what that one takes, and the list says so', async () => {
+    const { code, out, err } = await said('help', 'up');
+    assert.deepEqual([code, err], [0, '']);
+    assert.ok(out.startsWith('Usage: ./cupola up [OPTIONS]\n') && out.includes('--https-port N '), out);
+    assert.deepEqual(await said('--help', 'up'), { code, out, err });
+    assert.match((await said('help')).out, /\.\/cupola help COMMAND says its options/);
+    assert.deepEqual(await said('help', 'bogus'), await said('bogus'));
+  });
+
+  test('`--version` says which code it is, by the names that `status` has for it', async () => {
+    const { code, out, err } = await said('--version');
+    assert.deepEqual([code, err], [0, '']);
+    const { version } = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8')) as { version: string };
+    assert.equal(out, `cupola ${version}, code ${programDigest()} in ${PROJECT}, Node.js ${process.version}\n`);
+  });
+
   test('a word that is no command is told in one line, which says where the commands are', async () => {
     const err = 'cupola: there is no command "bogus"; see ./cupola help\n';
     assert.deepEqual(await said('bogus', '--json'), { code: 2, out: '', err });
+    assert.equal(
+      (await said('stauts')).err,
+      'cupola: there is no command "stauts"; did you mean status? see ./cupola help\n',
+    );
     assert.deepEqual(await said(), { code: 2, out: '', err: (await said('help')).out });
   });
 
@@ -60,15 +83,45 @@ describe('./cupola', () => {
   test('`rotate` names all that can be rotated', async () => {
     const { out } = await said('rotate', '--help');
     assert.ok(out.startsWith(`Usage: ./cupola rotate [${ROTATABLE.join('|')}]`), out);
-    assert.match((await said('rotate', 'much')).err, /^cupola: rotate takes one of/);
+    assert.match((await said('rotate', 'much')).err, /^cupola: rotate takes one of .*, and no "much"\n/);
     assert.match((await said('status', 'much')).err, /^cupola: Unexpected argument 'much'/);
+  });
+
+  test('`cell` names the word that it does not know, and those that it knows', async () => {
+    for (const [args, message] of [
+      [[], 'cell takes one of list, drain, resume'],
+      [['foo'], 'cell takes one of list, drain, resume, and no "foo"'],
+      [['foo', 'cell-0'], 'cell takes one of list, drain, resume, and no "foo"'],
+      [['drain'], 'cell drain takes a cell; ./cupola cell list names them'],
+      [['list', 'cell-0'], 'cell list takes no further word'],
+      [['resume', 'cell-0', 'cell-1'], 'one cell at a time'],
+      [['drain', 'Cell 0'], '"Cell 0" is no cell\'s name'],
+    ] as const) {
+      const { code, out, err } = await said('cell', ...args);
+      assert.deepEqual([code, out], [2, '']);
+      assert.ok(
+        err.startsWith(`cupola: ${message}\nUsage: ./cupola cell list | drain CELL | resume CELL [OPTIONS];`),
+        err,
+      );
+    }
+  });
+
+  test('an option that there is not is named with the nearest, in two short lines, and without its value', async () => {
+    const where = 'Usage: ./cupola up [OPTIONS]; ./cupola help up says them\n';
+    for (const [args, message] of [
+      [['--cell', '3'], 'there is no option --cell; did you mean --cells?'],
+      [['--domian=planted'], 'there is no option --domian; did you mean --domain?'],
+      [['--nothing-like-it'], 'there is no option --nothing-like-it'],
+      [['-x'], 'there is no option -x'],
+    ] as const)
+      assert.deepEqual(await said('up', ...args), { code: 2, out: '', err: `cupola: ${message}\n${where}` });
   });
 
   test('wrong words are refused with the usage, exit code 2, and what an option takes', async () => {
     const refused = async (args: string[], message: string): Promise<void> => {
       const { code, out, err } = await said('up', ...args);
       assert.deepEqual([code, out], [2, '']);
-      assert.ok(err.startsWith(`cupola: ${message}\nUsage: ./cupola up [--data DIR] [--domain D] `), err);
+      assert.ok(err.startsWith(`cupola: ${message}\nUsage: ./cupola up [OPTIONS]; ./cupola help up `), err);
     };
     await refused(['--cells', '9'], '--cells takes 1 to 8');
     await refused(['--cells', 'two'], '--cells takes 1 to 8');

@@ -10,8 +10,11 @@ import busboy from 'busboy';
 import yauzl from 'yauzl';
 import { Api } from '../../../src/cli/push/api.ts';
 import { zipDirectory } from '../../../src/cli/push/archive.ts';
+import { manifestFor } from '../../../src/cli/push/manifest.ts';
 import { Resource } from '../../../src/cli/push/resource.ts';
+import { CupolaError, messageOf } from '../../../src/kit/errors.ts';
 import { createRoot, issue } from '../../../src/kit/pki.ts';
+import { freePorts } from '../../../src/platform/free-ports.ts';
 import type { Credentials } from '../../../src/platform/secrets.ts';
 import type { PlatformSettings } from '../../../src/platform/settings/schema.ts';
 
@@ -48,6 +51,16 @@ test('.cfignore leaves at home what git would, and what the cf CLI leaves there 
   assert.deepEqual(await namesIn(target), ['A.LOG', 'a.js', 'doc/manifest.yml', 'keep.log', 'src/build']);
   writeFileSync(join(app, '.cfignore'), '*');
   await assert.rejects(zipDirectory(app, target), { code: 'nothing_to_push' });
+});
+
+test('a manifest that is no YAML is refused, by the place and without what it says', async () => {
+  const app = join(directory, 'broken');
+  mkdirSync(app);
+  writeFileSync(join(app, 'manifest.yml'), 'applications: [planted\nenv: x\n');
+  await assert.rejects(manifestFor(app), {
+    code: 'bad_manifest',
+    message: /^manifest\.yml is no YAML: .* at line 2, column 1$/,
+  });
 });
 
 /** What the server was sent. */
@@ -114,8 +127,13 @@ describe('the client of the API', () => {
     calls.length = 0;
     const login = (changes: Partial<Credentials>, domain = 'cupola.test') =>
       Api.login({ ...settings, domain }, { ...credentials, ...changes });
-    await assert.rejects(login({ ca_cert: otherRoot }), /unable to verify|self.signed|local issuer/i);
-    await assert.rejects(login({}, 'other.test'), /uaa\.other\.test.* not in the cert's altnames/i);
+    const because = (why: RegExp) => (error: unknown) => {
+      assert.ok(error instanceof CupolaError && error.code === 'api_unreachable');
+      assert.match(messageOf(error.cause), why);
+      return true;
+    };
+    await assert.rejects(login({ ca_cert: otherRoot }), because(/unable to verify|self.signed|local issuer/i));
+    await assert.rejects(login({}, 'other.test'), because(/uaa\.other\.test.* not in the cert's altnames/i));
     assert.equal(calls.length, 0);
     (await login({})).close();
     assert.equal(calls.length, 1, 'it sends it to the platform');
@@ -147,6 +165,16 @@ describe('the client of the API', () => {
       message: 'POST /v3/apps: 422 no such thing; nor that',
     });
     api.close();
+  });
+
+  test('where nobody listens it says that the platform does not run, and what starts it', async () => {
+    const [port = 0] = await freePorts(1);
+    const down = { ...settings, httpsPort: port, dataDirectory: '/srv/cupola' };
+    await assert.rejects(Api.login(down, credentials), {
+      code: 'not_running',
+      message: `nothing listens on port ${port}: the platform does not run; ./cupola up --data /srv/cupola starts it`,
+      cause: undefined,
+    });
   });
 
   test('an answer of another shape is refused, and names no value', async () => {

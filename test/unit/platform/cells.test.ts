@@ -48,7 +48,10 @@ test('zones and tags are kept, refused where they make no sense, and have defaul
   await ensureSettings(options);
   assert.deepEqual((await ensureSettings(options)).cellTags, [[], ['secure']]);
   await assert.rejects(ensureSettings({ ...options, zones: 1 }), { code: 'settings_conflict' });
-  await assert.rejects(ensureSettings({ ...options, cellTags: [['secure']] }), { code: 'settings_conflict' });
+  await assert.rejects(ensureSettings({ ...options, cellTags: [['secure']] }), {
+    code: 'settings_conflict',
+    message: new RegExp(`^--cell-tags is cell-1=secure in ${dataDirectory}; leave the option out, or `),
+  });
   const fresh = scratch(t);
   await assert.rejects(ensureSettings({ dataDirectory: fresh, cells: 2, zones: 3 }), { code: 'invalid_option' });
   await assert.rejects(ensureSettings({ dataDirectory: fresh, cells: 1, cellTags: [[], ['x']] }), {

@@ -48,22 +48,49 @@ test('a port for clients that somebody else holds at the same address stops `up`
   await new Promise((resolve) => server.close(resolve));
 });
 
-test('a port that another installation has is not to be had by ending a process of it', async () => {
+/** A process with those words in its command line that listens, as a process of an installation may. */
+async function holder(...words: string[]) {
   const listen =
     "require('node:net').createServer().listen(0, '127.0.0.1', function () { console.log(this.address().port); })";
-  const other = spawn(process.execPath, [
-    '--eval',
-    listen,
-    '/run/cupola-abc/programs/1/src/platform/supervisor-main.ts',
-  ]);
-  try {
-    const [said] = (await once(other.stdout, 'data')) as [Buffer];
-    const port = Number(said);
-    await assert.rejects(requirePorts(testSettings({ httpsPort: port, httpPort: null, sshPort: null }), new Set()), {
-      message: `port ${port} (HTTPS) is held by another installation of Cupola, process ${other.pid}: take that one down, or use another port (./cupola up --https-port N)`,
-    });
-  } finally {
-    other.kill();
-    await once(other, 'exit');
-  }
+  const child = spawn(process.execPath, ['--eval', listen, ...words]);
+  const [said] = (await once(child.stdout, 'data')) as [Buffer];
+  return {
+    pid: child.pid,
+    settings: testSettings({ httpsPort: Number(said), httpPort: null, sshPort: null }),
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await once(child, 'exit');
+    },
+  };
+}
+
+test('a port that another installation has is not to be had by ending a process of it', async () => {
+  await using other = await holder('/run/cupola-abc/programs/1/src/platform/supervisor-main.ts');
+  const { pid, settings } = other;
+  const port = settings.httpsPort;
+  await assert.rejects(requirePorts(settings, new Set()), {
+    message: `port ${port} (HTTPS) is held by another installation of Cupola, process ${pid}: take that one down, or use another port (./cupola up --https-port N)`,
+  });
+  const known = () => new Map([['abc', '/srv/cupola']]);
+  await assert.rejects(requirePorts(settings, new Set(), known), {
+    message: `port ${port} (HTTPS) is held by the installation of Cupola in /srv/cupola, process ${pid}: ./cupola down --data /srv/cupola stops it, or use another port (./cupola up --https-port N)`,
+  });
+});
+
+test('a supervisor that runs from a checkout is known by its data directory, where the machine has that installation', async () => {
+  await using other = await holder('/home/x/cupola/src/platform/supervisor-main.ts', '/srv/two');
+  const known = () => new Map(Object.entries({ abc: '/srv/one', def: '/srv/two' }));
+  await assert.rejects(requirePorts(other.settings, new Set(), known), {
+    message:
+      /is held by the installation of Cupola in \/srv\/two, process \d+: \.\/cupola down --data \/srv\/two stops it,/,
+  });
+  const unknown = /is held by another installation of Cupola, process \d+: take that one down,/;
+  await assert.rejects(
+    requirePorts(other.settings, new Set(), () => new Map([['abc', '/srv/one']])),
+    { message: unknown },
+  );
+  const unreadable = () => {
+    throw new Error('EACCES');
+  };
+  await assert.rejects(requirePorts(other.settings, new Set(), unreadable), { message: unknown });
 });

@@ -29,6 +29,8 @@ let broken: boolean;
 /** From which renewal on the component fails, counted down; 0 for never. */
 let busyAt: number;
 let clock: number;
+/** What it renews beside its own. */
+let renewToo: () => Promise<unknown>;
 let counter = 0;
 after(() => rmSync(directory, { recursive: true }));
 
@@ -37,6 +39,7 @@ beforeEach(async () => {
   saved = [];
   broken = false;
   busyAt = 0;
+  renewToo = async () => {};
   clock = Date.now();
   secrets = await testSecrets();
 });
@@ -54,6 +57,7 @@ function platform() {
     renew: async (running: ProcessIdentity) => {
       if (broken || (busyAt > 0 && --busyAt === 0)) throw new Error('it is busy');
       const { cert, ca } = await certificates.component('control');
+      await renewToo();
       const issuer = new X509Certificate(cert).issuer;
       steps.push(`control shows ${issuer.slice(3)}, trusts ${ca.match(/BEGIN/g)?.length}`);
       return running;
@@ -181,6 +185,15 @@ test('SECURITY 35: while router roots change, clients that know the former and c
   assert.equal(await verified(former), true, 'led there by the cross certificate');
   assert.equal(await verified(secrets.routerRoot.cert), true, 'who knows the new one');
   assert.equal(await verified((await makeAuthorities(9)).routerRoot.cert), false, 'who knows neither');
+});
+
+test('what is said to be new are the certificates, by the names that `status` has for them', async () => {
+  const { rotation, certificates } = platform();
+  const front = await certificates.front('cupola.test');
+  await certificates.component('supervisor');
+  renewToo = () => certificates.front('cupola.test');
+  assert.deepEqual(await rotation.rotate('components'), ['new certificates: router-front, control']);
+  assert.notEqual(certificates.issued.get('router-front'), front.cert);
 });
 
 test('what ends when is known to the supervisor that takes over', async () => {

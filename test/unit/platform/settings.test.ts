@@ -93,7 +93,8 @@ describe('at a later `up` each setting', () => {
       const written = readFileSync(file, 'utf8');
       const later = ensureSettings({ dataDirectory, [name]: OTHERS[name] });
       if ('kept' in afterwards) {
-        await assert.rejects(later, { code: 'settings_conflict' });
+        const { flag } = SETTING_OPTIONS[name];
+        await assert.rejects(later, { code: 'settings_conflict', message: new RegExp(`^--${flag} is [^"[]+ in /`) });
         assert.equal(readFileSync(file, 'utf8'), written);
         await ensureSettings({ dataDirectory, [name]: afterwards.kept(before) });
         assert.equal(readFileSync(file, 'utf8'), written);
