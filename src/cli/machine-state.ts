@@ -1,10 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { run } from '../kit/process.ts';
 
 /** What an installation, or a test, can leave on a machine: names by kind. */
 export type MachineState = Readonly<Record<string, readonly string[]>>;
 
 const GROUPS = '/sys/fs/cgroup';
+const VAR_LIB = '/var/lib';
+/** Where tests have a machine of their own: what was made on it in /var/lib, which shows also what is there outside, and comes and goes. */
+export const MADE_IN_VAR_LIB = '/run/var-lib-own';
 
 /** Of the network of this process and of what stands in the directories everybody uses. What needs a tool that is missing is empty. */
 export async function machineState(): Promise<MachineState> {
@@ -12,7 +16,7 @@ export async function machineState(): Promise<MachineState> {
     'in /run': namesIn('/run').filter(isOurs),
     'in /run/netns': namesIn('/run/netns'),
     'in /etc': namesIn('/etc').filter(isOurs),
-    'in /var/lib': namesIn('/var/lib').filter(isOurs),
+    'in /var/lib': namesIn(VAR_LIB).filter(isOurs).filter(isMadeHere),
     accounts: firstFields('/etc/passwd').filter(isOurs),
     groups: firstFields('/etc/group').filter(isOurs),
     'packet filter tables': await linesOf('nft', ['list', 'tables']),
@@ -35,6 +39,10 @@ export function leftovers(before: MachineState, now: MachineState): string[] {
 /** Others of the machine come and go too. */
 function isOurs(name: string): boolean {
   return /cupola|garden-/.test(name);
+}
+
+function isMadeHere(name: string): boolean {
+  return !existsSync(MADE_IN_VAR_LIB) || existsSync(join(MADE_IN_VAR_LIB, name));
 }
 
 function namesIn(directory: string): string[] {

@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
-import { leftovers, machineState, mountPoints } from '../machine-state.ts';
+import { leftovers, MADE_IN_VAR_LIB, machineState, mountPoints } from '../machine-state.ts';
 import { type Hierarchy, hierarchiesIn } from './control-groups.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
@@ -34,7 +34,7 @@ const NUMBERS = ['SYS_UID_MIN 500', 'SYS_UID_MAX 599', 'SYS_GID_MIN 500', 'SYS_G
 async function prepare(temporary: string): Promise<void> {
   const hierarchies = hierarchiesIn(readFileSync('/proc/self/mountinfo', 'utf8'));
   const commands = [
-    ...uncovered('/run', '/var/lib/cupola'),
+    ...uncovered('/run/', '/var/lib/cupola'),
     mount('-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', '/run'),
     ['mkdir', '--mode=1777', '/run/lock'],
     ...coverTemporary(temporary),
@@ -64,9 +64,9 @@ function quoted(word: string): string {
 /** Takes a mount away. One whose directory was removed outside meanwhile went with it. */
 const UNCOVER = 'uncover() { umount --lazy "$1" || ! mountpoint --quiet "$1"; }';
 
-/** What a platform outside has mounted below: what runs here would find it in the list of mounts, though nothing of it is to be seen. */
-function uncovered(...directories: string[]): Command[] {
-  const points = mountPoints().filter((point) => directories.some((directory) => point.startsWith(`${directory}/`)));
+/** What a platform outside has mounted at what begins so: what runs here would find it in the list of mounts, though nothing of it is to be seen. */
+function uncovered(...beginnings: string[]): Command[] {
+  const points = mountPoints().filter((point) => beginnings.some((beginning) => point.startsWith(beginning)));
   return points.toReversed().map((point) => ['uncover', point]);
 }
 
@@ -75,7 +75,7 @@ function uncovered(...directories: string[]): Command[] {
  * what the package manager knows of the machine's programs.
  */
 function coverVarLib(): Command[] {
-  const [below, own, work] = ['/run/var-lib', '/run/var-lib-own', '/run/var-lib-work'] as const;
+  const [below, own, work] = ['/run/var-lib', MADE_IN_VAR_LIB, '/run/var-lib-work'] as const;
   const uncovered = ['dpkg', 'apt'].filter((name) => existsSync(join(VAR_LIB, name)));
   return [
     ['mkdir', below, own, work],

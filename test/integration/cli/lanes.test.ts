@@ -13,7 +13,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { BundledTests } from '../../../src/cli/lanes/bundled-tests.ts';
 import { type LaneResult, runFiles } from '../../../src/cli/lanes/files.ts';
@@ -134,6 +134,26 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
       assert.deepEqual([said, code], [`${data}\n${data}/own\n`, 0]);
     } finally {
       rmSync(signs, { recursive: true });
+    }
+  });
+
+  test('notices nothing of a platform whose data is elsewhere, and tells what itself leaves there', async () => {
+    const [other, own] = ['/var/lib/cupola-lanes-other', '/var/lib/cupola-lanes-own'];
+    mkdirSync(join(other, 'mounted'), { recursive: true });
+    await run('mount', ['-t', 'tmpfs', 'tmpfs', join(other, 'mounted')]);
+    const signs = mkdtempSync('/var/tmp/cupola-lanes-');
+    const sign = (name: string): string => join(signs, name);
+    const running = inLane(`grep ${other} /proc/self/mountinfo; mkdir ${own}; touch ${sign('begun')}
+      timeout 20 sh -c 'until [ -e ${sign('come')} ]; do sleep 0.05; done'`);
+    try {
+      await eventually('it runs', async () => existsSync(sign('begun')));
+      mkdirSync(`${other}-later`);
+      writeFileSync(sign('come'), '');
+      const { code, said } = await running;
+      assert.deepEqual([said, code], [`left on the machine: in /var/lib: ${basename(own)}\n`, 1]);
+    } finally {
+      await run('umount', [join(other, 'mounted')]);
+      for (const made of [other, `${other}-later`, signs]) rmSync(made, { recursive: true, force: true });
     }
   });
 
