@@ -29,6 +29,9 @@ export async function machineState(): Promise<MachineState> {
   };
 }
 
+/** Begins the line that says of one thing that it was left. */
+export const LEFT = 'left on the machine: ';
+
 /** What is there now and was not before, as sentences. */
 export function leftovers(before: MachineState, now: MachineState): string[] {
   return Object.entries(now).flatMap(([kind, names]) =>

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { LEFT } from '../machine-state.ts';
 import type { BundledTests } from './bundled-tests.ts';
 import { startInLane } from './lane.ts';
 import { ALONE, inLanesThenAlone, inOrder, isTimed, secondsOf } from './order.ts';
@@ -125,14 +126,20 @@ async function runLane(lane: Lane, how: HowToRun, waited: Promise<void>): Promis
   }));
   // A file of which the runner says nothing has held nothing.
   const unreported = results.some(({ passed }) => !passed) ? 'was not reported' : null;
+  const said = readFileSync(spec, 'utf8');
+  const failure = ran.failure ?? unreported;
   return {
     name,
     files: results,
     seconds,
     ...ran,
-    failure: ran.failure ?? unreported,
-    output: readFileSync(spec, 'utf8'),
+    failure: failure && [failure, ...leftIn(said)].join('; '),
+    output: said,
   };
+}
+
+function leftIn(output: string): string[] {
+  return output.split('\n').filter((line) => line.startsWith(LEFT));
 }
 
 /** What failed, and how, in words for the summary. */

@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
-import { leftovers, MADE_IN_VAR_LIB, machineState, mountPoints } from '../machine-state.ts';
+import { LEFT, leftovers, MADE_IN_VAR_LIB, machineState, mountPoints } from '../machine-state.ts';
 import { type Hierarchy, hierarchiesIn } from './control-groups.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
@@ -164,7 +164,7 @@ async function runHere(command: string, args: readonly string[], temporary: stri
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => child.kill(signal));
   const [code] = (await once(child, 'exit')) as [number | null];
   const left = leftovers(before, await machineState());
-  for (const one of left) console.log(`left on the machine: ${one}`);
+  for (const one of left) console.log(`${LEFT}${one}`);
   return code === 0 && left.length > 0 ? 1 : (code ?? 1);
 }
 

@@ -194,6 +194,7 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
       'test/e2e/shared/c.test.ts': `${imports} test('c', () => { if (readFileSync('/tmp/shared', 'utf8') !== 'used') throw new Error(); });
         test('d', { skip: 'why' }, () => {});`,
       'test/e2e/own.test.ts': `${imports} test('own', () => writeFileSync('/tmp/shared', '', { flag: 'wx' }));`,
+      'test/e2e/untidy.test.ts': `${imports} test('untidy', () => writeFileSync('/run/cupola-left', ''));`,
     };
     const results: LaneResult[] = [];
     try {
@@ -215,8 +216,9 @@ describe('a machine for a file of tests', { skip: process.getuid?.() === 0 ? fal
     } finally {
       rmSync(root, { recursive: true });
     }
-    const [own, shared, beside] = results.toSorted((one, other) => one.name.localeCompare(other.name));
-    assert.ok(own && shared && beside && results.length === 3);
+    const [own, shared, beside, untidy] = results.toSorted((one, other) => one.name.localeCompare(other.name));
+    assert.ok(own && shared && beside && untidy && results.length === 4);
+    assert.equal(untidy.failure, 'ended with 1; left on the machine: in /run: cupola-left', untidy.output);
     assert.deepEqual([own.name, own.failure], ['test/e2e/own.test.ts', null], own.output);
     assert.deepEqual([shared.name, shared.failure], ['test/e2e/shared, platform 1', 'ended with 1'], shared.output);
     assert.deepEqual([beside.name, beside.failure], ['test/e2e/shared, platform 2', null], beside.output);
