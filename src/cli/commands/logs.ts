@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
 import { PLAIN_ENVIRONMENT } from '../../kit/process.ts';
 import { layoutOf } from '../../platform/layout.ts';
-import { command } from '../command.ts';
+import { command, UsageError } from '../command.ts';
 import { installation } from '../options.ts';
 
 export const logs = command({
@@ -13,6 +13,8 @@ export const logs = command({
     follow: { type: 'boolean', short: 'f', help: 'go on with what comes' },
   },
   async run({ values, positionals }) {
+    const { lines = positionals.length > 0 ? '200' : '20' } = values;
+    if (!/^\d{1,9}$/.test(lines)) throw new UsageError(`--lines takes a whole number, and no "${lines}"`);
     const directory = layoutOf(installation(values.data)).logs;
     const names = existsSync(directory)
       ? readdirSync(directory).flatMap((file) => (file.endsWith('.log') ? [file.slice(0, -4)] : []))
@@ -22,9 +24,10 @@ export const logs = command({
     if (unknown.length > 0) {
       throw new CupolaError('no_such_log', `no log of ${unknown.join(', ')}; there are: ${names.join(', ') || 'none'}`);
     }
-    if (wanted.length === 0) process.stderr.write('there are no logs yet\n');
-    if (wanted.length === 0) return 0;
-    const lines = String(Number.parseInt(values.lines ?? (positionals.length > 0 ? '200' : '20'), 10) || 20);
+    if (wanted.length === 0) {
+      process.stderr.write('there are no logs yet\n');
+      return 0;
+    }
     const files = wanted.map((name) => join(directory, `${name}.log`));
     for (const [index, file] of files.entries()) {
       if (statSync(file).size === 0) process.stderr.write(`${whyEmpty(wanted[index]!, file)}\n`);

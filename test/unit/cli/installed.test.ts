@@ -48,5 +48,9 @@ describe('an installation that does not run', { skip: process.getuid?.() === 0 ?
     assert.deepEqual(await said(t, 'logs', 'router'), [0, anew]);
     writeFileSync(file, ' \n');
     assert.deepEqual(await said(t, 'logs', 'router'), [0, '']);
+    for (const lines of ['foo', '-1', '2x', '']) {
+      const [code, err] = await said(t, 'logs', `--lines=${lines}`);
+      assert.deepEqual([code, err.split('\n')[0]], [2, `cupola: --lines takes a whole number, and no "${lines}"`]);
+    }
   });
 });
