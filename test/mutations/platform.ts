@@ -37,6 +37,13 @@ export const platform = [
       'if (!isOwn(stat) || !isOwn(directory) || isOpen(directory)) {',
       'if (links < 0) {',
     ],
+    ...(
+      [
+        ['if (!isOwnAlone(fstatSync(file)) ||', 'if ('],
+        [' || isWritable(lstatSync(directory))) {', ') {'],
+        ["step === '/' || (!whole && stat && isClosed(stat))", "step === '/' || (stat && isClosed(stat))"],
+      ] as const
+    ).map(([from, to]) => ['SECURITY: what root alone may have written', 'kit/owned-files.ts', from, to] as const),
     [
       'SECURITY: a socket is given and asked',
       'kit/owned-files.ts',
