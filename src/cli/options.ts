@@ -1,5 +1,6 @@
 import { CupolaError } from '../kit/errors.ts';
 import { realDirectory } from '../kit/owned-files.ts';
+import { requireOwnId } from '../platform/host/installations.ts';
 import { DEFAULT_DATA_DIRECTORY } from '../platform/layout.ts';
 import type { PlatformSettings } from '../platform/settings/schema.ts';
 import { loadSettings } from '../platform/settings/store.ts';
@@ -9,12 +10,13 @@ export function dataDirectory(value: string | undefined): string {
   return realDirectory(value ?? process.env['CUPOLA_DATA'] ?? DEFAULT_DATA_DIRECTORY);
 }
 
-/** The installation in that directory. Throws `not_installed`. */
+/** The installation in that directory. Throws `not_installed`, and `id_taken` where a command would reach another that runs. */
 export function installation(value: string | undefined): PlatformSettings {
   requireRoot();
   const directory = dataDirectory(value);
   const settings = loadSettings(directory);
   if (!settings) throw new CupolaError('not_installed', `nothing is installed in ${directory}; ./cupola up does it`);
+  requireOwnId(settings);
   return settings;
 }
 

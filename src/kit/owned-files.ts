@@ -12,6 +12,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   readSync,
   realpathSync,
@@ -150,13 +151,13 @@ export function replaceFile(
  * others may write to it. Throws `unsafe_path` as `replaceFile`.
  */
 export function linkFile(path: string, file: string): boolean {
-  if (!isOwnAlone(file)) return false;
+  if (!isOwnAlone(lstatSync(file))) return false;
   return inParent(path, (name) => {
     try {
       removeName(name);
       linkSync(file, name);
       // Whoever may change its directory could have put another in its place.
-      const linked = isOwnAlone(name);
+      const linked = isOwnAlone(lstatSync(name));
       if (!linked) removeName(name);
       return linked;
     } catch (cause) {
@@ -217,6 +218,32 @@ export function readPlainFile(path: string, mostBytes: number): string | null {
     const content = readUpTo(file, mostBytes + 1);
     if (content.length > mostBytes) throw unsafe(path, `has more than ${mostBytes} bytes`);
     return content.toString('utf8');
+  } finally {
+    closeSync(file);
+  }
+}
+
+/**
+ * The text of a file that only root (or who calls) could have put there and can change, by a path without links; null where there is
+ * none. Neither a link is followed nor a pipe waited for. Throws `unsafe_path`, where there is none too; what the system says (EACCES)
+ * where this account may not look.
+ */
+export function readOwnFile(path: string): string | null {
+  const directory = dirname(resolve(path));
+  requireOwn(directory, path, true);
+  let file: number;
+  try {
+    file = opened(path, path, O_RDONLY | O_NONBLOCK);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+    throw error;
+  }
+  try {
+    // The sticky bit keeps others off what is there, and not off another file of root's that they give this name.
+    if (!isOwnAlone(fstatSync(file)) || isWritable(lstatSync(directory))) {
+      throw unsafe(path, "is no plain file of root's, or others may change it");
+    }
+    return readFileSync(file, 'utf8');
   } finally {
     closeSync(file);
   }
@@ -312,12 +339,15 @@ function leadsTo(path: string): boolean {
   return stat?.isSymbolicLink() === true && isOwn(stat) && isOwn(lstatSync(dirname(path)));
 }
 
-/** Nobody else can put another directory in the place of this one, or of one above it. */
-function requireOwn(directory: string, path: string): void {
+/**
+ * Nobody else can put another directory in the place of this one, or of one above it. `whole`: of none up to the root, though a closed one
+ * lies between, and of none that is missing.
+ */
+function requireOwn(directory: string, path: string, whole = false): void {
   for (let step = directory; ; step = dirname(step)) {
-    const stat = lstatSync(step);
-    if (!isOwn(stat) || isOpen(stat)) throw unsafe(path, `leads through ${step}, which others may change`);
-    if (step === '/' || isClosed(stat)) return;
+    const stat = whole ? lstatSync(step, { throwIfNoEntry: false }) : lstatSync(step);
+    if (stat && (!isOwn(stat) || isOpen(stat))) throw unsafe(path, `leads through ${step}, which others may change`);
+    if (step === '/' || (!whole && stat && isClosed(stat))) return;
   }
 }
 
@@ -334,15 +364,18 @@ function isOwn({ uid }: Stats): boolean {
 }
 
 /** A file that nobody else writes to, by whatever name. */
-function isOwnAlone(path: string): boolean {
-  const stat = lstatSync(path);
+function isOwnAlone(stat: Stats): boolean {
   return stat.isFile() && isOwn(stat) && (stat.mode & (WRITE_BY_GROUP | WRITE_BY_OTHERS)) === 0;
 }
 
 /** Whoever may write to a directory puts another name in the place of one in it, unless the sticky bit keeps them off. */
 function isOpen(stat: Stats): boolean {
-  const writable = stat.gid === 0 || stat.gid === self().gid ? WRITE_BY_OTHERS : WRITE_BY_OTHERS | WRITE_BY_GROUP;
-  return stat.isDirectory() && (stat.mode & writable) !== 0 && (stat.mode & STICKY) === 0;
+  return stat.isDirectory() && isWritable(stat) && (stat.mode & STICKY) === 0;
+}
+
+function isWritable({ gid, mode }: Stats): boolean {
+  const writable = gid === 0 || gid === self().gid ? WRITE_BY_OTHERS : WRITE_BY_OTHERS | WRITE_BY_GROUP;
+  return (mode & writable) !== 0;
 }
 
 function isClosed(stat: Stats): boolean {

@@ -37,6 +37,13 @@ export const platform = [
       'if (!isOwn(stat) || !isOwn(directory) || isOpen(directory)) {',
       'if (links < 0) {',
     ],
+    ...(
+      [
+        ['if (!isOwnAlone(fstatSync(file)) ||', 'if ('],
+        [' || isWritable(lstatSync(directory))) {', ') {'],
+        ["step === '/' || (!whole && stat && isClosed(stat))", "step === '/' || (stat && isClosed(stat))"],
+      ] as const
+    ).map(([from, to]) => ['SECURITY: what root alone may have written', 'kit/owned-files.ts', from, to] as const),
     [
       'SECURITY: a socket is given and asked',
       'kit/owned-files.ts',
@@ -132,7 +139,26 @@ export const platform = [
       'installationId(directory)',
     ],
   ]),
+  ...noticedBy('test/integration/platform/several-installations.test.ts', [
+    [
+      'SECURITY: what an account has put',
+      'platform/settings/store.ts',
+      'const text = readOwnFile(file);',
+      "const fs = process.getBuiltinModule('node:fs');\n  const text = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : null;",
+    ],
+    ['a copy of a data directory ends', 'cli/options.ts', 'requireOwnId(settings);', ''],
+    ['a data directory whose three', 'platform/host/settle.ts', 'requireOwnId(own, places);', ''],
+    ['addresses are those of no other', 'platform/settings/slots.ts', '!taken.has(slotSettings(slot).overlay) && ', ''],
+    ['addresses are those of no other', 'platform/host/settle.ts', 'using _ = await lockInstallations();', ''],
+    [
+      'one that an earlier version gave',
+      'platform/host/settle.ts',
+      'if (before) requireOwnAddresses(before, places);',
+      '',
+    ],
+  ]),
   ...noticedBy('test/integration/platform/down.test.ts', [
+    ['`down` leaves the addresses', 'platform/remains.ts', 'other === null ? []', 'other !== undefined ? []'],
     [
       '`down` ends what it has left',
       'cli/commands/down.ts',
@@ -189,12 +215,7 @@ export const platform = [
     ['each installation writes', 'platform/host/names.ts', '${copyOf(id, resolvConf)}${PART}', '${resolvConf}${PART}'],
   ]),
   ...noticedBy('test/unit/platform/installations.test.ts', [
-    [
-      'one that was down when the machine was booted',
-      'platform/host/installations.ts',
-      '[...noted(places.notes), ',
-      '[',
-    ],
+    ['one that was down when the machine was booted', 'platform/host/installations.ts', '[...notes, ', '['],
   ]),
   ...noticedBy('test/integration/platform/planted-links.test.ts', [
     [

@@ -4,12 +4,12 @@ import { lockFile } from '../../kit/lock.ts';
 import { Logger } from '../../kit/log.ts';
 import { PROJECT } from '../../kit/project.js';
 import { restoreResolver } from '../../platform/host/names.ts';
+import { settle } from '../../platform/host/settle.ts';
 import { removeUnusedStacks } from '../../platform/installation.ts';
 import { layoutOf } from '../../platform/layout.ts';
 import { requirePorts } from '../../platform/ports.ts';
 import { readProcesses } from '../../platform/processes.ts';
 import { readCredentials } from '../../platform/secrets.ts';
-import { ensureSettings } from '../../platform/settings/ensure.ts';
 import type { PlatformSettings } from '../../platform/settings/schema.ts';
 import { loadSettings, lockFileOf } from '../../platform/settings/store.ts';
 import { command, JSON_FLAG } from '../command.ts';
@@ -35,7 +35,7 @@ export const up = command({
     const directory = dataDirectory(values.data);
     using lock = lockFile(lockFileOf(directory), 'up');
     const wanted = { dataDirectory: directory, ...said };
-    const settings = await ensureSettings(wanted, (made) => requirePorts(made, new Set())).catch((error: unknown) => {
+    const settings = await settle(wanted, (made) => requirePorts(made, new Set())).catch((error: unknown) => {
       if (!loadSettings(wanted.dataDirectory)) lock.remove(); // there is nothing to be held
       throw error;
     });

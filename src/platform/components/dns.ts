@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { ensureAddress } from '../../cell/network/host.ts';
 import { signal } from '../../kit/process.ts';
-import { type Asker, otherServers, renderDnsConfig, renderServers } from '../host/dns-config.ts';
+import { type Asker, renderDnsConfig, renderServers } from '../host/dns-config.ts';
 import { upstreamNameservers } from '../host/names.ts';
+import { otherSettings } from '../host/shared-addresses.ts';
 import type { Component } from './component.ts';
 import { makeReadable, writeReadable } from './files.ts';
 import { digestOf, once } from './fingerprint.ts';
@@ -20,7 +21,7 @@ export function dns({ layout, accounts }: Parts, asker: Asker): Component {
   /** The servers that the process has, where this supervisor started it or sent it a signal since. */
   let lastServers: string | null = null;
   const writeServers = (): string => {
-    const servers = renderServers(settings, asker, otherServers(settings), upstreamNameservers(settings));
+    const servers = renderServers(settings, asker, otherSettings(settings), upstreamNameservers(settings));
     if (servers !== lastServers) writeReadable(serversFile, servers, account);
     return servers;
   };

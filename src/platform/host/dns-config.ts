@@ -4,8 +4,6 @@ import { routerAddress } from '../addresses.ts';
 import { CONTAINERS_PER_CELL } from '../cell-settings.ts';
 import { DOMAIN } from '../settings/domain.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
-import { loadSettings } from '../settings/store.ts';
-import { type InstallationPlaces, installations } from './installations.ts';
 
 /** Who asks: this machine, or the containers, for whom the router is at another address (their loopback is their own). */
 export type Asker = 'machine' | 'containers';
@@ -82,18 +80,4 @@ export function renderServers(
 function serverFor(asker: Asker, domain: string, address: string): string {
   if (asker === 'machine') return address;
   return /(^|\.)localhost$/.test(domain) ? '' : '#';
-}
-
-/** Those of the machine's other installations, whether they run or not. */
-export function otherServers({ id }: Pick<PlatformSettings, 'id'>, places?: InstallationPlaces): DomainServer[] {
-  return [...installations(places)].flatMap(([other, data]) => (other === id ? [] : (settingsIn(data) ?? [])));
-}
-
-/** Null where there are none yet or any more, or they are out of reach: it does not run then. */
-function settingsIn(directory: string): PlatformSettings | null {
-  try {
-    return loadSettings(directory);
-  } catch {
-    return null;
-  }
 }

@@ -1,13 +1,13 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { codeOf } from '../../kit/errors.ts';
+import { CupolaError, codeOf } from '../../kit/errors.ts';
 import { waitForLockFile } from '../../kit/lock.ts';
-import { makeDirectory, replaceFile } from '../../kit/owned-files.ts';
+import { makeDirectory, realDirectory, replaceFile } from '../../kit/owned-files.ts';
 import { DEFAULT_DATA_DIRECTORY, installationId } from '../layout.ts';
 import { supervisorCommandOf } from '../program.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
 import { loadSettings } from '../settings/store.ts';
-import { UNITS } from './systemd.ts';
+import { UNITS, unitName } from './systemd.ts';
 
 /** Where installations of the machine are seen. */
 export interface InstallationPlaces {
@@ -44,11 +44,27 @@ export async function lockInstallations(): Promise<Disposable> {
   return { [Symbol.dispose]: () => lock.remove() };
 }
 
-/** Notes where a reboot leaves it that the machine has this installation. */
-export function noteInstallation({ id, dataDirectory }: Noted, { notes, run } = PLACES): void {
+/** Notes where a reboot leaves it that the machine has this installation. Throws `id_taken` as `requireOwnId`. */
+export function noteInstallation({ id, dataDirectory }: Noted, places = PLACES): void {
+  requireOwnId({ id, dataDirectory }, places);
+  const { notes, run } = places;
   makeDirectory(notes, { mode: 0o755 });
   replaceFile(join(notes, id), `${dataDirectory}\n`, { mode: 0o644 });
   rmSync(join(run, `cupola-${id}`, GOING), { force: true });
+}
+
+/**
+ * An id names processes, containers and accounts, and is another installation's too where a data directory was copied, or where three
+ * letters come of two paths. Throws `id_taken` where the machine knows it as another data directory's.
+ */
+export function requireOwnId({ id, dataDirectory }: Noted, places = PLACES): void {
+  const other = claims(id, places).find(({ data }) => withoutLinks(data) !== withoutLinks(dataDirectory));
+  if (other === undefined) return;
+  const advice = existsSync(join(other.data, 'settings.json'))
+    ? `a new installation takes another --data; a copy is not run beside the original: destroy or move away ${other.data} first, or delete the copy`
+    : `where it was moved or restored to ${dataDirectory}, delete ${other.place} and call this again; where the disk of ${other.data} is not mounted, mount it`;
+  const message = `nothing was changed: ${dataDirectory} has the id ${id}, and so has the installation in ${other.data}, as ${other.place} says; ${advice}`;
+  throw new CupolaError('id_taken', message);
 }
 
 /** It counts no more, though its data is there still: what it shares with others is theirs alone. */
@@ -68,6 +84,7 @@ export function installations(places = PLACES): Map<string, string> {
   const gone = new Set<string>();
   const going = new Set<string>();
   const found = new Map<string, string>();
+  const notes = new Map(noted(places.notes));
   for (const name of namesIn(places.run)) {
     const id = /^cupola-([a-z]{3})$/.exec(name)?.[1];
     if (id === undefined) continue;
@@ -77,11 +94,34 @@ export function installations(places = PLACES): Map<string, string> {
     }
     const data = dataOf(join(places.run, name));
     if (data !== null && !existsSync(join(data, 'settings.json'))) gone.add(id);
-    else found.set(id, data ?? join(places.run, name)); // it is being put up just now
+    else found.set(id, data ?? notes.get(id) ?? join(places.run, name)); // it is being put up just now
   }
   const seen = [...unitsIn(places.units), ...installedIn(places.standard)].filter(([id]) => !going.has(id));
-  for (const [id, data] of [...noted(places.notes), ...seen]) if (!gone.has(id) && !found.has(id)) found.set(id, data);
+  for (const [id, data] of [...notes, ...seen]) if (!gone.has(id) && !found.has(id)) found.set(id, data);
   return found;
+}
+
+/** Whose id it is, by all that root has left of it; not by a run directory whose data is gone. */
+function claims(id: string, places: InstallationPlaces): { data: string; place: string }[] {
+  const run = join(places.run, `cupola-${id}`);
+  const ran = dataOf(run);
+  const seen = (found: readonly [id: string, data: string][], place: (data: string) => string) =>
+    found.flatMap(([of, data]) => (of === id ? [{ data, place: place(data) }] : []));
+  return [
+    ...seen(noted(places.notes), () => join(places.notes, id)),
+    ...(ran !== null && existsSync(join(ran, 'settings.json')) ? [{ data: ran, place: supervisorCommandOf(run) }] : []),
+    ...seen(unitsIn(places.units), () => join(places.units, unitName({ id }))),
+    ...seen(installedIn(places.standard), (data) => join(data, 'settings.json')),
+  ];
+}
+
+/** An earlier version wrote down the links. */
+function withoutLinks(directory: string): string {
+  try {
+    return realDirectory(directory);
+  } catch {
+    return directory;
+  }
 }
 
 /** Of a run directory; null before its supervisor was started. */

@@ -22,13 +22,20 @@ export interface UpOptions extends Partial<SettingValues> {
   dataDirectory: string;
 }
 
+interface Machine {
+  /** Its other installations, whose addresses are not to be had. */
+  others?: readonly Pick<PlatformSettings, 'overlay'>[];
+  /** May refuse new settings before anything is written. */
+  check?: (made: PlatformSettings) => Promise<void>;
+}
+
 /**
- * Reads the installation's settings or makes them. `check` may refuse new ones before anything is written. Throws `settings_conflict`
- * where an option contradicts what is installed, `invalid_option` for what no installation can have.
+ * Reads the installation's settings or makes them. Throws `settings_conflict` where an option contradicts what is installed,
+ * `invalid_option` for what no installation can have.
  */
 export async function ensureSettings(
   given: UpOptions,
-  check: (made: PlatformSettings) => Promise<void> = async () => {},
+  { others = [], check = async () => {} }: Machine = {},
 ): Promise<PlatformSettings> {
   const options = { ...given, dataDirectory: realDirectory(given.dataDirectory) };
   for (const name of SETTING_NAMES) if (options[name] !== undefined) settingValue(name, options[name]);
@@ -40,7 +47,7 @@ export async function ensureSettings(
     if (JSON.stringify(settings) !== JSON.stringify(before)) saveSettings(settings);
     return settings;
   }
-  const settings = withChanges(await newSettings(options), options);
+  const settings = withChanges(await newSettings(options, others), options);
   await check(settings);
   closeDirectory(options.dataDirectory);
   saveSettings(settings);
@@ -80,12 +87,15 @@ function withChange<Name extends SettingName>(
 }
 
 /** Those of a first `up`. What may be changed later is added by `withChanges`. */
-async function newSettings(options: UpOptions): Promise<PlatformSettings> {
+async function newSettings(
+  options: UpOptions,
+  others: readonly Pick<PlatformSettings, 'overlay'>[],
+): Promise<PlatformSettings> {
   const { dataDirectory, cells = 1, zones = 1, cellTags = [], httpsPort = DEFAULT_HTTPS_PORT } = options;
   if (zones > cells) throw refused('zones');
   if (cellTags.length > cells) throw refused('cellTags');
   const digest = createHash('sha256').update(dataDirectory).digest();
-  const slot = await freeSlot(digest[0]! % SLOTS);
+  const slot = await freeSlot(digest[0]! % SLOTS, others);
   const free = await freePorts(5 + 2 * cells);
   return {
     id: installationId(dataDirectory),

@@ -17,13 +17,20 @@ export function slotSettings(
   };
 }
 
-/** The preferred slot, or the next at whose resolver address nobody answers. Throws `no_slot`. */
-export async function freeSlot(preferred: number): Promise<number> {
+/**
+ * The preferred slot, or the next that none of the machine's installations has and at whose resolver address nobody answers. Throws
+ * `no_slot`.
+ */
+export async function freeSlot(
+  preferred: number,
+  others: readonly Pick<PlatformSettings, 'overlay'>[],
+): Promise<number> {
+  const taken = new Set(others.map(({ overlay }) => overlay));
   for (let step = 0; step < SLOTS; step += 1) {
     const slot = (preferred + step) % SLOTS;
-    if (await isFree(resolverOf(slot))) return slot;
+    if (!taken.has(slotSettings(slot).overlay) && (await isFree(resolverOf(slot)))) return slot;
   }
-  throw new CupolaError('no_slot', `${SLOTS} installations run on this machine`);
+  throw new CupolaError('no_slot', `${SLOTS} installations are on this machine`);
 }
 
 function resolverOf(slot: number): string {

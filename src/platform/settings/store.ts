@@ -1,8 +1,7 @@
-import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import Type from 'typebox';
-import { checked, readCheckedFile } from '../../kit/checked.ts';
-import { realDirectory, replaceFile } from '../../kit/owned-files.ts';
+import { checked, checkedJson } from '../../kit/checked.ts';
+import { readOwnFile, realDirectory, replaceFile } from '../../kit/owned-files.ts';
 import { installationId } from '../layout.ts';
 import { PlatformSettings } from './schema.ts';
 
@@ -14,14 +13,16 @@ const Stored = Type.Object({ ports: Type.Object({}) });
 
 /**
  * Null where nothing was installed in this directory. However it was named, now or at first, what comes of it names it without links,
- * as mounts are listed; its id stays. Throws `unsafe_path` as `realDirectory` does, and `invalid_file` with the field that is not as
- * declared; what the system says (EACCES) where this account may not look.
+ * as mounts are listed; its id stays. Throws `unsafe_path` where another account could have put it there, or another in its place (what
+ * stands there says what root ends and removes); `invalid_file` with the field that is not as declared; what the system says (EACCES)
+ * where this account may not look.
  */
 export function loadSettings(directory: string): PlatformSettings | null {
   const dataDirectory = realDirectory(directory);
   const file = join(dataDirectory, 'settings.json');
-  if (!statSync(file, { throwIfNoEntry: false })) return null;
-  const written = readCheckedFile(file, Stored);
+  const text = readOwnFile(file);
+  if (text === null) return null;
+  const written = checkedJson(Stored, text, { code: 'invalid_file', what: file });
   const complete = { ...EARLIER, ...written, ports: { ...EARLIER.ports, ...written.ports } };
   const stored = checked(PlatformSettings, complete, { code: 'invalid_file', what: file });
   const ownKey = stored.keyFile.startsWith(`${stored.dataDirectory}/`);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { prepareCellProxy } from '../../../src/cell/proxy/index.ts';
@@ -7,8 +7,10 @@ import { targetsMapOf } from '../../../src/cell/proxy/settings.ts';
 import { stopForGood } from '../../../src/cli/commands/down.ts';
 import { lockFile } from '../../../src/kit/lock.ts';
 import { cellProxySettingsOf, routerSettingsOf } from '../../../src/platform/cell-settings.ts';
+import { forgetInstallation, noteInstallation } from '../../../src/platform/host/installations.ts';
 import { type Layout, layoutOf } from '../../../src/platform/layout.ts';
 import { supervisorLockOf } from '../../../src/platform/program.ts';
+import { saveSettings } from '../../../src/platform/settings/store.ts';
 import { PersistedRoutes } from '../../../src/router/persisted-routes.ts';
 import { prepareRouter } from '../../../src/router/prepare.ts';
 import { routesMapOf } from '../../../src/router/settings.ts';
@@ -59,6 +61,37 @@ describe('an installation whose supervisor does not run', { skip: NETWORK_SKIP }
     assert.deepEqual([ran, again, alive], ['stopped', 'it was not running', false]);
     const none = { addresses: [], guarded: false };
     assert.deepEqual(afterwards, [none, none]);
+  });
+
+  test('`down` leaves the addresses and the ranges of its containers to another that runs at them, which an earlier version gave both', async () => {
+    const other = layoutOf({ ...layout.settings, id: 'zzx', dataDirectory: join(data, 'other') });
+    mkdirSync(other.settings.dataDirectory);
+    saveSettings(other.settings);
+    noteInstallation(other.settings);
+    try {
+      const [during, afterwards, alone] = (await inEmptyNetwork(`${program()}
+        mkdirSync(${JSON.stringify(other.run)}, { recursive: true });
+        await ensureInstallation(['10.231.254.1', '10.231.254.254'], '10.231.254.254', [{ address: '127.0.0.1', port: 3, accounts: [4001] }]);
+        await closeRanges(['10.231.0.0/24']);
+        const all = () => ({ ...own(), closed: execute('ip', 'route').includes('unreachable 10.231.0.0/24') });
+        const before = all();
+        const child = spawn('sleep', ['600'], { stdio: 'ignore' });
+        writeFileSync(${JSON.stringify(other.processesFile)}, JSON.stringify({ nats: identify(child.pid) }));
+        cupola('down');
+        const afterwards = all();
+        child.kill('SIGKILL');
+        await new Promise((done) => child.once('exit', done));
+        cupola('down');
+        console.log(JSON.stringify([before, afterwards, all()]));
+        process.exit();`)) as unknown[];
+      const there = { addresses: ['10.231.254.1', '10.231.254.254'], guarded: true, closed: true };
+      assert.deepEqual([during, afterwards], [there, there]);
+      assert.deepEqual(alone, { addresses: [], guarded: false, closed: false });
+    } finally {
+      forgetInstallation(other.settings);
+      rmSync(other.run, { recursive: true, force: true });
+      rmSync(other.settings.dataDirectory, { recursive: true });
+    }
   });
 
   test('`down` opens the ranges of its containers', async () => {

@@ -4,6 +4,7 @@ import {
   chownSync,
   existsSync,
   lchownSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -24,6 +25,7 @@ import {
   giveSocket,
   linkFile,
   makeDirectory,
+  readOwnFile,
   readPlainFile,
   realDirectory,
   removeTree,
@@ -231,6 +233,50 @@ describe('what root makes where other accounts have directories', {
     await run('mkfifo', [join(theirs, 'pipe')]);
     symlinkSync(join(target, 'file'), join(theirs, 'link'));
     for (const name of ['pipe', 'link']) assert.throws(() => readPlainFile(join(theirs, name), 100), UNSAFE);
+  });
+
+  test('SECURITY: what root alone may have written is read where no other account could have put it, or another in its place', async () => {
+    const refused = (path: string, why: string) => assert.throws(() => readOwnFile(path), UNSAFE, why);
+    const data = makeDirectory(at('data'), { mode: 0o700 });
+    const file = join(data, 'file');
+    assert.equal(readOwnFile(join(data, 'missing/deep/file')), null);
+    assert.equal(readOwnFile(file), null);
+    replaceFile(file, 'text', { mode: 0o600 });
+    for (const mode of [0o600, 0o644]) {
+      chmodSync(file, mode);
+      assert.equal(readOwnFile(file), 'text');
+    }
+    for (const mode of [0o664, 0o646]) {
+      chmodSync(file, mode);
+      refused(file, mode.toString(8));
+    }
+    replaceFile(file, 'text', { mode: 0o600, owner: OTHER });
+    refused(file, 'another’s file');
+    rmSync(file);
+    symlinkSync(join(target, 'file'), file);
+    refused(file, 'a link');
+    rmSync(file);
+    await run('mkfifo', [file]);
+    refused(file, 'a pipe');
+    rmSync(file);
+    // The directory, or one above: whether there is a file or not, and though root's own lies below it, closed.
+    const inner = join(theirs, 'deep/inner');
+    mkdirSync(inner, { recursive: true, mode: 0o700 });
+    for (const directory of [theirs, join(theirs, 'deep'), inner, join(theirs, 'missing')])
+      refused(join(directory, 'file'), directory);
+    writeFileSync(join(inner, 'file'), 'text', { mode: 0o600 });
+    refused(join(inner, 'file'), 'below another’s');
+    const above = makeDirectory(at('above'), { mode: 0o755 });
+    makeDirectory(join(above, 'data'), { mode: 0o700 });
+    replaceFile(join(above, 'data/file'), 'text', { mode: 0o600 });
+    assert.equal(readOwnFile(join(above, 'data/file')), 'text');
+    chmodSync(above, 0o1777);
+    assert.equal(readOwnFile(join(above, 'data/file')), 'text', 'the sticky bit keeps others off the directory');
+    chmodSync(above, 0o777);
+    refused(join(above, 'data/file'), 'where anybody could put another directory');
+    chmodSync(above, 0o1777);
+    linkSync(join(above, 'data/file'), join(above, 'file'));
+    refused(join(above, 'file'), 'where anybody could have given it its name');
   });
 
   test('SECURITY: a tree is removed, and nothing that is linked from it, though its owner changes it meanwhile', async () => {

@@ -3,13 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import {
-  type DomainServer,
-  otherServers,
-  renderDnsConfig,
-  renderServers,
-} from '../../../src/platform/host/dns-config.ts';
+import { type DomainServer, renderDnsConfig, renderServers } from '../../../src/platform/host/dns-config.ts';
 import { forgetInstallation, noteInstallation } from '../../../src/platform/host/installations.ts';
+import { otherSettings } from '../../../src/platform/host/shared-addresses.ts';
 import type { PlatformSettings } from '../../../src/platform/settings/schema.ts';
 import { testSettings } from '../../support/settings.ts';
 
@@ -112,7 +108,7 @@ test('the other installations of a machine are those that it has now, with what 
     noteInstallation(one, places);
     return one;
   };
-  const domains = (id: string) => otherServers({ id }, places).map(({ domain }) => domain);
+  const domains = (id: string) => otherSettings({ id }, places).map(({ domain }) => domain);
   const [one, two] = [installed('aaa', 'a.example', '127.0.53.1'), installed('bbb', 'b.example', '127.0.53.2')];
   assert.deepEqual([domains(one.id), domains(two.id)], [['b.example'], ['a.example']]);
   installed('ccc', 'c.example', '127.0.53.3');

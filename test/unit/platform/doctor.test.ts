@@ -209,6 +209,10 @@ test('damaged settings are in the way, and not taken for none', () => {
     problems.map(({ state, what, found }) => [state, what, found]),
     [['fail', 'settings', `${directory}/settings.json: cells must be >= 1`]],
   );
+  chmodSync(join(directory, 'settings.json'), 0o666);
+  const { state, found: said } = installed(directory).problems[0]!;
+  assert.equal(state, 'fail');
+  assert.match(said, /settings\.json is no plain file of root's, or others may change it$/);
 });
 
 test('which names lead to an installation that is not shown is not guessed', async () => {

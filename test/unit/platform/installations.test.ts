@@ -39,6 +39,8 @@ describe('what needs the accounts', () => {
     mkdirSync(at('run/cupola-network'));
     writeFileSync(at('run/cupola-xyz.lock'), '');
     assert.deepEqual(found(), { abc: at('kept'), new: at('run/cupola-new') });
+    noteInstallation({ id: 'new', dataDirectory: data('first') }, places());
+    assert.deepEqual(found(), { abc: at('kept'), new: at('first') });
   });
 
   test('one that was down when the machine was booted, though nothing of it is in /run', () => {
