@@ -136,8 +136,8 @@ export const platform = [
     [
       '`down` ends what it has left',
       'cli/commands/down.ts',
-      'const ran = stopped.ran || (await endRemains(layout, log));',
-      'const ran = stopped.ran;',
+      "const ran = stopped.how === 'ended' || (await endRemains(layout, log));",
+      "const ran = stopped.how === 'ended';",
     ],
     ['`down` opens the ranges', 'platform/remains.ts', 'await openRange(range);', ''],
     ['SECURITY 33: after `down`', 'platform/remains.ts', 'await rm(directory, { recursive: true, force: true });', ''],

@@ -17,9 +17,9 @@ import { dataDirectory, requireRoot, say } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { howToGoOn, restoredResolver, summary } from '../up/advice.ts';
 import { install } from '../up/install.ts';
+import { stayingSupervisor } from '../up/leaving.ts';
 import { SETTING_FLAGS, saidSettings } from '../up/settings-flags.ts';
 import { startAndWait } from '../up/start.ts';
-import { statusOrNull } from './down.ts';
 import { pushDirectory } from './push.ts';
 
 export const up = command({
@@ -42,7 +42,7 @@ export const up = command({
     const layout = layoutOf(settings);
     const progress = new Progress(8, !values.json);
     // What runs and is ready is left alone: a second `up` only puts the machine's way to its names back.
-    const running = await statusOrNull(layout);
+    const running = await stayingSupervisor(layout, progress.part);
     if (!running)
       await requirePorts(settings, new Set(Object.values(readProcesses(layout.processesFile)).map(({ pid }) => pid)));
     if (!running?.ready) {
