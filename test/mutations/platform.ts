@@ -183,8 +183,8 @@ export const platform = [
     [
       'installations that come and go at once',
       'platform/host/names.ts',
-      'using _ = await lock();\n  const part',
-      'const part',
+      'using _ = await lock();\n  changing(resolvConf, () => removeLine(',
+      'changing(resolvConf, () => removeLine(',
     ],
     ['each installation writes', 'platform/host/names.ts', '${copyOf(id, resolvConf)}${PART}', '${resolvConf}${PART}'],
   ]),

@@ -8,6 +8,7 @@ import { removeUnusedStacks } from '../../platform/installation.ts';
 import { layoutOf } from '../../platform/layout.ts';
 import { requirePorts } from '../../platform/ports.ts';
 import { readProcesses } from '../../platform/processes.ts';
+import { requireWhole } from '../../platform/removal.ts';
 import { readCredentials } from '../../platform/secrets.ts';
 import { ensureSettings } from '../../platform/settings/ensure.ts';
 import type { PlatformSettings } from '../../platform/settings/schema.ts';
@@ -34,6 +35,7 @@ export const up = command({
     requireRoot();
     const directory = dataDirectory(values.data);
     using lock = lockFile(lockFileOf(directory), 'up');
+    requireWhole(directory);
     const wanted = { dataDirectory: directory, ...said };
     const settings = await ensureSettings(wanted, (made) => requirePorts(made, new Set())).catch((error: unknown) => {
       if (!loadSettings(wanted.dataDirectory)) lock.remove(); // there is nothing to be held

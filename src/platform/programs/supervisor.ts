@@ -1,6 +1,7 @@
 import { CupolaError } from '../../kit/errors.ts';
 import { handleFaults } from '../../kit/faults.ts';
 import { Logger } from '../../kit/log.ts';
+import { requireWhole } from '../removal.ts';
 import { loadSettings } from '../settings/store.ts';
 import { Supervisor } from '../supervisor/supervisor.ts';
 
@@ -9,6 +10,7 @@ handleFaults(log);
 const dataDirectory = process.argv[2];
 const settings = dataDirectory ? loadSettings(dataDirectory) : null;
 if (!settings) throw new CupolaError('not_installed', `nothing is installed in ${dataDirectory}`);
+requireWhole(settings.dataDirectory);
 // Signals of the terminal that ran `up` do not end the platform; `cupola down` does.
 process.on('SIGHUP', () => {});
 const supervisor = await Supervisor.start(settings, log);

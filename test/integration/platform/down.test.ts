@@ -208,4 +208,54 @@ describe('an installation whose supervisor does not run', { skip: NETWORK_SKIP }
     t.after(() => signal(other, 'SIGKILL'));
     assert.equal((await staying())?.ready, true, 'one that stays is told');
   });
+
+  test('where resolv.conf may not be changed, `up` says so, and `destroy` removes the rest and is called again', async () => {
+    const key = join(data, 'key');
+    writeFileSync(key, 'secret');
+    const answer = (await inEmptyNetwork(`${program()}
+      import { installResolver } from ${source('platform/host/names.ts')};
+      import { existsSync } from 'node:fs';
+      const settings = JSON.parse(readFileSync(${JSON.stringify(join(data, 'settings.json'))}, 'utf8'));
+      const conf = '/etc/resolv.conf';
+      const mine = ${JSON.stringify(join(data, '..', 'resolv.conf-zzy'))};
+      writeFileSync(mine, 'nameserver 192.0.2.53\\n');
+      execute('mount', '--bind', mine, conf);
+      const protect = (how) => execute('mount', '-o', 'remount,bind,' + how, conf);
+      protect('ro');
+      const refused = await installResolver(settings).catch(({ code, message }) => ({ code, message }));
+      protect('rw');
+      await installResolver(settings);
+      protect('ro');
+      const words = ({ status, stdout, stderr }) => ({ status, stdout, stderr });
+      const first = words(cupola('destroy', '--yes'));
+      const kept = [existsSync(${JSON.stringify(key)}), existsSync(${JSON.stringify(join(data, 'settings.json'))})];
+      const up = words(cupola('up'));
+      const supervisor = spawnSync(process.execPath, [${source('platform/supervisor-main.ts')}, ${JSON.stringify(data)}], { encoding: 'utf8' }).stdout;
+      protect('rw');
+      const second = words(cupola('destroy', '--yes'));
+      const text = readFileSync(conf, 'utf8');
+      execute('umount', conf);
+      execute('rm', '-f', mine);
+      console.log(JSON.stringify({ refused, first, kept, up, supervisor, second, text, there: existsSync(${JSON.stringify(data)}) }));
+      process.exit();`)) as Record<string, never> & {
+      first: { stderr: string };
+      second: { stderr: string };
+      supervisor: string;
+    };
+    const fixed =
+      '/etc/resolv.conf cannot be changed: it is on a file system that is mounted read-only; mount it writable and try again';
+    const { refused, first, kept, up, supervisor, second, text, there } = answer;
+    assert.deepEqual(refused, { code: 'not_writable', message: fixed });
+    const finishes = `./cupola destroy --yes --data ${data} finishes it`;
+    assert.deepEqual(first, {
+      ...{ status: 1, stdout: '' },
+      stderr: `cupola: all is removed but for this: ${fixed}; then ${finishes}\n`,
+    });
+    assert.deepEqual(kept, [false, true]);
+    const unfinished = `a destroy of ${data} did not finish, and data are gone; ${finishes}`;
+    assert.deepEqual(up, { status: 1, stdout: '', stderr: `cupola: ${unfinished}\n` });
+    assert.ok(supervisor.includes('destroy_unfinished') || supervisor.includes(unfinished), supervisor);
+    assert.deepEqual({ ...second, stdout: '' }, { status: 0, stdout: '', stderr: '' });
+    assert.deepEqual([text, there], ['nameserver 192.0.2.53\n', false]);
+  });
 });
