@@ -7,6 +7,7 @@ import {
   lstatSync,
   openSync,
   readSync,
+  type Stats,
   statSync,
   unlinkSync,
   writeSync,
@@ -15,6 +16,7 @@ import { mkdir } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import koffi from 'koffi';
 import { CupolaError, codeOf } from './errors.ts';
+import { holdsOpen, identify, type ProcessIdentity } from './process.ts';
 
 const libc = koffi.load('libc.so.6');
 const flock = libc.func('int flock(int descriptor, int operation)');
@@ -25,6 +27,8 @@ const RETRY_MS = 10;
 const HOLDER_BYTES = 4096;
 /** A link is not followed: whoever may write to its directory chooses where it leads. */
 const OPEN = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
+/** Nor is a pipe waited for. */
+const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 export interface HeldLock extends Disposable {
   /** Lets it go and leaves no file: for whoever took away what it guards. */
@@ -52,6 +56,29 @@ export function lockFile(path: string, what: string): HeldLock {
     writeSync(file, `${process.pid} ${what}\n`);
     return held(path, file);
   }
+}
+
+/** The process that holds a lock file, which is not touched for that; null where none does. */
+export function holderOf(path: string): ProcessIdentity | null {
+  const named = namedIn(path);
+  if (named === null) return null;
+  const identity = identify(named.pid);
+  // Who is named may have ended, and the number be another's.
+  return identity && holdsOpen(identity, named.file) ? identity : null;
+}
+
+/** Who wrote last that it holds the file, which is closed again: it may be this very process. */
+function namedIn(path: string): { pid: number; file: Stats } | null {
+  let file: number;
+  try {
+    file = openSync(path, READ);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+    throw error;
+  }
+  const named = { pid: Number(holderIn(file)?.pid ?? 0), file: fstatSync(file) };
+  closeSync(file);
+  return named;
 }
 
 /** Waits for its turn with a lock file, and then is as `lockFile`. Throws `locked` where that takes longer than `waitMs`. */
@@ -111,8 +138,14 @@ function held(path: string, file: number): HeldLock {
 
 /** By the descriptor that was locked: the path may lead elsewhere by now. */
 function describeHolder(file: number): string {
+  const holder = holderIn(file);
+  return holder === null ? 'another process' : `process ${holder.pid} ("${holder.what}")`;
+}
+
+/** What the last holder wrote of itself. */
+function holderIn(file: number): { pid: string; what: string } | null {
   const [, pid, what] = /^(\d+) (.*)$/m.exec(beginningOf(file)) ?? [];
-  return pid === undefined ? 'another process' : `process ${pid} ("${what}")`;
+  return pid === undefined || what === undefined ? null : { pid, what };
 }
 
 function beginningOf(file: number): string {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { classOf } from './engine-words.ts';
 import { CupolaError, codeOf } from './errors.ts';
@@ -130,6 +130,21 @@ export function processesWith(uid: number, argument: string): ProcessIdentity[] 
 /** The arguments of a process; none where it ended. */
 export function commandOf(pid: number): string[] {
   return readIfThere(`/proc/${pid}/cmdline`).split('\0');
+}
+
+/** Whether the very process has this file open, as far as that can be seen. */
+export function holdsOpen(identity: ProcessIdentity, { dev, ino }: Pick<Stats, 'dev' | 'ino'>): boolean {
+  const descriptors = `/proc/${identity.pid}/fd`;
+  const isIt = (name: string): boolean => {
+    const open = statSync(`${descriptors}/${name}`, { throwIfNoEntry: false });
+    return open?.dev === dev && open.ino === ino;
+  };
+  try {
+    return readdirSync(descriptors).some(isIt) && isAlive(identity);
+  } catch (error) {
+    if (!['ENOENT', 'ESRCH', 'EACCES'].includes(codeOf(error) ?? '')) throw error;
+    return false; // it ended, or is none of ours
+  }
 }
 
 /** The real, effective, saved and file-system user. */

@@ -124,6 +124,8 @@ export const PlatformStatus = Type.Object({
   update: UpdateStatus,
   /** Null while no roots are on their way in or out. */
   rotation: Type.Union([RotationStatus, Type.Null()]),
+  /** It ends, and with it, where it was told to, all that runs. Missing in what an earlier version tells. */
+  leaving: Type.Optional(Type.Boolean()),
 });
 export type PlatformStatus = Static<typeof PlatformStatus>;
 

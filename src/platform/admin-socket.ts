@@ -92,8 +92,8 @@ export interface Question {
 }
 
 /**
- * Asks a process on its socket, and no other that its account could lead to. Throws `not_running` where none answers, the code the
- * process gave where it failed, and `invalid_answer` for what is not as declared.
+ * Asks a process on its socket, and no other that its account could lead to. Throws `not_running` where none is there, `no_answer` where
+ * one does not answer in time, the code the process gave where it failed, and `invalid_answer` for what is not as declared.
  */
 export function askAdmin<Answer extends TSchema>(
   path: string,
@@ -129,7 +129,11 @@ async function ask(socketPath: string, operation: string, { body, timeoutMs = AN
       .catch(reject);
   });
   // Of the whole answer: who says a byte now and then would keep the asker for ever.
-  const late = setTimeout(() => call.destroy(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
+  const late = setTimeout(() => {
+    const message = `no answer to ${operation} in ${timeoutMs / 1000} s`;
+    reject(new CupolaError('no_answer', message, { fields: { operation } }));
+    call.destroy();
+  }, timeoutMs);
   call.on('error', (cause) => reject(notRunning(cause)));
   call.end(body === undefined ? '' : JSON.stringify(body));
   return promise.finally(() => clearTimeout(late));

@@ -2,7 +2,7 @@ import { readdir, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { unmount } from '../cell/garden/kernel.ts';
 import { clearDirectory, mountsBelow } from '../cell/garden/mounts.ts';
-import { CupolaError } from '../kit/errors.ts';
+import { CupolaError, messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { removeTree } from '../kit/owned-files.ts';
 import { type ProcessIdentity, terminate } from '../kit/process.ts';
@@ -14,14 +14,16 @@ import { type Layout, layoutOf } from './layout.ts';
 import { readProcesses, writeProcesses, writeRestarts } from './processes.ts';
 import { supervisorCommandOf, supervisorLockOf } from './program.ts';
 import { removeRemains } from './remains.ts';
+import { howToFinish, markRemoval, REMOVAL_MARK } from './removal.ts';
 import type { PlatformSettings } from './settings/schema.ts';
 import { loadSettings } from './settings/store.ts';
 
 /**
  * Removes everything this installation made on the machine: processes, containers, mounts, links, packet filter tables, cgroups,
  * resolver changes, accounts, data. A key file the operator brought stays: other things may be sealed under it. The supervisor must
- * be down, and its lock held. Gives what stays and why, a sentence each. Throws `not_an_installation`, and `still_mounted` before
- * anything is deleted through a mount.
+ * be down, and its lock held. Gives what stays and why, a sentence each. Throws `not_an_installation`, `still_mounted` before anything
+ * is deleted through a mount, and `destroy_unfinished` where something of the machine could not be changed: all the rest is gone then,
+ * but for the settings, so that it can be called again.
  */
 export async function teardownPlatform(settings: PlatformSettings, log: Logger): Promise<string[]> {
   const { dataDirectory } = settings;
@@ -29,16 +31,26 @@ export async function teardownPlatform(settings: PlatformSettings, log: Logger):
     throw new CupolaError('not_an_installation', `${dataDirectory} holds no installation`);
   }
   const layout = layoutOf(settings);
-  await uninstallUnit(settings); // else it starts a supervisor as soon as the lock is gone
+  const problems: unknown[] = [];
+  const goingOn = <T>(step: Promise<T>): Promise<T | null> =>
+    step.catch((error: unknown) => {
+      problems.push(error);
+      return null;
+    });
+  await goingOn(uninstallUnit(settings)); // else it starts a supervisor as soon as the lock is gone
   await endRemains(layout, log);
-  await removeSystemTrust(settings);
-  await removeResolver(settings);
+  await goingOn(removeSystemTrust(settings));
+  await goingOn(removeResolver(settings));
   // What keeps a supervisor from beginning anew, and tells others that this one goes, stays until the data is gone.
   await removeRun(layout.run, [supervisorLockOf(layout.run), supervisorCommandOf(layout.run)]);
-  const accounts = await removeAccounts(settings);
-  const disks = await removeData(dataDirectory);
+  const accounts = await goingOn(removeAccounts(settings));
+  const disks = await removeData(dataDirectory, { forGood: problems.length === 0 });
+  if (problems.length > 0) {
+    const message = `all is removed but for this: ${problems.map(messageOf).join('; ')}; then ${howToFinish(dataDirectory)}`;
+    throw new CupolaError('destroy_unfinished', message);
+  }
   await removeRun(layout.run);
-  return [...accounts, ...disks.map((place) => `${place} was emptied and stays mounted`)];
+  return [...(accounts ?? []), ...disks.map((place) => `${place} was emptied and stays mounted`)];
 }
 
 /**
@@ -63,11 +75,14 @@ export async function endRemains(layout: Layout, log: Logger): Promise<boolean> 
 const STOP_MS = 15_000;
 
 /**
- * The settings go last: until then an interrupted destroy can be called again. A disk that the operator mounted here, or at a directory
- * below, is emptied and stays mounted: gives those. Throws `still_mounted`.
+ * The settings go last, or not at all (`forGood`): until then an interrupted destroy can be called again, and nothing starts. A disk that
+ * the operator mounted here, or at a directory below, is emptied and stays mounted: gives those. Throws `still_mounted`.
  */
-export async function removeData(directory: string): Promise<string[]> {
-  const staying = await clearDirectory(directory, ['settings.json']);
+export async function removeData(directory: string, { forGood = true } = {}): Promise<string[]> {
+  const names = [REMOVAL_MARK, 'settings.json'];
+  markRemoval(directory);
+  const staying = await clearDirectory(directory, forGood ? { last: names } : { keep: names });
+  if (!forGood) return staying;
   if (staying.length === 0) await rmdir(directory);
   return staying;
 }

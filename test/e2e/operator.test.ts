@@ -304,6 +304,16 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     assert.deepEqual(await platform.pids(), before);
   });
 
+  test('`up` after a `down` that was interrupted waits for what ends, and everything serves again', async () => {
+    const before = (await platform.status()).supervisor.pid;
+    const interrupted = spawn(join(ROOT, 'cupola'), ['down', '--data', platform.data], { stdio: 'ignore' });
+    await eventually('it ends', async () => (await platform.status()).leaving);
+    interrupted.kill('SIGINT');
+    await platform.cupola('up', ['--json'], 5 * 60_000);
+    assert.notEqual((await platform.status()).supervisor.pid, before);
+    await eventually('the app serves', async () => (await platform.ask('hello-node')).status === 200);
+  });
+
   test('destroy keeps a key file that the operator brought, and ends and unlinks what a component left, no more', async () => {
     const aside = mkdtempSync('/tmp/cupola-e2e-aside-');
     writeFileSync(join(aside, 'file'), 'as it was');

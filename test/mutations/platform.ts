@@ -162,8 +162,8 @@ export const platform = [
     [
       '`down` ends what it has left',
       'cli/commands/down.ts',
-      'const ran = stopped.ran || (await endRemains(layout, log));',
-      'const ran = stopped.ran;',
+      "const ran = stopped.how === 'ended' || (await endRemains(layout, log));",
+      "const ran = stopped.how === 'ended';",
     ],
     ['`down` opens the ranges', 'platform/remains.ts', 'await openRange(range);', ''],
     ['SECURITY 33: after `down`', 'platform/remains.ts', 'await rm(directory, { recursive: true, force: true });', ''],
@@ -209,8 +209,8 @@ export const platform = [
     [
       'installations that come and go at once',
       'platform/host/names.ts',
-      'using _ = await lock();\n  const part',
-      'const part',
+      'using _ = await lock();\n  changing(resolvConf, () => removeLine(',
+      'changing(resolvConf, () => removeLine(',
     ],
     ['each installation writes', 'platform/host/names.ts', '${copyOf(id, resolvConf)}${PART}', '${resolvConf}${PART}'],
   ]),

@@ -64,9 +64,12 @@ export function makePrivateMount(directory: string): void {
 /**
  * Empties a directory of the platform's (a real path) and unmounts there what the platform mounted. A disk or a directory that the operator
  * mounted at or below it is emptied and stays mounted, unless it stands on what the platform mounted. `last`: names in the directory
- * that go when all others are gone. Gives what stays mounted. Throws `still_mounted`.
+ * that go when all others are gone; `keep`: that stay. Gives what stays mounted. Throws `still_mounted`.
  */
-export async function clearDirectory(directory: string, last: readonly string[] = []): Promise<string[]> {
+export async function clearDirectory(
+  directory: string,
+  { last = [], keep = [] }: { last?: readonly string[]; keep?: readonly string[] } = {},
+): Promise<string[]> {
   const all = mounts();
   const own = new Set(all.filter((one) => isBelow(directory)(one) && isOwn(one, all, directory)).map(({ id }) => id));
   const standsOnOwn = ({ parent }: Mounted): boolean => {
@@ -82,7 +85,8 @@ export async function clearDirectory(directory: string, last: readonly string[] 
   const left = now.filter(({ id }) => own.has(id)).map(({ point }) => point);
   if (left.length > 0) throw new CupolaError('still_mounted', `could not unmount ${left.join(', ')}`);
   const staying = now.map(({ point }) => point);
-  if (existsSync(directory)) await emptyTree(directory, staying, last);
+  const kept = keep.map((name) => join(directory, name));
+  if (existsSync(directory)) await emptyTree(directory, [...staying, ...kept], last);
   return staying;
 }
 

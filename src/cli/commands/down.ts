@@ -1,19 +1,20 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { CupolaError } from '../../kit/errors.ts';
+import { CupolaError, codeOf } from '../../kit/errors.ts';
 import { lockFile } from '../../kit/lock.ts';
 import { Logger } from '../../kit/log.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
-import { identify, isAlive, type ProcessIdentity } from '../../kit/process.ts';
+import { identify, isAlive, type ProcessIdentity, terminate } from '../../kit/process.ts';
 import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import { type Layout, layoutOf } from '../../platform/layout.ts';
 import { supervisorLockOf } from '../../platform/program.ts';
 import { lockFileOf } from '../../platform/settings/store.ts';
-import { askSupervisor, supervisorAnswers } from '../../platform/supervisor-client.ts';
+import { askSupervisor, isSilence, supervisorAnswers, supervisorProcess } from '../../platform/supervisor-client.ts';
 import { endRemains } from '../../platform/teardown.ts';
 import { command } from '../command.ts';
 import { installation, say } from '../options.ts';
 
-const LIMIT_MS = 120_000;
+/** It ends at once when it has answered. */
+const LIMIT_MS = 10_000;
 
 export const down = command({
   flags: {},
@@ -24,34 +25,69 @@ export const down = command({
     using stopped = await stopForGood(layout, 'down');
     // What a supervisor left that was killed, or could not start.
     const log = new Logger('down', {}, (line) => process.stderr.write(line), 'warn');
-    const ran = stopped.ran || (await endRemains(layout, log));
-    say(ran ? 'stopped' : 'it was not running');
+    const ran = stopped.how === 'ended' || (await endRemains(layout, log));
+    say(ran || stopped.how === 'killed' ? 'stopped' : 'it was not running');
     return 0;
   },
 });
 
 const LOCK_LIMIT_MS = 60_000;
 
+/** A supervisor that was killed leaves all that ran. */
+type Stopped = 'ended' | 'killed' | 'did not run';
+
 /**
  * Stops it, if it ran, and holds the supervisor's lock, so that none begins anew: one that was killed is started again, and does not
- * answer in between; the machine may just have been booted. Throws `locked` where that takes a minute.
+ * answer in between; the machine may just have been booted. One that does not answer is killed. Throws `process_stuck`, and `locked`
+ * where it is held for a minute by what is no supervisor.
  */
-export async function stopForGood(layout: Layout, what: string): Promise<Disposable & { ran: boolean }> {
+export async function stopForGood(
+  layout: Layout,
+  what: string,
+  lockLimitMs = LOCK_LIMIT_MS,
+): Promise<Disposable & { how: Stopped }> {
   makeDirectory(layout.run, { mode: 0o711 });
-  let ran = false;
-  for (const deadline = Date.now() + LOCK_LIMIT_MS; ; await pause(100)) {
-    ran = (await stopPlatform(layout)) || ran;
+  let how: Stopped = 'did not run';
+  for (let deadline = Date.now() + lockLimitMs; ; await pause(100)) {
+    const now = await stopPlatform(layout);
+    if (how !== 'killed' && now !== 'did not run') how = now;
     try {
       const lock = lockFile(supervisorLockOf(layout.run), what);
-      return { ran, [Symbol.dispose]: () => lock[Symbol.dispose]() };
+      return { how, [Symbol.dispose]: () => lock[Symbol.dispose]() };
     } catch (error) {
-      if (!(error instanceof CupolaError) || error.code !== 'locked' || Date.now() > deadline) throw error;
+      if (codeOf(error) !== 'locked') throw error;
+      if (Date.now() < deadline) continue;
+      if (!(await killSupervisor(layout))) throw error;
+      how = 'killed';
+      deadline = Date.now() + lockLimitMs;
     }
   }
 }
 
-/** Stops everything and waits until the supervisor is gone. False where none ran. Throws `down_timeout`. */
-async function stopPlatform(layout: Layout): Promise<boolean> {
+/** Kills a supervisor that does not end by itself; all that runs goes on. False where none is there. Throws `process_stuck`. */
+export async function killSupervisor(layout: Layout): Promise<boolean> {
+  const supervisor = supervisorProcess(layout);
+  if (!supervisor) return false;
+  process.stderr.write(`the supervisor (process ${supervisor.pid}) does not answer, or does not end; it is killed\n`);
+  await terminate(supervisor, 0, 'SIGKILL');
+  return true;
+}
+
+async function stopPlatform(layout: Layout): Promise<Stopped> {
+  try {
+    return (await askToStop(layout)) ? 'ended' : 'did not run';
+  } catch (error) {
+    const late = isSilence(error) || codeOf(error) === 'down_timeout';
+    if (late && (await killSupervisor(layout))) return 'killed';
+    throw error;
+  }
+}
+
+/**
+ * Stops everything and waits until the supervisor is gone. False where none ran. Throws `no_answer`, and `down_timeout` where it said
+ * that it ends.
+ */
+async function askToStop(layout: Layout): Promise<boolean> {
   if (!(await supervisorAnswers(layout))) return false;
   let supervisor: ProcessIdentity | null = null;
   try {
@@ -62,13 +98,23 @@ async function stopPlatform(layout: Layout): Promise<boolean> {
   }
   const deadline = Date.now() + LIMIT_MS;
   while (supervisor ? isAlive(supervisor) : await supervisorAnswers(layout)) {
-    if (Date.now() > deadline) throw new CupolaError('down_timeout', 'the supervisor did not end in two minutes');
+    if (Date.now() > deadline) throw new CupolaError('down_timeout', 'the supervisor did not end in ten seconds');
     await pause(100);
   }
   return true;
 }
 
-/** Null where no supervisor answers. Throws `invalid_answer` where one of another version tells otherwise. */
+/** As `statusOrNull`, and null too where it does not answer yet. */
+export async function statusSoFar(layout: Layout): Promise<PlatformStatus | null> {
+  try {
+    return await statusOrNull(layout);
+  } catch (error) {
+    if (isSilence(error)) return null;
+    throw error;
+  }
+}
+
+/** Null where no supervisor is there. Throws `no_answer`, and `invalid_answer` where one of another version tells otherwise. */
 export async function statusOrNull(layout: Layout): Promise<PlatformStatus | null> {
   try {
     return await askSupervisor(layout, 'GET /status');

@@ -46,8 +46,12 @@ function describe(answer: PlatformStatus): string {
 }
 
 /** What is under way. */
-function notes({ update, rotation, notRouted, servedAsHttp1 }: PlatformStatus): string[] {
-  const lines = [...some('not routed', notRouted), ...some('served as http1, HTTP/2 to apps is off', servedAsHttp1)];
+function notes({ leaving = false, update, rotation, notRouted, servedAsHttp1 }: PlatformStatus): string[] {
+  const lines = [
+    ...(leaving ? ['it ends'] : []),
+    ...some('not routed', notRouted),
+    ...some('served as http1, HTTP/2 to apps is off', servedAsHttp1),
+  ];
   if (update.outdated.length > 0) lines.push(`still to be updated: ${update.outdated.join(', ')}`);
   if (update.problem !== null) lines.push(`the update stopped: ${update.problem}`);
   if (rotation?.phase === 'announced') lines.push('new roots are being announced');

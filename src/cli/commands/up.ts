@@ -9,6 +9,7 @@ import { removeUnusedStacks } from '../../platform/installation.ts';
 import { layoutOf } from '../../platform/layout.ts';
 import { requirePorts } from '../../platform/ports.ts';
 import { readProcesses } from '../../platform/processes.ts';
+import { requireWhole } from '../../platform/removal.ts';
 import { readCredentials } from '../../platform/secrets.ts';
 import type { PlatformSettings } from '../../platform/settings/schema.ts';
 import { loadSettings, lockFileOf } from '../../platform/settings/store.ts';
@@ -17,9 +18,9 @@ import { dataDirectory, requireRoot, say } from '../options.ts';
 import { Progress } from '../progress.ts';
 import { howToGoOn, restoredResolver, summary } from '../up/advice.ts';
 import { install } from '../up/install.ts';
+import { stayingSupervisor } from '../up/leaving.ts';
 import { SETTING_FLAGS, saidSettings } from '../up/settings-flags.ts';
 import { startAndWait } from '../up/start.ts';
-import { statusOrNull } from './down.ts';
 import { pushDirectory } from './push.ts';
 
 export const up = command({
@@ -34,6 +35,7 @@ export const up = command({
     requireRoot();
     const directory = dataDirectory(values.data);
     using lock = lockFile(lockFileOf(directory), 'up');
+    requireWhole(directory);
     const wanted = { dataDirectory: directory, ...said };
     const settings = await settle(wanted, (made) => requirePorts(made, new Set())).catch((error: unknown) => {
       if (!loadSettings(wanted.dataDirectory)) lock.remove(); // there is nothing to be held
@@ -42,7 +44,7 @@ export const up = command({
     const layout = layoutOf(settings);
     const progress = new Progress(8, !values.json);
     // What runs and is ready is left alone: a second `up` only puts the machine's way to its names back.
-    const running = await statusOrNull(layout);
+    const running = await stayingSupervisor(layout, progress.part);
     if (!running)
       await requirePorts(settings, new Set(Object.values(readProcesses(layout.processesFile)).map(({ pid }) => pid)));
     if (!running?.ready) {

@@ -8,7 +8,7 @@ import { PLAIN_ENVIRONMENT } from '../../kit/process.ts';
 import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import type { Layout } from '../../platform/layout.ts';
 import { writeSupervisorCommand } from '../../platform/program.ts';
-import { statusOrNull } from '../commands/down.ts';
+import { statusSoFar } from '../commands/down.ts';
 import type { Progress } from '../progress.ts';
 
 const READY_LIMIT_MS = 120_000;
@@ -17,12 +17,12 @@ const READY_LIMIT_MS = 120_000;
 export async function startAndWait(options: { project: string; layout: Layout; progress: Progress }): Promise<void> {
   const { project, layout, progress } = options;
   progress.step('Starting the supervisor');
-  const hasEnded = (await statusOrNull(layout)) ? () => false : startSupervisor(layout, process.execPath, project);
+  const hasEnded = (await statusSoFar(layout)) ? () => false : startSupervisor(layout, process.execPath, project);
   progress.step('Waiting for every component');
   const deadline = Date.now() + READY_LIMIT_MS;
   let last: PlatformStatus | null = null;
   for (;;) {
-    last = (await statusOrNull(layout)) ?? last;
+    last = (await statusSoFar(layout)) ?? last;
     if (last?.ready) break;
     if (hasEnded()) throw new CupolaError('supervisor_ended', `the supervisor ended; its log is ${logFileOf(layout)}`);
     if (Date.now() > deadline) {

@@ -6,7 +6,7 @@ import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import type { Layout } from '../../platform/layout.ts';
 import { commandFor } from '../../platform/settings/data-option.ts';
 import { askSupervisor } from '../../platform/supervisor-client.ts';
-import { statusOrNull } from '../commands/down.ts';
+import { statusOrNull, statusSoFar } from '../commands/down.ts';
 import type { Progress } from '../progress.ts';
 import { install } from './install.ts';
 import { startSupervisor, supervisorMain } from './start.ts';
@@ -75,7 +75,7 @@ async function untilUpdated(layout: Layout, program: string, progress: Progress)
   let heard = Date.now();
   for (;;) {
     await pause(200);
-    const status = await statusOrNull(layout);
+    const status = await statusSoFar(layout);
     if (status) heard = Date.now();
     if (status?.supervisor.program === program) {
       if (status.update.problem !== null) throw new CupolaError('update_stopped', status.update.problem);

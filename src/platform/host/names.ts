@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { PlatformSettings } from '../settings/schema.ts';
+import { changing } from './changing.ts';
 import { lockInstallations } from './installations.ts';
 import {
   addNameserver,
@@ -61,10 +62,15 @@ export function resolverLine(settings: PlatformSettings, text: string): Resolver
 
 /**
  * Makes the machine ask the platform's name server first. The file that was there before any installation, and the link if it was one,
- * are kept beside it. Does nothing where it is done or unneeded. Throws `locked`; its caller holds no lock of `lockInstallations`.
+ * are kept beside it. Does nothing where it is done or unneeded. Throws `locked`, and `not_writable`
+ * where it may not be changed; its caller holds no lock of `lockInstallations`.
  */
 export async function installResolver(settings: PlatformSettings, { resolvConf, lock } = PLACES): Promise<void> {
   using _ = await lock();
+  changing(resolvConf, () => addLine(settings, resolvConf));
+}
+
+function addLine(settings: PlatformSettings, resolvConf: string): void {
   const present = readText(resolvConf);
   const line = resolverLine(settings, present);
   if (line === 'unneeded') return;
@@ -87,6 +93,10 @@ export async function restoreResolver(settings: PlatformSettings, places = PLACE
  */
 export async function removeResolver(settings: PlatformSettings, { resolvConf, lock } = PLACES): Promise<void> {
   using _ = await lock();
+  changing(resolvConf, () => removeLine(settings, resolvConf));
+}
+
+function removeLine(settings: PlatformSettings, resolvConf: string): void {
   const part = partOf(settings.id, resolvConf);
   const present = readText(resolvConf);
   const rest = removeNameserver(present, nameServerOf(settings));

@@ -5,6 +5,7 @@ import { CupolaError } from '../../kit/errors.ts';
 import { certificatesIn } from '../../kit/pki.ts';
 import { run } from '../../kit/process.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
+import { changing } from './changing.ts';
 
 /** Where Debian and Ubuntu take authorities of the operator's from (update-ca-certificates(8)). */
 const LOCAL_AUTHORITIES = '/usr/local/share/ca-certificates';
@@ -15,11 +16,13 @@ export async function installSystemTrust(
   roots: string,
   directory = LOCAL_AUTHORITIES,
 ): Promise<void> {
-  mkdirSync(directory, { recursive: true });
   const wanted = new Map(certificatesIn(roots).map((pem) => [fileName(settings, pem), pem]));
   const stale = trustedFiles(settings, directory).filter((name) => !wanted.has(name));
-  for (const [name, pem] of wanted) writeFileSync(join(directory, name), pem, { mode: 0o644 });
-  for (const name of stale) rmSync(join(directory, name));
+  changing(directory, () => {
+    mkdirSync(directory, { recursive: true });
+    for (const [name, pem] of wanted) writeFileSync(join(directory, name), pem, { mode: 0o644 });
+    for (const name of stale) rmSync(join(directory, name));
+  });
   await updateStore(stale.length > 0);
 }
 
@@ -27,7 +30,9 @@ export async function installSystemTrust(
 export async function removeSystemTrust(settings: PlatformSettings, directory = LOCAL_AUTHORITIES): Promise<boolean> {
   const files = trustedFiles(settings, directory);
   if (files.length === 0) return false;
-  for (const name of files) rmSync(join(directory, name));
+  changing(directory, () => {
+    for (const name of files) rmSync(join(directory, name));
+  });
   await updateStore(true);
   return true;
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { run } from '../../kit/process.ts';
 import { DEFAULT_DATA_DIRECTORY, installationId } from '../layout.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
+import { changing } from './changing.ts';
 
 /** Where the machine's own units lie. */
 export const UNITS = '/etc/systemd/system';
@@ -98,7 +99,8 @@ export function hasSystemd(): boolean {
 /** Writes the unit and has it started at boot. */
 export async function installUnit(options: UnitOptions): Promise<string> {
   const name = unitName(options.settings);
-  writeFileSync(join(UNITS, name), renderUnit(options), { mode: 0o644 });
+  const file = join(UNITS, name);
+  changing(file, () => writeFileSync(file, renderUnit(options), { mode: 0o644 }));
   await run('systemctl', ['daemon-reload'], { showWords: true });
   await run('systemctl', ['enable', name], { showWords: true });
   return name;
@@ -118,7 +120,8 @@ export async function uninstallUnit(settings: PlatformSettings): Promise<boolean
   if (!isInstalled(settings)) return false;
   const name = unitName(settings);
   if (hasSystemd()) await run('systemctl', ['disable', name], { showWords: true });
-  rmSync(join(UNITS, name), { force: true });
+  const file = join(UNITS, name);
+  changing(file, () => rmSync(file, { force: true }));
   if (hasSystemd()) await run('systemctl', ['daemon-reload'], { showWords: true });
   return true;
 }

@@ -3,6 +3,7 @@ import { handleFaults } from '../../kit/faults.ts';
 import { Logger } from '../../kit/log.ts';
 import { requireOwnId } from '../host/installations.ts';
 import { requireOwnAddresses } from '../host/shared-addresses.ts';
+import { requireWhole } from '../removal.ts';
 import { loadSettings } from '../settings/store.ts';
 import { Supervisor } from '../supervisor/supervisor.ts';
 
@@ -13,6 +14,7 @@ const settings = dataDirectory ? loadSettings(dataDirectory) : null;
 if (!settings) throw new CupolaError('not_installed', `nothing is installed in ${dataDirectory}`);
 requireOwnId(settings);
 requireOwnAddresses(settings);
+requireWhole(settings.dataDirectory);
 // Signals of the terminal that ran `up` do not end the platform; `cupola down` does.
 process.on('SIGHUP', () => {});
 const supervisor = await Supervisor.start(settings, log);

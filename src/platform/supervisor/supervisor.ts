@@ -137,8 +137,8 @@ export class Supervisor {
     this.#note();
   }
 
-  status(): Promise<PlatformStatus> {
-    return platformStatus(this.#watched);
+  async status(): Promise<PlatformStatus> {
+    return { ...(await platformStatus(this.#watched)), leaving: this.#work.stopping };
   }
 
   #operations() {

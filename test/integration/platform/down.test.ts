@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { prepareCellProxy } from '../../../src/cell/proxy/index.ts';
 import { targetsMapOf } from '../../../src/cell/proxy/settings.ts';
 import { stopForGood } from '../../../src/cli/commands/down.ts';
+import { stayingSupervisor } from '../../../src/cli/up/leaving.ts';
 import { lockFile } from '../../../src/kit/lock.ts';
+import { identify, isAlive, type ProcessIdentity, signal } from '../../../src/kit/process.ts';
 import { cellProxySettingsOf, routerSettingsOf } from '../../../src/platform/cell-settings.ts';
 import { forgetInstallation, noteInstallation } from '../../../src/platform/host/installations.ts';
 import { type Layout, layoutOf } from '../../../src/platform/layout.ts';
@@ -154,9 +159,136 @@ describe('an installation whose supervisor does not run', { skip: NETWORK_SKIP }
     rmSync(layout.run, { recursive: true, force: true });
     {
       using stopped = await stopForGood(layout, 'destroy');
-      assert.equal(stopped.ran, false);
+      assert.equal(stopped.how, 'did not run');
       assert.throws(() => lockFile(supervisorLockOf(layout.run), 'supervisor'), { code: 'locked' });
     }
     lockFile(supervisorLockOf(layout.run), 'supervisor')[Symbol.dispose]();
+  });
+
+  /** What stands in a supervisor's place: holds its lock and listens on its socket. `answer`: what it says of itself; null for nothing. */
+  const standIn = (answer: string | null) => `
+    import { createServer } from 'node:http';
+    import { lockFile } from ${source('kit/lock.ts')};
+    lockFile(${JSON.stringify(supervisorLockOf(layout.run))}, 'supervisor');
+    const server = createServer((request, response) => { const answer = ${answer}; if (answer) response.end(JSON.stringify(answer)); });
+    server.listen(${JSON.stringify(layout.supervisorSocket)}, () => console.log('listens'));`;
+
+  async function startStandIn(answer: string | null): Promise<ProcessIdentity> {
+    mkdirSync(dirname(layout.supervisorSocket), { recursive: true });
+    rmSync(layout.supervisorSocket, { force: true });
+    const child = spawn(process.execPath, ['--input-type=module', '-e', standIn(answer)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await once(child.stdout, 'data');
+    return identify(child.pid!)!;
+  }
+
+  test('a supervisor that is stopped is killed, and all that it has left is ended', { timeout: 60_000 }, async (t) => {
+    const supervisor = await startStandIn('{}');
+    t.after(() => signal(supervisor, 'SIGKILL'));
+    process.kill(supervisor.pid, 'SIGSTOP');
+    const { ran, alive } = (await inEmptyNetwork(`${program()}
+      const child = spawn('sleep', ['600'], { detached: true, stdio: 'ignore' });
+      writeFileSync(${JSON.stringify(layout.processesFile)}, JSON.stringify({ nats: identify(child.pid) }));
+      const ran = cupola('down');
+      console.log(JSON.stringify({ ran, alive: identify(child.pid) !== null }));
+      process.exit();`)) as { ran: { stdout: string; stderr: string }; alive: boolean };
+    const said = [
+      `the supervisor (process ${supervisor.pid}) does not answer, or does not end; it is killed\n`,
+      'stopped\n',
+    ];
+    assert.deepEqual([ran.stderr, ran.stdout], said);
+    assert.deepEqual([isAlive(supervisor), alive], [false, false]);
+  });
+
+  test('a supervisor that is stopped before it can answer is killed too', { timeout: 60_000 }, async (t) => {
+    const supervisor = await startStandIn('{}');
+    t.after(() => signal(supervisor, 'SIGKILL'));
+    process.kill(supervisor.pid, 'SIGSTOP');
+    rmSync(layout.supervisorSocket);
+    using stopped = await stopForGood(layout, 'down', 500);
+    assert.deepEqual([stopped.how, isAlive(supervisor)], ['killed', false]);
+  });
+
+  const status = (more: object): string =>
+    JSON.stringify({
+      ...{ ready: true, api: '', components: [], certificates: [], cells: [], rotation: null },
+      supervisor: { pid: 1, project: '', program: '', node: '' },
+      update: { outdated: [], problem: null, running: false },
+      ...more,
+    });
+
+  test('`up` waits for a supervisor that ends, and for the end of one that answers no more', {
+    timeout: 60_000,
+  }, async (t) => {
+    const told: string[] = [];
+    const staying = (limitMs?: number) => stayingSupervisor(layout, (text) => told.push(text), limitMs);
+    for (const answers of [true, false]) {
+      const supervisor = await startStandIn(status({ leaving: true }));
+      t.after(() => signal(supervisor, 'SIGKILL'));
+      if (!answers) rmSync(layout.supervisorSocket);
+      const found = staying();
+      assert.equal(await Promise.race([found, pause(500, 'waits')]), 'waits');
+      signal(supervisor, 'SIGKILL');
+      assert.equal(await found, null);
+    }
+    assert.deepEqual(told, ['Waiting for the supervisor to end', 'Waiting for the supervisor to answer or end']);
+    const stuck = await startStandIn(status({ leaving: true }));
+    t.after(() => signal(stuck, 'SIGKILL'));
+    assert.equal(await staying(500), null);
+    assert.equal(isAlive(stuck), false, 'one that does not end is killed');
+    const other = await startStandIn(status({}));
+    t.after(() => signal(other, 'SIGKILL'));
+    assert.equal((await staying())?.ready, true, 'one that stays is told');
+  });
+
+  test('where resolv.conf may not be changed, `up` says so, and `destroy` removes the rest and is called again', async () => {
+    const key = join(data, 'key');
+    writeFileSync(key, 'secret');
+    const answer = (await inEmptyNetwork(`${program()}
+      import { installResolver } from ${source('platform/host/names.ts')};
+      import { existsSync } from 'node:fs';
+      const settings = JSON.parse(readFileSync(${JSON.stringify(join(data, 'settings.json'))}, 'utf8'));
+      const conf = '/etc/resolv.conf';
+      const mine = ${JSON.stringify(join(data, '..', 'resolv.conf-zzy'))};
+      writeFileSync(mine, 'nameserver 192.0.2.53\\n');
+      execute('mount', '--bind', mine, conf);
+      const protect = (how) => execute('mount', '-o', 'remount,bind,' + how, conf);
+      protect('ro');
+      const refused = await installResolver(settings).catch(({ code, message }) => ({ code, message }));
+      protect('rw');
+      await installResolver(settings);
+      protect('ro');
+      const words = ({ status, stdout, stderr }) => ({ status, stdout, stderr });
+      const first = words(cupola('destroy', '--yes'));
+      const kept = [existsSync(${JSON.stringify(key)}), existsSync(${JSON.stringify(join(data, 'settings.json'))})];
+      const up = words(cupola('up'));
+      const supervisor = spawnSync(process.execPath, [${source('platform/supervisor-main.ts')}, ${JSON.stringify(data)}], { encoding: 'utf8' }).stdout;
+      protect('rw');
+      const second = words(cupola('destroy', '--yes'));
+      const text = readFileSync(conf, 'utf8');
+      execute('umount', conf);
+      execute('rm', '-f', mine);
+      console.log(JSON.stringify({ refused, first, kept, up, supervisor, second, text, there: existsSync(${JSON.stringify(data)}) }));
+      process.exit();`)) as Record<string, never> & {
+      first: { stderr: string };
+      second: { stderr: string };
+      supervisor: string;
+    };
+    const fixed =
+      '/etc/resolv.conf cannot be changed: it is on a file system that is mounted read-only; mount it writable and try again';
+    const { refused, first, kept, up, supervisor, second, text, there } = answer;
+    assert.deepEqual(refused, { code: 'not_writable', message: fixed });
+    const finishes = `./cupola destroy --yes --data ${data} finishes it`;
+    assert.deepEqual(first, {
+      ...{ status: 1, stdout: '' },
+      stderr: `cupola: all is removed but for this: ${fixed}; then ${finishes}\n`,
+    });
+    assert.deepEqual(kept, [false, true]);
+    const unfinished = `a destroy of ${data} did not finish, and data are gone; ${finishes}`;
+    assert.deepEqual(up, { status: 1, stdout: '', stderr: `cupola: ${unfinished}\n` });
+    assert.ok(supervisor.includes('destroy_unfinished') || supervisor.includes(unfinished), supervisor);
+    assert.deepEqual({ ...second, stdout: '' }, { status: 0, stdout: '', stderr: '' });
+    assert.deepEqual([text, there], ['nameserver 192.0.2.53\n', false]);
   });
 });

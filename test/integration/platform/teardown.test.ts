@@ -21,6 +21,7 @@ import { run } from '../../../src/kit/process.ts';
 import { gardenSettingsOf } from '../../../src/platform/cell-settings.ts';
 import { layoutOf } from '../../../src/platform/layout.ts';
 import { bindMount } from '../../../src/platform/mounts.ts';
+import { requireWhole } from '../../../src/platform/removal.ts';
 import { ensureSettings } from '../../../src/platform/settings/ensure.ts';
 import { loadSettings, lockFileOf } from '../../../src/platform/settings/store.ts';
 import { removeData } from '../../../src/platform/teardown.ts';
@@ -70,6 +71,17 @@ describe('what is mounted in a data directory', { skip: SKIP }, () => {
     assert.equal(existsSync(plain), false);
     const loops = await run('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE']);
     assert.equal(loops.includes(parent), false, 'no disk of a container is left');
+  });
+
+  test('what is half deleted is known as that until all is gone, also after a reboot', async () => {
+    const data = at('data');
+    await fill(data);
+    requireWhole(data);
+    assert.deepEqual(await removeData(data, { forGood: false }), []);
+    assert.deepEqual(readdirSync(data).sort(), ['being-destroyed', 'settings.json']);
+    assert.throws(() => requireWhole(data), { code: 'destroy_unfinished' });
+    await removeData(data);
+    assert.equal(existsSync(data), false);
   });
 
   test('a disk, or a directory, of the operator’s that is mounted deeper is emptied too, and stays mounted', async () => {

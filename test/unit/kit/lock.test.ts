@@ -16,7 +16,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
-import { lockDirectory, lockFile } from '../../../src/kit/lock.ts';
+import { holderOf, lockDirectory, lockFile } from '../../../src/kit/lock.ts';
+import { identify } from '../../../src/kit/process.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'cupola-lock-'));
 const path = join(directory, 'lock');
@@ -31,6 +32,18 @@ test('a lock that is held is refused with who holds it, and free again afterward
     });
   }
   lockFile(path, 'down')[Symbol.dispose]();
+});
+
+test('the process that holds a lock is told as long as it holds it, and no other that its number is written of', () => {
+  const file = join(directory, 'holder');
+  assert.equal(holderOf(file), null);
+  {
+    using _ = lockFile(file, 'supervisor');
+    assert.deepEqual(holderOf(file), identify(process.pid));
+  }
+  assert.equal(holderOf(file), null);
+  writeFileSync(file, '1 supervisor\n');
+  assert.equal(holderOf(file), null);
 });
 
 test('a link in the place of a lock file is not followed, and nothing is written where it leads', () => {

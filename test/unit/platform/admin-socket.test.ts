@@ -44,7 +44,7 @@ test('SECURITY 25: what a process answers the supervisor has an end, in bytes an
   await answers((response) => {
     drops = setInterval(() => response.write(' '), 20);
   });
-  await assert.rejects(askAdmin(path, 'GET /faults', { timeoutMs: 300 }));
+  await assert.rejects(askAdmin(path, 'GET /faults', { timeoutMs: 300 }), { code: 'no_answer' });
   clearInterval(drops);
 });
 
