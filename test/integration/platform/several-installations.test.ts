@@ -209,20 +209,21 @@ describe('installations of one machine', { skip: process.getuid?.() === 0 ? fals
   });
 
   test('one that an earlier version gave the addresses of another comes up when that is down', async () => {
-    const one = await install('one');
-    const two = await install('two');
+    const [first, second] = sameChoice(2) as [string, string]; // of different ids
+    const one = await install(first);
+    const two = await install(second);
     const { overlay, gateway, resolverAddress, uidRangeBase } = one;
     saveSettings({ ...two, overlay, gateway, resolverAddress, uidRangeBase });
     const up = (name: string) => settle({ dataDirectory: at(name) }, async () => {}, places());
-    await up('two');
+    await up(second);
     const running = start(one);
-    await assert.rejects(up('two'), {
+    await assert.rejects(up(second), {
       code: 'addresses_taken',
-      message: new RegExp(`${at('two')}.* of ${at('one')}, which runs.*\\./cupola down --data ${at('one')}`),
+      message: new RegExp(`${at(second)}.* of ${at(first)}, which runs.*\\./cupola down --data ${at(first)}`),
     });
-    await up('one');
+    await up(first);
     const both = start({ ...two, overlay });
-    await up('two');
+    await up(second);
     for (const child of [running, both]) child.kill('SIGKILL');
   });
 });
