@@ -4,7 +4,6 @@ import { CupolaError, messageOf } from '../../kit/errors.ts';
 import { commandOf, processesAs, run, terminate } from '../../kit/process.ts';
 import type { Account } from '../account.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
-import { changing } from './changing.ts';
 import { forgetInstallation, installations, lockInstallations, noteInstallation } from './installations.ts';
 
 export type AccountRole = 'control' | 'postgresql' | 'nats' | 'router' | 'listeners' | 'dns' | 'containerDns';
@@ -23,8 +22,6 @@ const NAMES: Record<AccountRole, string> = {
   dns: 'cupola-dns',
   containerDns: 'cupola-dns-apps', // hears what hostile containers say; the machine's own answers are not its
 };
-/** Where each installation notes that it is there. */
-const NOTES = '/etc/cupola';
 const MOST_CELLS = 8;
 /** What forks while it is killed is found again. */
 const MOST_ROUNDS = 20;
@@ -43,7 +40,7 @@ export async function ensureAccounts(
   settings: Pick<PlatformSettings, 'id' | 'dataDirectory' | 'cells'>,
 ): Promise<Accounts> {
   using _ = await lockInstallations();
-  changing(NOTES, () => noteInstallation(settings));
+  noteInstallation(settings);
   const proxies = Array.from({ length: settings.cells }, (_, index) => proxyName(index));
   for (const name of [...Object.values(NAMES), ...proxies]) {
     if (findAccount(name)) continue;
@@ -109,7 +106,7 @@ export async function endProcessesAs(
 export async function removeAccounts(settings: Pick<PlatformSettings, 'id'>): Promise<string[]> {
   using _ = await lockInstallations();
   const kept = await removeUnneeded(settings);
-  changing(NOTES, () => forgetInstallation(settings));
+  forgetInstallation(settings);
   return kept;
 }
 

@@ -7,6 +7,7 @@ import { DEFAULT_DATA_DIRECTORY, installationId } from '../layout.ts';
 import { supervisorCommandOf } from '../program.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
 import { loadSettings } from '../settings/store.ts';
+import { changing } from './changing.ts';
 import { UNITS, unitName } from './systemd.ts';
 
 /** Where installations of the machine are seen. */
@@ -44,12 +45,14 @@ export async function lockInstallations(): Promise<Disposable> {
   return { [Symbol.dispose]: () => lock.remove() };
 }
 
-/** Notes where a reboot leaves it that the machine has this installation. Throws `id_taken` as `requireOwnId`. */
+/** Notes where a reboot leaves it that the machine has this installation. Throws `id_taken` as `requireOwnId`, and `not_writable`. */
 export function noteInstallation({ id, dataDirectory }: Noted, places = PLACES): void {
   requireOwnId({ id, dataDirectory }, places);
   const { notes, run } = places;
-  makeDirectory(notes, { mode: 0o755 });
-  replaceFile(join(notes, id), `${dataDirectory}\n`, { mode: 0o644 });
+  changing(notes, () => {
+    makeDirectory(notes, { mode: 0o755 });
+    replaceFile(join(notes, id), `${dataDirectory}\n`, { mode: 0o644 });
+  });
   rmSync(join(run, `cupola-${id}`, GOING), { force: true });
 }
 
@@ -67,12 +70,14 @@ export function requireOwnId({ id, dataDirectory }: Noted, places = PLACES): voi
   throw new CupolaError('id_taken', message);
 }
 
-/** It counts no more, though its data is there still: what it shares with others is theirs alone. */
+/** It counts no more, though its data is there still: what it shares with others is theirs alone. Throws `not_writable`. */
 export function forgetInstallation({ id }: Pick<Noted, 'id'>, { notes, run } = PLACES): void {
   const runDirectory = join(run, `cupola-${id}`);
   if (existsSync(runDirectory)) replaceFile(join(runDirectory, GOING), '', { mode: 0o600 });
-  rmSync(join(notes, id), { force: true });
-  if (existsSync(notes) && readdirSync(notes).length === 0) rmdirSync(notes);
+  changing(notes, () => {
+    rmSync(join(notes, id), { force: true });
+    if (existsSync(notes) && readdirSync(notes).length === 0) rmdirSync(notes);
+  });
 }
 
 /**

@@ -92,4 +92,12 @@ describe('what needs the accounts', () => {
       'though its settings cannot be read',
     );
   });
+
+  test('where the machine takes no notes that is told by the name of their directory', () => {
+    const notes = '/sys/cupola'; // where nobody may make a directory
+    assert.throws(() => noteInstallation({ id: 'abc', dataDirectory: '/data' }, { ...places(), notes }), {
+      code: 'not_writable',
+      message: /^\/sys\/cupola cannot be changed: /,
+    });
+  });
 });
