@@ -8,10 +8,13 @@ import type { Logger } from '../kit/log.ts';
 import { AccessLines } from './access-lines.ts';
 import { serveForwarding } from './forwarding.ts';
 import { type Grant, logIn } from './login.ts';
+import type { Place, Places } from './places.ts';
 import type { Remote } from './proxy-protocol.ts';
 import type { Reach } from './reach.ts';
+import { refuseConnection, refuseSession } from './refusal.ts';
 import { serveSession } from './session.ts';
 import type { CellLink, Limits, SshProxyOptions } from './settings.ts';
+import type { Sender, Unread } from './unread.ts';
 
 /** A window is 2 MiB; what lies unread beyond that was never granted. */
 const UNREAD_BYTES = 4 * 1024 ** 2;
@@ -27,8 +30,10 @@ export interface ConnectionOptions {
   /** To the logs of apps. */
   envelopes: Pick<EnvelopeSender, 'offer'>;
   limits: Limits;
-  /** Whether there is room for one more user. */
-  admit: () => boolean;
+  /** What all connections share. */
+  shared: { connections: Places; sessions: Places; unread: Unread };
+  /** Called when its user has a place. */
+  entered: () => void;
   log: Logger;
 }
 
@@ -37,7 +42,10 @@ export class ClientConnection {
   readonly #options: ConnectionOptions;
   readonly #gone = new AbortController();
   readonly #unread = new Set<Readable>();
+  readonly #places = new Set<Place>();
+  #sender: Sender | null = null;
   #attempts = 0;
+  #served = false;
   #sessions = 0;
   #channels = 0;
 
@@ -47,9 +55,13 @@ export class ClientConnection {
     socket.setMaxListeners(0); // each channel waits for the socket
     client.on('authentication', (context) => void this.#authenticate(context));
     client.on('error', () => socket.destroy()); // the client broke the protocol or went away
-    client.once('close', () => this.#gone.abort());
+    client.once('close', () => {
+      this.#gone.abort();
+      if (this.#sender) options.shared.unread.leave(this.#sender);
+      for (const place of this.#places) this.#leave(place);
+    });
     socket.on('data', () => {
-      if (!client.authenticated && socket.bytesRead > options.limits.loginBytes) socket.destroy();
+      if (!this.#served && socket.bytesRead > options.limits.loginBytes) socket.destroy();
       this.#checkUnread();
     });
   }
@@ -64,9 +76,18 @@ export class ClientConnection {
     if (context.method !== 'password') return context.reject(['password']);
     try {
       const grant = await logIn(this.#options.proxy, context.username, context.password, address);
-      if (grant && (await this.#open(grant))) {
-        log.info('a user opened a connection to an instance', { ...whoAndWhere(grant), address });
+      const place = grant && !this.#gone.signal.aborted ? this.#options.shared.connections.take(grant) : null;
+      if (place && 'full' in place) {
+        refuseConnection(client, place.full);
         return context.accept();
+      }
+      if (grant && place) {
+        this.#places.add(place);
+        if (await this.#open(grant)) {
+          log.info('a user opened a connection to an instance', { ...whoAndWhere(grant), address });
+          return context.accept();
+        }
+        this.#leave(place);
       }
       log.info('a login was refused', { user: context.username.slice(0, 100), address });
     } catch (error) {
@@ -78,7 +99,6 @@ export class ClientConnection {
   /** Finds the instance on its cell; true when it is there and its connection may begin. */
   async #open(grant: Grant): Promise<boolean> {
     const { client, proxy, log } = this.#options;
-    if (this.#gone.signal.aborted || !this.#options.admit()) return false;
     const link = proxy.cell(grant.cell);
     const attached = Promise.withResolvers<boolean>();
     const life = this.#attach(link, grant, () => attached.resolve(true));
@@ -104,9 +124,19 @@ export class ClientConnection {
   }
 
   #serve(link: CellLink, grant: Grant): void {
-    const { client, socket, remote, limits, log } = this.#options;
+    const { client, socket, remote, limits, shared, log } = this.#options;
+    this.#served = true;
+    this.#sender = {
+      userGuid: grant.userGuid,
+      channels: this.#unread,
+      end: () => {
+        log.warn('a connection sent more than is taken, and ends', whoAndWhere(grant));
+        socket.destroy();
+      },
+    };
     const lines = new AccessLines(this.#options.envelopes, grant, remote);
     client.once('ready', () => {
+      this.#options.entered();
       lines.opened();
       client.once('close', () => lines.ended());
     });
@@ -119,16 +149,22 @@ export class ClientConnection {
       watch: (channel) => {
         this.#unread.add(channel);
         channel.once('close', () => this.#unread.delete(channel));
+        channel.on('data', () => this.#countUnread()); // less than before
       },
     };
     client.on('session', (accept, reject) => {
       if (this.#sessions >= limits.sessions || this.#channels >= limits.channels) return void reject();
       this.#sessions += 1;
       this.#channels += 1;
-      serveSession(accept(), reach, () => {
+      const place = shared.sessions.take(grant);
+      const ended = () => {
         this.#sessions -= 1;
         this.#channels -= 1;
-      });
+        if ('leave' in place) this.#leave(place);
+      };
+      if ('full' in place) return refuseSession(accept(), place.full, ended);
+      this.#places.add(place);
+      serveSession(accept(), reach, ended);
     });
     client.on('tcpip', (accept, reject, info) => {
       if (this.#channels >= limits.channels) return void reject();
@@ -140,7 +176,16 @@ export class ClientConnection {
     // No listener for "request", X11 and agents: remote forwarding (-R, -X, -A) is refused.
   }
 
+  #leave(place: Place): void {
+    if (this.#places.delete(place)) place.leave();
+  }
+
+  #countUnread(): void {
+    if (this.#sender && !this.#gone.signal.aborted) this.#options.shared.unread.count(this.#sender);
+  }
+
   #checkUnread(): void {
+    this.#countUnread();
     for (const channel of this.#unread) {
       if (channel.readableLength > UNREAD_BYTES) this.#options.socket.destroy();
     }

@@ -1,9 +1,11 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { Code, ConnectError } from '@connectrpc/connect';
 import type { ServerChannel, Session } from 'ssh2';
 import { type ExecInput, ExecInputSchema, type ExecStartSchema } from '../contracts/gen/ssh_pb.js';
 import { messageOf } from '../kit/errors.ts';
 import { drainInto, Outbox, writeThrough } from './flow.ts';
 import type { Reach } from './reach.ts';
+import { breakOff } from './refusal.ts';
 
 type Start = MessageInitShape<typeof ExecStartSchema>;
 type What = Start['what'];
@@ -13,8 +15,7 @@ const VARIABLES = 50;
 const VARIABLE_BYTES = 8192;
 /** Sizes and signals a client may have waiting; more are of no use to anybody. */
 const PENDING = 100;
-/** What clients of this protocol take for "the session itself failed". */
-const FAILED = 255;
+const INSTANCE_FULL = 'This instance has as many sessions as it may have. Try again when one has ended.';
 
 /**
  * One session of a client: a shell, a command or sftp, run in the instance. X11, agents and other subsystems are refused.
@@ -95,9 +96,9 @@ async function run(channel: ServerChannel, outbox: Outbox<ExecInput>, reach: Rea
     }
   } catch (error) {
     if (!gone.aborted) {
-      reach.log.warn('a session broke off', { error: messageOf(error) });
-      channel.stderr.write('The session to the instance broke off.\r\n');
-      channel.exit(FAILED);
+      const full = error instanceof ConnectError && error.code === Code.ResourceExhausted;
+      if (!full) reach.log.warn('a session broke off', { error: messageOf(error) });
+      breakOff(channel, full ? INSTANCE_FULL : 'The session to the instance broke off.');
     }
   } finally {
     outbox.close();

@@ -42,8 +42,11 @@ export interface Limits {
   loginBytes: number;
   /** Passwords tried on one connection. */
   attempts: number;
-  /** Connections that have. */
+  /** Connections that have, and what runs in them: in all, of which a user and an app have a share. */
   connections: number;
+  allSessions: number;
+  /** What all clients together may have sent that nobody took yet, of which a user has a share. */
+  unreadBytes: number;
   /** At a time on one connection: shells and commands, and these together with forwarded connections. */
   sessions: number;
   channels: number;
@@ -56,6 +59,8 @@ export const LIMITS: Limits = {
   loginBytes: 64 * 1024,
   attempts: 3,
   connections: 500,
+  allSessions: 500,
+  unreadBytes: 256 * 1024 ** 2,
   sessions: 10,
   channels: 100,
 };

@@ -3,8 +3,10 @@ import ssh2 from 'ssh2';
 import { EnvelopeSender } from '../contracts/envelope-sender.ts';
 import { Admission, PROGRESS, type Visitor } from './admission.ts';
 import { ClientConnection } from './connection.ts';
+import { Places } from './places.ts';
 import { type Remote, readProxyHeader } from './proxy-protocol.ts';
 import { ALGORITHMS, LIMITS, type Limits, type SshProxyOptions } from './settings.ts';
+import { Unread } from './unread.ts';
 
 export { fingerprintOf, generateHostKey } from './host-key.ts';
 
@@ -26,7 +28,11 @@ export function createSshProxy(options: SshProxyOptions): SshProxy {
   const envelopes = new EnvelopeSender(options.ingress, log);
   const sockets = new Set<Socket>();
   const visitors = new Map<string, { visitor: Visitor; socket: Socket; remote: Remote }>();
-  let users = 0;
+  const shared = {
+    connections: new Places(limits.connections, 'SSH connections', log),
+    sessions: new Places(limits.allSessions, 'SSH sessions', log),
+    unread: new Unread(limits.unreadBytes),
+  };
 
   const ssh = new ssh2.Server({
     hostKeys: [options.hostKey],
@@ -49,13 +55,6 @@ export function createSshProxy(options: SshProxyOptions): SshProxy {
     client.once('handshake', () => {
       visitor.progress = PROGRESS.keysExchanged;
     });
-    client.once('ready', () => {
-      admission.leave(visitor);
-      users += 1;
-      client.once('close', () => {
-        users -= 1;
-      });
-    });
     new ClientConnection({
       client,
       socket,
@@ -63,7 +62,8 @@ export function createSshProxy(options: SshProxyOptions): SshProxy {
       proxy: options,
       envelopes,
       limits,
-      admit: () => users < limits.connections,
+      shared,
+      entered: () => admission.leave(visitor),
       log,
     });
   });

@@ -254,6 +254,12 @@ export const cellGarden = [
   ]),
   ...noticedBy('test/integration/cell/garden-sessions.test.ts', [
     [
+      'SECURITY 30: it has a bounded number of sessions',
+      'cell/garden/container.ts',
+      'const SESSIONS = 100;',
+      'const SESSIONS = 1000;',
+    ],
+    [
       'SECURITY-TESTS 33: are refused',
       RULES,
       'th dport @c2c accept\n    goto denied',

@@ -46,7 +46,7 @@ export const sshProxy = [
     [
       'SECURITY 25: who is not known has a bounded number',
       'ssh-proxy/connection.ts',
-      '!client.authenticated && socket',
+      '!this.#served && socket',
       'false && socket',
     ],
     [
@@ -60,6 +60,44 @@ export const sshProxy = [
       'ssh-proxy/admission.ts',
       'else if (this.#visitors.size >= this.#limits.unauthenticated)',
       'else if (this.#visitors.size < 0)',
+    ],
+  ]),
+  ...noticedBy('test/integration/ssh-proxy/connection-shares.test.ts', [
+    [
+      'SECURITY 30: no user has the connections',
+      'ssh-proxy/places.ts',
+      '(this.#users.get(userGuid) ?? 0) >= this.#most',
+      'false',
+    ],
+    [
+      'SECURITY 30: no app has the connections',
+      'ssh-proxy/places.ts',
+      '(this.#apps.get(appGuid) ?? 0) >= this.#most',
+      'false',
+    ],
+    [
+      'SECURITY 30: connections that begin at once',
+      'ssh-proxy/places.ts',
+      'this.#add(userGuid, appGuid, 1);',
+      'setTimeout(() => this.#add(userGuid, appGuid, 1), 100);',
+    ],
+    [
+      'SECURITY 25: who is told that there is no place',
+      'ssh-proxy/connection.ts',
+      '!this.#served && socket',
+      '!client.authenticated && socket',
+    ],
+    [
+      'SECURITY 30: no user has the sessions',
+      'ssh-proxy/connection.ts',
+      'shared.sessions.take(grant)',
+      'shared.sessions.take({ ...grant, userGuid: crypto.randomUUID() })',
+    ],
+    [
+      'SECURITY 30: who sends what nobody takes',
+      'ssh-proxy/unread.ts',
+      'own > this.#total * SHARE',
+      'own > this.#total',
     ],
   ]),
   ...noticedBy('test/e2e/shared/ssh.test.ts', [

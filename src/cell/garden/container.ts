@@ -22,6 +22,9 @@ import { endLeftSessions, openSession } from './sessions.ts';
 import { UID_RANGE, VCAP } from './settings.ts';
 import { volumeUsage } from './volume.ts';
 
+/** Sessions at a time. Each has a key of the kernel's for runc, of which a user of the machine has 200 (keyrings(7)). */
+const SESSIONS = 100;
+
 /** A container that runs, or ran until its first process died. */
 export class RunningContainer implements Container {
   readonly handle: string;
@@ -34,6 +37,7 @@ export class RunningContainer implements Container {
   readonly #sessions = new Set<ContainerSession>();
   readonly #sockets = new Set<Socket>();
   readonly #processes = new Map<string, Promise<WatchedProcess>>();
+  #openSessions = 0;
   #saving = Promise.resolve();
   #gone = false;
 
@@ -84,10 +88,22 @@ export class RunningContainer implements Container {
 
   async open(spec: SessionSpec): Promise<ContainerSession> {
     this.#refuseIfGone();
-    const session = await openSession(this.#parts, this.#record.number, spec);
-    this.#sessions.add(session);
-    void session.exit.then(() => this.#sessions.delete(session));
-    return session;
+    if (this.#openSessions >= SESSIONS) {
+      throw new CupolaError('too_many_sessions', `container ${this.handle} has ${SESSIONS} sessions already`);
+    }
+    this.#openSessions += 1;
+    try {
+      const session = await openSession(this.#parts, this.#record.number, spec);
+      this.#sessions.add(session);
+      void session.exit.then(() => {
+        this.#sessions.delete(session);
+        this.#openSessions -= 1;
+      });
+      return session;
+    } catch (error) {
+      this.#openSessions -= 1;
+      throw error;
+    }
   }
 
   async dial(host: string, port: number): Promise<Socket> {

@@ -143,7 +143,7 @@ export interface Container {
   /** Of a container image; null where it is vcap. */
   readonly user: ContainerUser | null;
   run(spec: ProcessSpec): Promise<ContainerProcess>;
-  /** Throws `container_runtime_failed`. */
+  /** Throws `container_runtime_failed`, and `too_many_sessions` where it has as many as it may have. */
   open(spec: SessionSpec): Promise<ContainerSession>;
   /**
    * Connects to a TCP port from inside the container's network, so under its own egress rules; names are the container's.

@@ -145,16 +145,17 @@ class Session implements ContainerSession {
 
   /** Learns the process's number, removes what holds its environment, and notices when only its children are left. */
   async #look(): Promise<void> {
-    if (!this.#process) {
-      const pid = Number(await readFile(this.#file('pid'), 'utf8').catch(() => '0'));
-      if (pid === 0) return;
-      this.#process = identify(pid);
-      if (!this.#process) this.#endedAt ??= Date.now();
-      await rm(this.#file('json'), { force: true });
-      return;
+    if (this.#endedAt === null) {
+      if (!this.#process) {
+        const pid = Number(await readFile(this.#file('pid'), 'utf8').catch(() => '0'));
+        if (pid === 0) return;
+        this.#process = identify(pid);
+        await rm(this.#file('json'), { force: true });
+      }
+      // One that ended before it was seen has ended all the same.
+      if (this.#process && isAlive(this.#process)) return;
+      this.#endedAt = Date.now();
     }
-    if (isAlive(this.#process)) return;
-    this.#endedAt ??= Date.now();
     // What it said last still goes to whoever reads slowly.
     if (Date.now() - this.#endedAt > LINGER_MS) await this.#kill();
   }

@@ -12,7 +12,8 @@ const TIOCSPTLCK = 0x40045431;
 /** struct termios: four flag words, the line discipline, then control characters. */
 const TERMIOS = { inputFlags: 0, outputFlags: 4, localFlags: 12, time: 17 + 5, minimum: 17 + 6, size: 60 };
 
-const FULL_RETRY_MS = 5;
+/** A full terminal is tried again after so long, then after twice as long, up to the longest; once it took something, soon again. */
+const FULL_RETRY_MS = { first: 5, longest: 200 };
 
 export interface WindowSize {
   columns: number;
@@ -89,6 +90,7 @@ function outputOf(reader: ReadStream): Readable {
 class TerminalInput extends Writable {
   readonly descriptor: number;
   #writing = false;
+  #retryMs = FULL_RETRY_MS.first;
 
   constructor(descriptor: number) {
     super();
@@ -102,8 +104,14 @@ class TerminalInput extends Writable {
       this.#writing = false;
       if (this.destroyed) closeSync(this.descriptor);
       else if (error && error.code !== 'EAGAIN') this.destroy();
-      else if (!error && written === chunk.length) done();
-      else setTimeout(() => this._write(error ? chunk : chunk.subarray(written), '', done), error ? FULL_RETRY_MS : 0);
+      else if (error) {
+        setTimeout(() => this._write(chunk, '', done), this.#retryMs);
+        this.#retryMs = Math.min(2 * this.#retryMs, FULL_RETRY_MS.longest);
+      } else {
+        this.#retryMs = FULL_RETRY_MS.first;
+        if (written === chunk.length) done();
+        else this._write(chunk.subarray(written), '', done);
+      }
     });
   }
 

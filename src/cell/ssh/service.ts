@@ -11,7 +11,7 @@ import {
   ForwardDataSchema,
 } from '../../contracts/gen/ssh_pb.js';
 import { onAbort } from '../../kit/abort.ts';
-import { CupolaError } from '../../kit/errors.ts';
+import { CupolaError, codeOf } from '../../kit/errors.ts';
 import type { Container, ContainerSession, ContainerUser, SessionSpec } from '../garden/garden.ts';
 import { LIFECYCLE_DESTINATION } from '../rep/container-files.ts';
 import { interleave, send } from './streams.ts';
@@ -58,7 +58,10 @@ async function* exec(
   const start = first.done ? undefined : first.value.input;
   if (start?.case !== 'start') throw new ConnectError('a session begins with its start', Code.InvalidArgument);
   const { container, environment, over } = target(start.value.instanceGuid);
-  const session = await container.open(specOf(start.value, container, environment));
+  const session = await container.open(specOf(start.value, container, environment)).catch((error: unknown) => {
+    if (codeOf(error) !== 'too_many_sessions') throw error;
+    throw new ConnectError('the instance has as many sessions as it may have', Code.ResourceExhausted);
+  });
   const end = () => void session.end();
   onAbort(over, end);
   onAbort(context.signal, end);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -132,6 +133,36 @@ describe('sessions in a container', { skip: GARDEN_SKIP }, () => {
     const { code, out } = await outcome(session);
     assert.deepEqual([code, out], [0, 'done\n']);
     await until('all of it is gone', async () => (await running('sleep 62')) === 0);
+  });
+
+  test('a command that ends at once and leaves something in the background ends too', async () => {
+    for (let turn = 0; turn < 5; turn++) {
+      const session = await container.open(bash('sleep 67 & echo done'));
+      const began = Date.now();
+      const { code, out } = await outcome(session);
+      assert.deepEqual([code, out], [0, 'done\n']);
+      assert.ok(Date.now() - began < 10_000);
+    }
+    await until('all of it is gone', async () => (await running('sleep 67')) === 0);
+  });
+
+  test('SECURITY 30: it has a bounded number of sessions, before the kernel refuses keys, and one that ended makes place', async () => {
+    const many = await t.garden.create(
+      containerSpec('many', {
+        limits: { memoryBytes: 256 * 1024 ** 2, diskBytes: 64 * 1024 ** 2, pids: 256, cpuShares: 128 },
+      }),
+    );
+    const open = () => many.open(bash('echo in; exec cat'));
+    const sessions: ContainerSession[] = [];
+    for (let count = 0; count < 100; count++) sessions.push(await open());
+    await Promise.all(sessions.map(({ stdout }) => once(stdout, 'data')));
+    await assert.rejects(open(), { code: 'too_many_sessions' });
+    assert.equal((await runShell(many, 'echo the app goes on')).output, 'the app goes on\n');
+    sessions[0]!.stdin.end();
+    await sessions[0]!.exit;
+    const again = await open();
+    await once(again.stdout, 'data');
+    await t.garden.destroy('many');
   });
 
   test('ended from outside, nothing of it is left, even while it forks', async () => {

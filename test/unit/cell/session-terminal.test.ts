@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -60,6 +61,27 @@ test('a terminal whose client does not know its size has none, and keeps the one
     terminal.resize({ columns: 0, rows: 40 });
     terminal.resize({ columns: 80, rows: -1 });
     assert.equal(size(), '33 65535\n');
+  } finally {
+    terminal.release();
+    terminal.input.destroy();
+    terminal.output.destroy();
+  }
+});
+
+test('a full terminal is tried again ever more rarely, and soon again once somebody read', async (t) => {
+  const terminal = new Terminal({ columns: 80, rows: 24 });
+  const timers = t.mock.method(globalThis, 'setTimeout');
+  const waits = () =>
+    timers.mock.calls
+      .filter(({ stack }) => stack.stack?.includes('terminal.ts'))
+      .map(({ arguments: [, milliseconds] }) => milliseconds);
+  try {
+    terminal.input.write(Buffer.alloc(65_536, 'x'));
+    await until(() => waits().length >= 9);
+    assert.deepEqual(waits().slice(0, 9), [5, 10, 20, 40, 80, 160, 200, 200, 200]);
+    const seen = waits().length;
+    readSync(terminal.child, Buffer.alloc(4096));
+    await until(() => waits().slice(seen).includes(5));
   } finally {
     terminal.release();
     terminal.input.destroy();
