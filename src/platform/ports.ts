@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { CupolaError } from '../kit/errors.ts';
+import { commandOf } from '../kit/process.ts';
 import { isFree } from './free-ports.ts';
 import { installations } from './host/installations.ts';
 import type { PlatformSettings } from './settings/schema.ts';
@@ -117,14 +118,6 @@ function dataDirectoryOf(commands: readonly string[][], known: () => Installatio
     return [...known()].find(([id, data]) => ids.has(id) || words.has(data))?.[1];
   } catch {
     return undefined; // their notes cannot be read
-  }
-}
-
-function commandOf(pid: number): string[] {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-  } catch {
-    return []; // it ended
   }
 }
 

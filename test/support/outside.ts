@@ -39,6 +39,7 @@ export async function startOutside(
   // Where a test's preparation fails nobody stops it.
   const abandon = () => {
     server?.kill('SIGKILL');
+    spawnSync('ip', ['link', 'delete', `${name}0`]);
     spawnSync('ip', ['netns', 'delete', name]);
   };
   process.once('exit', abandon);
@@ -49,6 +50,8 @@ export async function startOutside(
       server.kill('SIGKILL'); // its sockets keep the namespace, and the link, alive
       await gone;
     }
+    // With its namespace the kernel would take it away too, some time later.
+    await run('ip', ['link', 'delete', `${name}0`]).catch(() => {}); // the preparation failed before it was made
     await run('ip', ['netns', 'delete', name]);
   };
   try {

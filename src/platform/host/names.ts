@@ -62,8 +62,8 @@ export function resolverLine(settings: PlatformSettings, text: string): Resolver
 
 /**
  * Makes the machine ask the platform's name server first. The file that was there before any installation, and the link if it was one,
- * are kept beside it. Does nothing where it is done or unneeded. Throws `locked`, and `not_writable`
- * where it may not be changed; its caller holds no lock of `lockInstallations`.
+ * are kept beside it. Does nothing where it is done or unneeded. Throws `locked`, and `not_writable` where it may not be changed; its
+ * caller holds no lock of `lockInstallations`.
  */
 export async function installResolver(settings: PlatformSettings, { resolvConf, lock } = PLACES): Promise<void> {
   using _ = await lock();

@@ -10,6 +10,7 @@ import { SendResponseSchema } from '../../../src/contracts/gen/loggregator_pb.js
 import { AttachedSchema, ExecOutputSchema } from '../../../src/contracts/gen/ssh_pb.js';
 import { onAbort } from '../../../src/kit/abort.ts';
 import { createSshProxy, generateHostKey, type SshProxy } from '../../../src/ssh-proxy/ssh-proxy.ts';
+import { until } from '../../support/diego.ts';
 import { silentLog } from '../../support/postgresql.ts';
 import { exec, outcome } from '../../support/ssh-proxy.ts';
 
@@ -22,6 +23,8 @@ const over = (signal: AbortSignal | undefined) =>
 
 let proxy: SshProxy;
 const clients = new Set<ssh2.Client>();
+/** Connections that have a place: it is free by the time that the cell learns of their end. */
+let attached = 0;
 
 /** Each code is its user's; each app has one instance, in which "hold" reads nothing and "full" finds no room for a session. */
 before(async () => {
@@ -49,8 +52,10 @@ before(async () => {
     cell: () => ({
       ssh: {
         async *attach(_request, options) {
+          attached += 1;
           yield create(AttachedSchema);
           await over(options?.signal);
+          attached -= 1;
         },
         async *exec(input, options) {
           const first = await input[Symbol.asyncIterator]().next();
@@ -77,7 +82,7 @@ after(() => proxy.close());
 afterEach(async () => {
   for (const client of clients) client.destroy();
   clients.clear();
-  await delay(200); // their places are free once the proxy knows
+  await until(() => attached === 0);
 });
 
 async function logIn(user: string, serial: number): Promise<ssh2.Client> {
@@ -128,7 +133,7 @@ test('a place is free when its connection has ended, however it did', async () =
     const closed = held.map(closing);
     for (const client of held) client[end]();
     await Promise.all(closed);
-    await delay(200);
+    await until(() => attached === 0);
   }
   assert.equal(await said(await logIn('a', 3)), 'in');
 });
@@ -154,7 +159,7 @@ test('SECURITY 30: no user has the sessions of all', async () => {
   assert.match(await said(client), /^You have 3 SSH sessions, as many as one user may have/);
   assert.equal(await said(await logIn('b', 1)), 'in');
   client.destroy();
-  await delay(200);
+  await until(() => attached === 1);
   assert.equal(await said(await logIn('a', 0)), 'in');
 });
 
