@@ -177,8 +177,32 @@ export const platform = [
     [
       'no supervisor begins while a command',
       'cli/commands/down.ts',
-      'const lock = lockFile(supervisorLockOf(layout.run), what);',
-      'const lock = lockFile(`${supervisorLockOf(layout.run)}.other`, what);',
+      'const lock = await waitForLockFile(supervisorLockOf(layout.run), what, FREED_MS);',
+      'const lock = await waitForLockFile(`${supervisorLockOf(layout.run)}.other`, what, FREED_MS);',
+    ],
+    [
+      'a supervisor that is killed is not started again by what guarded',
+      'cli/commands/down.ts',
+      '(await lockSupervisor(layout, what))[Symbol.dispose]();',
+      '',
+    ],
+    [
+      'a supervisor that is killed is not started again by the unit',
+      'cli/commands/down.ts',
+      'await stopUnit(layout.settings);',
+      '',
+    ],
+    [
+      'a supervisor that is killed is not started again by what guarded',
+      'cli/commands/down.ts',
+      "while (isAlive(guard) && Date.now() < deadline) await pause(20);\n      await terminate(guard, 0, 'SIGKILL');",
+      '',
+    ],
+    [
+      'an upgrade whose supervisor',
+      'cli/up/upgrade.ts',
+      'if (await statusSoFar(layout)) await askS',
+      'if (await statusOrNull(layout)) await askS',
     ],
   ]),
   ...noticedBy('test/integration/platform/first-start.test.ts', [

@@ -1,10 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { CupolaError, codeOf } from '../../kit/errors.ts';
-import { lockFile } from '../../kit/lock.ts';
+import { type HeldLock, lockFile, waitForLockFile } from '../../kit/lock.ts';
 import { Logger } from '../../kit/log.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
-import { identify, isAlive, type ProcessIdentity, terminate } from '../../kit/process.ts';
+import { identify, isAlive, type ProcessIdentity, processesWith, terminate } from '../../kit/process.ts';
 import type { PlatformStatus } from '../../platform/admin-messages.ts';
+import { stopUnit } from '../../platform/host/systemd.ts';
 import { type Layout, layoutOf } from '../../platform/layout.ts';
 import { supervisorLockOf } from '../../platform/program.ts';
 import { lockFileOf } from '../../platform/settings/store.ts';
@@ -52,7 +53,7 @@ export async function stopForGood(
     const now = await stopPlatform(layout);
     if (how !== 'killed' && now !== 'did not run') how = now;
     try {
-      const lock = lockFile(supervisorLockOf(layout.run), what);
+      const lock = await lockSupervisor(layout, what);
       return { how, [Symbol.dispose]: () => lock[Symbol.dispose]() };
     } catch (error) {
       if (codeOf(error) !== 'locked') throw error;
@@ -64,13 +65,48 @@ export async function stopForGood(
   }
 }
 
+/** A process that was killed holds its lock until the last of its threads has ended. */
+const FREED_MS = 1_000;
+const GUARD_MS = 10_000;
+
+/**
+ * Takes the supervisor's lock, and returns once nothing starts a supervisor anew when it is let go: its unit is stopped, and what guards
+ * one that `up` started has ended, as the one it started found the lock held. Throws `locked`, and `command_failed` where the unit cannot
+ * be stopped.
+ */
+async function lockSupervisor(layout: Layout, what: string): Promise<HeldLock> {
+  const lock = await waitForLockFile(supervisorLockOf(layout.run), what, FREED_MS);
+  try {
+    await stopUnit(layout.settings);
+    const deadline = Date.now() + GUARD_MS;
+    for (const guard of processesWith(0, layout.supervisorCommand)) {
+      while (isAlive(guard) && Date.now() < deadline) await pause(20);
+      await terminate(guard, 0, 'SIGKILL');
+    }
+    return lock;
+  } catch (error) {
+    lock[Symbol.dispose]();
+    throw error;
+  }
+}
+
 /** Kills a supervisor that does not end by itself; all that runs goes on. False where none is there. Throws `process_stuck`. */
-export async function killSupervisor(layout: Layout): Promise<boolean> {
+async function killSupervisor(layout: Layout): Promise<boolean> {
   const supervisor = supervisorProcess(layout);
   if (!supervisor) return false;
   process.stderr.write(`the supervisor (process ${supervisor.pid}) does not answer, or does not end; it is killed\n`);
   await terminate(supervisor, 0, 'SIGKILL');
   return true;
+}
+
+/** As `killSupervisor`, and none is started in its place: one that already was stays. Throws as `lockSupervisor`. */
+export async function killForGood(layout: Layout, what: string): Promise<void> {
+  await killSupervisor(layout);
+  try {
+    (await lockSupervisor(layout, what))[Symbol.dispose]();
+  } catch (error) {
+    if (codeOf(error) !== 'locked') throw error;
+  }
 }
 
 async function stopPlatform(layout: Layout): Promise<Stopped> {

@@ -6,7 +6,7 @@ import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import type { Layout } from '../../platform/layout.ts';
 import { commandFor } from '../../platform/settings/data-option.ts';
 import { askSupervisor } from '../../platform/supervisor-client.ts';
-import { statusOrNull, statusSoFar } from '../commands/down.ts';
+import { killForGood, statusOrNull, statusSoFar } from '../commands/down.ts';
 import type { Progress } from '../progress.ts';
 import { install } from './install.ts';
 import { startSupervisor, supervisorMain } from './start.ts';
@@ -62,11 +62,17 @@ export async function upgradePlatform({ layout, log, progress }: UpgradeOptions)
   }
 }
 
-/** The supervisor of before again: by handing over, or started where none answers. Migrations stay; the code of before runs with them. */
-async function goBack(layout: Layout, before: PlatformStatus, progress: Progress): Promise<void> {
+/**
+ * The supervisor of before again: by handing over, or started where none answers, which is killed if it is there. Migrations stay; the
+ * code of before runs with them.
+ */
+export async function goBack(layout: Layout, before: PlatformStatus, progress: Progress): Promise<void> {
   const { node, project, program } = before.supervisor;
-  if (await statusOrNull(layout)) await askSupervisor(layout, 'POST /upgrade', { node, main: supervisorMain(project) });
-  else startSupervisor(layout, node, project);
+  if (await statusSoFar(layout)) await askSupervisor(layout, 'POST /upgrade', { node, main: supervisorMain(project) });
+  else {
+    await killForGood(layout, 'upgrade');
+    startSupervisor(layout, node, project);
+  }
   await untilUpdated(layout, program, progress);
 }
 

@@ -1,9 +1,8 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { PROJECT } from '../../kit/project.js';
-import { installationId, layoutOf } from '../layout.ts';
+import { installationId } from '../layout.ts';
 import { portsOf } from '../ports.ts';
-import { askSupervisor } from '../supervisor-client.ts';
 import type { Finding } from './finding.ts';
 import { firewallFindings } from './firewall.ts';
 import { installed } from './installed.ts';
@@ -13,16 +12,12 @@ import { clockFindings, diskFindings, nameFindings } from './machine.ts';
 import { packageFindings } from './packages.ts';
 import { platformFindings } from './platform.ts';
 import { portFindings } from './ports.ts';
+import { runningPlatform } from './running.ts';
 
 /** Looks at everything, changes nothing. Works before anything is installed, and as any user as far as that may look. */
 export async function examine(dataDirectory: string): Promise<Finding[]> {
   const { settings, hidden, problems } = installed(dataDirectory);
-  const status = settings ? await askSupervisor(layoutOf(settings), 'GET /status').catch(() => null) : null;
-  const own = new Set([
-    ...(status?.components.flatMap(({ pid }) => pid ?? []) ?? []),
-    // It keeps the engines' listening sockets open as well.
-    ...(status?.supervisor ? [status.supervisor.pid] : []),
-  ]);
+  const { status, running, own, silence } = await runningPlatform(settings);
   // The project was written before now.
   const written = statSync(join(PROJECT, 'package-lock.json')).mtimeMs;
   return [
@@ -32,8 +27,8 @@ export async function examine(dataDirectory: string): Promise<Finding[]> {
     ...(await firewallFindings(settings?.id ?? installationId(dataDirectory), `${settings?.overlay ?? '10.X'}.0.0/16`)),
     ...(await clockFindings(written)),
     ...diskFindings(dataDirectory),
-    ...(await nameFindings(settings, { running: status !== null, hidden })),
+    ...(await nameFindings(settings, { running, hidden })),
     ...(await packageFindings()),
-    ...(problems.length > 0 ? problems : platformFindings(settings, status)),
+    ...(problems.length > 0 ? problems : platformFindings(settings, status, { silence })),
   ];
 }

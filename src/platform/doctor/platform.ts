@@ -6,15 +6,15 @@ import { type Finding, findingsOf } from './finding.ts';
 const { ok, warn, fail } = findingsOf('platform');
 const DAY_MS = 86_400_000;
 
-/** Health of what is installed; `status` is null where it does not run. */
+/** Health of what is installed; `status` is null where it does not run, or tells nothing: `silence` says so then. */
 export function platformFindings(
   settings: PlatformSettings | null,
   status: PlatformStatus | null,
-  now = Date.now(),
+  { silence = null, now = Date.now() }: { silence?: Finding | null; now?: number } = {},
 ): Finding[] {
   if (!settings) return [ok('installation', 'none yet; ./cupola up makes one')];
   const files = [keyFile(settings), directory(settings)];
-  if (!status) return [warn('installation', 'it does not run', './cupola up starts it'), ...files];
+  if (!status) return [silence ?? warn('installation', 'it does not run', './cupola up starts it'), ...files];
   const stopped = status.components.filter(({ state }) => state !== 'running').map(({ name }) => name);
   const restarted = status.components.filter(({ restarts }) => restarts > 0);
   const faulty = status.components.filter(({ faults = 0 }) => faults > 0);

@@ -62,7 +62,7 @@ UMask=0022
 StandardOutput=append:${escaped(logFile)}
 StandardError=inherit
 
-# "./cupola down" ends with success and stays down; whatever else ends it has it started again.
+# "./cupola down" ends with success, or stops this unit, and stays down; whatever else ends it has it started again.
 Restart=on-failure
 RestartSec=1s
 
@@ -104,6 +104,17 @@ export async function installUnit(options: UnitOptions): Promise<string> {
   await run('systemctl', ['daemon-reload'], { showWords: true });
   await run('systemctl', ['enable', name], { showWords: true });
   return name;
+}
+
+const STOP_MS = 30_000;
+
+/**
+ * Ends what the unit runs, or is about to start again, until somebody starts it. Nothing where there is none. Throws `command_failed`,
+ * and `command_timeout` where it waits for others, as at a shutdown.
+ */
+export async function stopUnit(settings: PlatformSettings): Promise<void> {
+  if (!isInstalled(settings) || !hasSystemd()) return;
+  await run('systemctl', ['stop', unitName(settings)], { timeoutMs: STOP_MS, showWords: true });
 }
 
 /** Brings the unit to another checkout after an upgrade, where there is one; what runs goes on. */

@@ -1,21 +1,25 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { prepareCellProxy } from '../../../src/cell/proxy/index.ts';
 import { targetsMapOf } from '../../../src/cell/proxy/settings.ts';
 import { stopForGood } from '../../../src/cli/commands/down.ts';
+import { Progress } from '../../../src/cli/progress.ts';
 import { stayingSupervisor } from '../../../src/cli/up/leaving.ts';
+import { startSupervisor, supervisorMain } from '../../../src/cli/up/start.ts';
+import { goBack } from '../../../src/cli/up/upgrade.ts';
 import { lockFile } from '../../../src/kit/lock.ts';
-import { identify, isAlive, type ProcessIdentity, signal } from '../../../src/kit/process.ts';
+import { identify, isAlive, type ProcessIdentity, processesWith, signal } from '../../../src/kit/process.ts';
 import { cellProxySettingsOf, routerSettingsOf } from '../../../src/platform/cell-settings.ts';
 import { forgetInstallation, noteInstallation } from '../../../src/platform/host/installations.ts';
 import { type Layout, layoutOf } from '../../../src/platform/layout.ts';
 import { supervisorLockOf } from '../../../src/platform/program.ts';
 import { saveSettings } from '../../../src/platform/settings/store.ts';
+import { supervisorProcess } from '../../../src/platform/supervisor-client.ts';
 import { PersistedRoutes } from '../../../src/router/persisted-routes.ts';
 import { prepareRouter } from '../../../src/router/prepare.ts';
 import { routesMapOf } from '../../../src/router/settings.ts';
@@ -167,15 +171,16 @@ describe('an installation whose supervisor does not run', { skip: NETWORK_SKIP }
 
   /** What stands in a supervisor's place: holds its lock and listens on its socket. `answer`: what it says of itself; null for nothing. */
   const standIn = (answer: string | null) => `
+    import { rmSync } from 'node:fs';
     import { createServer } from 'node:http';
     import { lockFile } from ${source('kit/lock.ts')};
     lockFile(${JSON.stringify(supervisorLockOf(layout.run))}, 'supervisor');
+    rmSync(${JSON.stringify(layout.supervisorSocket)}, { force: true });
     const server = createServer((request, response) => { const answer = ${answer}; if (answer) response.end(JSON.stringify(answer)); });
     server.listen(${JSON.stringify(layout.supervisorSocket)}, () => console.log('listens'));`;
 
   async function startStandIn(answer: string | null): Promise<ProcessIdentity> {
     mkdirSync(dirname(layout.supervisorSocket), { recursive: true });
-    rmSync(layout.supervisorSocket, { force: true });
     const child = spawn(process.execPath, ['--input-type=module', '-e', standIn(answer)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -208,6 +213,89 @@ describe('an installation whose supervisor does not run', { skip: NETWORK_SKIP }
     rmSync(layout.supervisorSocket);
     using stopped = await stopForGood(layout, 'down', 500);
     assert.deepEqual([stopped.how, isAlive(supervisor)], ['killed', false]);
+  });
+
+  test('a supervisor that is killed is not started again by the unit that ran it', { timeout: 60_000 }, async () => {
+    const { said, calls, after } = (await inEmptyNetwork(`${program()}
+      import { existsSync } from 'node:fs';
+      import { setTimeout as pause } from 'node:timers/promises';
+      import { unitName } from ${source('platform/host/systemd.ts')};
+      import { holderOf } from ${source('kit/lock.ts')};
+      for (const place of ['/run/systemd', '/etc/systemd', '/usr/local/sbin']) { mkdirSync(place, { recursive: true }); execute('mount', '-t', 'tmpfs', 'none', place); }
+      for (const place of ['/run/systemd/system', '/etc/systemd/system']) mkdirSync(place);
+      writeFileSync('/etc/systemd/system/' + unitName({ id: 'zzy' }), '');
+      // Restart=on-failure, and a stop that waits until that has ended.
+      const unit = 'until [ -e stopped ] || "$0" --input-type=module -e "$1" 2>/dev/null; do sleep 0.2; done; rm runs';
+      const systemctl = '#!/bin/sh\\necho "$@" >>/run/systemd/calls; : >/run/systemd/stopped; while [ -e /run/systemd/runs ]; do sleep 0.05; done\\n';
+      writeFileSync('/usr/local/sbin/systemctl', systemctl, { mode: 0o755 });
+      writeFileSync('/run/systemd/runs', '');
+      mkdirSync(${JSON.stringify(dirname(layout.supervisorSocket))}, { recursive: true });
+      const loop = spawn('/bin/sh', ['-c', unit, process.execPath, ${JSON.stringify(standIn('{}'))}], { cwd: '/run/systemd', stdio: ['ignore', 'pipe', 'inherit'] });
+      await new Promise((done) => loop.stdout.once('data', done));
+      const supervisor = () => holderOf(${JSON.stringify(supervisorLockOf(layout.run))});
+      process.kill(supervisor().pid, 'SIGSTOP');
+      const said = cupola('down').stdout;
+      const calls = existsSync('/run/systemd/calls') ? readFileSync('/run/systemd/calls', 'utf8') : '';
+      await pause(1_500);
+      const after = supervisor();
+      loop.kill('SIGKILL');
+      if (after) process.kill(after.pid, 'SIGKILL');
+      console.log(JSON.stringify({ said, calls, after }));
+      process.exit();`)) as Record<string, unknown>;
+    assert.deepEqual([said, after, calls], ['stopped\n', null, 'stop cupola-zzy.service\n']);
+  });
+
+  /** As `startStandIn`, started by what starts a supervisor of `up` again when it is killed. Gives the checkout it is the code of. */
+  async function startGuarded(name: string, answer: string | null): Promise<string> {
+    const project = writeStandIn(name, answer);
+    mkdirSync(layout.logs, { recursive: true });
+    mkdirSync(dirname(layout.supervisorSocket), { recursive: true });
+    rmSync(layout.supervisorSocket, { force: true });
+    startSupervisor(layout, process.execPath, project);
+    while (!existsSync(layout.supervisorSocket)) await pause(20);
+    return project;
+  }
+
+  function writeStandIn(name: string, answer: string | null): string {
+    const project = join(data, name);
+    mkdirSync(dirname(supervisorMain(project)), { recursive: true });
+    writeFileSync(supervisorMain(project), standIn(answer));
+    return project;
+  }
+
+  const guards = () => processesWith(0, layout.supervisorCommand);
+  function endGuarded(): void {
+    for (const one of [...guards(), supervisorProcess(layout) ?? []].flat()) signal(one, 'SIGKILL');
+  }
+
+  test('a supervisor that is killed is not started again by what guarded it, at `down` and `up`', {
+    timeout: 60_000,
+  }, async (t) => {
+    t.after(endGuarded);
+    const ways = {
+      down: async () => (await stopForGood(layout, 'down'))[Symbol.dispose](),
+      up: async () => assert.equal(await stayingSupervisor(layout, () => {}, 300), null),
+    };
+    for (const [name, kill] of Object.entries(ways)) {
+      await startGuarded(name, status({ leaving: true }));
+      if (name === 'down') process.kill(supervisorProcess(layout)!.pid, 'SIGSTOP');
+      await kill();
+      assert.deepEqual(guards(), [], name);
+      assert.equal(supervisorProcess(layout), null, name);
+    }
+  });
+
+  test('an upgrade whose supervisor does not answer goes back: it is killed, and the one of before started', {
+    timeout: 90_000,
+  }, async (t) => {
+    t.after(endGuarded);
+    const told = { pid: 1, project: writeStandIn('former', status({})), program: 'former', node: process.execPath };
+    writeStandIn('former', status({ supervisor: told }));
+    await startGuarded('new', null);
+    const silent = supervisorProcess(layout)!;
+    await goBack(layout, JSON.parse(status({ supervisor: told })), new Progress(1, false));
+    assert.equal(isAlive(silent), false);
+    assert.equal(guards().length, 1, 'nothing starts the new one again');
   });
 
   const status = (more: object): string =>

@@ -4,6 +4,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
+import { lockFile } from '../../../src/kit/lock.ts';
+import { identify } from '../../../src/kit/process.ts';
 import type { PlatformStatus } from '../../../src/platform/admin-messages.ts';
 import { examine } from '../../../src/platform/doctor/doctor.ts';
 import { type Finding, renderFindings } from '../../../src/platform/doctor/finding.ts';
@@ -13,7 +15,11 @@ import { limitFindings } from '../../../src/platform/doctor/limits.ts';
 import { clockFindings, diskFindings, domainFinding, nameFindings } from '../../../src/platform/doctor/machine.ts';
 import { platformFindings } from '../../../src/platform/doctor/platform.ts';
 import { portFindings } from '../../../src/platform/doctor/ports.ts';
+import { runningPlatform } from '../../../src/platform/doctor/running.ts';
+import { layoutOf } from '../../../src/platform/layout.ts';
 import { parseListeners } from '../../../src/platform/ports.ts';
+import { writeProcesses } from '../../../src/platform/processes.ts';
+import { supervisorLockOf } from '../../../src/platform/program.ts';
 import { testSettings } from '../../support/settings.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'cupola-doctor-test-'));
@@ -159,13 +165,13 @@ test('a platform that is not well, or whose certificates near their end, is told
     update: { outdated: [], problem: null, running: false },
     rotation: null,
   };
-  assert.deepEqual(notOk(platformFindings(settings, status, now)), []);
-  assert.deepEqual(notOk(platformFindings(settings, { ...status, notRouted: ['route x claims a name'] }, now)), [
+  assert.deepEqual(notOk(platformFindings(settings, status, { now })), []);
+  assert.deepEqual(notOk(platformFindings(settings, { ...status, notRouted: ['route x claims a name'] }, { now })), [
     'warn routes',
   ]);
   const http1 = { ...status, servedAsHttp1: ['a.example.org of app a (guid)'] };
-  assert.deepEqual(notOk(platformFindings(settings, http1, now)), ['warn HTTP/2 to apps']);
-  assert.deepEqual(notOk(platformFindings(settings, null, now)), ['warn installation']);
+  assert.deepEqual(notOk(platformFindings(settings, http1, { now })), ['warn HTTP/2 to apps']);
+  assert.deepEqual(notOk(platformFindings(settings, null, { now })), ['warn installation']);
   const ill: PlatformStatus = {
     ...status,
     ready: false,
@@ -176,7 +182,7 @@ test('a platform that is not well, or whose certificates near their end, is told
       { name: 'router', notAfter: at(-1) },
     ],
   };
-  assert.deepEqual(notOk(platformFindings(settings, ill, now)), [
+  assert.deepEqual(notOk(platformFindings(settings, ill, { now })), [
     'fail installation',
     'fail components',
     'warn restarts',
@@ -194,6 +200,31 @@ test('it works where nothing is installed, and its lines say ok, warn or fail', 
   assert.match(text, /^kernel$/m);
   assert.match(text, /^ {2}(ok|warn|fail) +\S/m);
   assert.match(text, /\d+ ok, \d+ to look at, \d+ in the way$/);
+});
+
+test('a supervisor that does not answer is not taken for one that does not run, nor its ports for those of others', {
+  timeout: 30_000,
+}, async (t) => {
+  const directory = join(scratch, 'silent');
+  const settings = testSettings({ id: 'zzw', dataDirectory: directory });
+  const layout = layoutOf(settings);
+  mkdirSync(dirname(layout.supervisorSocket), { recursive: true });
+  t.after(() => rmSync(layout.run, { recursive: true }));
+  using _ = lockFile(supervisorLockOf(layout.run), 'supervisor');
+  const child = identify(process.ppid)!;
+  writeProcesses(layout.processesFile, { nats: child });
+  const server = createServer((socket) => t.after(() => socket.destroy()));
+  t.after(() => server.close());
+  await new Promise<void>((done) => server.listen(layout.supervisorSocket, done));
+  chmodSync(layout.supervisorSocket, 0o600);
+  const { status, running, own, silence } = await runningPlatform(settings);
+  assert.deepEqual([status, running, own], [null, true, new Set([process.pid, child.pid])]);
+  assert.equal(
+    silence?.found.split(' in 10 s')[0],
+    `the supervisor (process ${process.pid}) gave no answer to GET /status`,
+  );
+  mkdirSync(directory, { mode: 0o700 });
+  assert.deepEqual(platformFindings(settings, null, { silence })[0], silence);
 });
 
 test('damaged settings are in the way, and not taken for none', () => {
