@@ -8,8 +8,8 @@ const LIMIT_MS = 120_000;
 
 /**
  * What the supervisor tells that stays; null where none is there. One that ends, as after a `down` that was interrupted, is waited for,
- * and killed where it does not go in two minutes; so is one that is about to answer. What
- * started that one starts none any more, and what it left goes on. Throws `no_answer`, `invalid_answer`.
+ * and killed where it does not go in two minutes; so is one that is about to answer. What started that one starts none any more, and
+ * what it left goes on. Throws `no_answer`, `invalid_answer`.
  */
 export async function stayingSupervisor(
   layout: Layout,
