@@ -76,9 +76,11 @@ function namedIn(path: string): { pid: number; file: Stats } | null {
     if (codeOf(error) === 'ENOENT') return null;
     throw error;
   }
-  const named = { pid: Number(holderIn(file)?.pid ?? 0), file: fstatSync(file) };
-  closeSync(file);
-  return named;
+  try {
+    return { pid: Number(holderIn(file)?.pid ?? 0), file: fstatSync(file) };
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Waits for its turn with a lock file, and then is as `lockFile`. Throws `locked` where that takes longer than `waitMs`. */

@@ -5,7 +5,7 @@ import { lockFileOf } from '../../platform/settings/store.ts';
 import { teardownPlatform } from '../../platform/teardown.ts';
 import { command, UsageError } from '../command.ts';
 import { installation, say } from '../options.ts';
-import { stopForGood } from './down.ts';
+import { stopForGood } from '../stopping.ts';
 
 export const destroy = command({
   flags: { yes: { type: 'boolean', help: 'mean it: every app and all data are deleted' } },

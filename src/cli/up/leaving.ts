@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import type { Layout } from '../../platform/layout.ts';
 import { supervisorProcess } from '../../platform/supervisor-client.ts';
-import { killForGood, statusOrNull } from '../commands/down.ts';
+import { killForGood, statusOrNull } from '../stopping.ts';
 
 const LIMIT_MS = 120_000;
 

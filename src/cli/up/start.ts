@@ -8,8 +8,8 @@ import { PLAIN_ENVIRONMENT } from '../../kit/process.ts';
 import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import type { Layout } from '../../platform/layout.ts';
 import { writeSupervisorCommand } from '../../platform/program.ts';
-import { statusSoFar } from '../commands/down.ts';
 import type { Progress } from '../progress.ts';
+import { statusSoFar } from '../stopping.ts';
 
 const READY_LIMIT_MS = 120_000;
 

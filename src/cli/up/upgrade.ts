@@ -6,8 +6,8 @@ import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import type { Layout } from '../../platform/layout.ts';
 import { commandFor } from '../../platform/settings/data-option.ts';
 import { askSupervisor } from '../../platform/supervisor-client.ts';
-import { killForGood, statusOrNull, statusSoFar } from '../commands/down.ts';
 import type { Progress } from '../progress.ts';
+import { killForGood, statusOrNull, statusSoFar } from '../stopping.ts';
 import { install } from './install.ts';
 import { startSupervisor, supervisorMain } from './start.ts';
 
