@@ -6,12 +6,15 @@ import {
   ftruncateSync,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
   renameSync,
   rmSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import Type from 'typebox';
+import { checkedJson } from '../kit/checked.ts';
 import type { Logger } from '../kit/log.ts';
 import type { Owner } from '../kit/owned-files.ts';
 import type { Layout } from './layout.ts';
@@ -58,6 +61,27 @@ export function rotatePlatformLogs(
   const database = { path, archive: `${logs}/postgresql.log`, uid: postgresql.uid };
   const rotated = rotateLogs([...logFilesIn(logs), database]);
   if (rotated.length > 0) log.info('log files were begun anew', { rotated });
+}
+
+const ErrorLine = Type.Object({
+  time: Type.String(),
+  level: Type.Literal('error'),
+  message: Type.String(),
+  error: Type.Optional(Type.Object({ message: Type.String() })),
+});
+
+/** What the newest error of a log says that was written since; null where none was. */
+export function lastErrorIn(path: string, since: Date): string | null {
+  for (const line of readFileSync(path, 'utf8').split('\n').reverse()) {
+    if (!line.startsWith('{')) continue; // an engine's own words, or Node.js's
+    try {
+      const { time, message, error } = checkedJson(ErrorLine, line, { code: 'invalid_file', what: path });
+      return new Date(time) >= since ? (error?.message ?? message) : null;
+    } catch {
+      // Another level.
+    }
+  }
+  return null;
 }
 
 function rotate({ path, archive, uid }: LogFile, { bytes, keep }: LogLimits): boolean {

@@ -7,7 +7,9 @@ import { closeOnExec } from '../../kit/posix-spawn.ts';
 import { PLAIN_ENVIRONMENT } from '../../kit/process.ts';
 import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import type { Layout } from '../../platform/layout.ts';
+import { lastErrorIn } from '../../platform/log-files.ts';
 import { writeSupervisorCommand } from '../../platform/program.ts';
+import { supervisorProcess } from '../../platform/supervisor-client.ts';
 import type { Progress } from '../progress.ts';
 import { statusSoFar } from '../stopping.ts';
 
@@ -17,6 +19,7 @@ const READY_LIMIT_MS = 120_000;
 export async function startAndWait(options: { project: string; layout: Layout; progress: Progress }): Promise<void> {
   const { project, layout, progress } = options;
   progress.step('Starting the supervisor');
+  const began = new Date();
   const hasEnded = (await statusSoFar(layout)) ? () => false : startSupervisor(layout, process.execPath, project);
   progress.step('Waiting for every component');
   const deadline = Date.now() + READY_LIMIT_MS;
@@ -24,7 +27,8 @@ export async function startAndWait(options: { project: string; layout: Layout; p
   for (;;) {
     last = (await statusSoFar(layout)) ?? last;
     if (last?.ready) break;
-    if (hasEnded()) throw new CupolaError('supervisor_ended', `the supervisor ended; its log is ${logFileOf(layout)}`);
+    // One that was killed just before may have been started again, and have its place: then that one is waited for.
+    if (hasEnded() && !supervisorProcess(layout)) throw supervisorEnded(layout, began);
     if (Date.now() > deadline) {
       throw new CupolaError(
         'not_ready',
@@ -36,6 +40,12 @@ export async function startAndWait(options: { project: string; layout: Layout; p
   }
   progress.step('The API answers');
   progress.done();
+}
+
+function supervisorEnded(layout: Layout, began: Date): CupolaError {
+  const file = logFileOf(layout);
+  const why = lastErrorIn(file, began);
+  return new CupolaError('supervisor_ended', `the supervisor ended${why ? ` (${why})` : ''}; its log is ${file}`);
 }
 
 /** The supervisor's program in a checkout. */

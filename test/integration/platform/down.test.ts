@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -10,7 +10,7 @@ import { targetsMapOf } from '../../../src/cell/proxy/settings.ts';
 import { Progress } from '../../../src/cli/progress.ts';
 import { stopForGood } from '../../../src/cli/stopping.ts';
 import { stayingSupervisor } from '../../../src/cli/up/leaving.ts';
-import { startSupervisor, supervisorMain } from '../../../src/cli/up/start.ts';
+import { startAndWait, startSupervisor, supervisorMain } from '../../../src/cli/up/start.ts';
 import { goBack } from '../../../src/cli/up/upgrade.ts';
 import { lockFile } from '../../../src/kit/lock.ts';
 import { identify, isAlive, type ProcessIdentity, processesWith, signal } from '../../../src/kit/process.ts';
@@ -328,6 +328,35 @@ describe('an installation whose supervisor does not run', { skip: NETWORK_SKIP }
     const other = await startStandIn(status({}));
     t.after(() => signal(other, 'SIGKILL'));
     assert.equal((await staying())?.ready, true, 'one that stays is told');
+  });
+
+  test('`up` waits for a supervisor that was started again while it started one, and tells why the one it started ended', {
+    timeout: 60_000,
+  }, async (t) => {
+    const start = () => startAndWait({ project: join(data, 'late'), layout, progress: new Progress(3, false) });
+    const other = await startStandIn(status({}));
+    t.after(() => signal(other, 'SIGKILL'));
+    const socket = `${layout.supervisorSocket}.later`;
+    renameSync(layout.supervisorSocket, socket);
+    mkdirSync(layout.logs, { recursive: true });
+    mkdirSync(dirname(supervisorMain(join(data, 'late'))), { recursive: true });
+    writeFileSync(
+      supervisorMain(join(data, 'late')),
+      `import { Logger } from ${source('kit/log.ts')};
+       new Logger('supervisor').error('an error', { error: new Error('it is full') });
+       console.log('{}');
+       process.exitCode = 1;`,
+    );
+    const started = start();
+    assert.equal(await Promise.race([started, pause(1_500, 'waits')]), 'waits');
+    renameSync(socket, layout.supervisorSocket);
+    await started;
+    signal(other, 'SIGKILL');
+    while (isAlive(other)) await pause(20);
+    await assert.rejects(start(), {
+      code: 'supervisor_ended',
+      message: /^the supervisor ended \(it is full\); its log is /,
+    });
   });
 
   test('where resolv.conf may not be changed, `up` says so, and `destroy` removes the rest and is called again', async () => {
