@@ -31,6 +31,7 @@ import {
   type RouterSettings,
   routerListeners,
 } from '../../src/router/index.ts';
+import { envelopesOf } from './envelopes.ts';
 import {
   createTestPki,
   haproxyAccount,
@@ -177,7 +178,7 @@ export async function startRequestPath(options: RequestPathOptions) {
     routes.service(Ingress, {
       send: ({ batch }) => {
         if (!state.ingressAnswers) throw new Error('loggregator is away');
-        envelopes.push(...batch);
+        envelopes.push(...envelopesOf(batch));
         return {};
       },
     });
