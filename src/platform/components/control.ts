@@ -49,7 +49,7 @@ export function control(
       const state = `${layout.run}/control`;
       makeDirectory(dirname(layout.adminSocketOf(name)), { mode: 0o700, owner: accounts.control });
       if (own.roles.includes('api')) linkBuildpacks(layout);
-      await endOthers(layout, accounts.control, name);
+      await endOthers(layout, accounts.control, own);
       const sockets = socketsOf(layout, accounts, own);
       const inherit = listeners.descriptors([...sockets.values()]);
       const numbers = numbersOf(inherit);
@@ -114,10 +114,12 @@ function rolesOf(
 
 /**
  * Ends what runs of it that nobody wrote down: a supervisor was killed, or one of a version before, which does not know of it, was in
- * charge meanwhile. It has the addresses.
+ * charge meanwhile. It has the addresses; and the port for SSH clients has the process that had `ssh` to itself.
  */
-async function endOthers({ run }: Layout, { uid }: Account, name: string): Promise<void> {
+async function endOthers({ run }: Layout, { uid }: Account, { name, roles }: RoleProcess): Promise<void> {
   const program = new RegExp(`^${programsOf(run)}/.*/platform/control\\.js$`);
-  const running = processesWith(uid, name).filter(({ pid }) => commandOf(pid).some((word) => program.test(word)));
+  const running = [name, ...roles.filter((role) => role === 'ssh')]
+    .flatMap((one) => processesWith(uid, one))
+    .filter(({ pid }) => commandOf(pid).some((word) => program.test(word)));
   await Promise.all(running.map((identity) => terminate(identity, 0, 'SIGKILL')));
 }
