@@ -35,6 +35,7 @@ export const roles = [
   ...noticedBy('test/unit/platform/roles.test.ts', [
     ...OPENED.map(([service, from, to]) => [`TLS-07, SECURITY 22: ${service}`, CONTRACTS, from, to] as const),
     ['TLS-07, SECURITY 22: a cell is called by', CONTRACTS, "[CellSsh.typeName]: 'ssh'", "[CellSsh.typeName]: 'brain'"],
+    ['TLS-07, SECURITY 22: the router takes', 'router/config.ts', 'verifyhost ${name} ', 'verifyhost control '],
     [
       'TLS-07, SECURITY 22: who listens',
       'kit/rpc.ts',

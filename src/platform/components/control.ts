@@ -22,7 +22,7 @@ import { launch } from './launch.ts';
 import { accessLogSocket, sshSocket } from './listeners.ts';
 import type { Parts } from './parts.ts';
 
-/** In MB: the young generation is three of them, and Node's 16 would be held from the first burst on. */
+/** In MB: the young generation is three of them, and Node's 16 would be held from the first burst on. The log cache is for bursts. */
 const HEAP = ['--max-semi-space-size=4'];
 /** glibc keeps what each thread gave back, by arena. */
 const ARENAS = { MALLOC_ARENA_MAX: '2' };
@@ -62,7 +62,7 @@ export function control(
       };
       return launch({
         command: nodeOf(layout.program),
-        args: [...HEAP, `${layout.program}/src/platform/control.js`, name],
+        args: [...(name === 'logs' ? [] : HEAP), `${layout.program}/src/platform/control.js`, name],
         account: accounts.control,
         input: JSON.stringify(bootstrap),
         inherit,

@@ -17,6 +17,7 @@ import { privatePorts } from '../../../src/platform/private-ports.ts';
 import { Contracts, peersOf, peersOfCell } from '../../../src/platform/roles/contracts.ts';
 import { processOf, roleProcesses } from '../../../src/platform/roles/cut.ts';
 import { SEPARABLE } from '../../../src/platform/roles/names.ts';
+import { renderRouterConfig } from '../../../src/router/index.ts';
 import { identityUnder, testRoot } from '../../support/identities.ts';
 import { silentLog } from '../../support/postgresql.ts';
 import { testSettings } from '../../support/settings.ts';
@@ -158,6 +159,19 @@ test('every process has an address of its own, where the same accounts may knock
       assert.deepEqual(closed.find((one) => one.address === address && one.port === port)?.accounts, accounts);
     }
   }
+});
+
+test('TLS-07, SECURITY 22: the router takes for each process what shows the certificate of that process', () => {
+  const settings = routerSettingsOf(layoutOf(testSettings({ separateRoles: ['uaa', 'logs'] })), 100);
+  const servers = [
+    ...renderRouterConfig({ ...settings, poolSize: 1 }).matchAll(
+      /^ {2}server (\S+) 127\..* verifyhost (\S+) sni (\S+)/gm,
+    ),
+  ];
+  assert.deepEqual(
+    servers.map(([, name, verified, named]) => [name, verified, named]),
+    ['control', 'uaa', 'logs'].map((name) => [name, name, `str(${name})`]),
+  );
 });
 
 test('system hosts lead to the process that serves them, and all others to control', () => {
