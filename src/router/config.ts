@@ -54,7 +54,7 @@ export function renderRouterConfig(
     globalSection(settings),
     frontends(settings, inherited),
     oneRequest(settings),
-    control(settings),
+    ...systemBackends(settings),
     pool(settings, table),
   ].join('\n');
 }
@@ -222,12 +222,14 @@ const PLATFORM_HEADERS = [
 ] as const;
 
 /**
- * The system hosts' way to control. A restart of control shows as a wait: refused connections are tried again for 15 s. A request
+ * The system hosts' way to control, and to the processes that have some of them. A restart of control shows as a wait: refused connections are tried again for 15 s. A request
  * that control may have seen when it ended is repeated once alone, by the first half: one that ends it would end it 15 times.
  */
-function control(settings: RouterSettings): string {
+function systemBackends(settings: RouterSettings): string[] {
   const { client, platformCa } = settings.certificates;
-  return `backend control from base
+  const control = { name: 'control', ...settings.control };
+  return [control, ...(settings.apart ?? [])].map(
+    ({ name, address, port }) => `backend ${name} from base
   # Longer than a handshake takes where many come at once: what is late is not begun again, which would make it later.
   timeout connect 10s
   timeout queue 15s
@@ -235,11 +237,12 @@ function control(settings: RouterSettings): string {
   retry-on conn-failure
   option abortonclose
   http-reuse safe
-  http-request return status 503 content-type text/plain hdr Retry-After 5 string "503 Service Unavailable: The platform's API has no room at the moment.\\n" if { queue(control) ge ${2 * CONTROL_REQUESTS} }
+  http-request return status 503 content-type text/plain hdr Retry-After 5 string "503 Service Unavailable: The platform's API has no room at the moment.\\n" if { queue(${name}) ge ${2 * CONTROL_REQUESTS} }
 ${CONTROL_ANSWERS}  http-error status 502 content-type text/plain string "502 Bad Gateway: The platform's API ended without an answer.\\n"
   http-error status 503 content-type text/plain hdr Retry-After 5 string "503 Service Unavailable: The platform's API does not answer at the moment.\\n"
-  server control ${settings.control.address}:${settings.control.port} ssl crt ${client} ca-file ${platformCa} verify required verifyhost control sni str(control) pool-purge-delay 5s maxconn ${CONTROL_REQUESTS}
-`;
+  server ${name} ${address}:${port} ssl crt ${client} ca-file ${platformCa} verify required verifyhost ${name} sni str(${name}) pool-purge-delay 5s maxconn ${CONTROL_REQUESTS}
+`,
+  );
 }
 
 function pool(settings: RouterSettings, table: RouteTable): string {

@@ -94,7 +94,7 @@ ${wildcards}
   http-request return status 400 content-type text/plain hdr X-Cf-Routererror unknown_route lf-string "400 Bad Request: Requested instance ('%[var(txn.wanted)]') does not exist for route ('%[var(txn.host)]')\\n" if !system_host instance_wanted !{ var(txn.srv) -m found }
 ${COUNT_ATTEMPT}${chooseAgain(settings, '!system_host !instance_wanted')}  # A repeat is bound to no instance: that one did not answer.
   http-request set-var(txn.srv) req.cook(__VCAP_ID__) if !instance_wanted !{ var(txn.repeated) -m bool } { req.cook(JSESSIONID) -m found } { req.cook(__VCAP_ID__) -m found }
-  use_backend control if system_host
+${(settings.apart ?? []).map(({ name, hosts }) => `  use_backend ${name} if { var(txn.host) -m str ${hosts.join(' ')} }\n`).join('')}  use_backend control if system_host
   use_backend %[var(txn.be)]
 
 `;

@@ -45,6 +45,8 @@ export interface RouterSettings {
   ssh?: { socket: string };
   /** Control's listener for the system hosts; its certificate must carry the name `control`. */
   control: { address: string; port: number };
+  /** Processes that serve some of the system hosts in control's place; each certificate must carry the process's name. */
+  apart?: readonly { name: string; address: string; port: number; hosts: readonly string[] }[];
   /** `api.<domain>` and so on: they lead to control and no app can have them. */
   systemHosts: readonly string[];
   /** How many different sets of apps can have routes at a time. 2,000 cost 32 MB. */

@@ -71,6 +71,7 @@ const OTHERS: SettingValues = {
   sshPort: 2200,
   http2Apps: true,
   unpackAhead: false,
+  separateRoles: ['brain', 'ssh'],
   keyFile: '/other/key',
   stagingEnvironment: { A: '1' },
   allowedRegistries: ['a.example'],
