@@ -11,10 +11,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
-import { create } from '@bufbuild/protobuf';
 import Type, { type Static, type TSchema } from 'typebox';
 import { ZipFile } from 'yazl';
-import { EnvelopeBatchSchema, Ingress } from '../src/contracts/gen/loggregator_pb.js';
+import { EnvelopeWriter } from '../src/contracts/envelope-wire.ts';
+import { Ingress } from '../src/contracts/gen/loggregator_pb.js';
 import { checkedJson } from '../src/kit/checked.ts';
 import { messageOf } from '../src/kit/errors.ts';
 import { issue } from '../src/kit/pki.ts';
@@ -103,6 +103,7 @@ async function sendLogs(app: string): Promise<void> {
   const ingress = client(Ingress, transport);
   const payload = Buffer.from(`10.0.0.1 - - "GET /orders HTTP/1.1" 200 1532 ${'x'.repeat(80)}`);
   const tags = { source_type: 'APP/PROC/WEB', process_type: 'web', app_name: 'orders' };
+  const writer = new EnvelopeWriter();
   for (;;) {
     const batch = Array.from({ length: 500 }, (_, n) => ({
       timestampNs: BigInt(Date.now()) * 1_000_000n,
@@ -111,7 +112,7 @@ async function sendLogs(app: string): Promise<void> {
       tags,
       message: { case: 'log' as const, value: { payload } },
     }));
-    await ingress.send(create(EnvelopeBatchSchema, { batch }));
+    await ingress.send({ batch: batch.map((envelope) => writer.write(envelope)) });
     if (flood === undefined) return;
     done += batch.length;
   }
