@@ -1,0 +1,26 @@
+import { join } from 'node:path';
+import { PROJECT } from '../../kit/project.js';
+import { type Command, type Listed, UsageError } from '../command.ts';
+import { answered, completionScript, SHELLS, suggestions } from '../completion.ts';
+
+/** Behind "--" a shell says the words of the line that it completes, and is answered in its own form. */
+export const completion = (commands: Readonly<Record<string, Listed>>): Command => ({
+  flags: {},
+  about: [
+    'The shell asks ./cupola itself at each TAB, so it knows the options of this checkout, and the cells and logs of the installation where it may read them.',
+    'Where there is no other command "cupola", the script makes it one of the shell.',
+  ],
+  examples: [
+    '. <(./cupola completion bash)          # now; for good: in ~/.bashrc',
+    '. <(./cupola completion zsh)           # after compinit, in ~/.zshrc',
+    './cupola completion fish | source      # in ~/.config/fish/config.fish',
+  ],
+  async run([shell, asks, ...words]) {
+    const names = Object.keys(SHELLS).join(', ');
+    if (shell === undefined || !Object.hasOwn(SHELLS, shell)) throw new UsageError(`completion takes one of ${names}`);
+    if (asks === undefined) process.stdout.write(completionScript(shell, join(PROJECT, 'cupola')));
+    else if (asks !== '--') throw new UsageError('completion takes one word');
+    else for (const part of answered(shell, await suggestions(commands, words))) process.stdout.write(part);
+    return 0;
+  },
+});
