@@ -11,9 +11,9 @@ export const completion = (commands: Readonly<Record<string, Listed>>): Command 
     'Where there is no other command "cupola", the script makes it one of the shell.',
   ],
   examples: [
-    '. <(./cupola completion bash)          # now; for good: in ~/.bashrc',
-    '. <(./cupola completion zsh)           # after compinit, in ~/.zshrc',
-    './cupola completion fish | source      # in ~/.config/fish/config.fish',
+    '. <(./cupola completion bash)      # or in ~/.bashrc, with its whole path',
+    '. <(./cupola completion zsh)       # after compinit; or so in ~/.zshrc',
+    './cupola completion fish | source  # or so in ~/.config/fish/config.fish',
   ],
   async run([shell, asks, ...words]) {
     const names = Object.keys(SHELLS).join(', ');

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { messageOf } from '../../../src/kit/errors.ts';
+import { run } from '../../../src/kit/process.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../../support/official-cf.ts';
 import { eventually } from '../../support/platform.ts';
 import { SharedPlatform } from '../../support/shared-platform.ts';
@@ -65,6 +67,23 @@ describe('./cupola push', { skip: SKIP }, () => {
       const env = JSON.parse(await platform.answer('own')) as Record<string, string>;
       return env['A'] === 'of the manifest';
     });
+  });
+
+  test('who must not change the machine gives a client the root that `credentials --ca` prints', async () => {
+    const root = join(platform.home, 'root.pem');
+    writeFileSync(root, await platform.cupola('credentials', ['--ca']));
+    const curl = (...args: string[]) =>
+      run('curl', ['-sS', '-o', '/dev/null', '-w', '%{http_code}', ...args, `${platform.credentials.api}/v3`], {
+        showWords: true,
+      });
+    // On a busy machine a handshake may end for another reason first.
+    await eventually('curl refuses the certificate', () =>
+      curl().then(
+        () => assert.fail('it trusts the platform'),
+        (error: unknown) => /certificate/i.test(messageOf(error)),
+      ),
+    );
+    assert.equal(await curl('--cacert', root), '200');
   });
 
   test('what is not there is told in the words of cf, with what makes it', async () => {
