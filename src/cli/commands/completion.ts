@@ -7,8 +7,8 @@ import { answered, completionScript, SHELLS, suggestions } from '../completion.t
 export const completion = (commands: Readonly<Record<string, Listed>>): Command => ({
   flags: {},
   about: [
-    'The shell asks ./cupola itself at each TAB, so it knows the options of this checkout, and the cells and logs of the installation where it may read them.',
-    'Where there is no other command "cupola", the script makes it one of the shell.',
+    'At each TAB the shell asks ./cupola, which knows its options and, as root, the cells and logs of the installation.',
+    'Where there is no command "cupola" yet, the script defines one, so that a line works in every directory.',
   ],
   examples: [
     '. <(./cupola completion bash)      # or in ~/.bashrc, with its whole path',

@@ -8,7 +8,7 @@ import { answer, installation } from '../options.ts';
 import { stopForGood } from '../stopping.ts';
 
 export const destroy = command({
-  flags: { yes: { type: 'boolean', help: 'mean it: every app and all data are deleted' }, ...JSON_FLAG },
+  flags: { yes: { type: 'boolean', help: 'confirm: every app and all data are deleted' }, ...JSON_FLAG },
   async run({ values }) {
     if (!values.yes) throw new UsageError('destroy deletes every app and all data; say --yes to mean it');
     const settings = installation(values.data);

@@ -8,7 +8,9 @@ const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const;
 
 export const doctor = command({
   flags: JSON_FLAG,
-  about: ['It changes nothing, works before anything is installed, and ends with 1 where something is in the way.'],
+  about: [
+    'It changes nothing, and works before anything is installed. The exit code is 1 where something is in the way.',
+  ],
   async run({ values }) {
     const findings = await examine(dataDirectory(values.data));
     const ok = findings.every(({ state }) => state !== 'fail');

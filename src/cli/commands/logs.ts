@@ -19,9 +19,9 @@ export const logs = command({
       accepts: 'a whole number',
       check: (word) => /^\d{1,9}$/.test(word),
     },
-    follow: { type: 'boolean', short: 'f', help: 'go on with what comes' },
+    follow: { type: 'boolean', short: 'f', help: 'keep showing new lines' },
   },
-  about: ['These are the logs of the platform itself. Those of an app: cf logs APP --recent.'],
+  about: ['These are the logs of the platform itself. For those of an app: cf logs APP --recent.'],
   async run({ values, positionals }) {
     const { lines = positionals.length > 0 ? '200' : '20' } = values;
     const directory = layoutOf(installation(values.data)).logs;

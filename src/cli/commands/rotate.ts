@@ -20,7 +20,9 @@ export const rotate = command({
     },
     ...JSON_FLAG,
   },
-  about: ['Everything renews itself in time: this is for what leaked, or is to be tried. Unless told: components.'],
+  about: [
+    'Certificates renew themselves in time: this is for a key that leaked, or for a trial. Without a word it replaces those of the components.',
+  ],
   async run({ values, positionals }) {
     const [word = 'components', ...more] = positionals;
     const what = ROTATABLE.find((one) => one === word);

@@ -10,7 +10,7 @@ import { table } from '../table.ts';
 
 export const status = command({
   flags: JSON_FLAG,
-  about: ['It ends with 0 where the platform is ready, and else with 1.'],
+  about: ['The exit code is 0 where the platform is ready, else 1.'],
   async run({ values }) {
     const settings = installation(values.data);
     const layout = layoutOf(settings);

@@ -4,10 +4,10 @@ import { command, JSON_FLAG } from '../command.ts';
 import { answer, installation } from '../options.ts';
 
 export const trust = command({
-  flags: { remove: { type: 'boolean', help: 'have it trust the certificate no more' }, ...JSON_FLAG },
+  flags: { remove: { type: 'boolean', help: 'stop trusting it' }, ...JSON_FLAG },
   about: [
     "The root of the platform's certificates goes into the machine's store (Debian, Ubuntu). The cf CLI, curl and what else reads that store need no option then. Browsers and Node.js may keep a store of their own.",
-    'What must not change the machine gets the root from ./cupola credentials, as docs/operator.md says.',
+    'To leave the machine as it is, give a client the root itself: ./cupola credentials --ca prints it (docs/operator.md).',
   ],
   async run({ values }) {
     const settings = installation(values.data);

@@ -27,11 +27,11 @@ export const up = command({
   flags: {
     ...SETTING_FLAGS,
     ...JSON_FLAG,
-    demo: { type: 'boolean', help: 'push an app to look at' },
+    demo: { type: 'boolean', help: 'push an example app' },
   },
   about: [
     'The first time on a machine this fetches what the platform needs and takes some minutes; later it takes seconds. Where it runs already, nothing is restarted.',
-    'What an installation is told is kept: later it is ./cupola up alone.',
+    'The options of an installation are kept: later ./cupola up alone is enough.',
   ],
   async run({ values }) {
     const began = Date.now();
