@@ -35,6 +35,8 @@ const TEST_PACKAGES: Readonly<Record<string, string>> = {
   zip: 'zip',
   unzip: 'unzip',
   'docker-registry': 'docker-registry',
+  zsh: 'zsh',
+  fish: 'fish',
   ...LANE_PACKAGES,
   busybox: 'busybox-static',
 };
