@@ -152,8 +152,11 @@ let done = 0;
 
 async function again(body: () => Promise<unknown>): Promise<never> {
   for (;;) {
-    await body();
-    done += 1;
+    // Who is told to come again does.
+    await body().then(
+      () => (done += 1),
+      () => pause(100),
+    );
   }
 }
 
@@ -278,7 +281,7 @@ async function compare(name: string): Promise<void> {
     const [before, after] = [at(0.99, without[one]), at(0.99, within[one])];
     return `${one} ${before.toFixed(0)} → ${after.toFixed(0)} ms (${(after / before).toFixed(1)} times)`;
   });
-  console.log(`${`${name}, ${told.trim()}`.padEnd(32)}${parts.join('; ')}`);
+  console.log(`${name} (${told.trim()}): ${parts.join('; ')}`);
   for (const failure of failures) console.log(`FAILED: ${failure}`);
   failures.clear();
   await pause(1_000);
