@@ -34,6 +34,7 @@ import {
 import {
   createTestPki,
   haproxyAccount,
+  isDirect,
   makeDirectory,
   startHaproxy,
   type TestHaproxy,
@@ -123,6 +124,7 @@ export async function startRequestPath(options: RequestPathOptions) {
     systemHosts: [`api.${domain}`, `uaa.${domain}`],
     poolSize: 50,
     http2Apps: false,
+    direct: await isDirect(),
     threads: 1,
     maxConnections: 1000,
     logSocket: at('log/access.sock'),
