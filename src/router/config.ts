@@ -1,7 +1,7 @@
 import { IDLE } from '../kit/haproxy.ts';
 import { CONTROL_REQUESTS, ENDPOINT_FAILED, ENDPOINT_SILENT, MAX_HEADER_BYTES } from './bounds.ts';
 import { HOP_HEADER, notFromClients } from './client-headers.ts';
-import { DIRECT_GLOBAL, directTables, repeatServer } from './direct.ts';
+import { DIRECT_GLOBAL, directTables, ONE_ATTEMPT, repeatServer } from './direct.ts';
 import { firstBytes } from './first-bytes.ts';
 import { directRequest, oneRequest, systemHostAcl } from './one-request.ts';
 import { controlAnswers, poolAnswers, repeatEntries } from './repeats.ts';
@@ -251,6 +251,7 @@ function pool(settings: RouterSettings, table: RouteTable): string {
   const backends = Array.from({ length: settings.poolSize }, (_, slot) =>
     [
       `backend ${backendName(slot)} from pool`,
+      ...(settings.direct ? [ONE_ATTEMPT] : []),
       '  use-server %[var(txn.srv)] if { var(txn.srv) -m found }',
       ...(settings.direct ? [repeatServer(settings)] : []),
       ...(servers.get(slot) ?? []).map(

@@ -72,10 +72,12 @@ export function chooseFirst(settings: RouterSettings, only: string): string {
 `;
 }
 
-/** In a backend with instances: the way to the second front, for which an attempt is one, since the first counts them. */
+/** In a backend with instances: an attempt of the second front is one, since the first counts them. */
+export const ONE_ATTEMPT = '  http-request set-retries 0 if { var(txn.second) -m found }';
+
+/** In a backend with instances: the way to the second front. */
 export function repeatServer(settings: RouterSettings): string {
-  return `  http-request set-retries 0 if { var(txn.second) -m found }
-  server ${REPEAT_SERVER} unix@${repeatSocketOf(settings)} pool-max-conn 0 send-proxy-v2 set-proxy-v2-tlv-fmt(${TLV}) "${TOLD.join(' ')}"`;
+  return `  server ${REPEAT_SERVER} unix@${repeatSocketOf(settings)} pool-max-conn 0 send-proxy-v2 set-proxy-v2-tlv-fmt(${TLV}) "${TOLD.join(' ')}"`;
 }
 
 /** In the second front: where repeats come. */
