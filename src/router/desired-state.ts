@@ -194,7 +194,7 @@ export class DesiredState {
     }
     const mappers = this.#mappers.get(route) ?? [];
     const guids = typeof mappers === 'string' ? [mappers] : [...mappers].sort();
-    const destinations = guids.flatMap((guid) => unpacked(this.#processes.get(guid)).routes.get(route) ?? []);
+    const destinations = guids.flatMap((guid) => destinationsOf(this.#processes.get(guid), route));
     if (destinations.length === 0) {
       this.#routes.delete(route);
       this.#serve(route, undefined, step);
@@ -312,6 +312,12 @@ function unpacked(kept: Kept | undefined): ProcessRoutes {
   if (typeof kept !== 'string' && 'routes' in kept) return kept;
   const keys = typeof kept === 'string' ? [kept] : kept;
   return { ...NOTHING, routes: new Map(keys.map((key) => [key, [IDLE_DESTINATION]])) };
+}
+
+/** Of a route that it has. */
+function destinationsOf(kept: Kept | undefined, route: string): readonly Destination[] {
+  if (kept === undefined) return [];
+  return typeof kept !== 'string' && 'routes' in kept ? (kept.routes.get(route) ?? []) : [IDLE_DESTINATION];
 }
 
 /** What is behind a route is who has instances: the others come to it with their first one. */

@@ -114,8 +114,8 @@ ${judge}  http-after-response set-status ${status} reason "Unanswered" if { stat
 `;
   return `  retries ${REPEATS}
   retry-on conn-failure empty-response junk-response ${status}
-  # What may not be repeated goes to the second half too, which says 502.
-  http-request disable-l7-retry if { var(txn.second) -m found }
+  # Over HTTP/1.1 what may not be repeated goes to the second half too, which says 502: HAProxy says nothing on a kept connection.
+  http-request disable-l7-retry if { var(txn.second) -m found } || { fc_http_major 2 } !{ method GET HEAD OPTIONS }
 ${endpointDown}  acl by_second_half srv_name -m str ${REPEAT_SERVER}
   # What the second half says is said, and stands in its log.
   http-response set-log-level silent if by_second_half
