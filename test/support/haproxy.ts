@@ -6,6 +6,15 @@ import { join } from 'node:path';
 import { HaproxySocket } from '../../src/kit/haproxy.ts';
 import { createIntermediate, createRoot, issue, type KeyAndCertificate } from '../../src/kit/pki.ts';
 import { PLAIN_ENVIRONMENT, run } from '../../src/kit/process.ts';
+import { haproxyIsDirect } from '../../src/router/index.ts';
+
+/** The one of the machine, unless another one is to be tried. */
+export const HAPROXY = process.env['CUPOLA_TEST_HAPROXY'] ?? 'haproxy';
+
+/** Whether its front may lead to instances at once (`RouterSettings.direct`). */
+export async function isDirect(program = HAPROXY): Promise<boolean> {
+  return haproxyIsDirect(await run(program, ['-v']));
+}
 
 export interface TestHaproxy {
   pid: number;
@@ -27,10 +36,14 @@ export async function haproxyAccount(): Promise<{ uid: number; gid: number } | n
 export async function startHaproxy(
   configFile: string,
   socket: string,
-  { more = [], inherit = [] }: { more?: readonly string[]; inherit?: readonly number[] } = {},
+  {
+    more = [],
+    inherit = [],
+    program: engine = HAPROXY,
+  }: { more?: readonly string[]; inherit?: readonly number[]; program?: string } = {},
 ): Promise<TestHaproxy> {
   const account = await haproxyAccount();
-  const command = ['haproxy', '-db', '-f', configFile, ...more];
+  const command = [engine, '-db', '-f', configFile, ...more];
   const privileges = account
     ? [
         'setpriv',

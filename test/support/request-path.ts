@@ -35,6 +35,7 @@ import { envelopesOf } from './envelopes.ts';
 import {
   createTestPki,
   haproxyAccount,
+  isDirect,
   makeDirectory,
   startHaproxy,
   type TestHaproxy,
@@ -124,6 +125,7 @@ export async function startRequestPath(options: RequestPathOptions) {
     systemHosts: [`api.${domain}`, `uaa.${domain}`],
     poolSize: 50,
     http2Apps: false,
+    direct: await isDirect(),
     threads: 1,
     maxConnections: 1000,
     logSocket: at('log/access.sock'),
