@@ -49,7 +49,7 @@ test('each app reads once why its route is not served, and again when that comes
 });
 
 test('while the log cache is away the lines wait; those beyond the room are told at a later call, and none is lost', async () => {
-  const { control, report, said } = reporting(10 * LINE_BYTES);
+  const { control, report, said } = reporting(3_000);
   const all = Array.from({ length: 50 }, (_, at) => refusal(`route ${at}`, 'app'));
   control.away = true;
   report.report(all);
