@@ -99,7 +99,7 @@ function valuesOf({ takes = '' }: Flag, data: () => string, begun: string, prefi
 }
 
 function standFor(word: string, data: () => string, begun: string, prefix = ''): Suggestion[] {
-  const meant = meantBy(word, data());
+  const meant = meantBy(word, data);
   if (typeof meant !== 'string') return meant.map((one) => literal(`${prefix}${one}`));
   return [{ kind: 'file', type: meant, pattern: begun, ...(prefix === '' ? {} : { prefix }) }];
 }

@@ -2,6 +2,7 @@ import { CupolaError, messageOf } from '../kit/errors.ts';
 import { type Listed, UsageError } from './command.ts';
 import { helpOf, usage, usageOf } from './help.ts';
 import { meant } from './nearest.ts';
+import { printable } from './printable.ts';
 
 /** By the word after `./cupola`, in the order in which they are shown. What one needs is loaded when it is called. */
 export const COMMANDS: Readonly<Record<string, Listed>> = {
@@ -121,9 +122,9 @@ export async function run(args: readonly string[], output: Output = process): Pr
       return 2;
     });
   } catch (error) {
-    output.stderr.write(`cupola: ${messageOf(error)}\n`);
+    output.stderr.write(`cupola: ${printable(messageOf(error))}\n`);
     for (let cause = causeOf(error); cause !== undefined; cause = causeOf(cause)) {
-      output.stderr.write(`  because: ${messageOf(cause)}\n`);
+      output.stderr.write(`  because: ${printable(messageOf(cause))}\n`);
     }
     if (!(error instanceof CupolaError) && error instanceof Error) output.stderr.write(`${error.stack}\n`);
     return 1;

@@ -46,11 +46,11 @@ function isPlaceholder(word: string): boolean {
   return /^[A-Z]+$/.test(word);
 }
 
-/** A word of usage as what it stands for. */
-export function meantBy(word: string, data: string): Meant {
+/** A word of usage as what it stands for. `data` may throw: then nothing is known of that installation. */
+export function meantBy(word: string, data: () => string): Meant {
   if (!isPlaceholder(word)) return [word];
   try {
-    return PLACEHOLDERS[word]?.(data) ?? [];
+    return PLACEHOLDERS[word]?.(data()) ?? [];
   } catch {
     return []; // another account's, or nothing is installed
   }

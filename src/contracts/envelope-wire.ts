@@ -38,7 +38,17 @@ export class EnvelopeWriter {
   /** Empty after each: its memory is used again. */
   readonly #writer = new BinaryWriter();
 
-  write({ timestampNs = 0n, sourceId = '', instanceId = '', tags = {}, message }: EnvelopeInit): Uint8Array {
+  /** Throws for what has no place on the wire, such as a time beyond 64 bits. */
+  write(envelope: EnvelopeInit): Uint8Array {
+    try {
+      return this.#write(envelope);
+    } catch (error) {
+      this.#writer.finish(); // what was begun is no part of the next one
+      throw error;
+    }
+  }
+
+  #write({ timestampNs = 0n, sourceId = '', instanceId = '', tags = {}, message }: EnvelopeInit): Uint8Array {
     let head = this.#heads.get(tags);
     if (head?.sourceId !== sourceId || head.instanceId !== instanceId) {
       const bytes = toBinary(EnvelopeSchema, create(EnvelopeSchema, { sourceId, instanceId, tags }));

@@ -1,3 +1,4 @@
+import { unanswered } from '../kit/haproxy.ts';
 import type { RouteServer } from './route-table.ts';
 import { instancesMapOf, REPEAT_SERVER, type RouterSettings } from './settings.ts';
 
@@ -14,14 +15,6 @@ export const OWN_ANSWER = /^own_(\d+)$/;
  * table of request identities, for HAProxy sends the same bytes again: a first attempt goes where the balance leads; each later one to
  * the next of the instances in order, from a place that is the request's own, so that none is asked in vain twice.
  */
-
-/**
- * Between the router's halves and of a cell proxy: a request that nobody has begun. HAProxy 3.2 may be told to repeat 421, which says just
- * this (RFC 9110, 15.5.20); 2.6 may not.
- */
-function unanswered({ direct }: Pick<RouterSettings, 'direct'>): 421 | 425 {
-  return direct ? 421 : 425;
-}
 
 /** In a backend of the first half: what becomes of an answer of the second one. `only`: where others may answer too. */
 function answersOfSecondHalf(settings: RouterSettings, only = ''): string {
@@ -97,7 +90,7 @@ export function ownAnswers(settings: RouterSettings): string {
 }
 
 /**
- * In a backend with instances. The cell proxy says 421 (425 of before) where nobody listens at the instance (see there), and HAProxy 503
+ * In a backend with instances. The cell proxy says 421 or 425 where nobody listens at the instance (`unanswered`), and HAProxy 503
  * where no cell proxy does: nothing has begun. After 502 the app may have seen the request: it is repeated once.
  */
 export function poolAnswers(settings: RouterSettings): string {

@@ -141,6 +141,7 @@ export async function startRequestPath(options: RequestPathOptions) {
     threads: 1,
     maxConnections: settings.maxConnections,
     socket: at('sockets/cell.sock'),
+    ...(settings.direct ? { direct: true } : {}),
     account,
     ...idle,
   };

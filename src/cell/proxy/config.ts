@@ -1,4 +1,4 @@
-import { transitSeconds } from '../../kit/haproxy.ts';
+import { transitSeconds, unanswered } from '../../kit/haproxy.ts';
 import { CIPHER_SUITES_TLS12, CIPHER_SUITES_TLS13 } from '../../kit/tls.ts';
 import { type CellProxySettings, certificateListOf, targetsMapOf, unreachableSocketOf } from './settings.ts';
 
@@ -54,13 +54,13 @@ backend container from tcp
   server unreachable-1 unix@${unreachableSocketOf(settings)}
   server unreachable-2 unix@${unreachableSocketOf(settings)}
 
-# 421 says that nothing was begun here (RFC 9110, 15.5.20): the router tries another instance where one is there.
+# Nothing was begun here: the router tries another instance where one is there.
 frontend unreachable
   mode http
   bind unix@${unreachableSocketOf(settings)} mode 600
   timeout client 30s
   timeout http-request 5s
   option httpclose
-  http-request return status 421 content-type text/plain hdr X-Cf-Routererror endpoint_failure string "502 Bad Gateway: Registered endpoint failed to handle the request.\\n"
+  http-request return status ${unanswered(settings)} content-type text/plain hdr X-Cf-Routererror endpoint_failure string "502 Bad Gateway: Registered endpoint failed to handle the request.\\n"
 `;
 }

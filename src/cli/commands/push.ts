@@ -33,7 +33,7 @@ export const push = command({
     ...JSON_FLAG,
   },
   about: [
-    'Uploads DIR (default: the current directory), stages it, shows the staging log, and says where the app runs. A manifest is read as cf push reads it; .cfignore names what stays behind. It signs in as the administrator, so it wants root: other users push with the cf CLI.',
+    'Uploads DIR (default: the current directory), stages it, shows the staging log, and says where the app runs. A manifest is read as cf push reads it, but leads to nothing outside of its directory; .cfignore names what stays behind. It signs in as the administrator, so it wants root: other users push with the cf CLI.',
   ],
   examples: [
     './cupola push examples/hello-node',

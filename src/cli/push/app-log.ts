@@ -1,5 +1,5 @@
-import { stripVTControlCharacters } from 'node:util';
 import Type, { type Static } from 'typebox';
+import { printable } from '../printable.ts';
 import type { Api } from './api.ts';
 
 /** What is read of an envelope of the log cache. */
@@ -34,16 +34,20 @@ export class AppLog {
     return log;
   }
 
-  /** The lines that have come since: of staging ("STG"), or of the app's processes ("APP"). */
+  /**
+   * The lines that have come since: of staging ("STG"), or of the app's processes ("APP"). What comes while it reads is for the next time:
+   * who writes faster than this reads does not keep it.
+   */
   async lines(source: 'STG' | 'APP'): Promise<string[]> {
     const lines: string[] = [];
+    const began = BigInt(Date.now()) * 1_000_000n;
     for (;;) {
       const batch = await this.#read(`start_time=${this.#next}&limit=${AT_ONCE}`);
       for (const { timestamp, tags, log } of batch) {
         this.#next = BigInt(timestamp) + 1n;
         if (log && tags.source_type?.startsWith(source)) lines.push(...textOf(log.payload));
       }
-      if (batch.length < AT_ONCE) return lines;
+      if (batch.length < AT_ONCE || this.#next > began) return lines;
     }
   }
 
@@ -56,9 +60,5 @@ export class AppLog {
 /** An app and its buildpack may write what moves a terminal's cursor. */
 function textOf(payload: string): string[] {
   const text = Buffer.from(payload, 'base64').toString();
-  return text.split('\n').map((line) =>
-    stripVTControlCharacters(line)
-      .replaceAll(/[\p{Cc}]/gu, ' ')
-      .trimEnd(),
-  );
+  return text.split('\n').map((line) => printable(line).trimEnd());
 }

@@ -1,5 +1,5 @@
-import { readFile, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { readFile, realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import { isRecord } from '../../kit/json.ts';
@@ -48,6 +48,7 @@ export async function appsToPush({ directory, manifest, name, env = {} }: PushRe
       const from = directory === undefined && file !== null ? dirname(file) : base;
       const lies = typeof own === 'string' ? resolve(from, own) : from;
       await requireDirectory(lies);
+      if (file !== null && typeof own === 'string') await requireBelow(dirname(file), lies, file);
       return appOf(entry, { lies, name, env });
     }),
   );
@@ -59,6 +60,7 @@ function appOf(
 ): AppToPush {
   const { path: _, ...rest } = entry;
   const called = name ?? (typeof rest['name'] === 'string' ? rest['name'] : basename(lies));
+  if (/\p{Cc}/u.test(called)) throw new CupolaError('bad_manifest', 'the name of an app has no control characters');
   if ('docker' in rest)
     throw new CupolaError('bad_manifest', `${called} is a container image: push it with the cf CLI`);
   const before = isRecord(rest['env']) ? rest['env'] : {};
@@ -83,6 +85,19 @@ function named(entries: readonly Entry[], name: string | undefined): readonly En
 async function requireDirectory(path: string): Promise<void> {
   const found = await stat(path).catch(() => null);
   if (!found?.isDirectory()) throw new CupolaError('no_directory', `${path} is not a directory`);
+}
+
+/**
+ * A push is root's, who can read every file, and a manifest may come from anybody: it names what lies beside it, links followed. What lies
+ * elsewhere the person names. Throws `bad_manifest`.
+ */
+async function requireBelow(directory: string, path: string, file: string): Promise<void> {
+  const [above, real] = await Promise.all([realpath(directory), realpath(path)]);
+  if (real === above || real.startsWith(above === sep ? sep : `${above}${sep}`)) return;
+  throw new CupolaError(
+    'bad_manifest',
+    `${file} leads to ${path}, outside of its directory: push DIR -f FILE names it`,
+  );
 }
 
 /** Null where there is none, and none is `needed`. */

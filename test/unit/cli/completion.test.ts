@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -64,6 +73,12 @@ describe('what completes a line', () => {
     assert.deepEqual(await offered(`cupola cell --data ${dataDirectory} drain `), ['cell-0', 'cell-1']);
     assert.deepEqual(await offered(`cupola logs control --data=${dataDirectory} `), ['control']);
     assert.deepEqual(await offered(`cupola cell --data ${directory} drain `), []);
+    const open = join(directory, 'open');
+    mkdirSync(open);
+    chmodSync(open, 0o777);
+    symlinkSync(dataDirectory, join(open, 'link'));
+    assert.deepEqual(await offered(`cupola cell --data ${open}/link `), ['list', 'drain', 'resume']);
+    assert.deepEqual(await offered(`cupola cell --data ${open}/link drain `), []);
   });
 });
 
@@ -127,6 +142,20 @@ describe('the shells themselves', () => {
       await terminal.type('\u0015cd / && cupola --versi\t\r', 'code ');
     });
   }
+
+  test('SECURITY: TAB installs nothing, also where the packages of the checkout are missing', async () => {
+    const checkout = join(directory, 'checkout');
+    mkdirSync(join(checkout, 'bin'), { recursive: true });
+    copyFileSync(program, join(checkout, 'cupola'));
+    writeFileSync(join(checkout, 'package-lock.json'), '{}');
+    writeFileSync(join(checkout, 'bin/npm'), '#!/bin/sh\n>>"$0.called"\nexit 1\n', { mode: 0o755 });
+    const env = { ...PLAIN_ENVIRONMENT, PATH: `${checkout}/bin:${PLAIN_ENVIRONMENT['PATH']}` };
+    const ask = (...words: string[]) => run(join(checkout, 'cupola'), words, { env });
+    assert.equal(await ask('completion', 'bash', '--', 'sta'), '');
+    assert.equal(existsSync(join(checkout, 'bin/npm.called')), false);
+    await assert.rejects(ask('completion', 'bash'), { code: 'command_failed' });
+    assert.ok(existsSync(join(checkout, 'bin/npm.called')), 'another command does');
+  });
 
   test('fish completes commands with what they do, options, values and directories', {
     skip: !inPath('fish') && 'needs fish',

@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { columns } from '../../../src/cli/columns.ts';
 import { COMMANDS, run } from '../../../src/cli/run.ts';
 import { howToGoOn } from '../../../src/cli/up/advice.ts';
+import { CupolaError } from '../../../src/kit/errors.ts';
 import { PROJECT, programDigest } from '../../../src/kit/project.js';
 import { ROTATABLE } from '../../../src/platform/admin-messages.ts';
 import { SETTING_OPTIONS } from '../../../src/platform/settings/options.ts';
@@ -23,6 +24,16 @@ async function said(...args: string[]): Promise<{ code: number; out: string; err
 }
 
 describe('./cupola', () => {
+  test('SECURITY: an error moves no cursor of the terminal, whoever had a part in its words', async (t) => {
+    const cause = new Error('\u001b[1mno\u001b[0m \u009b2Jroom');
+    const fails = async () => {
+      throw new CupolaError('x', 'a\u001b]0;title\u0007 name\u007f\nand more', { cause });
+    };
+    t.mock.method(COMMANDS['status']!, 'load', async () => ({ flags: {}, run: fails }));
+    const { code, err } = await said('status');
+    assert.deepEqual([code, err], [1, 'cupola: a name \nand more\n  because: no room\n']);
+  });
+
   test('every command says what it takes when it is asked, and does nothing', async () => {
     assert.ok(Object.keys(COMMANDS).length >= 15);
     for (const [name, { load, summary }] of Object.entries(COMMANDS)) {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -97,6 +97,25 @@ describe('what is pushed', () => {
     assert.equal((await read({ manifest: file, directory: other }))[0]!.directory, other, 'as cf push -p');
   });
 
+  test('SECURITY: a manifest leads to no file beside its directory, unless the person names that', async () => {
+    const outside = made('outside', { 'key.pem': 'planted' });
+    const app = made('leads-out', { 'manifest.yml': '', 'in/a.js': '' });
+    symlinkSync(outside, join(app, 'in/link'));
+    const file = join(app, 'manifest.yml');
+    const leadTo = (path: string) => writeFileSync(file, `applications: [{name: a, path: ${path}}]`);
+    for (const path of ['../outside', outside, '..', 'in/link', 'in/../../leads-out/../outside', '../leads-out-too']) {
+      made('leads-out-too', { 'a.js': '' });
+      leadTo(path);
+      for (const request of [{ directory: app }, { manifest: file }])
+        await assert.rejects(appsToPush(request), { code: 'bad_manifest', message: /outside of its directory/ }, path);
+    }
+    assert.equal((await read({ manifest: file, directory: outside }))[0]!.directory, outside);
+    for (const path of ['.', './', 'in', '../leads-out/in']) {
+      leadTo(path);
+      assert.ok((await read({ directory: app }))[0]!.directory.startsWith(app), path);
+    }
+  });
+
   test('of several apps all are pushed, or the one that is named', async () => {
     const apps = '[{name: web, path: w}, {name: worker, path: w, no-route: true}]';
     const app = made('two-apps', { 'manifest.yml': `applications: ${apps}`, 'w/a.js': '' });
@@ -128,6 +147,7 @@ describe('what is pushed', () => {
       'applications: [{name: ((who)), memory: ((m))}]',
       /has variables: \(\(who\)\), \(\(m\)\); the cf CLI/,
     );
+    await refused('applications: [{name: "\\e[2J"}]', /^the name of an app has no control characters$/);
     await refused('applications: [{name: i, docker: {image: x}}]', /^i is a container image: push it with the cf CLI$/);
     await assert.rejects(appsToPush({ manifest: join(directory, 'none.yml') }), { code: 'bad_manifest' });
     await assert.rejects(appsToPush({ directory: join(directory, 'nowhere') }), {
@@ -306,6 +326,22 @@ describe('the client of the API', () => {
     batch('start_time=9&limit=1000', envelope(9, 'APP/PROC/WEB', 'an error'), { timestamp: '10', tags: {} });
     assert.deepEqual(await log.lines('STG'), ['-----> Red', 'next']);
     assert.deepEqual(await log.lines('APP'), ['an error']);
+    api.close();
+  });
+
+  test('SECURITY: a log that grows faster than it is read is read to where it was, and then the next time', async () => {
+    const later = BigInt(Date.now() + 3_600_000) * 1_000_000n;
+    const full = Array.from({ length: 1_000 }, (_, n) => ({
+      timestamp: String(later + BigInt(n)),
+      tags: { source_type: 'STG' },
+      log: { payload: 'eA==' },
+    }));
+    const read = '/api/v1/read/fast?envelope_types=LOG&';
+    lists.set(`${read}descending=true&limit=1`, { envelopes: { batch: [] } });
+    lists.set(`${read}start_time=0&limit=1000`, { envelopes: { batch: full } });
+    const api = await Api.login(settings, credentials);
+    const log = await AppLog.from(api, 'fast');
+    assert.equal((await log.lines('STG')).length, 1_000);
     api.close();
   });
 });

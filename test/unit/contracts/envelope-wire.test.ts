@@ -52,6 +52,15 @@ test('what is written is what the schema says, and what the schema writes is rea
   }
 });
 
+test('what cannot be written leaves nothing in what is written next', () => {
+  const writer = new EnvelopeWriter();
+  for (const bad of [line('x', 2n ** 70n), logEnvelope(ORIGIN, 1n, null as never)]) {
+    assert.throws(() => writer.write(bad));
+    const bytes = writer.write(line('next', 2n));
+    assert.deepEqual(plain(fromBinary(EnvelopeSchema, bytes)), plain(create(EnvelopeSchema, line('next', 2n))));
+  }
+});
+
 test('lines of one origin share their tags, those of another with the same tags have their own source', () => {
   const writer = new EnvelopeWriter();
   const reader = new EnvelopeReader();

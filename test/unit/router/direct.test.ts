@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { routerSettingsOf } from '../../../src/platform/cell-settings.ts';
+import { renderCellProxyConfig } from '../../../src/cell/proxy/index.ts';
+import { cellProxySettingsOf, routerSettingsOf } from '../../../src/platform/cell-settings.ts';
 import { layoutOf } from '../../../src/platform/layout.ts';
 import { poolEntries, renderRouterConfig } from '../../../src/router/config.ts';
 import { haproxyIsDirect } from '../../../src/router/index.ts';
@@ -43,6 +44,18 @@ test('no instance is left to the balance, which leads to the second half alone',
     ],
   );
   assert.ok(serversOf(false).every((words) => words[1] !== REPEAT_SERVER && !words.includes('weight')));
+});
+
+test('a cell proxy says that nothing was begun as the routers of versions before know it, until all HAProxy are 3.2', () => {
+  const proxy = cellProxySettingsOf(layoutOf(testSettings()), 0, { uid: 1, gid: 1 }, 1_000);
+  const told = (direct?: boolean) =>
+    /return status (\d+) .* endpoint_failure/.exec(
+      renderCellProxyConfig({ ...proxy, ...(direct === undefined ? {} : { direct }) }),
+    )?.[1];
+  assert.deepEqual([told(), told(false), told(true)], ['425', '425', '421']);
+  // The router of either kind takes either: cell proxies are replaced one after the other.
+  for (const direct of [false, true])
+    assert.match(renderRouterConfig({ ...settings, direct }), / (unless|\|\|) \{ status 421 425 \} endpoint_down/);
 });
 
 test('SECURITY-TESTS 7: no instance can take the place of the way to the second half', () => {
