@@ -46,7 +46,7 @@ export class TokenKeys {
 
   async #ask(): Promise<JSONWebKeySet> {
     const askedAt = performance.now();
-    const { jwks } = await this.#uaa.keys({});
+    const { jwks } = await this.#uaa.keys({}, { timeoutMs: this.#times.maxAgeMs });
     if (jwks !== this.#text || !this.#known) {
       this.#known = checkedJson(KeySet, jwks, { code: 'invalid_keys', what: 'what UAA tells of its keys' });
       this.#text = jwks;

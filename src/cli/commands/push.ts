@@ -26,7 +26,7 @@ export const push = command({
       type: 'string',
       multiple: true,
       takes: 'NAME=VALUE',
-      help: 'an environment variable of the app, over those of the manifest',
+      help: 'an environment variable of the app, over those of the manifest; others see it in the list of processes',
       accepts: 'NAME=VALUE', // never what was said: it may be a secret
       check: (word) => variables([word]) !== undefined,
     },

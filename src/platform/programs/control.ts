@@ -57,4 +57,5 @@ async function main(faults: Readonly<Faults>): Promise<void> {
   });
 }
 
-await main(handleFaults(new Logger('control')));
+// As the supervisor calls it: what it is told is read later.
+await main(handleFaults(new Logger(process.argv[2] ?? 'control')));

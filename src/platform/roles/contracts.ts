@@ -114,8 +114,8 @@ const AGAIN_MS = 100;
 /** A call that found nobody listening was seen by nobody: it is made again, so that a restart shows as a wait. */
 function waiting(transport: Transport): Transport {
   const unary: Transport['unary'] = async (...call) => {
-    const deadline = performance.now() + WAIT_MS;
-    const signal = call[1];
+    const [, signal, timeoutMs = WAIT_MS] = call;
+    const deadline = performance.now() + Math.min(WAIT_MS, timeoutMs);
     for (;;) {
       try {
         return await transport.unary(...call);

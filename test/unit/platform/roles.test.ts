@@ -130,6 +130,9 @@ describe('roles in processes of their own', () => {
   test('HLT-03: a call that finds nobody listening waits for the process to be started again', async () => {
     const settings = testSettings({ overlay: '10.242', ports, separateRoles: ['logs'] });
     const contracts = new Contracts(settings, processOf(settings, 'api'), await identityUnder(root, 'control'));
+    const began = performance.now();
+    await assert.rejects(contracts.client(Ingress).send({ batch: [] }, { timeoutMs: 300 }));
+    assert.ok(performance.now() - began < 5_000, 'no longer than whoever calls wants to');
     const sent = contracts.client(Ingress).send({ batch: [] });
     await new Promise((resolve) => setTimeout(resolve, 300));
     servers.push(
