@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { chmod, copyFile, lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PLAIN_ENVIRONMENT, run } from '../../kit/process.ts';
-import { findPackageSources, type PackageSources } from './package-sources.ts';
+import { findPackageSources } from './package-sources.ts';
 import type { StackRelease } from './packages.ts';
 
 // This file and packages.ts are the recipe of a stack: a change of either is another stack (stack.ts).
@@ -12,7 +12,7 @@ const MACHINE_CERTIFICATES = '/usr/local/share/ca-certificates';
 export const VERSION_FILE = 'etc/cupola-stack';
 
 /**
- * Makes a stack's root file system in an empty directory: the distribution's minimal base, its security updates, a short list
+ * Makes a stack's root file system in an empty directory: the distribution's minimal base with its security updates, a short list
  * of packages, a locale, the user vcap (2000), no setuid file. `progress` hears what is done just now.
  */
 export async function buildStack(
@@ -21,14 +21,11 @@ export async function buildStack(
   release: StackRelease,
   progress: (text: string) => void,
 ): Promise<void> {
-  const sources = await findPackageSources(release);
-  await bootstrap(root, release, sources, progress);
-  progress('Installing security updates');
-  await withPackageSources(root, release, sources, async () => {
-    await inside(root, ['apt-get', '-q', 'update']);
-    await inside(root, ['apt-get', '-q', '-y', 'dist-upgrade']);
-    await compileLocale(root, release.locale);
-  });
+  await bootstrap(root, release, progress);
+  await compileLocale(root, release.locale);
+  // Where packages came from is the machine's business.
+  await writeFile(join(root, 'etc/apt/sources.list'), '');
+  await rm(join(root, SETTINGS), { force: true });
   progress('Preparing the root file system');
   await trustMachineCertificates(root);
   await addUser(root);
@@ -37,49 +34,50 @@ export async function buildStack(
   await writeVersion(root, name);
 }
 
-async function bootstrap(
-  root: string,
-  release: StackRelease,
-  sources: PackageSources,
-  progress: (text: string) => void,
-): Promise<void> {
-  const args = ['--variant=minbase', `--keyring=${release.keyring}`, `--include=${release.packages.join(',')}`];
-  await run('debootstrap', [...args, release.suite, root, sources.mirror], {
+/** What is heard of each package, and what mmdebstrap calls what it does. */
+const HEARD: readonly (readonly [RegExp, string])[] = [
+  [/^Get:\d+ .* ([^\s/]+) \S+ \S+ \[[^\]]*\]$/, 'Retrieving'],
+  [/^Unpacking (\S+) /, 'Unpacking'],
+  [/^Setting up (\S+) /, 'Configuring'],
+];
+/** What it was told for apt, it leaves there. */
+const SETTINGS = 'etc/apt/apt.conf.d/99mmdebstrap';
+const EXTRACTING = 'I: extracting archives...';
+
+async function bootstrap(root: string, release: StackRelease, progress: (text: string) => void): Promise<void> {
+  const { mirror, securityMirror } = await findPackageSources(release);
+  const { suite, keyring, packages } = release;
+  const args = [
+    ...['--mode=root', '--variant=minbase', '--format=directory', '--verbose', `--keyring=${keyring}`],
+    // Directories of before become links of /usr's before anything is in them.
+    '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr',
+    `--include=${['usr-is-merged', ...packages].join(',')}`,
+    '--skip=cleanup/apt/lists', // the locale comes by them
+    ...(await machineAptSettings()).map((line) => `--aptopt=${line}`),
+  ];
+  const sources = [`deb ${mirror} ${suite} main`, `deb ${securityMirror} ${suite}-security main`];
+  await run('mmdebstrap', [...args, suite, root, ...sources], {
     env: { ...PLAIN_ENVIRONMENT, ...proxies() },
     timeoutMs: 30 * MINUTES,
     showWords: true,
     onOutput: (text) => {
-      for (const [, line] of text.matchAll(/^I: ((?:Retrieving|Validating|Extracting|Unpacking|Configuring) .*)$/gm)) {
-        progress(line!.replace(/\.\.\.$/, ''));
-      }
+      for (const line of text.split('\n')) hear(line, progress);
     },
   });
 }
 
-async function withPackageSources(
-  root: string,
-  release: StackRelease,
-  sources: PackageSources,
-  body: () => Promise<void>,
-): Promise<void> {
-  const list = join(root, 'etc/apt/sources.list');
-  const settings = join(root, 'etc/apt/apt.conf.d/99machine');
-  const { suite } = release;
-  await writeFile(list, `deb ${sources.mirror} ${suite} main\ndeb ${sources.securityMirror} ${suite}-security main\n`);
-  await writeFile(settings, await machineAptSettings());
-  await body();
-  await rm(settings);
-  await writeFile(list, ''); // where packages came from is the machine's business
+function hear(line: string, progress: (text: string) => void): void {
+  if (line === EXTRACTING) progress('Extracting the base system');
+  for (const [form, does] of HEARD) {
+    const [, name] = form.exec(line) ?? [];
+    if (name !== undefined) progress(`${does} ${name}`);
+  }
 }
 
-/** How this machine's apt gets through to its mirror. */
-async function machineAptSettings(): Promise<string> {
+/** How this machine's apt gets through to its mirror, a setting a line. */
+async function machineAptSettings(): Promise<string[]> {
   const dump = await run('apt-config', ['dump']).catch(() => '');
-  return dump
-    .split('\n')
-    .filter((line) => /^Acquire::(https?::Proxy|Check-(Valid-Until|Date))[ :]/.test(line))
-    .join('\n')
-    .concat('\n');
+  return dump.split('\n').filter((line) => /^Acquire::(https?::Proxy|Check-(Valid-Until|Date))[ :]/.test(line));
 }
 
 /** From the sources of the package `locales`, which is not installed: it and what it depends on are five times the locale. */

@@ -61,7 +61,7 @@ function parseOneLine(text: string): Source[] {
   });
 }
 
-/** debootstrap fetches over the web only. */
+/** What builds a stack fetches over the web only. */
 function plainWeb(source: Source): Source {
   return { uris: source.uris.filter((uri) => /^https?:\/\//.test(uri)), suites: source.suites };
 }

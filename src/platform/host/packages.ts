@@ -30,7 +30,7 @@ const NEEDS: readonly Need[] = [
   command('nft', 'nftables'),
   command('conntrack', 'conntrack'),
   command('ip', 'iproute2'),
-  command('debootstrap', 'debootstrap'),
+  command('mmdebstrap', 'mmdebstrap'),
   command('dnsmasq', 'dnsmasq-base'),
   command('setpriv', 'util-linux'),
   command('unshare', 'util-linux'),

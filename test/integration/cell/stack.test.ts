@@ -72,6 +72,10 @@ describe('the stack', { skip: BUILD ? false : GARDEN_SKIP }, () => {
     for (const path of ['etc/hostname', 'etc/resolv.conf', 'etc/machine-id', 'etc/apt/sources.list']) {
       assert.equal(await readFile(join(stack.rootfs, path), 'utf8'), '', path);
     }
+    // How the machine's apt gets to its mirror may have a password.
+    const settings = join(stack.rootfs, 'etc/apt/apt.conf.d');
+    for (const name of await readdir(settings))
+      assert.doesNotMatch(await readFile(join(settings, name), 'utf8'), /^Acquire::(https?::Proxy|Check-)/im, name);
     const bundle = await readFile(join(stack.rootfs, 'etc/ssl/certs/ca-certificates.crt'), 'utf8');
     const local = '/usr/local/share/ca-certificates';
     for (const name of await readdir(local).catch(() => [])) {

@@ -3,7 +3,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { Progress } from '../../../src/cli/progress.ts';
 import { phases } from '../../../src/cli/up/phases.ts';
 
-/** What debootstrap and what comes after it say, in their order. */
+/** What the build of a stack says, in its order. */
 const SAID = [
   'Retrieving Packages',
   'Retrieving libc6 2.36',
@@ -13,14 +13,14 @@ const SAID = [
   'Unpacking libc6:amd64',
   'Configuring libc6:amd64',
   'Unpacking the base system',
-  'Installing security updates',
+  'Preparing the root file system',
 ];
 const LINES = [
   '[1/2] Preparing the stack\n',
   '      Fetching the packages\n',
   '      Extracting the base system\n',
   '      Installing the packages\n',
-  '      Installing security updates\n',
+  '      Preparing the root file system\n',
   '[2/2] Preparing the buildpacks\n',
   '      go_buildpack 0.1.0\n',
 ];
@@ -60,7 +60,7 @@ describe('what a long step shows', () => {
     const passing = written.filter((text) => !text.endsWith('\n') && text.startsWith(' '));
     assert.deepEqual(
       passing.map((text) => text.trim()),
-      SAID.filter((text) => text !== 'Installing security updates'),
+      SAID.filter((text) => text !== 'Preparing the root file system'),
     );
     const cleared = written.filter((text) => text === '\r\u001b[K');
     assert.equal(cleared.length, passing.length, 'each is taken away again');
