@@ -52,6 +52,11 @@ export const COMMANDS: Record<string, Listed> = {
     summary: 'replace certificates, keys or roots while everything runs',
     load: async () => (await import('./commands/rotate.ts')).rotate,
   },
+  engines: {
+    words: '[list|update|rollback]',
+    summary: 'show the image of the engines, bring it up to date, go back to the former; apps go on serving',
+    load: async () => (await import('./commands/engines.ts')).engines,
+  },
   upgrade: {
     summary: 'bring the running platform to the code of this checkout; apps go on serving',
     load: async () => (await import('./commands/upgrade.ts')).upgrade,

@@ -4,7 +4,7 @@ import { mkdir, symlink } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { CupolaError } from '../kit/errors.ts';
-import { ensurePackages } from '../platform/host/packages.ts';
+import { ensurePackages, TESTED_ENGINES } from '../platform/host/packages.ts';
 import { BundledTests } from './lanes/bundled-tests.ts';
 import {
   costs,
@@ -27,6 +27,8 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const BIN = join(ROOT, 'node_modules/.bin');
 /** Where the tests look for a stack; building one takes minutes, so it is kept between runs. */
 const STACKS = '/var/cache/cupola-test-stacks';
+/** The image of the engines, likewise. */
+const ENGINES = '/var/cache/cupola-test-engines';
 const TOOLS = '/var/cache/cupola-test-tools';
 /** Programs only tests call, and the packages they come from. */
 const TEST_PACKAGES: Readonly<Record<string, string>> = {
@@ -77,6 +79,7 @@ const CHECKS: Step[] = [
   { name: 'types', run: checkTypes },
   { name: 'lint and format', run: lint },
   { name: 'stack for containers', run: prepareStack },
+  { name: 'image of the engines', run: prepareEngines },
   { name: 'official cf command-line tool', run: prepareOfficialCf },
 ];
 
@@ -141,7 +144,7 @@ async function preparePackages(context: Context): Promise<void> {
     console.log('not root: left as it is');
     return;
   }
-  await ensurePackages((text) => console.log(text));
+  await ensurePackages((text) => console.log(text), TESTED_ENGINES);
   const missing = Object.entries(TEST_PACKAGES).flatMap(([program, name]) =>
     find(program, context.path) ? [] : [name],
   );
@@ -182,6 +185,14 @@ async function prepareStack(context: Context): Promise<void> {
     return;
   }
   await execute(process.execPath, [join(ROOT, 'test/tools/prepare-stack.ts'), STACKS], context, 15);
+}
+
+async function prepareEngines(context: Context): Promise<void> {
+  if (process.getuid?.() !== 0) {
+    console.log('not root: left as it is');
+    return;
+  }
+  await execute(process.execPath, [join(ROOT, 'test/tools/prepare-engines.ts'), ENGINES], context, 15);
 }
 
 /** Takes the tool in PATH, or builds the release pinned in test/tools/cf-cli with Go where there is Go. */

@@ -11,14 +11,20 @@ const NS_GET_OWNER_UID = 0xb704;
 /**
  * Whether process `pid` lives among this one's processes and mounts. What runs in a container has numbers of users of its own, which may
  * be the same by chance. A process can leave by itself only for namespaces of a user namespace that it made: those that one of `makers`
- * (user ids) made do not count as elsewhere. False where it ended.
+ * (user ids) made do not count as elsewhere. Nor do those in which the platform's engines run, or a service of the machine: they have the
+ * machine's own root. False where it ended.
  */
 export function livesHere(pid: number, makers: ReadonlySet<number>): boolean {
   try {
-    return isOwnOrMade(pid, 'pid', makers) && isOwnOrMade(pid, 'mnt', makers);
+    return isOwnOrMade(pid, 'pid', makers) && (seesThisRoot(pid) || isOwnOrMade(pid, 'mnt', makers));
   } catch {
     return false; // it ended meanwhile
   }
+}
+
+function seesThisRoot(pid: number): boolean {
+  const [own, other] = [statSync('/proc/self/root'), statSync(`/proc/${pid}/root`)];
+  return own.dev === other.dev && own.ino === other.ino;
 }
 
 function isOwnOrMade(pid: number, kind: 'pid' | 'mnt', makers: ReadonlySet<number>): boolean {

@@ -5,6 +5,7 @@ import { ensureStack, removeOldStacks } from '../cell/stack/stack.ts';
 import type { Logger } from '../kit/log.ts';
 import { type BuildOptions, buildSystemBuildpacks } from './buildpacks/build.ts';
 import { gardenSettingsOf } from './cell-settings.ts';
+import { ensureEngineImage } from './engines/image/image.ts';
 import type { Layout } from './layout.ts';
 import { writeBuildpacks } from './system-buildpacks.ts';
 
@@ -22,6 +23,13 @@ export async function prepareStack({ layout, log, onProgress }: PrepareOptions):
   const directory = layout.stacks;
   const cache = process.env['CUPOLA_STACK_CACHE'];
   await ensureStack({ directory, name: DEFAULT_STACK, ...(cache ? { cache } : {}), log, onProgress });
+}
+
+/** Builds the engines' image of this code unless it is there; CUPOLA_ENGINES_CACHE may name a directory that holds it built. */
+export async function prepareEngines({ layout, log, onProgress }: PrepareOptions): Promise<void> {
+  const { engines: directory, settings } = layout;
+  const cache = process.env['CUPOLA_ENGINES_CACHE'];
+  await ensureEngineImage({ directory, sources: settings.engineSources, cache: cache || undefined, log, onProgress });
 }
 
 /** For a platform that is down. What is mounted for a container, whatever became of its cell, still stands on the stack of its time. */

@@ -2,7 +2,7 @@ import type { Logger } from '../../kit/log.ts';
 import { ensureAccounts } from '../../platform/host/accounts.ts';
 import { installResolver } from '../../platform/host/names.ts';
 import { ensurePackages } from '../../platform/host/packages.ts';
-import { prepareBuildpacks, prepareStack } from '../../platform/installation.ts';
+import { prepareBuildpacks, prepareEngines, prepareStack } from '../../platform/installation.ts';
 import type { Layout } from '../../platform/layout.ts';
 import { prepareStagingEnvironment } from '../../platform/staging-environment.ts';
 import type { Progress } from '../progress.ts';
@@ -24,6 +24,8 @@ export async function install(options: {
   await ensurePackages(tell);
   progress.step('Checking the system accounts');
   await ensureAccounts(layout.settings);
+  progress.step('Preparing the engines');
+  await prepareEngines({ layout, log, onProgress: progress.part });
   progress.step('Preparing the stack (the first time takes some minutes)');
   await prepareStack({ layout, log, onProgress: phases(tell, progress.detail) });
   progress.step('Preparing the buildpacks (the first time takes some minutes)');

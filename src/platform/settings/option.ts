@@ -16,6 +16,7 @@ export interface SettingValues {
   sshPort: number;
   http2Apps: boolean;
   unpackAhead: boolean;
+  engineSources: string[];
   stagingEnvironment: Record<string, string>;
   allowedRegistries: string[];
   insecureRegistries: string[];

@@ -15,6 +15,8 @@ import { instanceExpiries } from './instances.ts';
 export interface Watched {
   layout: Layout;
   /** Digest of the code. */
+  /** The image that engines are started from. */
+  engines: string;
   program: string;
   components: readonly Supervised[];
   certificates: ComponentCertificates;
@@ -52,7 +54,13 @@ export async function platformStatus(watched: Watched): Promise<PlatformStatus> 
     cells,
     notRouted: routes?.refused ?? null,
     servedAsHttp1: routes?.servedAsHttp1 ?? null,
-    supervisor: { pid: process.pid, project: PROJECT, program: watched.program, node: process.execPath },
+    supervisor: {
+      pid: process.pid,
+      project: PROJECT,
+      program: watched.program,
+      node: process.execPath,
+      engines: watched.engines,
+    },
     update: watched.updates.status,
     rotation: watched.rotation.status,
   };
