@@ -11,12 +11,6 @@ export const platform = [
       ' || (found.mode & 0o022) !== 0',
       '',
     ],
-    [
-      'SECURITY 39: an image that others could have written',
-      'platform/engines/image/image.ts',
-      ' || found.isSymbolicLink()',
-      '',
-    ],
   ]),
   ...noticedBy('test/integration/platform/engine-namespace.test.ts', [
     ['SECURITY 39: nobody within changes the image', 'kit/engines.ts', 'remount,bind,ro,', 'remount,bind,'],
