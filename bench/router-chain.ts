@@ -1,12 +1,15 @@
 // Requests through the whole TLS chain (HTTPS → router → mutual TLS → cell proxy → app) beside the same chain of bare engines:
-// the same certificates, suites and hops, and of the configuration only what moves bytes.
-// Run: node bench/router-chain.ts [seconds a round, default 4] [rounds, default 3]. Needs wrk.
+// the same certificates, suites and hops, and of the configuration only what moves bytes. On kept connections, and with a connection and a
+// handshake each; where nginx is installed, beside it too, in the place of the router.
+// Run: node bench/router-chain.ts [seconds a round, default 4] [rounds, default 3]. Needs wrk. CUPOLA_TEST_HAPROXY names another HAProxy
+// than the machine's.
 // App, engines and client share the machine's cores, so the chains take turns, and the ratio is what counts.
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../src/kit/process.ts';
 import { CIPHER_SUITES_TLS12, CIPHER_SUITES_TLS13 } from '../src/kit/tls.ts';
 import { startHaproxy, type TestHaproxy } from '../test/support/haproxy.ts';
@@ -35,9 +38,18 @@ interface Figures {
 interface Chain {
   name: string;
   port: number;
-  router: () => number;
+  router: () => number | readonly number[];
   cell: () => number;
 }
+
+/** What wrk does besides. */
+interface Load {
+  script?: string;
+  headers?: readonly string[];
+}
+
+/** A connection for each request. */
+const NEW_CONNECTIONS: Load = { headers: ['Connection: close'] };
 
 const UNITS: Record<string, number> = { us: 0.001, ms: 1, s: 1000 };
 
@@ -50,7 +62,7 @@ function milliseconds(text: string | undefined): number {
 /** wrk's script for a request with a small body. */
 const POST = 'wrk.method = "POST"\nwrk.body = string.rep("x", 100)\n';
 
-async function measure({ port, router, cell }: Chain, script: string | null): Promise<Figures> {
+async function measure({ port, router, cell }: Chain, { script, headers = [] }: Load): Promise<Figures> {
   const before = [processorTime(router()), processorTime(cell())] as const;
   const url = `https://127.0.0.1:${port}/`;
   const output = await run('wrk', [
@@ -58,9 +70,8 @@ async function measure({ port, router, cell }: Chain, script: string | null): Pr
     `-c${CONNECTIONS}`,
     `-d${SECONDS}s`,
     '--latency',
-    '-H',
-    `Host: ${HOST}`,
-    ...(script === null ? [] : ['-s', script]),
+    ...[`Host: ${HOST}`, ...headers].flatMap((header) => ['-H', header]),
+    ...(script === undefined ? [] : ['-s', script]),
     url,
   ]);
   const field = (pattern: RegExp) => pattern.exec(output)?.[1];
@@ -75,11 +86,16 @@ async function measure({ port, router, cell }: Chain, script: string | null): Pr
   };
 }
 
-/** Processor time of a process so far, in microseconds; steadier than a rate on a machine that others use too. */
-function processorTime(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10_000; // USER_HZ is 100
+/** Processor time of processes so far, in microseconds; steadier than a rate on a machine that others use too. */
+function processorTime(pids: number | readonly number[]): number {
+  return [pids].flat().reduce((sum, pid) => sum + processorTimeOf(pid), 0);
+}
+
+function processorTimeOf(pid: number): number {
+  const nanoseconds = readdirSync(`/proc/${pid}/task`).map((thread) =>
+    Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]),
+  );
+  return nanoseconds.reduce((sum, time) => sum + time, 0) / 1_000;
 }
 
 function proportionalMemory(pid: number): number {
@@ -89,10 +105,10 @@ function proportionalMemory(pid: number): number {
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
 /** The chains take turns; the median of each figure. */
-async function compare(chains: readonly Chain[], script: string | null = null): Promise<Figures[]> {
+async function compare(chains: readonly Chain[], load: Load = {}): Promise<Figures[]> {
   const rounds = chains.map((): Figures[] => []);
   for (let round = 0; round < ROUNDS; round += 1) {
-    for (const [index, chain] of chains.entries()) rounds[index]!.push(await measure(chain, script));
+    for (const [index, chain] of chains.entries()) rounds[index]!.push(await measure(chain, load));
   }
   return rounds.map((figures, index) => {
     const of = (name: Exclude<keyof Figures, 'errors'>) => median(figures.map((each) => each[name]));
@@ -162,6 +178,7 @@ backend app
   server app 127.0.0.1:${APP_PORT}
 `,
   );
+  bareCell = cell;
   const router = await startBare(
     'bare-router',
     `  nbthread ${THREADS}
@@ -178,6 +195,65 @@ backend cell
   return { name: 'bare engines, same hops', port: FIRST_PORT + 7, router: () => router.pid, cell: () => cell.pid };
 }
 
+/** nginx in the place of the router, before the bare cell proxy; null where there is none. */
+async function startNginx(): Promise<Chain | null> {
+  if (
+    !(await run('nginx', ['-v']).then(
+      () => true,
+      () => false,
+    ))
+  )
+    return null;
+  const config = join(directory, 'router/nginx.conf');
+  const port = FIRST_PORT + 9;
+  await writeFile(
+    config,
+    `worker_processes ${THREADS};
+daemon off;
+pid ${directory}/nginx.pid;
+error_log ${directory}/nginx.log;
+events { worker_connections 4000; }
+http {
+  access_log off;
+${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `  ${name}_temp_path ${directory}/nginx-${name};\n`).join('')}  upstream cell { server 127.0.0.1:${FIRST_PORT + 6}; keepalive ${CONNECTIONS}; keepalive_requests 1000000; }
+  server {
+    listen 127.0.0.1:${port} ssl http2;
+    ssl_certificate ${certificates.front};
+    ssl_certificate_key ${certificates.front};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_ciphers ${CIPHER_SUITES_TLS12.join(':')};
+    ssl_conf_command Ciphersuites ${CIPHER_SUITES_TLS13.join(':')};
+    ssl_session_cache shared:sessions:10m;
+    keepalive_requests 1000000;
+    location / {
+      proxy_pass https://cell;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $host;
+      proxy_ssl_certificate ${certificates.client};
+      proxy_ssl_certificate_key ${certificates.client};
+      proxy_ssl_trusted_certificate ${certificates.instanceCa};
+      proxy_ssl_verify on;
+      proxy_ssl_verify_depth 3;
+      proxy_ssl_name inst-bench;
+      proxy_ssl_server_name on;
+    }
+  }
+}
+`,
+  );
+  const started = spawn('nginx', ['-c', config, '-p', directory], { stdio: 'ignore' });
+  nginxProcess = started;
+  await sleep(1_000);
+  const workers = readFileSync(`/proc/${started.pid}/task/${started.pid}/children`, 'utf8')
+    .trim()
+    .split(' ')
+    .map(Number);
+  return { name: 'nginx in the place of the router', port, router: () => workers, cell: () => bareCell!.pid };
+}
+
+let bareCell: TestHaproxy | undefined;
+let nginxProcess: ChildProcess | undefined;
 try {
   // The app is an HAProxy too, so that the chain is what is measured.
   await startBare(
@@ -195,6 +271,7 @@ frontend app
   const entry = (host: string) => ({ host, instances: [{ guid: 'inst-bench', index: 0 }] });
   const filler = (count: number) => Array.from({ length: count }, (_, index) => entry(`app-${index}.cupola.test`));
   const bare = await startBareChain(await path.pki.instance('inst-bench'));
+  const nginx = await startNginx();
   const platform = (name: string): Chain => ({
     name,
     port: path.httpsPort,
@@ -218,8 +295,18 @@ frontend app
   }
   const script = join(directory, 'post.lua');
   await writeFile(script, POST);
-  const [alone, posts] = await compare([bare, platform('platform, POST of 100 bytes')], script);
+  const [alone, posts] = await compare([bare, platform('platform, POST of 100 bytes')], { script });
   ratios.push(`POST: ${(posts!.requestsPerSecond / alone!.requestsPerSecond).toFixed(2)} of bare requests/s`);
+  const others = nginx === null ? [] : [nginx];
+  const [fresh, ours, theirs] = await compare(
+    [bare, platform('platform, a connection each'), ...others],
+    NEW_CONNECTIONS,
+  );
+  for (const [name, other] of [['bare engines', fresh!] as const, ...(theirs ? [['nginx', theirs] as const] : [])])
+    ratios.push(
+      `a connection each: ${(ours!.requestsPerSecond / other.requestsPerSecond).toFixed(2)} of the requests/s of ${name}, ` +
+        `CPU of the router ${(ours!.router / other.router).toFixed(2)} times`,
+    );
   await path.until('the access log', () => path.router.status().accessLog.queued === 0, 60_000);
   console.log(`\naccess log: ${path.envelopes.length} envelopes, ${JSON.stringify(path.router.status().accessLog)}`);
   for (const ratio of ratios) console.log(ratio);
@@ -236,6 +323,7 @@ frontend app
   }
   console.log(`machine: ${THREADS} cores, load ${execFileSync('cat', ['/proc/loadavg']).toString().trim()}`);
 } finally {
+  nginxProcess?.kill();
   for (const engine of own) await engine.kill('SIGKILL');
   await path.close();
 }

@@ -48,7 +48,7 @@ async function seed(db: BbsDatabase, count: number): Promise<void> {
   await sql`ANALYZE`.execute(db);
 }
 
-async function startHaproxyAndItsDirectories() {
+export async function startHaproxyAndItsDirectories() {
   const directory = temporaryDirectory('change-cost');
   const account = (await haproxyAccount())!;
   const pki = await createTestPki('bench.test');

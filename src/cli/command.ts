@@ -5,15 +5,20 @@ import { meant } from './nearest.ts';
 /** The command line is wrong: usage, and exit code 2. */
 export class UsageError extends Error {}
 
-/** One option of a command, as util.parseArgs takes it, with what `--help` says of it. */
+/** One option of a command, as util.parseArgs takes it, with all else there is to know of it: help, check, completion, docs. */
 export interface Flag {
   type: 'string' | 'boolean';
   short?: string;
   /** It may be given several times: its words are a list. */
   multiple?: boolean;
-  /** What stands behind it, of a string. */
+  /** What stands behind it, of a string: "on|off" takes one of the two, and words.ts knows what else completes it. */
   takes?: string;
   help: string;
+  /** What holds where it is not given; "none" goes without saying. */
+  unlessTold?: string;
+  /** "--flag takes …", where not every word will do, and whether one does. */
+  accepts?: string;
+  check?(word: string): boolean;
 }
 export type Flags = Readonly<Record<string, Flag>>;
 
@@ -28,6 +33,10 @@ export interface Listed {
 /** What one does. */
 export interface Command {
   flags: Flags;
+  /** What a newcomer wants to know beside the summary, a paragraph each. */
+  about?: readonly string[];
+  /** Lines to give to a shell. */
+  examples?: readonly string[];
   /** `takesWords`: beside options. Gives the exit code. Throws UsageError. */
   run(args: readonly string[], takesWords: boolean): Promise<number>;
 }
@@ -37,7 +46,8 @@ const DATA = {
   [DATA_OPTION.flag]: {
     type: 'string',
     takes: DATA_OPTION.takes,
-    help: `${DATA_OPTION.help}; unless told: ${DATA_OPTION.unlessTold}`,
+    help: DATA_OPTION.help,
+    unlessTold: DATA_OPTION.unlessTold,
   },
 } as const;
 
@@ -46,13 +56,15 @@ export const JSON_FLAG = { json: { type: 'boolean', help: 'answer in JSON, for p
 
 interface Declared<Own extends Flags> {
   flags: Own;
+  about?: readonly string[];
+  examples?: readonly string[];
   run(given: ReturnType<typeof parse<Own & typeof DATA>>): Promise<number>;
 }
 
 /** A command as it is declared: usage, `--help` and what its options give come from there. */
-export function command<Own extends Flags>({ flags, run }: Declared<Own>): Command {
-  const all = { ...DATA, ...flags };
-  return { flags: all, run: async (args, takesWords) => run(parse(args, all, takesWords)) };
+export function command<Own extends Flags>({ flags, run, ...said }: Declared<Own>): Command {
+  const all = { ...flags, ...DATA };
+  return { ...said, flags: all, run: async (args, takesWords) => run(parse(args, all, takesWords)) };
 }
 
 /** util.parseArgs, its complaints as usage errors. */
@@ -65,7 +77,7 @@ function parse<Known extends Flags>(args: readonly string[], flags: Known, posit
   }
 }
 
-/** Throws UsageError for an option that there is not, and repeats nothing of its value. */
+/** Throws UsageError for an option that there is not, or that does not take what it was given; it repeats nothing of a value. */
 function refuseUnknown(args: readonly string[], flags: Flags): void {
   const { tokens } = parseArgs({
     args: [...args],
@@ -75,29 +87,23 @@ function refuseUnknown(args: readonly string[], flags: Flags): void {
     tokens: true,
   });
   for (const token of tokens) {
-    if (token.kind !== 'option' || Object.hasOwn(flags, token.name)) continue;
-    const near = meant(token.name, Object.keys(flags), (flag) => `--${flag}`);
-    throw new UsageError(`there is no option ${token.rawName}${near}`);
+    if (token.kind !== 'option') continue;
+    const flag = Object.hasOwn(flags, token.name) ? flags[token.name] : undefined;
+    if (flag === undefined) {
+      const near = meant(token.name, Object.keys(flags), (one) => `--${one}`);
+      throw new UsageError(`there is no option ${token.rawName}${near}`);
+    }
+    if (token.value !== undefined) refuseWord(token.name, flag, token.value);
   }
 }
 
-/** "Usage: ./cupola push DIR [OPTIONS]" */
-export function usageOf(name: string, { words }: Listed, { flags }: Command): string {
-  const parts = [name, words, Object.keys(flags).length > 0 ? '[OPTIONS]' : undefined];
-  return `Usage: ./cupola ${parts.filter((part) => part !== undefined).join(' ')}`;
+function refuseWord(name: string, { takes = '', accepts, check }: Flag, word: string): void {
+  const choices = choicesOf(takes);
+  const taken = check ? check(word) : choices.length === 0 || choices.includes(word);
+  if (!taken) throw new UsageError(`--${name} takes ${accepts ?? choices.join(' or ')}`);
 }
 
-/** What `./cupola NAME --help` prints. */
-export function helpOf(name: string, listed: Listed, command: Command): string {
-  const rows = Object.entries(command.flags).map(([flag, { short, help, multiple, ...rest }]) => ({
-    left: `${short === undefined ? '' : `-${short}, `}${spelled(flag, { ...rest, help })}`,
-    right: multiple ? `may be given again: ${help}` : help,
-  }));
-  const width = Math.max(0, ...rows.map(({ left }) => left.length));
-  const lines = rows.map(({ left, right }) => `  ${left.padEnd(width)}  ${right}`);
-  return `${[usageOf(name, listed, command), '', listed.summary, ...(lines.length > 0 ? ['', ...lines] : [])].join('\n')}\n`;
-}
-
-function spelled(flag: string, { takes }: Flag): string {
-  return `--${flag}${takes === undefined ? '' : ` ${takes}`}`;
+/** The words of "on|off"; none where it is anything else. */
+export function choicesOf(takes: string): string[] {
+  return /^[a-z0-9-]+(\|[a-z0-9-]+)+$/.test(takes) ? takes.split('|') : [];
 }

@@ -28,3 +28,8 @@ export function requireRoot(): void {
 export function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
+
+/** The answer of a command: `value` for programs where `--json` asks for it, else `text`. */
+export function answer(json: boolean | undefined, value: object, text: string): void {
+  say(json ? JSON.stringify(value) : text);
+}

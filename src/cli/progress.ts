@@ -1,3 +1,5 @@
+import { coloured } from './colour.ts';
+
 /** Numbered steps for a person: "[3/8] Building the stack", what each comes to, and on a terminal what is done just now. */
 export class Progress {
   readonly #steps: number;
@@ -16,7 +18,7 @@ export class Progress {
     this.#step++;
     if (!this.#shown) return;
     this.#clear();
-    process.stdout.write(`[${this.#step}/${this.#steps}] ${text}\n`);
+    process.stdout.write(`${coloured('bold', `[${this.#step}/${this.#steps}]`)} ${text}\n`);
   }
 
   /** A part of the step, in a line that stays, for a terminal and for a file. */

@@ -1,39 +1,58 @@
 import { CupolaError, messageOf } from '../kit/errors.ts';
-import { helpOf, type Listed, UsageError, usageOf } from './command.ts';
+import { type Listed, UsageError } from './command.ts';
+import { helpOf, usage, usageOf } from './help.ts';
 import { meant } from './nearest.ts';
 
 /** By the word after `./cupola`, in the order in which they are shown. What one needs is loaded when it is called. */
-export const COMMANDS: Record<string, Listed> = {
+export const COMMANDS: Readonly<Record<string, Listed>> = {
   up: {
     summary: 'install what is missing and start the platform',
     load: async () => (await import('./commands/up.ts')).up,
   },
-  status: {
-    summary: 'show processes, cells and certificates',
-    load: async () => (await import('./commands/status.ts')).status,
+  trust: {
+    summary: "have this machine trust the platform's certificate",
+    load: async () => (await import('./commands/trust.ts')).trust,
   },
   credentials: {
     summary: 'show how to log in',
     load: async () => (await import('./commands/credentials.ts')).credentials,
   },
-  cell: {
-    words: 'list | drain CELL | resume CELL',
-    summary: 'show the cells, empty one for maintenance, use it again',
-    load: async () => (await import('./commands/cell.ts')).cell,
+  push: {
+    words: '[DIR]',
+    summary: 'push an app without the cf CLI',
+    load: async () => (await import('./commands/push.ts')).push,
+  },
+  status: {
+    summary: 'show processes, cells and certificates',
+    load: async () => (await import('./commands/status.ts')).status,
   },
   logs: {
     words: '[COMPONENT…]',
     summary: "show the platform's own logs",
     load: async () => (await import('./commands/logs.ts')).logs,
   },
-  push: {
-    words: 'DIR',
-    summary: 'push an app without the cf CLI, to organization and space demo',
-    load: async () => (await import('./commands/push.ts')).push,
-  },
   doctor: {
     summary: 'look at this machine and say what is in the way',
     load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  cell: {
+    words: 'list | drain CELL | resume CELL',
+    summary: 'show the cells, empty one for maintenance, use it again',
+    load: async () => (await import('./commands/cell.ts')).cell,
+  },
+  rotate: {
+    words: '[components|instances|uaa|roots|all]',
+    summary: 'replace certificates, keys or roots while everything runs',
+    load: async () => (await import('./commands/rotate.ts')).rotate,
+  },
+  upgrade: {
+    summary: 'bring the running platform to the code of this checkout',
+    load: async () => (await import('./commands/upgrade.ts')).upgrade,
+  },
+  engines: {
+    words: '[list|update|rollback]',
+    summary: 'show the engines, bring them up to date, go back to the former',
+    load: async () => (await import('./commands/engines.ts')).engines,
   },
   install: {
     summary: 'have systemd start the platform at boot',
@@ -42,24 +61,6 @@ export const COMMANDS: Record<string, Listed> = {
   uninstall: {
     summary: 'take the systemd unit away; what runs goes on',
     load: async () => (await import('./commands/install.ts')).uninstall,
-  },
-  trust: {
-    summary: "have this machine trust the router's certificate",
-    load: async () => (await import('./commands/trust.ts')).trust,
-  },
-  rotate: {
-    words: '[components|instances|uaa|roots|all]',
-    summary: 'replace certificates, keys or roots while everything runs',
-    load: async () => (await import('./commands/rotate.ts')).rotate,
-  },
-  engines: {
-    words: '[list|update|rollback]',
-    summary: 'show the image of the engines, bring it up to date, go back to the former; apps go on serving',
-    load: async () => (await import('./commands/engines.ts')).engines,
-  },
-  upgrade: {
-    summary: 'bring the running platform to the code of this checkout; apps go on serving',
-    load: async () => (await import('./commands/upgrade.ts')).upgrade,
   },
   down: { summary: 'stop the platform; keep its data', load: async () => (await import('./commands/down.ts')).down },
   destroy: {
@@ -71,21 +72,17 @@ export const COMMANDS: Record<string, Listed> = {
     summary: 'run the tests',
     load: async () => (await import('./commands/test.ts')).test,
   },
+  completion: {
+    words: 'bash|zsh|fish',
+    summary: 'print what completes these commands in your shell',
+    load: async () => (await import('./commands/completion.ts')).completion(COMMANDS),
+  },
 };
 
 /** Where to say it. */
 export interface Output {
   stdout: { write(text: string): unknown };
   stderr: { write(text: string): unknown };
-}
-
-function usage(): string {
-  const rows = Object.entries(COMMANDS).map(
-    ([name, { words = '', summary }]) => [`${name} ${words}`.trim(), summary] as const,
-  );
-  const width = Math.max(...rows.map(([left]) => left.length));
-  const lines = rows.map(([left, summary]) => `  ${left.padEnd(width)}  ${summary}`);
-  return `Usage: ./cupola COMMAND [OPTIONS]\n\n${lines.join('\n')}\n\n./cupola help COMMAND says its options, ./cupola --version which code this is.\n`;
 }
 
 function isHelp(word: string | undefined): boolean {
@@ -104,7 +101,7 @@ export async function run(args: readonly string[], output: Output = process): Pr
   if (name === 'help' || isHelp(name)) {
     const [about] = rest;
     if (about !== undefined && !isHelp(about)) return run([about, '--help'], output);
-    output.stdout.write(usage());
+    output.stdout.write(usage(COMMANDS));
     return 0;
   }
   if (name === '--version') {
@@ -113,7 +110,7 @@ export async function run(args: readonly string[], output: Output = process): Pr
   }
   const listed = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!listed) {
-    output.stderr.write(name === undefined ? usage() : `cupola: ${noCommand(name)}\n`);
+    output.stderr.write(name === undefined ? usage(COMMANDS) : `cupola: ${noCommand(name)}\n`);
     return 2;
   }
   try {
@@ -124,7 +121,7 @@ export async function run(args: readonly string[], output: Output = process): Pr
     }
     return await command.run(rest, listed.words !== undefined).catch((error: unknown) => {
       if (!(error instanceof UsageError)) throw error;
-      const hint = `${usageOf(name!, listed, command)}; ./cupola help ${name} says them`;
+      const hint = `${usageOf(name!, listed, command)}\n./cupola ${name} --help says more`;
       output.stderr.write(`cupola: ${error.message}\n${hint}\n`);
       return 2;
     });

@@ -37,6 +37,8 @@ const TEST_PACKAGES: Readonly<Record<string, string>> = {
   zip: 'zip',
   unzip: 'unzip',
   'docker-registry': 'docker-registry',
+  zsh: 'zsh',
+  fish: 'fish',
   ...LANE_PACKAGES,
   busybox: 'busybox-static',
 };
@@ -78,8 +80,7 @@ const CHECKS: Step[] = [
   { name: 'what killed tests left', run: removeTheDead },
   { name: 'types', run: checkTypes },
   { name: 'lint and format', run: lint },
-  { name: 'stack for containers', run: prepareStack },
-  { name: 'image of the engines', run: prepareEngines },
+  { name: 'stack for containers and image of the engines', run: prepareTrees },
   { name: 'official cf command-line tool', run: prepareOfficialCf },
 ];
 
@@ -179,20 +180,17 @@ async function lint(context: Context): Promise<void> {
   await execute(join(BIN, 'biome'), ['check', ...git, '.'], context, 5);
 }
 
-async function prepareStack(context: Context): Promise<void> {
+/** Both at once: the one waits for the network while the other has the processor. */
+async function prepareTrees(context: Context): Promise<void> {
   if (process.getuid?.() !== 0) {
     console.log('not root: left as it is');
     return;
   }
-  await execute(process.execPath, [join(ROOT, 'test/tools/prepare-stack.ts'), STACKS], context, 15);
-}
-
-async function prepareEngines(context: Context): Promise<void> {
-  if (process.getuid?.() !== 0) {
-    console.log('not root: left as it is');
-    return;
-  }
-  await execute(process.execPath, [join(ROOT, 'test/tools/prepare-engines.ts'), ENGINES], context, 15);
+  const prepare = (tool: string, directory: string) =>
+    execute(process.execPath, [join(ROOT, 'test/tools', tool), directory], context, 15);
+  const both = [prepare('prepare-stack.ts', STACKS), prepare('prepare-engines.ts', ENGINES)];
+  await Promise.allSettled(both);
+  await Promise.all(both);
 }
 
 /** Takes the tool in PATH, or builds the release pinned in test/tools/cf-cli with Go where there is Go. */

@@ -4,7 +4,7 @@ import { UaaUnavailableError } from '../contracts/uaa-unavailable.ts';
 import type { UserDirectory } from '../contracts/user-directory.ts';
 import { forOwner, nowFor } from '../kit/database-shares.ts';
 import type { Db } from './database.ts';
-import { CfError, notAuthorized } from './errors.ts';
+import { CfError, notAuthorized, uaaUnavailable } from './errors.ts';
 import { type OperationId, permissionOf, type Rule } from './permissions.ts';
 import { type GlobalRole, ORGANIZATION_ROLES, type Role, SPACE_ROLES } from './role-names.ts';
 
@@ -88,9 +88,7 @@ export async function senderOf(header: string | undefined, tokens: AccessTokenVe
     if (error instanceof InvalidTokenError) {
       throw new CfError('InvalidAuthToken', 'Invalid Auth Token', { cause: error });
     }
-    if (error instanceof UaaUnavailableError) {
-      throw new CfError('UaaUnavailable', 'The UAA service is currently unavailable', { cause: error });
-    }
+    if (error instanceof UaaUnavailableError) throw uaaUnavailable(error);
     throw error;
   }
 }

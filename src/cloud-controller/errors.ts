@@ -1,3 +1,5 @@
+import { Code, ConnectError } from '@connectrpc/connect';
+import { UaaUnavailableError } from '../contracts/uaa-unavailable.ts';
 import { isTransient as isTransientFailure } from '../kit/database.ts';
 import { CupolaError, codeOf } from '../kit/errors.ts';
 import { type HttpRefusal, type RefusalKind, refusalOf } from '../kit/refusal.ts';
@@ -146,11 +148,17 @@ function refused(refusal: HttpRefusal): CfError {
   }
 }
 
+/** What only UAA knows cannot be had now. */
+export function uaaUnavailable(cause: UaaUnavailableError): CfError {
+  return new CfError('UaaUnavailable', 'The UAA service is currently unavailable', { cause });
+}
+
 /** What anything thrown looks like outside; the inside of unknown errors never leaves. */
 export function publicError(error: unknown): CfError {
   if (error instanceof CfError) return error;
   const refusal = refusalOf(error);
   if (refusal) return refused(refusal);
+  if (error instanceof UaaUnavailableError) return uaaUnavailable(error);
   if (isTransient(error))
     return new CfError('ServiceUnavailable', 'The platform cannot do this at the moment. Try again later.', {
       cause: error,
@@ -173,9 +181,13 @@ export function isForeignKeyViolation(error: unknown): boolean {
   return codeOf(error) === '23503';
 }
 
+/** A room in another process is being started again. */
+const AWAY: ReadonlySet<Code> = new Set([Code.Unavailable, Code.DeadlineExceeded]);
+
 /** Will it perhaps do in a moment: the database was away, had no room or took somebody else first, or another service is away? */
 export function isTransient(error: unknown): boolean {
   if (error instanceof CfError && error.status >= 502 && error.status <= 503) return true;
+  if (error instanceof ConnectError && AWAY.has(error.code)) return true;
   return isTransientFailure(error) || (error instanceof Error && error.cause !== undefined && isTransient(error.cause));
 }
 

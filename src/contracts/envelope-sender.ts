@@ -1,14 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { create } from '@bufbuild/protobuf';
 import type { Client } from '@connectrpc/connect';
 import { messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
-import { EnvelopeBatchSchema, type Ingress } from './gen/loggregator_pb.js';
+import { EnvelopeWriter } from './envelope-wire.ts';
+import type { Ingress } from './gen/loggregator_pb.js';
 import type { EnvelopeInit } from './log-envelopes.ts';
 
 interface Queued {
-  envelope: EnvelopeInit;
-  bytes: number;
+  envelope: Uint8Array;
   /** Called once the log cache has it and all before it. */
   acknowledged: (() => void) | undefined;
 }
@@ -21,8 +20,8 @@ export interface EnvelopeSenderOptions {
 }
 
 const MOST_BYTES = 16 * 1024 * 1024;
-const OVERHEAD_BYTES = 300;
-const GAUGE_BYTES = 200;
+/** What an envelope takes beside its own bytes. */
+const OVERHEAD_BYTES = 200;
 const FLUSH_MS = 100;
 const BATCH_BYTES = 512 * 1024;
 const FIRST_PAUSE_MS = 250;
@@ -37,6 +36,7 @@ export class EnvelopeSender {
   readonly #log: Logger;
   readonly #mostBytes: number;
   readonly #leavesOut: 'newest' | 'oldest';
+  readonly #writer = new EnvelopeWriter();
   readonly #queue: Queued[] = [];
   readonly #closing = new AbortController();
   /** Of the queue's first, how many are under way. */
@@ -79,9 +79,9 @@ export class EnvelopeSender {
       this.#leftOut += 1;
       return;
     }
-    const bytes = bytesOf(envelope);
-    this.#queue.push({ envelope, bytes, acknowledged });
-    this.#bytes += bytes;
+    const queued = { envelope: this.#writer.write(envelope), acknowledged };
+    this.#queue.push(queued);
+    this.#bytes += bytesOf(queued);
     this.#loop ??= this.#send();
   }
 
@@ -125,9 +125,7 @@ export class EnvelopeSender {
       const batch = this.#batch();
       this.#sending = batch.length;
       try {
-        await this.#ingress.send(create(EnvelopeBatchSchema, { batch: batch.map(({ envelope }) => envelope) }), {
-          signal,
-        });
+        await this.#ingress.send({ batch: batch.map(({ envelope }) => envelope) }, { signal });
         pause = FIRST_PAUSE_MS;
       } catch (error) {
         this.#sending = 0;
@@ -143,7 +141,7 @@ export class EnvelopeSender {
       this.#sending = 0;
       this.#queue.splice(0, batch.length);
       for (const item of batch) {
-        this.#bytes -= item.bytes;
+        this.#bytes -= bytesOf(item);
         item.acknowledged?.();
       }
       this.#sayLeftOut();
@@ -156,7 +154,7 @@ export class EnvelopeSender {
   #batch(): Queued[] {
     let bytes = 0;
     let count = 0;
-    while (count < this.#queue.length && bytes < BATCH_BYTES) bytes += this.#queue[count++]!.bytes;
+    while (count < this.#queue.length && bytes < BATCH_BYTES) bytes += bytesOf(this.#queue[count++]!);
     return this.#queue.slice(0, count);
   }
 
@@ -166,7 +164,7 @@ export class EnvelopeSender {
     let count = 0;
     const oldest = this.#sending;
     while (oldest + count < this.#queue.length && bytes < this.#mostBytes / 32) {
-      bytes += this.#queue[oldest + count++]!.bytes;
+      bytes += bytesOf(this.#queue[oldest + count++]!);
     }
     this.#queue.splice(oldest, count);
     this.#bytes -= bytes;
@@ -187,7 +185,6 @@ export class EnvelopeSender {
   }
 }
 
-function bytesOf({ message }: EnvelopeInit): number {
-  const payload = message?.case === 'log' ? (message.value.payload?.length ?? 0) : GAUGE_BYTES;
-  return payload + OVERHEAD_BYTES;
+function bytesOf({ envelope }: Queued): number {
+  return envelope.length + OVERHEAD_BYTES;
 }

@@ -86,19 +86,6 @@ export function inMemoryTransport(routes: Routes): Transport {
   return createRouterTransport(routes);
 }
 
-/** A transport that is made at its first call, for services that stand later than their callers. */
-export function lateTransport(make: () => Transport): Transport {
-  let made: Transport | undefined;
-  const transport = (): Transport => {
-    made ??= make();
-    return made;
-  };
-  return {
-    unary: (...call) => transport().unary(...call),
-    stream: (...call) => transport().stream(...call),
-  };
-}
-
 /**
  * Calls to another process: gRPC over HTTP/2 and mutual TLS; the server's certificate must carry `serverName`. Once a live
  * identity is replaced, calls go over a new connection; those under way end on the old one. `localAddress`: which address to

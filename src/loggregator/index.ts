@@ -1,4 +1,5 @@
 import type { AccessTokenVerifier } from '../contracts/access-token.ts';
+import { EnvelopeReader } from '../contracts/envelope-wire.ts';
 import { Ingress } from '../contracts/gen/loggregator_pb.js';
 import type { RequestHandler } from '../kit/http.ts';
 import type { Logger } from '../kit/log.ts';
@@ -31,6 +32,7 @@ export interface Loggregator {
 export function createLoggregator(options: LoggregatorOptions): Loggregator {
   const nowNs = options.nowNs ?? (() => BigInt(Date.now()) * 1_000_000n);
   const cache = new LogCache({ ...DEFAULT_LIMITS, ...options.limits }, nowNs);
+  const reader = new EnvelopeReader();
   const followers = new Followers();
   const access = new ReadAccess(options.access, options.tokens);
   const api = logCacheApi({ cache, followers, access, log: options.log });
@@ -38,7 +40,7 @@ export function createLoggregator(options: LoggregatorOptions): Loggregator {
     routes: (router) =>
       router.service(Ingress, {
         send: ({ batch }) => {
-          cache.put(batch);
+          cache.put(reader.read(batch));
           return {};
         },
         followers: ({ sourceId, sourceType }) => {

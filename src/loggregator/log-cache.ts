@@ -1,4 +1,4 @@
-import type { Envelope } from '../contracts/gen/loggregator_pb.js';
+import type { ReadEnvelope } from '../contracts/envelope-wire.ts';
 import { type Entry, type Range, SourceLog } from './source-log.ts';
 
 export interface LogCacheLimits {
@@ -51,7 +51,7 @@ export class LogCache {
   }
 
   /** Keeps a batch. Envelopes without source or message are nobody's and are left out. */
-  put(batch: readonly Envelope[]): void {
+  put(batch: readonly ReadEnvelope[]): void {
     const now = this.#nowNs();
     const touched = new Map<string, Owned>();
     for (const envelope of batch) {
@@ -90,7 +90,7 @@ export class LogCache {
     }
   }
 
-  #touch({ sourceId, tags }: Envelope): Owned {
+  #touch({ sourceId, tags }: ReadEnvelope): Owned {
     const source = this.#sources.get(sourceId) ?? { log: new SourceLog(), owner: tags['organization_id'] ?? '' };
     this.#sources.delete(sourceId);
     this.#sources.set(sourceId, source);
@@ -124,18 +124,15 @@ export class LogCache {
   }
 }
 
-function entryOf(envelope: Envelope, now: bigint): Entry | null {
+function entryOf(envelope: ReadEnvelope, now: bigint): Entry | null {
   const { timestampNs, instanceId, tags, message } = envelope;
   const timestamp = timestampNs <= 0n || timestampNs > now + MOST_AHEAD_NS ? now : timestampNs;
   const head = { timestamp, original: timestamp, instanceId, tags };
   switch (message.case) {
-    case 'log': {
-      const { payload, stderr } = message.value;
-      const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-      return { ...head, kind: 'LOG', payload: bytes.toString('base64'), stderr };
-    }
+    case 'log':
+      return { ...head, kind: 'LOG', payload: message.payload, stderr: message.stderr };
     case 'gauge': {
-      const metrics = Object.entries(message.value.metrics).map(([name, { unit, value }]) => [name, { unit, value }]);
+      const metrics = Object.entries(message.metrics).map(([name, { unit, value }]) => [name, { unit, value }]);
       return { ...head, kind: 'GAUGE', metrics: Object.fromEntries(metrics) };
     }
     default:

@@ -155,6 +155,7 @@ function sameEntry(a: Entry, b: Entry): boolean {
 }
 
 function sameTags(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  if (a === b) return true;
   let left = 0;
   for (const name in a) {
     if (a[name] !== b[name]) return false;

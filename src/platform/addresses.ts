@@ -28,6 +28,14 @@ export function routerAddress({ overlay }: Overlay): string {
   return `${overlay}.254.254`;
 }
 
+/**
+ * A loopback address of this installation alone: the machine has all of 127.0.0.0/8, so that none is added or taken away, and no other
+ * machine and no container reaches it.
+ */
+export function ownLoopback({ overlay }: Overlay, index: number): string {
+  return `127.${overlay.replace(/^10\./, '')}.254.${index + 1}`;
+}
+
 /** The router's public ports: all that containers may reach of it, and of this machine. */
 export function routerPorts(settings: Pick<PlatformSettings, 'httpsPort' | 'httpPort'>): number[] {
   return [settings.httpsPort, ...(settings.httpPort === null ? [] : [settings.httpPort])];

@@ -6,21 +6,50 @@ import { Secrets } from './secrets.ts';
 import { PlatformSettings } from './settings/schema.ts';
 import { SystemBuildpackFile } from './system-buildpacks.ts';
 
-/** What the supervisor tells control on standard input: secrets stand in no file, argument or environment. */
+/** 32 bytes, base64: what a room's values in the database are sealed under. */
+const SealingKey = Type.String();
+const { adminPassword, blobSigningKey, clientSecrets, sshHostKey } = Secrets.properties;
+
+/** What each role is told, and no other: secrets among it. */
+const RoleBootstraps = {
+  api: Type.Object({
+    sealingKey: SealingKey,
+    blobSigningKey,
+    buildpacks: Type.Array(SystemBuildpackFile),
+    /** For every staging container. */
+    stagingEnvironment: Type.Record(Type.String(), Type.String()),
+    sshHostKeyFingerprint: Type.Union([Type.String(), Type.Null()]),
+  }),
+  uaa: Type.Object({ sealingKey: SealingKey, adminPassword, clientSecrets }),
+  brain: Type.Object({ sealingKey: SealingKey }),
+  logs: Type.Object({}),
+  routing: Type.Object({
+    maxConnections: Type.Integer(),
+    /** The listening socket for the router's access log, which is inherited. */
+    accessLogDescriptor: Type.Integer(),
+  }),
+  ssh: Type.Object({
+    hostKey: sshHostKey,
+    clientSecret: Type.String(),
+    /** The listening socket on which the router brings SSH clients; null where there is no `cf ssh`. */
+    descriptor: Type.Union([Type.Integer(), Type.Null()]),
+  }),
+} as const;
+
+/**
+ * What the supervisor tells control, or a process that has a part of it, on standard input: secrets stand in no file, argument or
+ * environment. It has the roles that are told something.
+ */
 export const ControlBootstrap = Type.Object({
   settings: PlatformSettings,
+  /** Of the process. */
+  name: Type.String(),
   identity: Identity,
-  maxConnections: Type.Integer(),
-  /** The listening socket for the router's access log, which control inherits. */
-  accessLogDescriptor: Type.Integer(),
-  /** The listening socket on which the router brings SSH clients; null where there is no `cf ssh`. */
-  sshDescriptor: Type.Union([Type.Integer(), Type.Null()]),
-  buildpacks: Type.Array(SystemBuildpackFile),
-  /** For every staging container. */
-  stagingEnvironment: Type.Record(Type.String(), Type.String()),
-  secrets: Type.Pick(Secrets, ['databaseKey', 'blobSigningKey', 'adminPassword', 'clientSecrets', 'sshHostKey']),
+  roles: Type.Partial(Type.Object(RoleBootstraps)),
 });
 export type ControlBootstrap = Static<typeof ControlBootstrap>;
+/** By role. */
+export type RoleBootstrap = Required<ControlBootstrap['roles']>;
 
 /** What the supervisor tells a cell on standard input. */
 export const CellBootstrap = Type.Object({

@@ -5,6 +5,8 @@ import type { RouterSettings } from '../router/index.ts';
 import { cellAddress, containerRange, routerAddress, routerPorts } from './addresses.ts';
 import type { Layout } from './layout.ts';
 import { systemHosts } from './public-names.ts';
+import { roleProcesses } from './roles/cut.ts';
+import { hostNamesOf } from './roles/hosts.ts';
 import type { PlatformSettings } from './settings/schema.ts';
 
 /** Containers of one cell: 253 addresses, and as many ranges of user ids. */
@@ -102,6 +104,10 @@ export function routerSettingsOf(layout: Layout, maxConnections: number): Router
     },
     ...(settings.sshPort === null ? {} : { ssh: { socket: `${base}/ssh/ssh.sock` } }),
     control: { address: '127.0.0.1', port: settings.ports.control },
+    apart: roleProcesses(settings).flatMap(({ name, address, roles }) => {
+      const hosts = roles.flatMap((role) => hostNamesOf(settings, role));
+      return name === 'control' || hosts.length === 0 ? [] : [{ name, address, port: settings.ports.control, hosts }];
+    }),
     systemHosts: systemHosts(settings.domain),
     poolSize: 2000,
     http2Apps: settings.http2Apps === true,

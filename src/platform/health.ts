@@ -6,11 +6,13 @@ import { codeOf } from '../kit/errors.ts';
 import { withOwnSocket } from '../kit/owned-files.ts';
 import { client, remoteTransport } from '../kit/rpc.ts';
 import { healthSocketOf } from '../router/index.ts';
-import { type CellStatus, type DrainRequest, RouterRoutes } from './admin-messages.ts';
+import { type CellStatus, type DrainRequest, Faults, RouterRoutes } from './admin-messages.ts';
 import { askAdmin } from './admin-socket.ts';
 import { routerSettingsOf } from './cell-settings.ts';
 import type { ComponentCertificates } from './certificates.ts';
 import type { Layout } from './layout.ts';
+import { rpcUrlOf } from './roles/contracts.ts';
+import { processOf } from './roles/cut.ts';
 
 const LIMIT_MS = 3_000;
 
@@ -61,10 +63,19 @@ export class Health {
     return promise.finally(() => clearTimeout(late));
   }
 
+  /** Whether a process with a role of control has come up: it hears the supervisor once it serves. */
+  async answers(name: string): Promise<boolean> {
+    const question = { answer: Faults, timeoutMs: LIMIT_MS };
+    return askAdmin(this.#layout.adminSocketOf(name), 'GET /faults', question).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** What the router does not serve, or not as it was asked to; null where control does not say. */
   async routes(): Promise<RouterRoutes | null> {
     try {
-      const socket = this.#layout.adminSocketOf('control');
+      const socket = this.#layout.adminSocketOf(processOf(this.#layout.settings, 'routing').name);
       return await askAdmin(socket, 'GET /router', { answer: RouterRoutes, timeoutMs: LIMIT_MS });
     } catch {
       return null;
@@ -93,13 +104,14 @@ export class Health {
     await (await this.#diego()).operations.setDraining({ cellId, draining });
   }
 
-  /** Diego's services in control, with a certificate of our own: made anew when the roots change, and once a day. */
+  /** Diego's services, with a certificate of our own: made anew when the roots change, and once a day. */
   async #diego(): Promise<DiegoServices> {
     const roots = this.#certificates.roots('platform');
     if (this.#made?.roots === roots && Date.now() < this.#made.until) return this.#made;
     const identity = await this.#certificates.component('supervisor');
-    const url = `https://127.0.0.1:${this.#layout.settings.ports.rpc}`;
-    const transport = remoteTransport(url, identity, 'control', { timeoutMs: LIMIT_MS });
+    const { settings } = this.#layout;
+    const { name } = processOf(settings, 'brain');
+    const transport = remoteTransport(rpcUrlOf(settings, 'brain'), identity, name, { timeoutMs: LIMIT_MS });
     const services = { bbs: client(Bbs, transport), operations: client(CellOperations, transport) };
     this.#made = { ...services, roots, until: Date.now() + 86_400_000 };
     return services;

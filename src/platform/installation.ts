@@ -5,7 +5,7 @@ import { ensureStack, removeOldStacks } from '../cell/stack/stack.ts';
 import type { Logger } from '../kit/log.ts';
 import { type BuildOptions, buildSystemBuildpacks } from './buildpacks/build.ts';
 import { gardenSettingsOf } from './cell-settings.ts';
-import { ensureEngineImage } from './engines/image/image.ts';
+import { ensureEngineImage, removeOldImages } from './engines/image/image.ts';
 import type { Layout } from './layout.ts';
 import { writeBuildpacks } from './system-buildpacks.ts';
 
@@ -32,10 +32,15 @@ export async function prepareEngines({ layout, log, onProgress }: PrepareOptions
   await ensureEngineImage({ directory, sources: settings.engineSources, cache: cache || undefined, log, onProgress });
 }
 
-/** For a platform that is down. What is mounted for a container, whatever became of its cell, still stands on the stack of its time. */
-export async function removeUnusedStacks({ layout, log }: Pick<PrepareOptions, 'layout' | 'log'>): Promise<void> {
+/**
+ * Stacks and images of the engines, of a platform that is down. What is mounted for a container, whatever became of its cell, still stands
+ * on the stack of its time.
+ */
+export async function removeUnusedTrees({ layout, log }: Pick<PrepareOptions, 'layout' | 'log'>): Promise<void> {
   if (hasContainers(layout, log)) return;
   for (const old of await removeOldStacks(layout.stacks, DEFAULT_STACK)) log.info('old stack removed', { stack: old });
+  const images = { directory: layout.engines, sources: layout.settings.engineSources };
+  for (const image of await removeOldImages(images)) log.info('old image of the engines removed', { image });
 }
 
 function hasContainers(layout: Layout, log: Logger): boolean {

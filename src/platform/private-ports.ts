@@ -1,6 +1,7 @@
 import type { PrivatePort } from '../cell/network/private-ports.ts';
 import { cellAddress } from './addresses.ts';
 import type { Accounts } from './host/accounts.ts';
+import { roleProcesses } from './roles/cut.ts';
 import type { PlatformSettings } from './settings/schema.ts';
 
 const LOOPBACK = '127.0.0.1';
@@ -10,7 +11,7 @@ const LOOPBACK = '127.0.0.1';
  * a certificate; these accounts alone may open a connection, so that nobody else has a listener hold anything for it.
  */
 export function privatePorts(
-  settings: Pick<PlatformSettings, 'ports' | 'cells' | 'overlay'>,
+  settings: Pick<PlatformSettings, 'ports' | 'cells' | 'overlay' | 'separateRoles'>,
   accounts: Pick<Accounts, 'control' | 'router'>,
 ): PrivatePort[] {
   const { ports } = settings;
@@ -21,8 +22,10 @@ export function privatePorts(
     { address: cellAddress(settings, index), port: ports.proxy[index]!, accounts: [router] },
   ]);
   return [
-    { address: LOOPBACK, port: ports.control, accounts: [control, router] },
-    { address: LOOPBACK, port: ports.rpc, accounts: [control] },
+    ...roleProcesses(settings).flatMap(({ address }) => [
+      { address, port: ports.control, accounts: [control, router] },
+      { address, port: ports.rpc, accounts: [control] },
+    ]),
     { address: LOOPBACK, port: ports.nats, accounts: [control] },
     ...ofCells.flat(),
   ];

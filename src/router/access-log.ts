@@ -9,7 +9,7 @@ import {
 } from '../contracts/log-envelopes.ts';
 import type { InstanceOwner } from './process-routes.ts';
 
-import { OWN_425 } from './repeats.ts';
+import { OWN_ANSWER } from './repeats.ts';
 
 /**
  * HAProxy's log line: words separated by blanks. Numbers and names come first; what a client wrote comes last and
@@ -31,6 +31,7 @@ export const LOG_FORMAT = [
   '%[var(txn.referer),url_enc]',
   '%[var(txn.ua),url_enc]',
   '%[var(txn.xff),url_enc]',
+  '%[var(txn.asked)]',
 ].join(' ');
 
 export interface AccessLogEntry {
@@ -71,19 +72,22 @@ export function parseAccessLog(line: string): AccessLogEntry | null {
     return Number.isFinite(value) && value > 0 ? value : 0;
   };
   const text = (index: number): string => decodeText(word(index));
-  const server = word(11);
+  // The router answers in the place of an instance that was asked before.
+  const server = word(11).startsWith('<') ? word(23) : word(11);
   const remote = word(10);
-  const ownStatus = text(14) === OWN_425;
+  const status = number(7);
+  const ownStatus = OWN_ANSWER.exec(text(14));
+  // A request that nobody answered is 421 or 425 between the router's halves; the client is told 502.
+  const isUnanswered = (status === 421 || status === 425) && text(14) === 'endpoint_failure';
   return {
     answeredAtMs: number(1) / 1000,
     responseTimeMs: number(2),
     routerTimeMs: number(3) + number(4),
-    // A request that nobody answered is 425 between the router's halves; the client is told 502.
-    status: ownStatus ? 425 : number(7) === 425 && text(14) === 'endpoint_failure' ? 502 : number(7),
+    status: ownStatus ? Number(ownStatus[1]) : isUnanswered ? 502 : status,
     bytesReceived: number(8),
     bytesSent: number(9),
     remote,
-    instanceGuid: server.startsWith('<') ? '' : server,
+    instanceGuid: server,
     backend: word(12),
     requestId: word(13),
     routerError: ownStatus ? '' : text(14),

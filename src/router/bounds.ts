@@ -12,7 +12,7 @@ export const MAX_HEADER_BYTES = 49_152;
 export const SHARES = { client: 0.3, unspoken: 0.15, container: 0.05, containers: 0.3 };
 
 /**
- * Requests that control, one process, is given at a time, each on a connection with a handshake of its own; of these a client has
+ * Requests that control, or another process that serves system hosts, is given at a time, each on a connection with a handshake of its own; of these a client has
  * its share (60) too. Beyond them a request waits, and a client beyond its share is told to come again.
  */
 export const CONTROL_REQUESTS = 200;

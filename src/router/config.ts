@@ -1,9 +1,10 @@
 import { IDLE } from '../kit/haproxy.ts';
 import { CONTROL_REQUESTS, ENDPOINT_FAILED, ENDPOINT_SILENT, MAX_HEADER_BYTES } from './bounds.ts';
 import { HOP_HEADER, notFromClients } from './client-headers.ts';
+import { DIRECT_GLOBAL, directTables, ONE_ATTEMPT, repeatServer } from './direct.ts';
 import { firstBytes } from './first-bytes.ts';
-import { oneRequest, systemHostAcl } from './one-request.ts';
-import { CONTROL_ANSWERS, POOL_ANSWERS, repeatEntries } from './repeats.ts';
+import { directRequest, oneRequest, systemHostAcl } from './one-request.ts';
+import { controlAnswers, poolAnswers, repeatEntries } from './repeats.ts';
 import { EMPTY_ROUTE_TABLE, instanceKeys, type RouteServer, type RouteTable } from './route-table.ts';
 import {
   backendName,
@@ -24,7 +25,7 @@ const LOG_LINE_BYTES = 16_384;
 /** More headers than this are refused with 431; HAProxy's own table is larger, so that it can answer. */
 const MAX_HEADERS = 200;
 /** Keywords that follow the address of an instance's server, in the file and at run time alike (RTR-04). */
-export function serverKeywords(settings: RouterSettings, server: RouteServer): string {
+export function serverKeywords(settings: RouterSettings, server: RouteServer, direct = settings.direct): string {
   return [
     'ssl',
     `crt ${settings.certificates.client}`,
@@ -37,6 +38,7 @@ export function serverKeywords(settings: RouterSettings, server: RouteServer): s
     'pool-purge-delay 5s',
     'pool-max-conn -1',
     ...(server.http2 && settings.http2Apps ? ['proto h2'] : []),
+    ...(direct ? ['weight 0'] : []),
   ].join(' ');
 }
 
@@ -54,7 +56,7 @@ export function renderRouterConfig(
     globalSection(settings),
     frontends(settings, inherited),
     oneRequest(settings),
-    control(settings),
+    ...systemBackends(settings),
     pool(settings, table),
   ].join('\n');
 }
@@ -82,7 +84,7 @@ export function poolEntries(slot: number, servers: readonly RouteServer[]): Map<
   const named = servers.flatMap((server) =>
     instanceKeys(backend, server).map((key) => [key, server.instanceGuid] as const),
   );
-  return new Map([...(servers.length > 1 ? repeatEntries(backend, servers) : []), ...named.reverse()]);
+  return new Map([...repeatEntries(backend, servers), ...named.reverse()]);
 }
 
 function globalSection(settings: RouterSettings): string {
@@ -99,11 +101,11 @@ function globalSection(settings: RouterSettings): string {
   stats socket ${settings.sockets.admin} mode 600 level admin expose-fd listeners
   stats socket ${settings.sockets.driver} mode 660${group} level admin
   stats timeout 60s
-  log ring@access len ${LOG_LINE_BYTES} format raw local0
+  log ring@access len ${LOG_LINE_BYTES} format raw local0${settings.direct ? ' notice' : ''}
   hard-stop-after 15m
   tune.bufsize ${BUFFER_BYTES}
   tune.http.maxhdr 1024
-  tune.ssl.cachesize 20000
+${settings.direct ? DIRECT_GLOBAL : ''}  tune.ssl.cachesize 20000
   tune.ssl.default-dh-param 2048
   ssl-default-bind-options ssl-min-ver ${tls.minimumVersion}
   ssl-default-bind-ciphers ${tls.ciphers.join(':')}
@@ -153,7 +155,8 @@ function frontends(settings: RouterSettings, inherited?: readonly number[]): str
     `unix@${healthSocketOf(settings)} mode 600 ${tls}`,
   ];
   const authority = settings.httpsPort === 443 ? '' : `:${settings.httpsPort}`;
-  return `${shareTables(settings)}${settings.ssh ? firstBytes(settings, settings.ssh, secure) : ''}frontend public from base
+  const tables = `${shareTables(settings)}${settings.direct ? directTables(settings) : ''}`;
+  return `${tables}${settings.ssh ? firstBytes(settings, settings.ssh, secure) : ''}frontend public from base
 ${binds.map((bind) => `  bind ${bind}\n`).join('')}  unique-id-format %[uuid()]
 ${RAW_UTF8}
   # --- one address cannot take every connection, nor all clients together the router's own
@@ -202,7 +205,7 @@ ${AS_STRICT}  http-request deny deny_status 431 content-type text/plain string "
   http-request redirect location https://%[var(txn.host)]${authority}%[pathq] code 308 if system_host !{ ssl_fc } { method GET HEAD }
   http-request deny deny_status 403 content-type text/plain string "403 Forbidden: HTTPS is required\\n" if system_host !{ ssl_fc }
 
-  http-request set-header ${HOP_HEADER} "%ci:%cp %HV %[src] %[var(txn.xff),url_enc]"
+${settings.direct ? directRequest(settings) : ''}  http-request set-header ${HOP_HEADER} "%ci:%cp %HV %[src] %[var(txn.xff),url_enc]"${settings.direct ? ' if by_second_front\n  use_backend %[var(txn.be)] unless by_second_front' : ''}
   default_backend one-request
 
   # --- the answer: what is one hop's ends here, and what the platform's own hosts tell browsers
@@ -222,12 +225,14 @@ const PLATFORM_HEADERS = [
 ] as const;
 
 /**
- * The system hosts' way to control. A restart of control shows as a wait: refused connections are tried again for 15 s. A request
+ * The system hosts' way to control, and to the processes that have some of them. A restart of control shows as a wait: refused connections are tried again for 15 s. A request
  * that control may have seen when it ended is repeated once alone, by the first half: one that ends it would end it 15 times.
  */
-function control(settings: RouterSettings): string {
+function systemBackends(settings: RouterSettings): string[] {
   const { client, platformCa } = settings.certificates;
-  return `backend control from base
+  const control = { name: 'control', ...settings.control };
+  return [control, ...(settings.apart ?? [])].map(
+    ({ name, address, port }) => `backend ${name} from base
   # Longer than a handshake takes where many come at once: what is late is not begun again, which would make it later.
   timeout connect 10s
   timeout queue 15s
@@ -235,11 +240,12 @@ function control(settings: RouterSettings): string {
   retry-on conn-failure
   option abortonclose
   http-reuse safe
-  http-request return status 503 content-type text/plain hdr Retry-After 5 string "503 Service Unavailable: The platform's API has no room at the moment.\\n" if { queue(control) ge ${2 * CONTROL_REQUESTS} }
-${CONTROL_ANSWERS}  http-error status 502 content-type text/plain string "502 Bad Gateway: The platform's API ended without an answer.\\n"
+  http-request return status 503 content-type text/plain hdr Retry-After 5 string "503 Service Unavailable: The platform's API has no room at the moment.\\n" if { queue(${name}) ge ${2 * CONTROL_REQUESTS} }
+${controlAnswers(settings)}  http-error status 502 content-type text/plain string "502 Bad Gateway: The platform's API ended without an answer.\\n"
   http-error status 503 content-type text/plain hdr Retry-After 5 string "503 Service Unavailable: The platform's API does not answer at the moment.\\n"
-  server control ${settings.control.address}:${settings.control.port} ssl crt ${client} ca-file ${platformCa} verify required verifyhost control sni str(control) pool-purge-delay 5s maxconn ${CONTROL_REQUESTS}
-`;
+  server ${name} ${address}:${port} ssl crt ${client} ca-file ${platformCa} verify required verifyhost ${name} sni str(${name}) pool-purge-delay 5s maxconn ${CONTROL_REQUESTS}
+`,
+  );
 }
 
 function pool(settings: RouterSettings, table: RouteTable): string {
@@ -248,27 +254,29 @@ function pool(settings: RouterSettings, table: RouteTable): string {
   const backends = Array.from({ length: settings.poolSize }, (_, slot) =>
     [
       `backend ${backendName(slot)} from pool`,
+      ...(settings.direct ? [ONE_ATTEMPT] : []),
       '  use-server %[var(txn.srv)] if { var(txn.srv) -m found }',
+      ...(settings.direct ? [repeatServer(settings)] : []),
       ...(servers.get(slot) ?? []).map(
         (server) => `  server ${server.instanceGuid} ${haproxyAddress(server)} ${serverKeywords(settings, server)}`,
       ),
       '',
     ].join('\n'),
   ).join('');
+  const direct = settings.direct ? ' !by_second_half' : '';
   return `defaults pool from base
   balance roundrobin
   http-reuse always
-  retries 1
-  option redispatch 1
+${settings.direct ? '' : '  retries 1\n'}  option redispatch 1
   # Who goes away while a connection is made for them waits no longer. Of one that goes later an app learns nothing.
   option abortonclose
   fullconn 10000
   http-error status 502 content-type text/plain string ${ENDPOINT_FAILED}
   http-error status 503 content-type text/plain string ${ENDPOINT_FAILED}
   http-error status 504 content-type text/plain string ${ENDPOINT_SILENT}
-${POOL_ANSWERS}  # An app that opens a session gets it bound to its instance.
-  http-response add-header Set-Cookie "__VCAP_ID__=%s; Path=/; HttpOnly; Secure; SameSite=Lax" if { res.cook(JSESSIONID) -m found } { res.hdr(Set-Cookie) -m reg -i JSESSIONID=.*;.*Secure }
-  http-response add-header Set-Cookie "__VCAP_ID__=%s; Path=/; HttpOnly" if { res.cook(JSESSIONID) -m found } !{ res.hdr(Set-Cookie) -m reg -i JSESSIONID=.*;.*Secure }
+${poolAnswers(settings)}  # An app that opens a session gets it bound to its instance.
+  http-response add-header Set-Cookie "__VCAP_ID__=%s; Path=/; HttpOnly; Secure; SameSite=Lax" if${direct} { res.cook(JSESSIONID) -m found } { res.hdr(Set-Cookie) -m reg -i JSESSIONID=.*;.*Secure }
+  http-response add-header Set-Cookie "__VCAP_ID__=%s; Path=/; HttpOnly" if${direct} { res.cook(JSESSIONID) -m found } !{ res.hdr(Set-Cookie) -m reg -i JSESSIONID=.*;.*Secure }
 
 # Holds the client certificate and the instances' root in memory for the servers added later.
 backend certificates from pool

@@ -2,6 +2,7 @@ import type { Owner, RouteEntry } from '../contracts/gen/diego_pb.js';
 import { inTurns } from '../kit/turns.ts';
 import {
   type Destination,
+  IDLE_DESTINATION,
   type InstanceOwner,
   mergedRefusals,
   type ProcessRoutes,
@@ -63,6 +64,14 @@ interface Pool {
 }
 
 const NOTHING: ProcessRoutes = { routes: new Map(), instances: new Map(), refused: [], servedAsHttp1: [] };
+/** Where no instance runs. */
+const WITHOUT_INSTANCES: Route = { group: '', servers: [], owners: [] };
+
+/**
+ * What is kept of an LRP. Most of a large foundation's routes have no instance: of an LRP that has none and is refused nothing, the
+ * routes alone, one as it stands.
+ */
+type Kept = ProcessRoutes | readonly string[] | string;
 
 /**
  * What the router is to serve, kept by LRP: an update costs what the LRPs in it have, not what all have, and a long one lets others have
@@ -72,9 +81,9 @@ const NOTHING: ProcessRoutes = { routes: new Map(), instances: new Map(), refuse
 export class DesiredState {
   readonly #poolSize: number;
   readonly #rules: RouteRules;
-  readonly #processes = new Map<string, ProcessRoutes>();
-  /** Of each route, the LRPs that have it. */
-  readonly #mappers = new Map<string, Set<string>>();
+  readonly #processes = new Map<string, Kept>();
+  /** Of each route, the LRPs that have it; one as it stands. */
+  readonly #mappers = new Map<string, Set<string> | string>();
   readonly #routes = new Map<string, Route>();
   /** Of each group, its routes with instances, and its pools. */
   readonly #groups = new Map<string, { routes: Set<string>; pools: Set<string> }>();
@@ -153,24 +162,25 @@ export class DesiredState {
   }
 
   #take(guid: string, next: ProcessRoutes, step: Step): void {
-    const last = this.#processes.get(guid) ?? NOTHING;
+    const last = unpacked(this.#processes.get(guid));
     for (const [route, destinations] of next.routes) {
       if (!sameDestinations(last.routes.get(route), destinations)) step.routes.add(route);
       const mappers = this.#mappers.get(route);
-      if (mappers) mappers.add(guid);
-      else this.#mappers.set(route, new Set([guid]));
+      if (mappers === undefined) this.#mappers.set(route, guid);
+      else if (typeof mappers !== 'string') mappers.add(guid);
+      else if (mappers !== guid) this.#mappers.set(route, new Set([mappers, guid]));
     }
     for (const route of last.routes.keys()) {
       if (next.routes.has(route)) continue;
       step.routes.add(route);
       const mappers = this.#mappers.get(route);
-      mappers?.delete(guid);
-      if (mappers?.size === 0) this.#mappers.delete(route);
+      if (mappers === guid || (mappers instanceof Set && mappers.delete(guid) && mappers.size === 0))
+        this.#mappers.delete(route);
     }
     for (const [instance, owner] of next.instances) step.update.came.set(instance, owner);
     for (const instance of last.instances.keys()) if (!next.instances.has(instance)) step.update.went.push(instance);
     if (last.refused.length + next.refused.length > 0) step.update.refusalsChanged = true;
-    keep(this.#processes, guid, next, next.routes.size + next.refused.length > 0);
+    keep(this.#processes, guid, packed(next), next.routes.size + next.refused.length > 0);
     keep(this.#refusing, guid, next.refused, next.refused.length > 0);
     keep(this.#servedAsHttp1, guid, next.servedAsHttp1, next.servedAsHttp1.length > 0);
   }
@@ -182,8 +192,9 @@ export class DesiredState {
       this.#groups.get(last.group)?.routes.delete(route);
       step.groups.add(last.group);
     }
-    const mappers = [...(this.#mappers.get(route) ?? [])].sort();
-    const destinations = mappers.flatMap((guid) => this.#processes.get(guid)?.routes.get(route) ?? []);
+    const mappers = this.#mappers.get(route) ?? [];
+    const guids = typeof mappers === 'string' ? [mappers] : [...mappers].sort();
+    const destinations = guids.flatMap((guid) => destinationsOf(this.#processes.get(guid), route));
     if (destinations.length === 0) {
       this.#routes.delete(route);
       this.#serve(route, undefined, step);
@@ -289,10 +300,33 @@ function keep<Value>(map: Map<string, Value>, key: string, value: Value, isWorth
   else map.delete(key);
 }
 
-function mergedRoute(destinations: readonly Destination[]): Route {
+function packed(process: ProcessRoutes): Kept {
+  const { routes, instances, refused } = process;
+  if (instances.size + refused.length > 0 || routes.size === 0) return process;
+  const [first = '', ...others] = routes.keys();
+  return others.length === 0 ? first : [first, ...others];
+}
+
+function unpacked(kept: Kept | undefined): ProcessRoutes {
+  if (kept === undefined) return NOTHING;
+  if (typeof kept !== 'string' && 'routes' in kept) return kept;
+  const keys = typeof kept === 'string' ? [kept] : kept;
+  return { ...NOTHING, routes: new Map(keys.map((key) => [key, [IDLE_DESTINATION]])) };
+}
+
+/** Of a route that it has. */
+function destinationsOf(kept: Kept | undefined, route: string): readonly Destination[] {
+  if (kept === undefined) return [];
+  return typeof kept !== 'string' && 'routes' in kept ? (kept.routes.get(route) ?? []) : [IDLE_DESTINATION];
+}
+
+/** What is behind a route is who has instances: the others come to it with their first one. */
+function mergedRoute(all: readonly Destination[]): Route {
+  const destinations = all.filter(({ servers }) => servers.length > 0);
   const [first] = destinations;
+  if (!first) return WITHOUT_INSTANCES;
   // Most routes, and all of them where everything is compared.
-  if (first && destinations.length === 1 && first.servers.length < 2)
+  if (destinations.length === 1 && first.servers.length < 2)
     return { group: first.key, servers: first.servers, owners: [first.owner] };
   const servers = new Map(destinations.flatMap((each) => each.servers.map((server) => [server.instanceGuid, server])));
   return {

@@ -3,7 +3,14 @@ import type { Logger } from '../kit/log.ts';
 import { inTurns } from '../kit/turns.ts';
 import { haproxyAddress, instanceEntries, poolEntries, routeEntries, serverKeywords } from './config.ts';
 import { noChange, type RouteChange, type RouteServer, type RouteTable } from './route-table.ts';
-import { backendName, instancesMapOf, NO_ENDPOINTS, type RouterSettings, routesMapOf } from './settings.ts';
+import {
+  backendName,
+  instancesMapOf,
+  NO_ENDPOINTS,
+  REPEAT_SERVER,
+  type RouterSettings,
+  routesMapOf,
+} from './settings.ts';
 
 const POOL_BACKEND = /^be-(\d+)\//;
 /** A map of which more entries change is replaced: HAProxy 2.6 takes about as long for this as for so many single changes. */
@@ -17,6 +24,8 @@ type PoolServer = Pick<RunningServer, 'address' | 'port' | 'inMaintenance'>;
 export interface Running {
   process: string;
   servers: Map<string, PoolServer>;
+  /** Its front leads to instances at once (`RouterSettings.direct`): it says so itself, since it may be another one than control was started with. */
+  direct: boolean;
 }
 
 export interface Convergence {
@@ -67,11 +76,11 @@ export class HaproxyDriver {
   /** Asks for everything. */
   async look(): Promise<Running> {
     const process = await this.#socket.process();
-    const servers = await this.#serversOf(0, this.#settings.poolSize);
+    const { servers, direct } = await this.#serversOf(0, this.#settings.poolSize);
     this.#occupied.clear();
     for (const name of servers.keys()) this.#count(name, 1);
     for (const name of this.#drainingSince.keys()) if (!servers.has(name)) this.#drainingSince.delete(name);
-    return { process, servers };
+    return { process, servers, direct };
   }
 
   /** Whether `change` may be called: the HAProxy that answers is the one that was brought to what is known. */
@@ -182,7 +191,7 @@ export class HaproxyDriver {
     const { poolSize } = this.#settings;
     const first = this.#unchecked < poolSize ? this.#unchecked : 0;
     const end = Math.min(poolSize, first + Math.ceil(poolSize / CHECKS));
-    const found = await this.#serversOf(first, end);
+    const { servers: found } = await this.#serversOf(first, end);
     const unwanted = new Set(found.keys());
     let mended = 0;
     let added = 0;
@@ -214,11 +223,15 @@ export class HaproxyDriver {
   }
 
   /** The servers of slots. */
-  async #serversOf(first: number, end: number): Promise<Running['servers']> {
+  async #serversOf(first: number, end: number): Promise<Pick<Running, 'servers' | 'direct'>> {
     const backends = Array.from({ length: end - first }, (_, at) => backendName(first + at));
     const servers: Running['servers'] = new Map();
-    for (const server of await this.#socket.servers(backends)) servers.set(`${server.backend}/${server.name}`, server);
-    return servers;
+    let direct = false;
+    for (const server of await this.#socket.servers(backends)) {
+      if (server.name === REPEAT_SERVER) direct = true;
+      else servers.set(`${server.backend}/${server.name}`, server);
+    }
+    return { servers, direct };
   }
 
   /** What is there, whatever was known. */
@@ -229,7 +242,7 @@ export class HaproxyDriver {
   }
 
   /** True where it was not there. */
-  async #ensure({ servers }: Running, name: string, server: RouteServer): Promise<boolean> {
+  async #ensure({ servers, direct }: Running, name: string, server: RouteServer): Promise<boolean> {
     const { address, port } = server;
     const existing = servers.get(name);
     this.#drainingSince.delete(name);
@@ -239,7 +252,7 @@ export class HaproxyDriver {
       return false;
     }
     await this.#socket.tell(
-      `add server ${name} ${haproxyAddress(server)} ${serverKeywords(this.#settings, server)}; enable server ${name}`,
+      `add server ${name} ${haproxyAddress(server)} ${serverKeywords(this.#settings, server, direct)}; enable server ${name}`,
       /^New server registered\.$/,
     );
     this.#count(name, 1);

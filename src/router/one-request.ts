@@ -2,7 +2,8 @@ import { transitSeconds } from '../kit/haproxy.ts';
 import { LOG_FORMAT } from './access-log.ts';
 import { ENDPOINT_FAILED, ENDPOINT_SILENT, MAX_HEADER_BYTES } from './bounds.ts';
 import { HOP_HEADER } from './client-headers.ts';
-import { attemptsTable, COUNT_ATTEMPT, chooseAgain, OWN_ANSWERS, REPEATING } from './repeats.ts';
+import { allUnderWay, BY_SECOND_FRONT, chooseFirst, REFUSE_REPEAT, repeatListener, TAKE_REPEAT } from './direct.ts';
+import { attemptsTable, chooseAgain, countAttempt, ownAnswers, repeating } from './repeats.ts';
 import { instancesMapOf, NO_ENDPOINTS, oneRequestSocketOf, type RouterSettings, routesMapOf } from './settings.ts';
 import { requestShares } from './shares.ts';
 
@@ -22,16 +23,10 @@ const WILDCARD_LEVELS = 4;
  * second half does not: after a connection that was reused, HAProxy 2.6 makes new ones without a server name.
  */
 export function oneRequest(settings: RouterSettings): string {
-  const wildcards = Array.from({ length: WILDCARD_LEVELS }, (_, level) =>
-    [
-      `  http-request set-var-fmt(txn.key) "*.%[var(txn.host),field(${level + 2},.,0)]%[var(txn.path)]/" if !{ var(txn.be) -m found }`,
-      `  http-request set-var(txn.be) var(txn.key),map_beg(${routesMapOf(settings)}) if !{ var(txn.be) -m found }`,
-    ].join('\n'),
-  ).join('\n');
   const transit = transitSeconds(settings.idle);
   return `${attemptsTable(settings)}backend one-request from base
   option http-server-close
-${REPEATING}  # Longer than the second half waits for an answer, which says what it waited for.
+${repeating(settings)}  # Longer than the second half waits for an answer, which says what it waited for.
   timeout server ${transit}s
   timeout tunnel ${transit}s
   http-error status 502 content-type text/plain string ${ENDPOINT_FAILED}
@@ -41,41 +36,90 @@ ${REPEATING}  # Longer than the second half waits for an answer, which says what
 
 frontend one-request from base
   bind unix@${oneRequestSocketOf(settings)} mode 600
-  # What HTTP/2 allows in an address, the strict reading of HTTP/1.1 does not; all of it has been judged by the first half.
+${settings.direct ? repeatListener(settings) : ''}  # What HTTP/2 allows in an address, the strict reading of HTTP/1.1 does not; all of it has been judged by the first half.
   option accept-invalid-http-request
   # The first half knows how long the client may be silent.
   timeout client ${transit}s
   stick-table type ipv6 size 50k expire 1m store conn_cur
   unique-id-format %[req.fhdr(x-vcap-request-id)]
-  log global
-  log-format '${LOG_FORMAT}'
   http-request set-var(txn.hop) req.fhdr(${HOP_HEADER})
   http-request del-header ${HOP_HEADER}
   http-request set-var(txn.client) var(txn.hop),field(1,' ')
   http-request set-var(txn.version) var(txn.hop),field(2,' ')
   http-request set-var(txn.xff) var(txn.hop),field(4,' '),url_dec
-  http-request set-var(txn.proto) req.fhdr(x-forwarded-proto)
+${settings.direct ? TAKE_REPEAT : ''}  http-request set-var(txn.proto) req.fhdr(x-forwarded-proto)
   http-request set-var(txn.host) req.fhdr(host),field(1,:),lower
-  http-request set-var(txn.uri) pathq,bytes(0,2048)
-  http-request set-var(txn.ua) req.fhdr(user-agent),bytes(0,512)
-  http-request set-var(txn.referer) req.fhdr(referer),bytes(0,512)
   ${systemHostAcl(settings)}
-  http-request set-log-level silent if system_host
-  # Not from X-Forwarded-For, whose beginning is the client's: a quote there would hide what stands after it.
+${accessLog(settings, 'system_host')}${settings.direct ? REFUSE_REPEAT : ''}  # Not from X-Forwarded-For, whose beginning is the client's: a quote there would hide what stands after it.
   http-request set-var(txn.address) var(txn.hop),field(3,' ')
-${requestShares(settings, 'var(txn.address)')}  # A small body is waited for, and the begin of a larger one: whoever sends it slowly costs control nothing (408 after
+${requestShares(settings, 'var(txn.address)', settings.direct ? 'control' : 'all')}  # A small body is waited for, and the begin of a larger one: whoever sends it slowly costs control nothing (408 after
   # that).
   http-request wait-for-body time 15s if system_host
   # The hop's own.
   http-request del-header Connection if { req.fhdr(connection) -i -m str close }
-  # "close": where the app refuses, its connection serves nobody else, since it may take what follows for the tunnel.
-  http-request set-header Connection "upgrade, close" if { req.fhdr(upgrade) -m found }
-  # What no client's reader would take: a status of another length, a NUL.
+${tunnels()}${answers()}${ownAnswers(settings)}
+${route(settings)}${countAttempt(settings)}${chooseAgain(settings, '!system_host !instance_wanted')}  # A repeat is bound to no instance: that one did not answer.
+  ${bound('!{ var(txn.repeated) -m bool }')}
+${settings.direct ? chooseFirst(settings, '!system_host !{ var(txn.repeated) -m bool }') : ''}${systemRoutes(settings)}  use_backend %[var(txn.be)]
+
+`;
+}
+
+/** System hosts go to the process that has them. */
+function systemRoutes({ apart = [] }: RouterSettings): string {
+  const own = apart.map(({ name, hosts }) => `  use_backend ${name} if { var(txn.host) -m str ${hosts.join(' ')} }\n`);
+  return `${own.join('')}  use_backend control if system_host\n`;
+}
+
+/** In the front: a request to an app goes on from here. */
+export function directRequest(settings: RouterSettings): string {
+  return `  # --- to an app: its share, its route, its instance
+${BY_SECOND_FRONT}  http-request set-var-fmt(txn.client) "%ci:%cp"
+  http-request set-var(txn.version) var(txn.protocol)
+  http-request set-var(txn.proto) req.fhdr(x-forwarded-proto)
+${accessLog(settings, 'by_second_front')}${requestShares(settings, 'src', 'apps')}${allUnderWay(settings)}${tunnels()}${answers()}${route(settings)}  ${bound('')}
+${chooseFirst(settings, '!by_second_front')}`;
+}
+
+/** What the log's line says of a request to an app; there is none of others. */
+function accessLog({ direct }: RouterSettings, none: string): string {
+  return `  log global
+  log-format '${LOG_FORMAT}'
+  http-request set-var(txn.uri) pathq,bytes(0,2048)
+  http-request set-var(txn.ua) req.fhdr(user-agent),bytes(0,512)
+  http-request set-var(txn.referer) req.fhdr(referer),bytes(0,512)
+  http-request set-log-level ${direct ? 'notice unless' : 'silent if'} ${none}
+`;
+}
+
+/** "close": where the app refuses, its connection serves nobody else, since it may take what follows for the tunnel. */
+function tunnels(): string {
+  return `  http-request set-header Connection "upgrade, close" if { req.fhdr(upgrade) -m found }
+`;
+}
+
+function answers(): string {
+  return `  # What no client's reader would take: a status of another length, a NUL.
   http-response return status 502 content-type text/plain hdr X-Cf-Routererror endpoint_failure string ${ENDPOINT_FAILED} if { status lt 100 } || { status gt 999 } || { res.hdrs -m reg '\\x00' }
   http-response return status 502 content-type text/plain hdr X-Cf-Routererror response_headers_too_large string "502 Bad Gateway: The headers of the endpoint's answer are too large.\\n" if { res.hdrs,length gt ${MAX_HEADER_BYTES} }
   http-after-response set-var(txn.routererror) res.hdr(X-Cf-Routererror) if !{ var(txn.answered) -m found }
-${OWN_ANSWERS}
-  # --- route: the host with its longest path, then wildcards from the nearest parent
+`;
+}
+
+/** The one a session is bound to. */
+function bound(unless: string): string {
+  return `http-request set-var(txn.srv) req.cook(__VCAP_ID__) if !instance_wanted ${unless} { req.cook(JSESSIONID) -m found } { req.cook(__VCAP_ID__) -m found }`;
+}
+
+/** Which backend, and which of its instances where one is asked for. */
+function route(settings: RouterSettings): string {
+  const wildcards = Array.from({ length: WILDCARD_LEVELS }, (_, level) =>
+    [
+      `  http-request set-var-fmt(txn.key) "*.%[var(txn.host),field(${level + 2},.,0)]%[var(txn.path)]/" if !{ var(txn.be) -m found }`,
+      `  http-request set-var(txn.be) var(txn.key),map_beg(${routesMapOf(settings)}) if !system_host !{ var(txn.be) -m found }`,
+    ].join('\n'),
+  ).join('\n');
+  return `  # --- route: the host with its longest path, then wildcards from the nearest parent
   http-request set-var(txn.path) path,lower
   http-request set-var-fmt(txn.key) "%[var(txn.host)]%[var(txn.path)]/"
   http-request set-var(txn.be) var(txn.key),map_beg(${routesMapOf(settings)}) unless system_host
@@ -92,11 +136,6 @@ ${wildcards}
   http-request set-var-fmt(txn.key) "%[var(txn.be)]/%[var(txn.wanted)]" if !system_host instance_wanted
   http-request set-var(txn.srv) var(txn.key),map_str(${instancesMapOf(settings)}) if !system_host instance_wanted
   http-request return status 400 content-type text/plain hdr X-Cf-Routererror unknown_route lf-string "400 Bad Request: Requested instance ('%[var(txn.wanted)]') does not exist for route ('%[var(txn.host)]')\\n" if !system_host instance_wanted !{ var(txn.srv) -m found }
-${COUNT_ATTEMPT}${chooseAgain(settings, '!system_host !instance_wanted')}  # A repeat is bound to no instance: that one did not answer.
-  http-request set-var(txn.srv) req.cook(__VCAP_ID__) if !instance_wanted !{ var(txn.repeated) -m bool } { req.cook(JSESSIONID) -m found } { req.cook(__VCAP_ID__) -m found }
-  use_backend control if system_host
-  use_backend %[var(txn.be)]
-
 `;
 }
 

@@ -1,4 +1,5 @@
-import type { Owner, RouteEntry } from '../contracts/gen/diego_pb.js';
+import { create } from '@bufbuild/protobuf';
+import { type Owner, OwnerSchema, type RouteEntry } from '../contracts/gen/diego_pb.js';
 import { isRouteServer, type RouteServer, routeKey } from './route-table.ts';
 
 /** Whose an instance is; for the access log. */
@@ -22,6 +23,9 @@ export interface Destination {
   owner: Owner;
   servers: RouteServer[];
 }
+
+/** Of a process without instances it does not matter which it is. */
+export const IDLE_DESTINATION: Destination = { key: '', owner: create(OwnerSchema), servers: [] };
 
 /** What one LRP asks of the router, checked. */
 export interface ProcessRoutes {
@@ -79,11 +83,10 @@ export function processRoutes(entries: readonly RouteEntry[], { reserved, http2A
       servers.push(server);
       instances.set(server.instanceGuid, { owner, index: endpoint.index });
     }
-    const destination = {
-      key: `${owner.processGuid || owner.appGuid}:${route.port}:${route.protocol}`,
-      owner,
-      servers,
-    };
+    const destination =
+      servers.length === 0
+        ? IDLE_DESTINATION
+        : { key: `${owner.processGuid || owner.appGuid}:${route.port}:${route.protocol}`, owner, servers };
     const known = routes.get(key);
     if (known) known.push(destination);
     else routes.set(key, [destination]);

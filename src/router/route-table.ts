@@ -64,10 +64,10 @@ export function isRouteServer(server: RouteServer): boolean {
   );
 }
 
-/** The map's key of a route: lower case, ending in "/", so that the longest prefix of a request's `host/path/` is its route. */
+/** The map's key of a route, in one piece of memory: lower case, ending in "/", so that the longest prefix of a request's `host/path/` is its route. */
 export function routeKey(host: string, path: string): string | null {
   const name = host.toLowerCase();
-  return isRouteHost(name) && isRoutePath(path) ? `${name}${routePathKey(path)}/` : null;
+  return isRouteHost(name) && isRoutePath(path) ? [name, routePathKey(path), '/'].join('') : null;
 }
 
 /** Whether this is a key as `routeKey` gives it. */

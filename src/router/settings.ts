@@ -45,6 +45,8 @@ export interface RouterSettings {
   ssh?: { socket: string };
   /** Control's listener for the system hosts; its certificate must carry the name `control`. */
   control: { address: string; port: number };
+  /** Processes that serve some of the system hosts in control's place; each certificate must carry the process's name. */
+  apart?: readonly { name: string; address: string; port: number; hosts: readonly string[] }[];
   /** `api.<domain>` and so on: they lead to control and no app can have them. */
   systemHosts: readonly string[];
   /** How many different sets of apps can have routes at a time. 2,000 cost 32 MB. */
@@ -56,6 +58,8 @@ export interface RouterSettings {
    * and it is every app's and the API's.
    */
   http2Apps: boolean;
+  /** HAProxy is 3.2 or newer: a request to an app goes from the front to its instance at once. */
+  direct?: boolean;
   threads: number;
   maxConnections: number;
   /** `IDLE` unless told. */
@@ -101,8 +105,22 @@ export function oneRequestSocketOf(settings: Pick<RouterSettings, 'sockets'>): s
   return settings.sockets.driver.replace(/[^/]*$/, 'one-request.sock');
 }
 
+/** Where the second half takes what is repeated, with the client's address; HAProxy's account alone may connect. */
+export function repeatSocketOf(settings: Pick<RouterSettings, 'sockets'>): string {
+  return settings.sockets.driver.replace(/[^/]*$/, 'repeat.sock');
+}
+
+/** The server of a backend that leads to the second half; no instance can have this name. */
+export const REPEAT_SERVER = '_again';
+
 /** The value of a route that has no running instance. */
 export const NO_ENDPOINTS = 'none';
+
+/** What `haproxy -v` says: whether `RouterSettings.direct` may be. */
+export function haproxyIsDirect(version: string): boolean {
+  const [, major = 0, minor = 0] = /version (\d+)\.(\d+)/.exec(version)?.map(Number) ?? [];
+  return major > 3 || (major === 3 && minor >= 2);
+}
 
 /** A slot of the pool, by number, as HAProxy's backend. */
 export function backendName(slot: number): string {

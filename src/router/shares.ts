@@ -1,4 +1,5 @@
 import { CONTROL_REQUESTS, SHARES } from './bounds.ts';
+import { STREAM_COUNTERS } from './direct.ts';
 import type { RouterSettings } from './settings.ts';
 
 /** An IPv6 /64 is what one subscriber is given. */
@@ -57,7 +58,7 @@ export function countSpoken(at: 'session' | 'content', condition = ''): string {
  * The same shares of the requests under way: one connection of HTTP/2 has many. `address`: a variable with the client's. Those to the
  * platform's own hosts have a count of their own, since control takes fewer at a time than the router.
  */
-export function requestShares(settings: RouterSettings, address: string): string {
+export function requestShares(settings: RouterSettings, address: string, whose: 'control' | 'apps' | 'all'): string {
   const refuse =
     'return status 429 content-type text/plain hdr Retry-After 1 string "429 Too Many Requests at once\\n" if';
   const own = {
@@ -67,10 +68,13 @@ export function requestShares(settings: RouterSettings, address: string): string
     containersTable: 'containers-control',
     only: 'system_host',
   };
-  const apps = { address, refuse, table: 'one-request', containersTable: 'containers-requests', only: '!system_host' };
+  const apps = {
+    ...{ address, refuse, table: 'one-request', containersTable: 'containers-requests' },
+    ...(whose === 'apps' ? { counters: STREAM_COUNTERS } : { only: '!system_host' }),
+  };
   return rules('http-request', [
-    ...shares(settings, { ...own, most: mostOf(CONTROL_REQUESTS) }),
-    ...shares(settings, { ...apps, most: mostOf(settings.maxConnections) }),
+    ...(whose === 'apps' ? [] : shares(settings, { ...own, most: mostOf(CONTROL_REQUESTS) })),
+    ...(whose === 'control' ? [] : shares(settings, { ...apps, most: mostOf(settings.maxConnections) })),
   ]);
 }
 
@@ -81,26 +85,35 @@ interface Counted {
   containersTable: string;
   /** Counts only what has this. */
   only?: string;
+  counters?: { client: number; containers: number };
   most: (share: number) => number;
 }
 
 function shares(
   settings: RouterSettings,
-  { address, refuse: refuseIf, table, containersTable, only = '', most }: Counted,
+  {
+    address,
+    refuse: refuseIf,
+    table,
+    containersTable,
+    only = '',
+    counters = { client: 0, containers: 1 },
+    most,
+  }: Counted,
 ): string[] {
   const refuse = `${refuseIf}${only && ` ${only}`}`;
   const lines = [
-    `track-sc0 ${address},${CLIENT} table ${table}${only && ` if ${only}`}`,
-    `${refuse} { sc0_conn_cur(${table}) gt ${most(SHARES.client)} }`,
+    `track-sc${counters.client} ${address},${CLIENT} table ${table}${only && ` if ${only}`}`,
+    `${refuse} { sc_conn_cur(${counters.client},${table}) gt ${most(SHARES.client)} }`,
   ];
   if (!settings.containers) return lines;
   const [, bits] = settings.containers.split('/');
   const inside = `{ ${address} -m ip ${settings.containers} }`;
   return [
     ...lines,
-    `track-sc1 ${address},ipmask(${bits}) table ${containersTable} if ${inside} ${only}`,
-    `${refuse} ${inside} { sc0_conn_cur(${table}) gt ${most(SHARES.container)} }`,
-    `${refuse} ${inside} { sc1_conn_cur(${containersTable}) gt ${most(SHARES.containers)} }`,
+    `track-sc${counters.containers} ${address},ipmask(${bits}) table ${containersTable} if ${inside} ${only}`,
+    `${refuse} ${inside} { sc_conn_cur(${counters.client},${table}) gt ${most(SHARES.container)} }`,
+    `${refuse} ${inside} { sc_conn_cur(${counters.containers},${containersTable}) gt ${most(SHARES.containers)} }`,
   ];
 }
 

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import ssh2 from 'ssh2';
 import { CupolaError } from '../kit/errors.ts';
 
@@ -15,11 +14,4 @@ export function generateHostKey(): string {
     if (!(ssh2.utils.parseKey(key) instanceof Error)) return key;
   }
   throw new CupolaError('no_host_key', `none of ${MOST_TRIES} new SSH host keys can be read`);
-}
-
-/** SHA-256 in base64 without padding or prefix, 43 characters: the cf CLI tells the kind by the length. */
-export function fingerprintOf(hostKey: string): string {
-  const parsed = ssh2.utils.parseKey(hostKey);
-  if (parsed instanceof Error) throw new CupolaError('bad_host_key', 'the SSH host key is no key', { cause: parsed });
-  return createHash('sha256').update(parsed.getPublicSSH()).digest('base64').replace(/=+$/, '');
 }

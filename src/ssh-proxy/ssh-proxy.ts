@@ -8,7 +8,7 @@ import { type Remote, readProxyHeader } from './proxy-protocol.ts';
 import { ALGORITHMS, LIMITS, type Limits, type SshProxyOptions } from './settings.ts';
 import { Unread } from './unread.ts';
 
-export { fingerprintOf, generateHostKey } from './host-key.ts';
+export { generateHostKey } from './host-key.ts';
 
 /** The room of `cf ssh`. */
 export interface SshProxy {

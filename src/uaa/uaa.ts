@@ -7,6 +7,7 @@ import type { RequestHandler } from '../kit/http.ts';
 import { attemptEach, Reconciler } from '../kit/reconcile.ts';
 import type { Routes } from '../kit/rpc.ts';
 import { bootstrap } from './bootstrap.ts';
+import { uaaRoutes } from './contracts.ts';
 import { createUaaApp } from './http/app.ts';
 import { Callers, createGate } from './http/gate.ts';
 import { registerOperations } from './http/operations.ts';
@@ -27,7 +28,7 @@ export interface Uaa {
   redeemCode(client: { id: string; secret: string }, code: string, address: string): Promise<string | null>;
   /** All public keys, for AccessTokenVerifier. */
   tokenKeys(): Promise<JSONWebKeySet>;
-  /** Registers the service TokenRevocations. */
+  /** Registers the services TokenRevocations, TokenKeys, UserDirectory and AuthorizationCodes. */
   routes: Routes;
   /** A new signing key: published at once, signing 15 s later. Gives its id. */
   rotateSigningKey(): Promise<string>;
@@ -72,30 +73,36 @@ export function createUaa(options: UaaOptions): Uaa {
     options.log,
   );
   let ready = false;
+  const directory = new Directory(options.db);
+  const tokenKeys = () => services.keys.publicKeys();
+  const redeemCode: Uaa['redeemCode'] = async ({ id, secret }, code, address) => {
+    if (!ready) return null;
+    // The way every client takes, so that every check of it is passed.
+    const response = await app.inject({
+      method: 'POST',
+      url: '/oauth/token',
+      headers: {
+        authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
+        'content-type': 'application/x-www-form-urlencoded',
+        'x-forwarded-for': address,
+      },
+      payload: new URLSearchParams({ grant_type: 'authorization_code', code }).toString(),
+    });
+    const { access_token: token } = response.json<{ access_token?: unknown }>();
+    return response.statusCode === 200 && typeof token === 'string' ? token : null;
+  };
   return {
     handler: (request: IncomingMessage, response: ServerResponse) => {
       if (ready) app.routing(request, response);
       else response.writeHead(503, { 'content-type': 'text/plain', 'retry-after': '1' }).end('UAA is starting\n');
     },
-    directory: new Directory(options.db),
-    redeemCode: async ({ id, secret }, code, address) => {
-      if (!ready) return null;
-      // The way every client takes, so that every check of it is passed.
-      const response = await app.inject({
-        method: 'POST',
-        url: '/oauth/token',
-        headers: {
-          authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}`,
-          'content-type': 'application/x-www-form-urlencoded',
-          'x-forwarded-for': address,
-        },
-        payload: new URLSearchParams({ grant_type: 'authorization_code', code }).toString(),
-      });
-      const { access_token: token } = response.json<{ access_token?: unknown }>();
-      return response.statusCode === 200 && typeof token === 'string' ? token : null;
+    directory,
+    redeemCode,
+    tokenKeys,
+    routes: (router) => {
+      revocationRoutes(services.revocations)(router);
+      uaaRoutes({ directory, redeemCode, tokenKeys })(router);
     },
-    tokenKeys: () => services.keys.publicKeys(),
-    routes: revocationRoutes(services.revocations),
     rotateSigningKey: () => services.keys.rotate(),
     dropSigningKey: (kid) => services.keys.drop(kid),
     start: async () => {

@@ -151,7 +151,13 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
 
   test('trust: curl verifies API and apps by the machine’s store, and no more once it is removed', async () => {
     const ask = (host: string) =>
-      run('curl', ['-sS', '-o', '/dev/null', '-w', '%{http_code}', `https://${host}.${platform.domain}:${httpsPort}/`]);
+      run(
+        'curl',
+        ['-sS', '-o', '/dev/null', '-w', '%{http_code}', `https://${host}.${platform.domain}:${httpsPort}/`],
+        {
+          showWords: true,
+        },
+      );
     await assert.rejects(ask('api'), /certificate/i);
     await platform.cupola('trust');
     try {

@@ -9,6 +9,7 @@ import { leftovers, type MachineState, machineState } from '../../src/cli/machin
 import { run } from '../../src/kit/process.ts';
 import { startedFrom } from '../../src/platform/cell-settings.ts';
 import { installations } from '../../src/platform/host/installations.ts';
+import { SEPARABLE } from '../../src/platform/roles/names.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
 import { type Ended, eventually, ROOT, TestPlatform } from '../support/platform.ts';
 import { allProcesses } from '../support/processes.ts';
@@ -273,7 +274,8 @@ describe('a whole platform, used with the official cf', { skip: SKIP }, () => {
       }
       assert.notEqual(seen.uid, 0, `${name} is not root`);
       assert.equal(seen.uid, Number(await run('id', ['-u', account])), `${name} is ${account}`);
-      const kind = name.replace(/[-:]?\d+$/, '');
+      // What is cut off control has its account.
+      const kind = SEPARABLE.some((role) => role === name) ? 'control' : name.replace(/[-:]?\d+$/, '');
       assert.equal(owners.get(seen.uid) ?? kind, kind, `${name} shares no account`);
       owners.set(seen.uid, kind);
     }

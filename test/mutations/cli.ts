@@ -11,5 +11,7 @@ export const cli = [
       'ca: credentials.ca_cert,',
       'ca: credentials.ca_cert, checkServerIdentity: () => undefined,',
     ],
+    ['SECURITY: a staging log', 'cli/push/app-log.ts', 'stripVTControlCharacters(line)', 'line'],
+    ['SECURITY: a staging log', 'cli/push/app-log.ts', ".replaceAll(/[\\p{Cc}]/gu, ' ')", ''],
   ]),
 ];

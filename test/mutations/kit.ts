@@ -43,6 +43,20 @@ export const kit = [
     ['SECURITY 25: an answer that its client', ANSWER, 'now.taken - before.taken < pace.bytes', 'false'],
     ['SECURITY 25: an answer that its client', ANSWER, '&& now.taken - before.taken < pace.bytes', ''],
   ]),
+  ...noticedBy('test/unit/contracts/envelope-wire.test.ts', [
+    [
+      'SECURITY 25: heads are remembered',
+      'contracts/envelope-wire.ts',
+      'if (key.length > MOST_HEAD_BYTES) return head;',
+      '',
+    ],
+    [
+      'SECURITY 25: heads are remembered',
+      'contracts/envelope-wire.ts',
+      'if (this.#heads.size >= MOST_HEADS) this.#heads.clear();',
+      '',
+    ],
+  ]),
   ...noticedBy('test/unit/loggregator/log-cache.test.ts', [
     [
       'SECURITY 25: a read ends at a bound',

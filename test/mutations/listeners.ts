@@ -72,14 +72,14 @@ export const listeners = [
     ['TLS-07, SECURITY 22: the bus', 'platform/engines/nats.ts', 'verify_and_map: true', 'verify: true'],
     [
       'TLS-07, SECURITY 22: the bus',
-      'platform/engines/nats.ts',
-      "const PEERS = ['control'];",
-      "const PEERS = ['control', 'cell'];",
+      'platform/roles/cut.ts',
+      '    .map(({ name }) => name);',
+      "    .map(({ name }) => name).concat('cell');",
     ],
     [
       'TLS-07, SECURITY 22, 25: without TLS',
       'platform/engines/nats.ts',
-      'tls { ${files}, verify_and_map: true, timeout: 5 }\nauthorization { users: [ ${PEERS.map((name) => `{ user: "${name}" }`).join(\', \')} ], timeout: 5 }\n',
+      'tls { ${files}, verify_and_map: true, timeout: 5 }\nauthorization { users: [ ${peers.map((name) => `{ user: "${name}" }`).join(\', \')} ], timeout: 5 }\n',
       'tls { ${files}, timeout: 5 }\n',
     ],
   ]),

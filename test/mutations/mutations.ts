@@ -12,6 +12,7 @@ import { kit } from './kit.ts';
 import { listeners } from './listeners.ts';
 import type { Mutation } from './mutation.ts';
 import { platform } from './platform.ts';
+import { roles } from './roles.ts';
 import { rotation } from './rotation.ts';
 import { router } from './router.ts';
 import { shares } from './shares.ts';
@@ -34,6 +35,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...kit,
   ...platform,
   ...listeners,
+  ...roles,
   ...rotation,
   ...router,
   ...shares,

@@ -343,7 +343,7 @@ export const platform = [
     [
       'SECURITY 22: it connects to no TCP',
       'platform/private-ports.ts',
-      '    { address: LOOPBACK, port: ports.rpc, accounts: [control] },\n',
+      '      { address, port: ports.rpc, accounts: [control] },\n',
       '',
     ],
     [

@@ -24,6 +24,9 @@ export const router = [
       'for (const { slot } of pools) this.#slots.delete(slot);',
     ],
   ]),
+  ...noticedBy('test/unit/router/direct.test.ts', [
+    ['SECURITY-TESTS 7: no instance can take', 'router/settings.ts', "'_again'", "'again'"],
+  ]),
   ...noticedBy('test/unit/router/haproxy-driver.test.ts', [
     [
       'SECURITY-TESTS 7: a slot that has',
@@ -120,10 +123,16 @@ export const router = [
     ],
     ['SECURITY-TESTS 6: ', CONFIG, "...(server.http2 && settings.http2Apps ? ['proto h2'] : []),", "'maxconn 10',"],
     [
-      'SECURITY-TESTS 10: ',
+      'SECURITY-TESTS 10: an app that',
       'router/process-routes.ts',
       'reserved.has(route.host.toLowerCase())',
       'reserved.has(`${route.host}/`)',
+    ],
+    [
+      'SECURITY-TESTS 10: a wildcard',
+      SECOND_HALF,
+      'map_beg(${routesMapOf(settings)}) if !system_host !{ var(txn.be) -m found }',
+      'map_beg(${routesMapOf(settings)}) if !{ var(txn.be) -m found }',
     ],
     ['SECURITY-TESTS 11: ', SECOND_HALF, 'set-header Connection "upgrade, close"', 'set-header Connection "upgrade"'],
   ]),

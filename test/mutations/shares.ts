@@ -94,7 +94,7 @@ export const shares = [
     ],
   ]),
   ...noticedBy('test/integration/uaa/database-shares.test.ts', [
-    ['SECURITY 30: a code that', 'uaa/uaa.ts', "          'x-forwarded-for': address,\n", ''],
+    ['SECURITY 30: a code that', 'uaa/uaa.ts', "        'x-forwarded-for': address,\n", ''],
     [
       'SECURITY 30: of the connections to the database whoever',
       GATE,

@@ -19,6 +19,7 @@ import {
   type TestCloudController,
   type TokenSource,
 } from './cloud-controller.ts';
+import { envelopesOf } from './envelopes.ts';
 import { zipOf } from './zips.ts';
 
 /** The Cloud Controller with a Diego, blobs, a log and one buildpack, all of the test's own, and a developer in a space. */
@@ -59,7 +60,7 @@ export async function startTestFoundation(options: TestFoundationOptions = {}): 
     inMemoryTransport(({ service }) =>
       service(Ingress, {
         send: ({ batch }) => {
-          lines.push(...batch);
+          lines.push(...envelopesOf(batch));
           return {};
         },
       }),

@@ -10,6 +10,7 @@ import {
 } from '../../src/contracts/gen/diego_pb.js';
 import { type Envelope, Ingress } from '../../src/contracts/gen/loggregator_pb.js';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
+import { envelopesOf } from './envelopes.ts';
 
 /** Control as a cell sees it, over the typed contract: remembers what was reported and can be made unreachable. */
 export function fakeControl() {
@@ -104,7 +105,7 @@ export function fakeControl() {
       send: async ({ batch }) => {
         reachable();
         await control.beforeTaken();
-        envelopes.push(...batch);
+        envelopes.push(...envelopesOf(batch));
         return {};
       },
       followers: ({ sourceId, sourceType }) => {

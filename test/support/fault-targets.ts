@@ -5,6 +5,8 @@ import { allProcesses, type Seen } from './processes.ts';
 /** What can be killed in an installation, by the name an operator gives it. */
 export const TARGETS = [
   'control',
+  'uaa',
+  'logs',
   'cell-0',
   'cell-1',
   'supervisor',

@@ -7,7 +7,7 @@ import type { Container, ContainerSpec, ProcessSpec } from '../../src/cell/garde
 import type { OpenGardenSettings } from '../../src/cell/garden/settings.ts';
 import { teardownGarden } from '../../src/cell/garden/teardown.ts';
 import { stackRoot } from '../../src/cell/stack/stack.ts';
-import { unpinAll } from '../../src/kit/engines.ts';
+import { type EngineTree, unpinAll, useEngines } from '../../src/kit/engines.ts';
 import { Logger } from '../../src/kit/log.ts';
 import { chosenImage } from '../../src/platform/engines/image/image.ts';
 import { ENGINES, haproxyAccount, imageRoot } from './haproxy.ts';
@@ -32,6 +32,9 @@ export interface TestGarden {
   stop(): Promise<void>;
 }
 
+/** Where the gardens of this process that are open have their engines; a process of the platform has one. */
+const inUse: EngineTree[] = [];
+
 /** A garden of its own below the temporary directory. Each caller takes another prefix and range. */
 export async function startTestGarden(
   prefix: string,
@@ -43,6 +46,8 @@ export async function startTestGarden(
   const root = await mkdtemp(join(tmpdir(), `garden-${prefix}-`));
   const run = await mkdtemp(`/run/garden-${prefix}-`);
   const pins = await mkdtemp(`/run/engines-${prefix}-`);
+  const engines = { pin: join(pins, 'garden'), root: imageRoot() };
+  inUse.push(engines);
   const settings: OpenGardenSettings = {
     rootDirectory: join(root, 'state'),
     runDirectory: run,
@@ -51,7 +56,7 @@ export async function startTestGarden(
     network: { range, gateway: '169.254.1.1', mtu: 1450, callers: proxy ? [proxy.uid] : [] },
     uidRangeBase: 100_000_000 + 65_536 * 256 * (prefix.charCodeAt(prefix.length - 1) - 97),
     hasRoom: async () => true,
-    engines: { pin: join(pins, 'garden'), root: imageRoot() },
+    engines,
     log: new Logger('garden', {}, (line) => process.env['VERBOSE'] && process.stderr.write(line)),
     ...changes,
   };
@@ -59,6 +64,8 @@ export async function startTestGarden(
     await teardownGarden(settings);
     await rm(root, { recursive: true, force: true });
     await rm(run, { recursive: true, force: true });
+    inUse.splice(inUse.indexOf(engines), 1);
+    useEngines(inUse.at(-1) ?? null); // what another garden mounts is seen there too
     await unpinAll(pins);
   };
   const garden = await createGarden(settings).catch(async (error: unknown) => {

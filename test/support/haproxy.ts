@@ -7,6 +7,15 @@ import { HaproxySocket } from '../../src/kit/haproxy.ts';
 import { createIntermediate, createRoot, issue, type KeyAndCertificate } from '../../src/kit/pki.ts';
 import { PLAIN_ENVIRONMENT, run } from '../../src/kit/process.ts';
 import { chosenImage } from '../../src/platform/engines/image/image.ts';
+import { haproxyIsDirect } from '../../src/router/index.ts';
+
+/** The one of the machine, unless another one is to be tried. */
+export const HAPROXY = process.env['CUPOLA_TEST_HAPROXY'] ?? 'haproxy';
+
+/** Whether its front may lead to instances at once (`RouterSettings.direct`). */
+export async function isDirect(program = HAPROXY): Promise<boolean> {
+  return haproxyIsDirect(await run(program, ['-v']));
+}
 
 export interface TestHaproxy {
   pid: number;
@@ -42,7 +51,8 @@ export async function startHaproxy(
     more = [],
     inherit = [],
     isOfImage = false,
-  }: { more?: readonly string[]; inherit?: readonly number[]; isOfImage?: boolean } = {},
+    program: engine = HAPROXY,
+  }: { more?: readonly string[]; inherit?: readonly number[]; isOfImage?: boolean; program?: string } = {},
 ): Promise<TestHaproxy> {
   const account = await haproxyAccount();
   // In a namespace that ends with it, in which the image has the place of /usr.
@@ -50,7 +60,7 @@ export async function startHaproxy(
     account && isOfImage
       ? ['unshare', '--mount', 'sh', '-ec', 'mount --bind "$1" /usr; shift; exec "$@"', 'sh', join(imageRoot(), 'usr')]
       : [];
-  const command = ['haproxy', '-db', '-f', configFile, ...more];
+  const command = [engine, '-db', '-f', configFile, ...more];
   const privileges = account
     ? [
         'setpriv',

@@ -31,9 +31,11 @@ import {
   type RouterSettings,
   routerListeners,
 } from '../../src/router/index.ts';
+import { envelopesOf } from './envelopes.ts';
 import {
   createTestPki,
   haproxyAccount,
+  isDirect,
   makeDirectory,
   startHaproxy,
   type TestHaproxy,
@@ -123,6 +125,7 @@ export async function startRequestPath(options: RequestPathOptions) {
     systemHosts: [`api.${domain}`, `uaa.${domain}`],
     poolSize: 50,
     http2Apps: false,
+    direct: await isDirect(),
     threads: 1,
     maxConnections: 1000,
     logSocket: at('log/access.sock'),
@@ -177,7 +180,7 @@ export async function startRequestPath(options: RequestPathOptions) {
     routes.service(Ingress, {
       send: ({ batch }) => {
         if (!state.ingressAnswers) throw new Error('loggregator is away');
-        envelopes.push(...batch);
+        envelopes.push(...envelopesOf(batch));
         return {};
       },
     });

@@ -9,7 +9,7 @@ import type { Container } from '../../src/cell/garden/garden.ts';
 import { sshService } from '../../src/cell/ssh/service.ts';
 import { SshAccessResponseSchema } from '../../src/contracts/gen/cloud-controller_pb.js';
 import { ActualLrpsResponseSchema, CellsResponseSchema } from '../../src/contracts/gen/diego_pb.js';
-import { type Envelope, EnvelopeSchema, SendResponseSchema } from '../../src/contracts/gen/loggregator_pb.js';
+import { type Envelope, SendResponseSchema } from '../../src/contracts/gen/loggregator_pb.js';
 import { CellSsh } from '../../src/contracts/gen/ssh_pb.js';
 import { Logger } from '../../src/kit/log.ts';
 import { createRoot, issue } from '../../src/kit/pki.ts';
@@ -17,6 +17,7 @@ import { client, lastingTransport, type RpcServer, serveRpc } from '../../src/ki
 import { listenUnix } from '../../src/kit/sockets.ts';
 import type { Identity } from '../../src/kit/tls.ts';
 import { createSshProxy, generateHostKey, type SshProxy } from '../../src/ssh-proxy/ssh-proxy.ts';
+import { envelopesOf } from './envelopes.ts';
 import { containerSpec, shell, startTestGarden, type TestGarden } from './garden.ts';
 
 export const APP = '0f3c5f4e-9a44-4b21-8d1e-0d3a7e6f5b12';
@@ -125,8 +126,8 @@ export class TestSshProxy {
         return { ssh: client(CellSsh, transport), close };
       },
       ingress: {
-        send: async ({ batch = [] }) => {
-          this.appLog.push(...batch.map((envelope) => create(EnvelopeSchema, envelope)));
+        send: async ({ batch }) => {
+          this.appLog.push(...envelopesOf(batch as Uint8Array[]));
           return create(SendResponseSchema);
         },
       },

@@ -54,13 +54,13 @@ backend container from tcp
   server unreachable-1 unix@${unreachableSocketOf(settings)}
   server unreachable-2 unix@${unreachableSocketOf(settings)}
 
-# 425 is the status that says "not begun, try again", which the router does where another instance is there.
+# 421 says that nothing was begun here (RFC 9110, 15.5.20): the router tries another instance where one is there.
 frontend unreachable
   mode http
   bind unix@${unreachableSocketOf(settings)} mode 600
   timeout client 30s
   timeout http-request 5s
   option httpclose
-  http-request return status 425 content-type text/plain hdr X-Cf-Routererror endpoint_failure string "502 Bad Gateway: Registered endpoint failed to handle the request.\\n"
+  http-request return status 421 content-type text/plain hdr X-Cf-Routererror endpoint_failure string "502 Bad Gateway: Registered endpoint failed to handle the request.\\n"
 `;
 }

@@ -10,15 +10,20 @@ import { table } from '../table.ts';
 const LOOK_MS = 500;
 
 export const cell = command({
-  flags: { ...JSON_FLAG, 'no-wait': { type: 'boolean', help: 'do not wait until the cell is empty' } },
+  flags: { ...JSON_FLAG, 'no-wait': { type: 'boolean', help: 'drain: do not wait until the cell is empty' } },
+  about: ['A drain starts the apps of a cell on the others first, and then stops them there; no request fails.'],
+  examples: ['./cupola cell list', './cupola cell drain cell-1', './cupola cell resume cell-1'],
   async run({ values, positionals }) {
     const { action, id } = wanted(positionals);
     const layout = layoutOf(installation(values.data));
     if (action === 'list') return list(layout, values.json === true);
     await askSupervisor(layout, 'POST /drain', { cellId: id, draining: action === 'drain' });
-    if (action === 'resume') say(`${id} is in use again`);
-    else if (values['no-wait']) say(`${id} is being drained; ./cupola cell list shows how far it is`);
-    else await untilDrained(layout, id);
+    const waits = action === 'drain' && !values['no-wait'];
+    if (waits) await untilDrained(layout, id, values.json === true);
+    const one = values.json ? await cellOf(layout, id) : null;
+    if (one) say(JSON.stringify(one));
+    else if (action === 'resume') say(`${id} is in use again`);
+    else if (!waits) say(`${id} is being drained; ./cupola cell list shows how far it is`);
     return 0;
   },
 });
@@ -62,22 +67,27 @@ async function list(layout: Layout, json: boolean): Promise<number> {
 }
 
 /** Says what is left each time it changes. What waits for room waits on: the operator adds room, resumes, or interrupts. */
-async function untilDrained(layout: Layout, id: string): Promise<void> {
+async function untilDrained(layout: Layout, id: string, silent: boolean): Promise<void> {
   let said = '';
   for (;;) {
-    const one = (await askSupervisor(layout, 'GET /cells')).find((known) => known.id === id);
-    if (!one) throw new CupolaError('cell_unknown', `there is no cell ${id}`);
+    const one = await cellOf(layout, id);
     if (isDrained(one)) {
-      say(`${id} is drained${one.live ? '' : '; it does not answer'}`);
+      if (!silent) say(`${id} is drained${one.live ? '' : '; it does not answer'}`);
       return;
     }
     if (!one.draining) throw new CupolaError('drain_ended', `the drain of ${id} was called off`);
     const waiting = waitingFor(one);
     const text = `${id}: ${one.instances} instances and ${one.tasks} tasks left${waiting ? `; ${waiting}` : ''}`;
-    if (text !== said) say(text);
+    if (text !== said && !silent) say(text);
     said = text;
     await pause(LOOK_MS);
   }
+}
+
+async function cellOf(layout: Layout, id: string): Promise<CellStatus> {
+  const one = (await askSupervisor(layout, 'GET /cells')).find((known) => known.id === id);
+  if (!one) throw new CupolaError('cell_unknown', `there is no cell ${id}; ./cupola cell list names them`);
+  return one;
 }
 
 function isDrained(one: CellStatus): boolean {

@@ -1,14 +1,22 @@
 import { readCredentials } from '../../platform/secrets.ts';
 import { command, JSON_FLAG } from '../command.ts';
-import { installation, say } from '../options.ts';
+import { answer, installation, say } from '../options.ts';
 
 export const credentials = command({
-  flags: JSON_FLAG,
+  flags: {
+    ca: { type: 'boolean', help: "print the root of the platform's certificates alone, as PEM" },
+    ...JSON_FLAG,
+  },
+  about: ["The password is the administrator's: keep what this prints out of files and scripts that others read."],
   async run({ values }) {
     const { api, username, password, domain, ca_cert } = await readCredentials(installation(values.data));
-    if (values.json) say(JSON.stringify({ api, username, password, domain, ca_cert }));
+    if (values.ca && !values.json) say(ca_cert.trim());
     else
-      say(`API       ${api}\nUser      ${username}\nPassword  ${password}\nDomain    ${domain}\n\n${ca_cert.trim()}`);
+      answer(
+        values.json,
+        values.ca ? { ca_cert } : { api, username, password, domain, ca_cert },
+        `API       ${api}\nUser      ${username}\nPassword  ${password}\nDomain    ${domain}`,
+      );
     return 0;
   },
 });

@@ -26,6 +26,10 @@ const SHOWN = /^(haproxy|postgresql-\d+|nats-server|dnsmasq-base|runc|conmon|cat
 
 export const engines = command({
   flags: JSON_FLAG,
+  about: [
+    'An image has the engines as signed packages (docs/operator.md). update makes one of what the distribution has now and replaces what runs of the former; apps serve meanwhile. Where that fails, and with rollback, the former is in use again.',
+  ],
+  examples: ['./cupola engines', './cupola engines update', './cupola engines rollback'],
   async run({ values, positionals }) {
     const [word = 'list', ...more] = positionals;
     const action = ACTIONS.find((one) => one === word);

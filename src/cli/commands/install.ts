@@ -7,17 +7,17 @@ import { layoutOf } from '../../platform/layout.ts';
 import type { PlatformSettings } from '../../platform/settings/schema.ts';
 import { lockFileOf } from '../../platform/settings/store.ts';
 import { askSupervisor, supervisorAnswers } from '../../platform/supervisor-client.ts';
-import { command } from '../command.ts';
-import { installation, say } from '../options.ts';
+import { command, JSON_FLAG } from '../command.ts';
+import { answer, installation } from '../options.ts';
 import { logFileOf, supervisorMain } from '../up/start.ts';
 
 export const install = command({
-  flags: { print: { type: 'boolean', help: 'show the unit and change nothing' } },
+  flags: { print: { type: 'boolean', help: 'show the unit and change nothing' }, ...JSON_FLAG },
   async run({ values }) {
     const settings = installation(values.data);
     const options = unitOptionsOf(settings);
     if (values.print) {
-      process.stdout.write(renderUnit(options));
+      answer(values.json, { unit: renderUnit(options) }, renderUnit(options).trimEnd());
       return 0;
     }
     if (!hasSystemd()) {
@@ -30,17 +30,19 @@ export const install = command({
     const runs = await supervisorAnswers(layout);
     if (runs) await askSupervisor(layout, 'POST /leave');
     if (runs) await run('systemctl', ['start', name]);
-    say(`${name} starts the platform at boot${runs ? ' and has taken it over' : '; systemctl start it, or reboot'}`);
+    const next = runs ? ' and has taken it over' : `; systemctl start ${name} starts it now`;
+    answer(values.json, { unit: name, tookOver: runs }, `${name} starts the platform at boot${next}`);
     return 0;
   },
 });
 
 export const uninstall = command({
-  flags: {},
+  flags: JSON_FLAG,
   async run({ values }) {
     const settings = installation(values.data);
     using _lock = lockFile(lockFileOf(settings.dataDirectory), 'uninstall');
-    say((await uninstallUnit(settings)) ? 'the unit is gone; what runs goes on' : 'there was no unit');
+    const removed = await uninstallUnit(settings);
+    answer(values.json, { removed }, removed ? 'the unit is gone; what runs goes on' : 'there was no unit');
     return 0;
   },
 });

@@ -1,24 +1,31 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
 import { PLAIN_ENVIRONMENT } from '../../kit/process.ts';
 import { layoutOf } from '../../platform/layout.ts';
-import { command, UsageError } from '../command.ts';
+import { command } from '../command.ts';
 import { installation } from '../options.ts';
+import { logsIn } from '../words.ts';
 
 export const logs = command({
   flags: {
-    lines: { type: 'string', takes: 'N', help: 'how many of each (200 of those named, else 20)' },
-    follow: { type: 'boolean', short: 'f', help: 'go on with what comes' },
+    lines: {
+      type: 'string',
+      short: 'n',
+      takes: 'N',
+      help: 'how many lines of each',
+      unlessTold: '200 of those named, else 20',
+      accepts: 'a whole number',
+      check: (word) => /^\d{1,9}$/.test(word),
+    },
+    follow: { type: 'boolean', short: 'f', help: 'keep showing new lines' },
   },
+  about: ['These are the logs of the platform itself. For those of an app: cf logs APP --recent.'],
   async run({ values, positionals }) {
     const { lines = positionals.length > 0 ? '200' : '20' } = values;
-    if (!/^\d{1,9}$/.test(lines)) throw new UsageError(`--lines takes a whole number, and no "${lines}"`);
     const directory = layoutOf(installation(values.data)).logs;
-    const names = existsSync(directory)
-      ? readdirSync(directory).flatMap((file) => (file.endsWith('.log') ? [file.slice(0, -4)] : []))
-      : [];
+    const names = existsSync(directory) ? logsIn(directory) : [];
     const wanted = positionals.length > 0 ? positionals : names;
     const unknown = wanted.filter((name) => !names.includes(name));
     if (unknown.length > 0) {

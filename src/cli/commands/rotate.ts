@@ -13,10 +13,16 @@ export const rotate = command({
     overlap: {
       type: 'string',
       takes: 'HOURS',
-      help: 'how long former roots stay trusted (24 unless told); 0 ends one under way',
+      help: 'how long former roots stay trusted; 0 ends a rotation that is under way',
+      unlessTold: '24',
+      accepts: 'hours, at most a year',
+      check: (word) => /^\d+(\.\d+)?$/.test(word) && Number(word) <= 24 * 365,
     },
     ...JSON_FLAG,
   },
+  about: [
+    'Certificates renew themselves in time: this is for a key that leaked, or for a trial. Without a word it replaces those of the components.',
+  ],
   async run({ values, positionals }) {
     const [word = 'components', ...more] = positionals;
     const what = ROTATABLE.find((one) => one === word);
@@ -39,7 +45,5 @@ export const rotate = command({
 function overlapOf(what: Rotatable, text: string | undefined): { overlapMs?: number } {
   if (text === undefined) return {};
   if (what !== 'roots' && what !== 'all') throw new UsageError('--overlap is for roots');
-  const hours = Number(text);
-  if (!/^\d+(\.\d+)?$/.test(text) || hours > 24 * 365) throw new UsageError('--overlap takes hours, at most a year');
-  return { overlapMs: Math.round(hours * HOUR_MS) };
+  return { overlapMs: Math.round(Number(text) * HOUR_MS) };
 }

@@ -3,12 +3,14 @@ import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import { layoutOf } from '../../platform/layout.ts';
 import { commandFor } from '../../platform/settings/data-option.ts';
 import { askSupervisor } from '../../platform/supervisor-client.ts';
+import { coloured } from '../colour.ts';
 import { command, JSON_FLAG } from '../command.ts';
 import { installation, say } from '../options.ts';
 import { table } from '../table.ts';
 
 export const status = command({
   flags: JSON_FLAG,
+  about: ['The exit code is 0 where the platform is ready, else 1.'],
   async run({ values }) {
     const settings = installation(values.data);
     const layout = layoutOf(settings);
@@ -37,7 +39,7 @@ function describe(answer: PlatformStatus): string {
   const cells = answer.cells.map(({ id, lastSeen }) => [id, lastSeen === null ? 'never seen' : `seen ${lastSeen}`]);
   const certificates = answer.certificates.map(({ name, notAfter }) => [name, `until ${notAfter}`]);
   return [
-    `${answer.ready ? 'ready' : 'not ready'}  ${answer.api}`,
+    `${answer.ready ? coloured('green', 'ready') : coloured('red', 'not ready')}  ${answer.api}`,
     ...section('Components', components),
     ...section('Cells', cells),
     ...section('Certificates', certificates),

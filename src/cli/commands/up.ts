@@ -5,7 +5,7 @@ import { Logger } from '../../kit/log.ts';
 import { PROJECT } from '../../kit/project.js';
 import { restoreResolver } from '../../platform/host/names.ts';
 import { settle } from '../../platform/host/settle.ts';
-import { removeUnusedStacks } from '../../platform/installation.ts';
+import { removeUnusedTrees } from '../../platform/installation.ts';
 import { layoutOf } from '../../platform/layout.ts';
 import { requirePorts } from '../../platform/ports.ts';
 import { readProcesses } from '../../platform/processes.ts';
@@ -16,19 +16,23 @@ import { loadSettings, lockFileOf } from '../../platform/settings/store.ts';
 import { command, JSON_FLAG } from '../command.ts';
 import { dataDirectory, requireRoot, say } from '../options.ts';
 import { Progress } from '../progress.ts';
+import { push } from '../push/push.ts';
 import { howToGoOn, restoredResolver, summary } from '../up/advice.ts';
 import { install } from '../up/install.ts';
 import { stayingSupervisor } from '../up/leaving.ts';
 import { SETTING_FLAGS, saidSettings } from '../up/settings-flags.ts';
 import { startAndWait } from '../up/start.ts';
-import { pushDirectory } from './push.ts';
 
 export const up = command({
   flags: {
     ...SETTING_FLAGS,
     ...JSON_FLAG,
-    demo: { type: 'boolean', help: 'push an app to look at' },
+    demo: { type: 'boolean', help: 'push an example app' },
   },
+  about: [
+    'The first time on a machine this fetches what the platform needs and takes some minutes; later it takes seconds. Where it runs already, nothing is restarted.',
+    'The options of an installation are kept: later ./cupola up alone is enough.',
+  ],
   async run({ values }) {
     const began = Date.now();
     const said = saidSettings(values);
@@ -52,7 +56,7 @@ export const up = command({
       const log = new Logger('up', {}, (line) => appendFileSync(join(layout.logs, 'up.log'), line, { mode: 0o600 }));
       await install({ project: PROJECT, layout, log, progress });
       // Not where the code of before runs or may take over again: it has its own.
-      if (!running) await removeUnusedStacks({ layout, log });
+      if (!running) await removeUnusedTrees({ layout, log });
       await startAndWait({ project: PROJECT, layout, progress });
     }
     const restored = running?.ready === true && (await restoreResolver(settings));
@@ -67,5 +71,7 @@ export const up = command({
 
 async function pushDemo(settings: PlatformSettings, show: boolean): Promise<string> {
   const directory = join(PROJECT, 'examples/hello-node');
-  return pushDirectory(settings, await readCredentials(settings), { directory, onProgress: show ? say : () => {} });
+  const onProgress = show ? say : () => {};
+  const [pushed] = await push(settings, await readCredentials(settings), { directory, onProgress });
+  return pushed?.addresses[0] ?? '';
 }

@@ -13,6 +13,9 @@ import { unitOptionsOf } from './install.ts';
 
 export const upgrade = command({
   flags: JSON_FLAG,
+  about: [
+    'Processes are replaced one after another, and apps go on serving. Where the new code does not come up, the former goes on.',
+  ],
   async run({ values }) {
     const settings = installation(values.data);
     using _lock = lockFile(lockFileOf(settings.dataDirectory), 'upgrade');

@@ -82,10 +82,22 @@ export class Api {
     return checkedJson(shape, text, told(`the answer to GET ${path}`));
   }
 
+  /** The resources of a list's first page. */
+  async all<Shape extends TSchema>(path: string, shape: Shape): Promise<Static<Shape>[]> {
+    const { resources } = await this.get(path, Type.Object({ resources: Type.Array(shape) }));
+    return resources;
+  }
+
   /** The first resource of a list, null where it is empty. */
   async first<Shape extends TSchema>(path: string, shape: Shape): Promise<Static<Shape> | null> {
-    const { resources } = await this.get(path, Type.Object({ resources: Type.Array(shape) }));
-    return resources[0] ?? null;
+    return (await this.all(path, shape))[0] ?? null;
+  }
+
+  /** Reads of a source in the log cache. */
+  async readLog<Shape extends TSchema>(source: string, query: string, shape: Shape): Promise<Static<Shape>> {
+    const url = `${publicUrl(this.#door.settings, 'log-cache')}/api/v1/read/${source}?${query}`;
+    const { text } = await send(this.#door, 'GET', url, { authorization: `bearer ${this.#token}` });
+    return checkedJson(shape, text, told(`the log of ${source}`));
   }
 
   async post(path: string, value: unknown = {}): Promise<Static<typeof Resource>> {
@@ -162,7 +174,9 @@ async function send(
     throw unanswered(`${method} ${url}`, settings, cause);
   });
   if (status < 200 || status > 299) {
-    throw new CupolaError('api_refused', `${method} ${new URL(url).pathname}: ${status} ${reason(text)}`);
+    const what = `${status} to ${method} ${new URL(url).pathname}`;
+    const why = reason(text);
+    throw new CupolaError('api_refused', why === '' ? `the API answers ${what}` : `${why} (${what})`);
   }
   return { status, location: [headers.location].flat()[0], text };
 }

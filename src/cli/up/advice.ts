@@ -23,20 +23,15 @@ export function restoredResolver({ resolverAddress }: PlatformSettings): string 
 /** What a person does next, with the platform's certificate checked. `seconds`: null where it ran already. */
 export function howToGoOn(settings: PlatformSettings, seconds: number | null, demo: string | null): string {
   const api = publicUrl(settings, 'api');
-  const [credentials, trust] = [commandFor('credentials', settings), commandFor('trust', settings)];
   return [
     '',
     seconds === null ? 'It runs already.' : `Ready after ${seconds} s.`,
     '',
-    `  API       ${api}`,
-    `  User      ${settings.adminUser}`,
-    `  Password  ${credentials}`,
-    ...(demo ? [`  Demo      ${demo}`] : []),
-    '',
-    'Log in with the cf CLI, which checks the certificate:',
-    `  ${credentials} --json | node -p 'JSON.parse(fs.readFileSync(0)).ca_cert' > cupola-ca.pem`,
-    '  export SSL_CERT_FILE=$PWD/cupola-ca.pem',
+    ...(demo ? [`  Demo      ${demo}`, ''] : []),
+    'Have this machine trust its certificate, push an app, and log in:',
+    `  ${commandFor('trust', settings)}`,
+    `  ${commandFor('push', settings)} examples/hello-node`,
     `  cf login -a ${api} -u ${settings.adminUser}`,
-    `${trust} makes the whole machine trust it, browsers aside.`,
+    `The password: ${commandFor('credentials', settings)}`,
   ].join('\n');
 }

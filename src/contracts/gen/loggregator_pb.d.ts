@@ -125,13 +125,15 @@ export declare type GaugeValue = Message<"cupola.loggregator.v1.GaugeValue"> & {
 export declare const GaugeValueSchema: GenMessage<GaugeValue>;
 
 /**
+ * Each is an Envelope, left as it came: whoever takes it reads of it what it needs (envelope-wire.ts).
+ *
  * @generated from message cupola.loggregator.v1.EnvelopeBatch
  */
 export declare type EnvelopeBatch = Message<"cupola.loggregator.v1.EnvelopeBatch"> & {
   /**
-   * @generated from field: repeated cupola.loggregator.v1.Envelope batch = 1;
+   * @generated from field: repeated bytes batch = 1;
    */
-  batch: Envelope[];
+  batch: Uint8Array[];
 };
 
 /**

@@ -1,58 +1,125 @@
 import { dirname } from 'node:path';
+import { deriveKey } from '../../kit/crypto.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
+import { commandOf, processesWith, terminate } from '../../kit/process.ts';
+import { fingerprintOf } from '../../ssh-proxy/fingerprint.ts';
+import type { Account } from '../account.ts';
 import { askAdmin, RENEW_LIMIT_MS } from '../admin-socket.ts';
-import type { ControlBootstrap } from '../bootstrap.ts';
-import { FIRST_INHERITED } from '../listeners.ts';
-import { nodeOf } from '../program.ts';
+import type { ControlBootstrap, RoleBootstrap } from '../bootstrap.ts';
+import type { Accounts } from '../host/accounts.ts';
+import type { Layout } from '../layout.ts';
+import type { UnixSocket } from '../listeners.ts';
+import { nodeOf, programsOf } from '../program.ts';
+import type { RoleProcess } from '../roles/cut.ts';
+import type { Role } from '../roles/names.ts';
+import type { Secrets } from '../secrets.ts';
 import { readStagingEnvironment } from '../staging-environment.ts';
 import { linkBuildpacks, shownBuildpacks } from '../system-buildpacks.ts';
 import type { Component } from './component.ts';
-import { maxConnections } from './descriptors.ts';
+import { maxConnections, numbersOf } from './descriptors.ts';
 import { digestOf, once } from './fingerprint.ts';
 import { launch } from './launch.ts';
-import { controlSockets } from './listeners.ts';
+import { accessLogSocket, sshSocket } from './listeners.ts';
 import type { Parts } from './parts.ts';
 
-/** The process that has every public API and decides. */
-export function control({ layout, program, accounts, certificates, secrets, listeners, onFault }: Parts): Component {
+/** In MB: the young generation is three of them, and Node's 16 would be held from the first burst on. The log cache is for bursts. */
+const HEAP = ['--max-semi-space-size=4'];
+/** glibc keeps what each thread gave back, by arena. */
+const ARENAS = { MALLOC_ARENA_MAX: '2' };
+
+/** A process that has roles of control: the public APIs, and what decides. */
+export function control(
+  { layout, program, accounts, certificates, secrets, listeners, onFault }: Parts,
+  own: RoleProcess,
+): Component {
+  const { name } = own;
   return {
-    name: 'control',
+    name,
     account: accounts.control,
     stopSignal: 'SIGTERM',
     fingerprint: once(() =>
       digestOf(program, JSON.stringify([layout.settings, shownBuildpacks(layout), readStagingEnvironment(layout)])),
     ),
     renew: async (running) => {
-      const identity = await certificates.component('control');
-      await askAdmin(layout.adminSocketOf('control'), 'POST /identity', { body: identity, timeoutMs: RENEW_LIMIT_MS });
+      const identity = await certificates.component(name);
+      await askAdmin(layout.adminSocketOf(name), 'POST /identity', { body: identity, timeoutMs: RENEW_LIMIT_MS });
       return running;
     },
     start: async () => {
       const state = `${layout.run}/control`;
-      makeDirectory(dirname(layout.adminSocketOf('control')), { mode: 0o700, owner: accounts.control });
-      linkBuildpacks(layout);
-      const { databaseKey, blobSigningKey, adminPassword, clientSecrets, sshHostKey } = secrets();
-      const inherit = listeners.descriptors(controlSockets(layout, accounts));
+      makeDirectory(dirname(layout.adminSocketOf(name)), { mode: 0o700, owner: accounts.control });
+      if (own.roles.includes('api')) linkBuildpacks(layout);
+      await endOthers(layout, accounts.control, own);
+      const sockets = socketsOf(layout, accounts, own);
+      const inherit = listeners.descriptors([...sockets.values()]);
+      const numbers = numbersOf(inherit);
+      const descriptors = new Map([...sockets.keys()].map((role, index) => [role, numbers[index]!]));
       const bootstrap: ControlBootstrap = {
         settings: layout.settings,
-        identity: await certificates.component('control'),
-        maxConnections: maxConnections(),
-        accessLogDescriptor: FIRST_INHERITED,
-        sshDescriptor: inherit.length > 1 ? FIRST_INHERITED + 1 : null,
-        buildpacks: shownBuildpacks(layout),
-        stagingEnvironment: readStagingEnvironment(layout),
-        secrets: { databaseKey, blobSigningKey, adminPassword, clientSecrets, sshHostKey },
+        name,
+        identity: await certificates.component(name),
+        roles: rolesOf(layout, own, secrets(), descriptors),
       };
       return launch({
         command: nodeOf(layout.program),
-        args: [`${layout.program}/src/platform/control.js`],
+        args: [...(name === 'logs' ? [] : HEAP), `${layout.program}/src/platform/control.js`, name],
         account: accounts.control,
         input: JSON.stringify(bootstrap),
         inherit,
-        logFile: `${layout.logs}/control.log`,
-        onFault: () => onFault('control'),
-        environment: { TMPDIR: `${state}/tmp` },
+        logFile: `${layout.logs}/${name}.log`,
+        onFault: () => onFault(name),
+        environment: { TMPDIR: `${state}/tmp`, ...ARENAS },
       });
     },
   };
+}
+
+/** What a role inherits: the sockets on which the router's account alone reaches it, which outlive the process. */
+function socketsOf(layout: Layout, accounts: Accounts, { roles }: RoleProcess): Map<Role, UnixSocket> {
+  const ssh = sshSocket(layout, accounts);
+  const sockets = new Map<Role, UnixSocket>([['routing', accessLogSocket(layout, accounts)]]);
+  if (ssh) sockets.set('ssh', ssh);
+  return new Map([...sockets].filter(([role]) => roles.includes(role)));
+}
+
+/** What each role of the process is told; of secrets what it needs. */
+function rolesOf(
+  layout: Layout,
+  { roles }: RoleProcess,
+  secrets: Secrets,
+  descriptors: ReadonlyMap<Role, number>,
+): ControlBootstrap['roles'] {
+  const { blobSigningKey, adminPassword, clientSecrets, sshHostKey, databaseKey } = secrets;
+  const sealingKey = (room: string): string => deriveKey(Buffer.from(databaseKey, 'base64'), room).toString('base64');
+  const tell: { [Name in Role]: () => RoleBootstrap[Name] } = {
+    api: () => ({
+      sealingKey: sealingKey('cc'),
+      blobSigningKey,
+      buildpacks: shownBuildpacks(layout),
+      stagingEnvironment: readStagingEnvironment(layout),
+      sshHostKeyFingerprint: layout.settings.sshPort === null ? null : fingerprintOf(sshHostKey),
+    }),
+    uaa: () => ({ sealingKey: sealingKey('uaa'), adminPassword, clientSecrets }),
+    brain: () => ({ sealingKey: sealingKey('bbs') }),
+    logs: () => ({}),
+    routing: () => ({ maxConnections: maxConnections(), accessLogDescriptor: descriptors.get('routing')! }),
+    ssh: () => ({
+      hostKey: sshHostKey,
+      clientSecret: clientSecrets.sshProxy,
+      descriptor: descriptors.get('ssh') ?? null,
+    }),
+  };
+  return Object.fromEntries(roles.map((role) => [role, tell[role]()]));
+}
+
+/**
+ * Ends what runs of it that nobody wrote down: a supervisor was killed, or one of a version before, which does not know of it, was in
+ * charge meanwhile. It has the addresses; and the port for SSH clients has the process that had `ssh` to itself.
+ */
+async function endOthers({ run }: Layout, { uid }: Account, { name, roles }: RoleProcess): Promise<void> {
+  const program = new RegExp(`^${programsOf(run)}/.*/platform/control\\.js$`);
+  const running = [name, ...roles.filter((role) => role === 'ssh')]
+    .flatMap((one) => processesWith(uid, one))
+    .filter(({ pid }) => commandOf(pid).some((word) => program.test(word)));
+  await Promise.all(running.map((identity) => terminate(identity, 0, 'SIGKILL')));
 }

@@ -15,30 +15,27 @@ export const LISTENER_HOLDER = 'listeners';
 
 /** Every listening socket that outlives whoever accepts on it. */
 export function listeningSockets(layout: Layout, accounts: Accounts): Listening[] {
+  const ssh = sshSocket(layout, accounts);
   const cells = Array.from({ length: layout.settings.cells }, (_, index) => index);
   return [
     ...routerListeners(routerSettingsOf(layout, maxConnections())),
     ...cells.map((index) =>
       cellProxyListener(cellProxySettingsOf(layout, index, accounts.proxies[index]!, maxConnections())),
     ),
-    ...controlSockets(layout, accounts),
+    // Unix sockets, on which the router's account alone comes.
+    accessLogSocket(layout, accounts),
+    ...(ssh ? [ssh] : []),
   ];
 }
 
-/**
- * The Unix sockets on which the router's account alone reaches control: for the access log, and for SSH clients, whose address
- * is believed.
- */
-export function controlSockets(layout: Layout, accounts: Accounts): UnixSocket[] {
+/** For SSH clients that come to the router, whose address is believed; null where there is no `cf ssh`. */
+export function sshSocket(layout: Layout, accounts: Accounts): UnixSocket | null {
   const { ssh } = routerSettingsOf(layout, maxConnections());
-  return [
-    accessLogSocket(layout, accounts),
-    ...(ssh ? [{ path: ssh.socket, uid: accounts.control.uid, gid: accounts.router.gid }] : []),
-  ];
+  return ssh ? { path: ssh.socket, uid: accounts.control.uid, gid: accounts.router.gid } : null;
 }
 
 /** HAProxy connects to it time and again: were nobody listening while control is away, that would cost it a whole core. */
-function accessLogSocket(layout: Layout, accounts: Accounts): UnixSocket {
+export function accessLogSocket(layout: Layout, accounts: Accounts): UnixSocket {
   const { logSocket } = routerSettingsOf(layout, maxConnections());
   return { path: logSocket, uid: accounts.control.uid, gid: accounts.router.gid };
 }

@@ -1,4 +1,5 @@
 import { reloadNats, renderNatsConfig } from '../engines/nats.ts';
+import { busPeers } from '../roles/cut.ts';
 import type { Component } from './component.ts';
 import { makeReadable, writeReadable } from './files.ts';
 import { digestOf, once } from './fingerprint.ts';
@@ -9,6 +10,7 @@ import type { Parts } from './parts.ts';
 export function nats({ layout, engines, accounts, certificates }: Parts): Component {
   const { nats: port } = layout.settings.ports;
   const directory = `${layout.run}/nats`;
+  const peers = busPeers(layout.settings);
   const writeIdentity = async (): Promise<string> => {
     makeReadable(directory, accounts.nats);
     const identity = await certificates.component('nats', ['nats', 'localhost']);
@@ -21,14 +23,14 @@ export function nats({ layout, engines, accounts, certificates }: Parts): Compon
     name: 'nats',
     account: accounts.nats,
     stopSignal: 'SIGTERM',
-    fingerprint: once(() => digestOf(engines, renderNatsConfig(port, directory))),
+    fingerprint: once(() => digestOf(engines, renderNatsConfig(port, directory, peers))),
     renew: async (running) => {
       await reloadNats(running, port, await writeIdentity());
       return running;
     },
     start: async () => {
       await writeIdentity();
-      writeReadable(`${directory}/nats.conf`, renderNatsConfig(port, directory), accounts.nats);
+      writeReadable(`${directory}/nats.conf`, renderNatsConfig(port, directory, peers), accounts.nats);
       return launch({
         command: 'nats-server',
         isEngine: true,

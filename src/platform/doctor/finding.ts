@@ -25,14 +25,19 @@ export function findingsOf(area: Finding['area']): {
 }
 
 /** As a table a person reads; what to do stands below the line it is about. */
-export function renderFindings(findings: readonly Finding[]): string {
+export function renderFindings(
+  findings: readonly Finding[],
+  paint: (state: Finding['state'], text: string) => string = (_, text) => text,
+): string {
   const width = Math.max(...findings.map(({ what }) => what.length));
   const lines: string[] = [];
   let area = '';
   for (const finding of findings) {
     if (finding.area !== area) lines.push(...(area === '' ? [] : ['']), finding.area);
     area = finding.area;
-    lines.push(`  ${finding.state.padEnd(4)}  ${finding.what.padEnd(width)}  ${finding.found}`.trimEnd());
+    lines.push(
+      `  ${paint(finding.state, finding.state.padEnd(4))}  ${finding.what.padEnd(width)}  ${finding.found}`.trimEnd(),
+    );
     if (finding.advice) lines.push(`        → ${finding.advice}`);
   }
   const count = (state: Finding['state']): number => findings.filter((finding) => finding.state === state).length;

@@ -7,17 +7,14 @@ import { type ProcessIdentity, signal } from '../../kit/process.ts';
 
 const RELOAD_LIMIT_MS = 10_000;
 
-/** Who may connect, by a DNS name of its certificate. */
-const PEERS = ['control'];
-
-/** nats-server's configuration: loopback, mutual TLS, no peer but those of the table, files in `directory`. */
-export function renderNatsConfig(port: number, directory: string): string {
+/** nats-server's configuration: loopback, mutual TLS, no peer but these, by a DNS name of its certificate, files in `directory`. */
+export function renderNatsConfig(port: number, directory: string, peers: readonly string[]): string {
   const files = ['cert', 'key', 'ca'].map((name) => `${name}_file: "${directory}/${name}.pem"`).join(', ');
   return `listen: "127.0.0.1:${port}"
 max_payload: 65536
 max_connections: 256
 tls { ${files}, verify_and_map: true, timeout: 5 }
-authorization { users: [ ${PEERS.map((name) => `{ user: "${name}" }`).join(', ')} ], timeout: 5 }
+authorization { users: [ ${peers.map((name) => `{ user: "${name}" }`).join(', ')} ], timeout: 5 }
 `;
 }
 

@@ -34,6 +34,7 @@ const NEEDS: readonly Need[] = [
   command('openssl', 'openssl'),
   command('curl', 'curl'),
   command('useradd', 'passwd'),
+  command('update-ca-certificates', 'ca-certificates'),
   file('/usr/share/keyrings/debian-archive-keyring.gpg', 'debian-archive-keyring'),
 ];
 

@@ -1,5 +1,6 @@
 import { statfsSync } from 'node:fs';
 import { totalmem } from 'node:os';
+import type { DescService } from '@bufbuild/protobuf';
 import { createCell } from '../../cell/cell.ts';
 import { createGarden } from '../../cell/garden/create-garden.ts';
 import { createCellProxy } from '../../cell/proxy/index.ts';
@@ -19,6 +20,9 @@ import { CellBootstrap, onTermination, readBootstrap } from '../bootstrap.ts';
 import { CONTAINERS_PER_CELL, cellName, cellProxySettingsOf, cellZone, gardenSettingsOf } from '../cell-settings.ts';
 import { diskReserveOf } from '../disk-reserve.ts';
 import { layoutOf } from '../layout.ts';
+import { peersOfCell, rpcUrlOf } from '../roles/contracts.ts';
+import { processOf } from '../roles/cut.ts';
+import type { Role } from '../roles/names.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
 
 /** Memory and disk for apps: the machine's, less a tenth for itself, shared by its cells. */
@@ -49,10 +53,14 @@ async function main(faults: Readonly<Faults>): Promise<void> {
   const proxySettings = cellProxySettingsOf(layout, index, proxyAccount, maxConnections);
   const proxy = await createCellProxy({ settings: proxySettings, log: log.child('proxy') });
   proxy.start();
-  const control = remoteTransport(`https://127.0.0.1:${settings.ports.rpc}`, identity, 'control', {
-    localAddress: cellAddress(settings, index),
-  });
-  const blobs = createBlobTransport(identity, 'control');
+  const service = <Service extends DescService>(contract: Service, role: Role) => {
+    const options = { localAddress: cellAddress(settings, index) };
+    return client(
+      contract,
+      remoteTransport(rpcUrlOf(settings, role), identity, processOf(settings, role).name, options),
+    );
+  };
+  const blobs = createBlobTransport(identity, processOf(settings, 'api').name);
   const address = cellAddress(settings, index);
   const repPort = settings.ports.rep[index]!;
   const cell = createCell({
@@ -66,8 +74,8 @@ async function main(faults: Readonly<Faults>): Promise<void> {
     garden,
     proxy,
     proxyPort: proxySettings.port,
-    registry: client(CellRegistry, control),
-    ingress: client(Ingress, control),
+    registry: service(CellRegistry, 'brain'),
+    ingress: service(Ingress, 'logs'),
     identity: instanceIdentity,
     trustedCertificates: [routerRoot],
     blobs,
@@ -86,7 +94,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
     host: address,
     port: repPort,
     identity,
-    peers: { 'cupola.diego.v1.Rep': ['control'], 'cupola.ssh.v1.CellSsh': ['control'] },
+    peers: peersOfCell(settings),
     routes: (router) => cell.routes(router),
     streamWindowBytes: STREAM_WINDOW_BYTES,
     log: log.child('rpc'),

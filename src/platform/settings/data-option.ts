@@ -4,7 +4,7 @@ import { DEFAULT_DATA_DIRECTORY } from '../layout.ts';
 export const DATA_OPTION = {
   flag: 'data',
   takes: 'DIR',
-  help: 'where the installation lies; CUPOLA_DATA says the same',
+  help: 'directory of the installation; CUPOLA_DATA names it, too',
   setting: 'dataDirectory',
   unlessTold: DEFAULT_DATA_DIRECTORY,
 } as const;

@@ -1,5 +1,6 @@
 import type { Static, TSchema } from 'typebox';
 import Value from 'typebox/value';
+import type { SeparableRole } from '../roles/names.ts';
 import type { PlatformSettings } from './schema.ts';
 import type { Words } from './words.ts';
 
@@ -17,6 +18,7 @@ export interface SettingValues {
   http2Apps: boolean;
   unpackAhead: boolean;
   engineSources: string[];
+  separateRoles: SeparableRole[];
   stagingEnvironment: Record<string, string>;
   allowedRegistries: string[];
   insecureRegistries: string[];

@@ -1,10 +1,12 @@
 import { resolve } from 'node:path';
 import Type from 'typebox';
+import { DEFAULT_SEPARATE } from '../roles/cut.ts';
+import { SEPARABLE } from '../roles/names.ts';
 import { withRegistries, withRequests, withStagingEnvironment, withStorage } from './changes.ts';
 import { DOMAIN, LONGEST_DOMAIN, plainDomain } from './domain.ts';
 import { option, type SettingName, type SettingOption, type SettingValues } from './option.ts';
-import { CellCount, MOST_CELLS, Port } from './schema.ts';
-import { list, onOrOff, tagsByCell, text, variables, whole } from './words.ts';
+import { CellCount, MOST_CELLS, Port, SeparableRole } from './schema.ts';
+import { commaSeparated, list, onOrOff, tagsByCell, text, variables, whole } from './words.ts';
 
 export const DEFAULT_DOMAIN = 'cupola.localhost';
 export const DEFAULT_BIND_ADDRESS = '127.0.0.1';
@@ -142,6 +144,16 @@ export const SETTING_OPTIONS: { readonly [Name in SettingName]: SettingOption<Se
     accepts: 'a line of sources.list, e.g. "deb [signed-by=/etc/keys.gpg] https://packages.example.com trixie main"',
     read: list,
     afterwards: { set: (settings, engineSources) => ({ ...settings, engineSources }) },
+  }),
+  separateRoles: option(Type.Array(SeparableRole), {
+    flag: 'separate-roles',
+    takes: 'ROLE,…',
+    help: "roles of control that have a process of their own: each costs memory, and takes no other's time",
+    setting: 'separateRoles',
+    unlessTold: DEFAULT_SEPARATE.join(',') || 'none',
+    accepts: `none, or ROLE,… of ${SEPARABLE.join(', ')}`,
+    read: commaSeparated,
+    afterwards: { set: (settings, separateRoles) => ({ ...settings, separateRoles }) },
   }),
   keyFile: option(Text, {
     flag: 'key-file',

@@ -1,10 +1,13 @@
 import Type, { type Static } from 'typebox';
 
+import { SEPARABLE } from '../roles/names.ts';
+
 export const Port = Type.Integer({ minimum: 1, maximum: 65_535 });
 export const MOST_CELLS = 8;
 export const CellCount = Type.Integer({ minimum: 1, maximum: MOST_CELLS });
 const Text = (description: string) => Type.String({ minLength: 1, description });
 const Count = Type.Integer({ minimum: 1 });
+export const SeparableRole = Type.Enum([...SEPARABLE]);
 const Registries = Type.Array(Type.String());
 
 /**
@@ -82,6 +85,8 @@ export const PlatformSettings = Type.Object({
   ),
   /** The router speaks HTTP/2 to apps that ask for it: any of them can then end its process (decision 0034). Absent: it does not. */
   http2Apps: Type.Optional(Type.Boolean()),
+  /** The roles of control that have a process of their own. Absent: those of decision 0036. */
+  separateRoles: Type.Optional(Type.Array(SeparableRole)),
   /** Cells unpack the buildpacks of the platform as they start. Absent: they do. */
   unpackAhead: Type.Optional(Type.Boolean()),
   /** Where engines come from that Debian's stable has too old: lines for apt. Absent: Debian's testing. */

@@ -27,6 +27,12 @@ export function list(words: Words): string[] {
   return [...words];
 }
 
+/** "one,other"; "none" for an empty list. */
+export function commaSeparated(words: Words): string[] {
+  const last = text(words) ?? '';
+  return last === 'none' ? [] : last.split(',').map((part) => part.trim());
+}
+
 /** "NAME=VALUE" each. */
 export function variables(words: Words): Record<string, string> | undefined {
   const pairs = words.map((word) => /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(word));

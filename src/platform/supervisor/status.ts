@@ -7,6 +7,7 @@ import type { FaultCounts } from '../fault-counts.ts';
 import type { Health } from '../health.ts';
 import type { Layout } from '../layout.ts';
 import { publicUrl } from '../public-names.ts';
+import { CONTROL, roleProcesses } from '../roles/cut.ts';
 import type { Rotation } from '../rotation.ts';
 import type { Updates } from '../updates.ts';
 import { instanceExpiries } from './instances.ts';
@@ -15,9 +16,9 @@ import { instanceExpiries } from './instances.ts';
 export interface Watched {
   layout: Layout;
   /** Digest of the code. */
+  program: string;
   /** The image that engines are started from. */
   engines: string;
-  program: string;
   components: readonly Supervised[];
   certificates: ComponentCertificates;
   faults: FaultCounts;
@@ -30,9 +31,10 @@ export interface Watched {
 export async function platformStatus(watched: Watched): Promise<PlatformStatus> {
   const { layout, components, health } = watched;
   const names = cellNames(layout.settings);
+  const processes = roleProcesses(layout.settings).map((one) => one.name);
   const [faults, answers, routes, seen, instances] = await Promise.all([
-    watched.faults.of(['control', ...names]),
-    health.apiAnswers(),
+    watched.faults.of([...processes, ...names]),
+    Promise.all([health.apiAnswers(), ...processes.map((name) => name === CONTROL || health.answers(name))]),
     health.routes(),
     health.cellsSeen(),
     instanceExpiries(layout),
@@ -47,7 +49,10 @@ export async function platformStatus(watched: Watched): Promise<PlatformStatus> 
   }));
   const cells = names.map((id) => ({ id, lastSeen: seen.get(id) ?? null }));
   return {
-    ready: answers && listed.every((one) => one.state === 'running') && cells.every((cell) => cell.lastSeen !== null),
+    ready:
+      answers.every(Boolean) &&
+      listed.every((one) => one.state === 'running') &&
+      cells.every((cell) => cell.lastSeen !== null),
     api: publicUrl(layout.settings, 'api'),
     components: listed,
     certificates: [...watched.certificates.expiries(), ...instances],
@@ -70,7 +75,8 @@ export async function platformStatus(watched: Watched): Promise<PlatformStatus> 
 export async function isWell({ layout, components, health }: Watched, name: string, since: number): Promise<boolean> {
   const supervised = components.find(({ component }) => component.name === name);
   if (supervised?.state !== 'running') return false;
-  if (name === 'control' || name === 'router') return health.apiAnswers();
+  if (name === CONTROL || name === 'router') return health.apiAnswers();
+  if (roleProcesses(layout.settings).some((one) => one.name === name)) return health.answers(name);
   if (!cellNames(layout.settings).includes(name)) return Date.now() - since > 1_000;
   return Date.parse((await health.cellsSeen()).get(name) ?? '') > since + 500;
 }

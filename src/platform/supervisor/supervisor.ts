@@ -4,7 +4,7 @@ import { CupolaError, messageOf } from '../../kit/errors.ts';
 import { lockFile } from '../../kit/lock.ts';
 import type { Logger } from '../../kit/log.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
-import { signal } from '../../kit/process.ts';
+import { signal, terminate } from '../../kit/process.ts';
 import { programDigest } from '../../kit/project.js';
 import { containerRanges, ownAddresses, routerAddress } from '../addresses.ts';
 import type { PlatformStatus } from '../admin-messages.ts';
@@ -27,6 +27,7 @@ import { unmountOthers } from '../mounts.ts';
 import { privatePorts } from '../private-ports.ts';
 import { type ProcessNotes, readProcesses } from '../processes.ts';
 import { programsOf, supervisorLockOf, writeSupervisorCommand } from '../program.ts';
+import { CONTROL, processOf, roleProcesses } from '../roles/cut.ts';
 import { Rotation } from '../rotation.ts';
 import { type Secrets, saveSecrets } from '../secrets.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
@@ -47,6 +48,8 @@ const TEND_CERTIFICATES_MS = 10_000;
 /** After whoever loaded the machine's firewall anew. */
 const GUARD_MS = 10_000;
 const FOLLOW_MS = 10_000;
+/** Requests that a process has may end. */
+const LEAVE_MS = 15_000;
 
 /** Starts the engines, control and the cells, restarts what dies, and reports. Whatever runs already is adopted. */
 export class Supervisor {
@@ -82,7 +85,7 @@ export class Supervisor {
       onFault: (name: string) => faults.ended(name),
       log,
     };
-    const all = adoptAll(components(parts), running, layout);
+    const all = adoptAll(components(parts, running), running, layout);
     const health = new Health(layout, certificates);
     const updates = new Updates(all, (name, since) => isWell(this.#watched, name, since), log.child('updates'));
     const rotation = this.#makeRotation(all, certificates);
@@ -176,7 +179,7 @@ export class Supervisor {
       },
       renewInstances: () => renewInstances(layout),
       rotateSigningKey: async () => {
-        await askAdmin(layout.adminSocketOf('control'), 'POST /rotate-signing-key');
+        await askAdmin(layout.adminSocketOf(processOf(layout.settings, 'uaa').name), 'POST /rotate-signing-key');
       },
       changed: () => this.#note(),
       settle: () => this.#settle(),
@@ -185,10 +188,12 @@ export class Supervisor {
     });
   }
 
-  /** The engines side by side; control and the cells once those run. */
+  /** The engines side by side; control, what was cut off it and the cells once those run. */
   async #startAll(): Promise<void> {
     const all = this.#watched.components;
-    const isEngine = ({ component }: Supervised): boolean => component.name !== 'control' && component.account !== null;
+    const processes = roleProcesses(this.#layout.settings).map(({ name }) => name);
+    const isEngine = ({ component }: Supervised): boolean =>
+      component.account !== null && !processes.includes(component.name);
     await Promise.all(all.filter(isEngine).map((one) => this.#tend(one)));
     await Promise.all(all.filter((one) => !isEngine(one)).map((one) => this.#tend(one)));
     if (!this.#work.stopping) this.#timer = setInterval(() => this.#tendAll(), TICK_MS);
@@ -202,7 +207,15 @@ export class Supervisor {
     updates.tend(() => this.#note());
     if (this.#alone || updates.status.outdated.length > 0) return;
     this.#alone = true;
-    void unmountOthers(programsOf(this.#layout.run), this.#layout.program);
+    void this.#endFormer();
+  }
+
+  /** What runs from code or from a cut of before, and what was shown for it. */
+  async #endFormer(): Promise<void> {
+    const control = this.#watched.components.find(({ component }) => component.name === CONTROL);
+    const ended = (control?.stillLeaving() ?? []).map((identity) => terminate(identity, LEAVE_MS));
+    await Promise.all(ended).catch((error: unknown) => this.#log.error(messageOf(error)));
+    await unmountOthers(programsOf(this.#layout.run), this.#layout.program);
   }
 
   /** A name server is told which others there are now. */

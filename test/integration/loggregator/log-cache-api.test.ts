@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { create } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
 import type { Client } from '@connectrpc/connect';
 import type { AccessToken } from '../../../src/contracts/access-token.ts';
 import { type Envelope, EnvelopeSchema, Ingress } from '../../../src/contracts/gen/loggregator_pb.js';
@@ -52,6 +52,8 @@ beforeEach(() => {
 afterEach(() => loggregator.close());
 
 const now = (): bigint => BigInt(Date.now()) * 1_000_000n;
+const send = (batch: readonly Envelope[]) =>
+  ingress.send({ batch: batch.map((envelope) => toBinary(EnvelopeSchema, envelope)) });
 const line = (text: string, timestampNs: bigint, sourceId = APP, stderr = false): Envelope =>
   create(EnvelopeSchema, {
     sourceId,
@@ -86,7 +88,7 @@ const texts = (batch: readonly Shown[]): string[] =>
   batch.map(({ log }) => Buffer.from(log!.payload, 'base64').toString());
 
 test('LOG-01: an envelope is protojson to the letter', async () => {
-  await ingress.send({ batch: [line('hello', 1_700_000_000_123_456_789n, APP, true)] });
+  await send([line('hello', 1_700_000_000_123_456_789n, APP, true)]);
   const response = await get(`/api/v1/read/${APP}`);
   assert.match(response.headers.get('content-type')!, /^application\/json/);
   assert.deepEqual(await response.json(), {
@@ -112,7 +114,7 @@ test('the CLI learns the API version without a token', async () => {
 });
 
 test('"cf logs --recent": a zero time as start, logs only, newest first', async () => {
-  await ingress.send({ batch: Array.from({ length: 1_500 }, (_, n) => line(String(n), now() + BigInt(n))) });
+  await send(Array.from({ length: 1_500 }, (_, n) => line(String(n), now() + BigInt(n))));
   const start_time = '-6795364578871345152'; // what Go makes of the zero time
   const batch = await read({ start_time, envelope_types: 'LOG', limit: '1000', descending: 'true' });
   assert.equal(batch.length, 1_000);
@@ -122,13 +124,13 @@ test('"cf logs --recent": a zero time as start, logs only, newest first', async 
 test('"cf logs": following from the newest envelope, "last + 1" at a time, loses and repeats nothing', async () => {
   const sent: string[] = [];
   const at = now() - 60_000_000_000n;
-  const send = async (from: number, count: number): Promise<void> => {
+  const sendNumbers = async (from: number, count: number): Promise<void> => {
     const numbers = Array.from({ length: count }, (_, n) => from + n);
     sent.push(...numbers.map(String));
     // Seven lines share each timestamp, as those of a burst do that come with millisecond time.
-    await ingress.send({ batch: numbers.map((n) => line(String(n), at + BigInt(Math.floor(n / 7)))) });
+    await send(numbers.map((n) => line(String(n), at + BigInt(Math.floor(n / 7)))));
   };
-  await send(0, 1);
+  await sendNumbers(0, 1);
   const [latest] = await read({ limit: '1', descending: 'true', start_time: '-6795364578871345152' });
   let start = BigInt(latest!.timestamp) - 1_000_000_000n;
   const followed: string[] = [];
@@ -136,16 +138,16 @@ test('"cf logs": following from the newest envelope, "last + 1" at a time, loses
     const batch = await read({ start_time: String(start), envelope_types: 'LOG' });
     followed.push(...texts(batch));
     if (batch.length > 0) start = BigInt(batch.at(-1)!.timestamp) + 1n;
-    if (round < 10) await send(1 + round * 35, 35);
+    if (round < 10) await sendNumbers(1 + round * 35, 35);
   }
   assert.deepEqual(followed, sent);
 });
 
 test('a range has an inclusive start, an exclusive end and a limit', async () => {
-  await ingress.send({ batch: [10n, 20n, 30n, 40n].map((at) => line(String(at), at)) });
+  await send([10n, 20n, 30n, 40n].map((at) => line(String(at), at)));
   assert.deepEqual(texts(await read({ start_time: '20', end_time: '40' })), ['20', '30']);
   assert.deepEqual(texts(await read({ end_time: '40', limit: '1', descending: 'true' })), ['30']);
-  await ingress.send({ batch: Array.from({ length: 200 }, (_, n) => line(`n${n}`, 100n + BigInt(n))) });
+  await send(Array.from({ length: 200 }, (_, n) => line(`n${n}`, 100n + BigInt(n))));
   assert.equal((await read()).length, 100);
   for (const query of [
     'limit=1001',
@@ -168,7 +170,7 @@ test('gauges are found by type and by name', async () => {
       value: { metrics: { cpu: { unit: 'percentage', value: 1.5 }, memory: { unit: 'bytes', value: 7 } } },
     },
   });
-  await ingress.send({ batch: [line('text', 4n), gauge] });
+  await send([line('text', 4n), gauge]);
   assert.equal((await read({ envelope_types: 'GAUGE' })).length, 1);
   assert.equal((await read({ envelope_types: 'COUNTER' })).length, 0);
   assert.equal((await read({ envelope_types: 'ANY' })).length, 2);
@@ -177,7 +179,7 @@ test('gauges are found by type and by name', async () => {
 });
 
 test('whoever may not read a source is told that there is none', async () => {
-  await ingress.send({ batch: [line('secret', 1n, OTHER), line('mine', 1n)] });
+  await send([line('secret', 1n, OTHER), line('mine', 1n)]);
   const answers = [
     await get(`/api/v1/read/${APP}`, null),
     await get(`/api/v1/read/${APP}`, 'stranger'),
@@ -196,7 +198,7 @@ test('whoever may not read a source is told that there is none', async () => {
 });
 
 test('meta shows the sources the caller may read, and asks about all in one question', async () => {
-  await ingress.send({ batch: [line('a', 1n), line('b', 9n), line('c', 1n, OTHER)] });
+  await send([line('a', 1n), line('b', 9n), line('c', 1n, OTHER)]);
   const meta = async (): Promise<unknown> => (await get('/api/v1/meta')).json();
   const mine = { meta: { [APP]: { count: '2', expired: '0', oldest_timestamp: '1', newest_timestamp: '9' } } };
   assert.deepEqual(await meta(), mine);
@@ -207,7 +209,7 @@ test('meta shows the sources the caller may read, and asks about all in one ques
 });
 
 test('SECURITY 25: whoever asks for all sources again and again is told to wait, and reads on', async () => {
-  await ingress.send({ batch: [line('a', 1n)] });
+  await send([line('a', 1n)]);
   let answer = await get('/api/v1/meta');
   for (let sent = 1; sent < 200 && answer.status === 200; sent += 1) answer = await get('/api/v1/meta');
   assert.equal(answer.status, 429);
@@ -233,7 +235,7 @@ test('LOG-01: whoever sends lines learns whether those who follow have read past
   const at = now();
   await read({ start_time: '0', limit: '1', descending: 'true' });
   assert.equal(await behind(), 0, 'there is nothing to read');
-  await ingress.send({ batch: [staging('the reason', at), line('later', at + 10n)] });
+  await send([staging('the reason', at), line('later', at + 10n)]);
   assert.equal(await behind(), 1, 'who looks for a beginning follows');
   await read({ start_time: String(at), envelope_types: 'LOG' });
   assert.equal(await behind(), 1);
@@ -243,7 +245,7 @@ test('LOG-01: whoever sends lines learns whether those who follow have read past
 
 test('who may not read, looks back, or asks for metrics alone does not follow', async () => {
   const at = now();
-  await ingress.send({ batch: [Object.assign(line('x', at), { tags: { source_type: 'STG' } })] });
+  await send([Object.assign(line('x', at), { tags: { source_type: 'STG' } })]);
   const query = (more: Record<string, string>) =>
     `/api/v1/read/${APP}?${new URLSearchParams({ start_time: '1', ...more })}`;
   assert.equal((await get(query({}), 'stranger')).status, 404);
@@ -263,7 +265,7 @@ test('who may not read, looks back, or asks for metrics alone does not follow', 
 test('SECURITY 25: one read is bounded in bytes, and who reads none of their answers is refused more of them', async () => {
   const first = now();
   const text = 'x'.repeat(45_000);
-  await ingress.send({ batch: Array.from({ length: 200 }, (_, n) => line(`${n} ${text}`, first + BigInt(n))) });
+  await send(Array.from({ length: 200 }, (_, n) => line(`${n} ${text}`, first + BigInt(n))));
   const path = `/api/v1/read/${APP}?limit=1000&descending=true`;
   const whole = await get(path);
   const body = await whole.text();

@@ -9,8 +9,10 @@ import { connectBus, SUBJECTS } from '../../../src/kit/bus.ts';
 import type { KeyAndCertificate } from '../../../src/kit/pki.ts';
 import { type Identity, tlsOptions } from '../../../src/kit/tls.ts';
 import { renderNatsConfig } from '../../../src/platform/engines/nats.ts';
+import { busPeers } from '../../../src/platform/roles/cut.ts';
 import { identityUnder, testRoot } from '../../support/identities.ts';
 import { silentLog } from '../../support/postgresql.ts';
+import { testSettings } from '../../support/settings.ts';
 
 const PORT = 24_055;
 /** With what kernel buffers take before the connection ends. */
@@ -25,7 +27,7 @@ before(async () => {
   root = await testRoot();
   const own = await identityUnder(root, 'localhost');
   for (const [name, pem] of Object.entries(own)) writeFileSync(join(directory, `${name}.pem`), pem);
-  writeFileSync(join(directory, 'nats.conf'), renderNatsConfig(PORT, directory));
+  writeFileSync(join(directory, 'nats.conf'), renderNatsConfig(PORT, directory, busPeers(testSettings())));
   server = spawn('nats-server', ['-c', join(directory, 'nats.conf')], { stdio: 'ignore' });
   for (let tries = 0; !(await listens()); tries++) {
     assert.ok(tries < 200, 'NATS starts');

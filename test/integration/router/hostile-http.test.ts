@@ -5,7 +5,7 @@ import { connect as connectHttp2 } from 'node:http2';
 import { after, before, test } from 'node:test';
 import { connect } from 'node:tls';
 import { ask as send, sendRaw } from '../../support/http-client.ts';
-import { type RequestPath, startRequestPath } from '../../support/request-path.ts';
+import { type RequestPath, routeEntry, startRequestPath } from '../../support/request-path.ts';
 
 let path: RequestPath;
 /** Requests as the app saw them. */
@@ -150,6 +150,17 @@ test('SECURITY-TESTS 10: an app that claims a system host gets none of its reque
   const answer = await send({ host: 'api.cupola.test', port: path.httpsPort, ca: path.pki.routerRoot.cert });
   assert.equal(answer.body, 'API content https');
   assert.ok(path.lines.some((line) => line.includes('claims the system host api.cupola.test')));
+});
+
+test('SECURITY-TESTS 10: a wildcard beside the system hosts that has no instance takes none of their requests', async () => {
+  const { entries } = path.state;
+  path.state.entries = [routeEntry({ host: '*.cupola.test', app: 'wild', instances: [] }, path.cellPort)];
+  await path.converged();
+  const ask = (host: string) => send({ host, port: path.httpsPort, ca: path.pki.routerRoot.cert });
+  assert.equal((await ask('nobody.cupola.test')).status, 503);
+  assert.equal((await ask('api.cupola.test')).body, 'API content https');
+  path.state.entries = entries;
+  await path.converged();
 });
 
 test('ARCH-06: plain HTTP to a system host yields a redirect or a refusal, never API content', async () => {

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import type ssh2 from 'ssh2';
-import { fingerprintOf, generateHostKey } from '../../../src/ssh-proxy/ssh-proxy.ts';
+import { fingerprintOf } from '../../../src/ssh-proxy/fingerprint.ts';
+import { generateHostKey } from '../../../src/ssh-proxy/ssh-proxy.ts';
 import { GARDEN_SKIP } from '../../support/garden.ts';
 import { APP, exec, HOST_KEY, outcome, TestSshProxy } from '../../support/ssh-proxy.ts';
 

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { columns } from '../../../src/cli/columns.ts';
 import { COMMANDS, run } from '../../../src/cli/run.ts';
 import { howToGoOn } from '../../../src/cli/up/advice.ts';
 import { PROJECT, programDigest } from '../../../src/kit/project.js';
 import { ROTATABLE } from '../../../src/platform/admin-messages.ts';
 import { SETTING_OPTIONS } from '../../../src/platform/settings/options.ts';
+import { projectFiles } from '../../support/project-files.ts';
 import { testSettings } from '../../support/settings.ts';
 
 /** What a command line says, and its exit code. */
@@ -32,11 +34,41 @@ describe('./cupola', () => {
       ]) {
         const { code, out, err } = await said(...args);
         assert.deepEqual([code, err], [0, ''], args.join(' '));
-        assert.ok(out.startsWith(`Usage: ./cupola ${name}`) && out.includes(summary), out);
+        const flat = out.replaceAll(/\s+/g, ' ');
+        assert.ok(out.startsWith(`Usage: ./cupola ${name}`) && flat.includes(summary.slice(1)), out);
         for (const [flag, { help }] of Object.entries(flags))
-          assert.ok(out.includes(`--${flag}`) && out.includes(help));
+          assert.ok(flat.includes(`--${flag}`) && flat.includes(help), `${flag}\n${out}`);
       }
     }
+  });
+
+  test('what a command says of itself fits a terminal of 80 characters, and no word of it is lost', async () => {
+    for (const args of [['--help'], ...Object.keys(COMMANDS).map((name) => [name, '--help'])]) {
+      const { out } = await said(...args);
+      for (const line of out.split('\n')) assert.ok(line.length <= 80 && line === line.trimEnd(), `${args}: "${line}"`);
+    }
+    const lines = columns([
+      ['--short', 'a help that goes on and on, and is longer than one line of a terminal has room for'],
+      ['--an-option-that-is SO-LONG', 'has its help below'],
+    ]);
+    assert.deepEqual(lines, [
+      '  --short                   a help that goes on and on, and is longer than one',
+      '                            line of a terminal has room for',
+      '  --an-option-that-is SO-LONG',
+      '                            has its help below',
+    ]);
+  });
+
+  test('what a command says of itself has no colour where it is no terminal', async () => {
+    for (const name of Object.keys(COMMANDS)) assert.ok(!(await said(name, '--help')).out.includes('\u001b'), name);
+  });
+
+  test('every command that answers something does so in JSON, too', async () => {
+    const silent = await Promise.all(
+      Object.entries(COMMANDS).map(async ([name, { load }]) => ('json' in (await load()).flags ? [] : [name])),
+    );
+    // Lines as they come, a run of tests, a script.
+    assert.deepEqual(silent.flat(), ['logs', 'test', 'completion']);
   });
 
   test('the list of commands names each', async () => {
@@ -51,7 +83,7 @@ describe('./cupola', () => {
     assert.deepEqual([code, err], [0, '']);
     assert.ok(out.startsWith('Usage: ./cupola up [OPTIONS]\n') && out.includes('--https-port N '), out);
     assert.deepEqual(await said('--help', 'up'), { code, out, err });
-    assert.match((await said('help')).out, /\.\/cupola help COMMAND says its options/);
+    assert.match((await said('help')).out, /\.\/cupola COMMAND --help says what a command takes/);
     assert.deepEqual(await said('help', 'bogus'), await said('bogus'));
   });
 
@@ -73,10 +105,10 @@ describe('./cupola', () => {
   });
 
   test('`up` has an option for every setting that an operator may say', async () => {
-    const { out } = await said('up', '--help');
+    const out = (await said('up', '--help')).out.replaceAll(/\s+/g, ' ');
     for (const { flag, takes, help, unlessTold } of Object.values(SETTING_OPTIONS)) {
-      assert.ok(out.includes(`--${flag} ${takes} `), flag);
-      assert.ok(out.includes(`${help}; unless told: ${unlessTold}`), flag);
+      const otherwise = unlessTold === 'none' ? '' : ` (default: ${unlessTold}`;
+      assert.ok(out.includes(`--${flag} ${takes} ${help}${otherwise}`), flag);
     }
   });
 
@@ -100,14 +132,14 @@ describe('./cupola', () => {
       const { code, out, err } = await said('cell', ...args);
       assert.deepEqual([code, out], [2, '']);
       assert.ok(
-        err.startsWith(`cupola: ${message}\nUsage: ./cupola cell list | drain CELL | resume CELL [OPTIONS];`),
+        err.startsWith(`cupola: ${message}\nUsage: ./cupola cell list | drain CELL | resume CELL [OPTIONS]\n`),
         err,
       );
     }
   });
 
-  test('an option that there is not is named with the nearest, in two short lines, and without its value', async () => {
-    const where = 'Usage: ./cupola up [OPTIONS]; ./cupola help up says them\n';
+  test('an option that there is not is named with the nearest, in short lines, and without its value', async () => {
+    const where = 'Usage: ./cupola up [OPTIONS]\n./cupola up --help says more\n';
     for (const [args, message] of [
       [['--cell', '3'], 'there is no option --cell; did you mean --cells?'],
       [['--domian=planted'], 'there is no option --domian; did you mean --domain?'],
@@ -121,7 +153,7 @@ describe('./cupola', () => {
     const refused = async (args: string[], message: string): Promise<void> => {
       const { code, out, err } = await said('up', ...args);
       assert.deepEqual([code, out], [2, '']);
-      assert.ok(err.startsWith(`cupola: ${message}\nUsage: ./cupola up [OPTIONS]; ./cupola help up `), err);
+      assert.ok(err.startsWith(`cupola: ${message}\nUsage: ./cupola up [OPTIONS]\n./cupola up --help `), err);
     };
     await refused(['--cells', '9'], '--cells takes 1 to 8');
     await refused(['--cells', 'two'], '--cells takes 1 to 8');
@@ -144,14 +176,35 @@ describe('./cupola', () => {
     assert.match(err, /^cupola: --staging-env takes NAME=VALUE\n/);
   });
 
-  test('what `up` says at its end checks the certificate', () => {
+  test('options of other commands are checked as those of `up` are, and what may be a secret is not repeated', async () => {
+    for (const [args, message] of [
+      [['logs', '--lines', 'many'], '--lines takes a whole number'],
+      [['logs', '-n', '1.5'], '--lines takes a whole number'],
+      [['rotate', 'roots', '--overlap', '9000'], '--overlap takes hours, at most a year'],
+      [['push', '--env', 'A=1', '--env', 'planted'], '--env takes NAME=VALUE'],
+      [['push', 'a', 'b'], 'push takes one directory'],
+      [['completion'], 'completion takes one of bash, zsh, fish'],
+      [['completion', 'tcsh'], 'completion takes one of bash, zsh, fish'],
+    ] as const) {
+      const { code, out, err } = await said(...args);
+      assert.deepEqual([code, out, err.split('\n')[0]], [2, '', `cupola: ${message}`]);
+    }
+  });
+
+  test('what `up` says at its end has the certificate checked, and so do all texts for users', async () => {
     const text = howToGoOn(testSettings({ httpsPort: 8443, dataDirectory: '/data' }), 12, null);
-    assert.doesNotMatch(text, /skip-ssl-validation/);
     const lines = text.split('\n').map((line) => line.trim());
     const login = lines.indexOf('cf login -a https://api.cupola.localhost:8443 -u admin');
-    assert.ok(lines[login - 2]!.startsWith('./cupola credentials --data /data --json | '), text);
-    assert.ok(lines[login - 2]!.endsWith(' > cupola-ca.pem'), text);
-    assert.equal(lines[login - 1], 'export SSL_CERT_FILE=$PWD/cupola-ca.pem');
-    assert.match(text, /^\.\/cupola trust --data \/data makes/m);
+    assert.deepEqual(lines.slice(login - 2, login), [
+      './cupola trust --data /data',
+      './cupola push --data /data examples/hello-node',
+    ]);
+    const pages = projectFiles().filter((path) => /^(README|docs\/.*|examples\/.*)\.(md|yml)$|^src\//.test(path));
+    assert.ok(pages.length > 500, `${pages.length} files`);
+    const unchecked = /skip-ssl-validation|curl[^\n]* (-k|--insecure) /;
+    assert.deepEqual(
+      pages.filter((path) => unchecked.test(readFileSync(join(PROJECT, path), 'utf8'))),
+      [],
+    );
   });
 });

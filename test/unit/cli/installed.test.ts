@@ -50,7 +50,7 @@ describe('an installation that does not run', { skip: process.getuid?.() === 0 ?
     assert.deepEqual(await said(t, 'logs', 'router'), [0, '']);
     for (const lines of ['foo', '-1', '2x', '']) {
       const [code, err] = await said(t, 'logs', `--lines=${lines}`);
-      assert.deepEqual([code, err.split('\n')[0]], [2, `cupola: --lines takes a whole number, and no "${lines}"`]);
+      assert.deepEqual([code, err.split('\n')[0]], [2, `cupola: --lines takes a whole number`]);
     }
   });
 });

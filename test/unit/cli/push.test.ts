@@ -7,10 +7,13 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import busboy from 'busboy';
+import { parse } from 'yaml';
 import yauzl from 'yauzl';
 import { Api } from '../../../src/cli/push/api.ts';
+import { AppLog } from '../../../src/cli/push/app-log.ts';
 import { zipDirectory } from '../../../src/cli/push/archive.ts';
-import { manifestFor } from '../../../src/cli/push/manifest.ts';
+import { appsToPush, type PushRequest } from '../../../src/cli/push/manifest.ts';
+import { placeOf } from '../../../src/cli/push/place.ts';
 import { Resource } from '../../../src/cli/push/resource.ts';
 import { CupolaError, messageOf } from '../../../src/kit/errors.ts';
 import { createRoot, issue } from '../../../src/kit/pki.ts';
@@ -53,13 +56,84 @@ test('.cfignore leaves at home what git would, and what the cf CLI leaves there 
   await assert.rejects(zipDirectory(app, target), { code: 'nothing_to_push' });
 });
 
-test('a manifest that is no YAML is refused, by the place and without what it says', async () => {
-  const app = join(directory, 'broken');
-  mkdirSync(app);
-  writeFileSync(join(app, 'manifest.yml'), 'applications: [planted\nenv: x\n');
-  await assert.rejects(manifestFor(app), {
-    code: 'bad_manifest',
-    message: /^manifest\.yml is no YAML: .* at line 2, column 1$/,
+describe('what is pushed', () => {
+  /** A directory with these files, which say themselves. */
+  const made = (name: string, files: Readonly<Record<string, string>>): string => {
+    const base = join(directory, name);
+    for (const [file, content] of Object.entries(files)) {
+      mkdirSync(join(base, file, '..'), { recursive: true });
+      writeFileSync(join(base, file), content);
+    }
+    return base;
+  };
+  const read = async (request: PushRequest) =>
+    (await appsToPush(request)).map(({ yaml, ...app }) => ({ ...app, applied: parse(yaml).applications }));
+
+  test('a directory without a manifest is an app of its name, with the default route', async () => {
+    const app = made('plain', { 'a.js': '' });
+    assert.deepEqual(await read({ directory: app, env: { A: '1' } }), [
+      {
+        name: 'plain',
+        directory: app,
+        applied: [{ name: 'plain', env: { A: '1' }, 'default-route': true }],
+      },
+    ]);
+  });
+
+  test('a manifest is read as cf push reads it: anchors, `path` from where it lies, routes, and --name and --env over it', async () => {
+    const manifest = [
+      'defaults: &defaults {memory: 64M, env: {A: x, B: y}}',
+      'applications:',
+      '- {<<: *defaults, name: one, path: dist, random-route: true}',
+    ].join('\n');
+    const app = made('one-app', { 'manifest.yml': manifest, 'dist/a.js': '', 'other/b.js': '' });
+    const entry = { memory: '64M', env: { A: '1', B: 'y' }, name: 'renamed', 'random-route': true };
+    assert.deepEqual(await read({ directory: app, name: 'renamed', env: { A: '1' } }), [
+      { name: 'renamed', directory: join(app, 'dist'), applied: [entry] },
+    ]);
+    const file = join(app, 'manifest.yml');
+    for (const named of [file, app]) assert.equal((await read({ manifest: named }))[0]!.directory, join(app, 'dist'));
+    const other = join(app, 'other');
+    assert.equal((await read({ manifest: file, directory: other }))[0]!.directory, other, 'as cf push -p');
+  });
+
+  test('of several apps all are pushed, or the one that is named', async () => {
+    const apps = '[{name: web, path: w}, {name: worker, path: w, no-route: true}]';
+    const app = made('two-apps', { 'manifest.yml': `applications: ${apps}`, 'w/a.js': '' });
+    assert.deepEqual(
+      (await read({ directory: app })).map(({ name }) => name),
+      ['web', 'worker'],
+    );
+    assert.deepEqual(
+      (await read({ directory: app, name: 'worker' })).map(({ applied }) => applied),
+      [[{ name: 'worker', 'no-route': true }]],
+    );
+    const refused = (request: PushRequest, message: RegExp) =>
+      assert.rejects(appsToPush({ directory: app, ...request }), { code: 'bad_manifest', message });
+    await refused({ name: 'x' }, /^Could not find app named 'x' in manifest$/);
+    await refused({ env: { A: '1' } }, /has 2 apps: --name says which one$/);
+    await refused({ manifest: app }, /has 2 apps: --name says which one$/);
+  });
+
+  test('what cannot be pushed is refused, by the place and without what the manifest says', async () => {
+    const refused = (manifest: string, message: RegExp) =>
+      assert.rejects(appsToPush({ directory: made('broken', { 'manifest.yml': manifest }) }), {
+        code: 'bad_manifest',
+        message,
+      });
+    await refused('applications: [planted\nenv: x\n', /\/broken\/manifest\.yml is no YAML: .* at line 2, column 1$/);
+    await refused('env: planted', /\/manifest\.yml has no applications$/);
+    await refused('applications: []', /\/manifest\.yml has no applications$/);
+    await refused(
+      'applications: [{name: ((who)), memory: ((m))}]',
+      /has variables: \(\(who\)\), \(\(m\)\); the cf CLI/,
+    );
+    await refused('applications: [{name: i, docker: {image: x}}]', /^i is a container image: push it with the cf CLI$/);
+    await assert.rejects(appsToPush({ manifest: join(directory, 'none.yml') }), { code: 'bad_manifest' });
+    await assert.rejects(appsToPush({ directory: join(directory, 'nowhere') }), {
+      code: 'no_directory',
+      message: `${join(directory, 'nowhere')} is not a directory`,
+    });
   });
 });
 
@@ -81,11 +155,13 @@ describe('the client of the API', () => {
   let settings: PlatformSettings;
   let credentials: Credentials;
   let otherRoot: string;
+  /** What it answers to a GET. */
+  const lists = new Map<string, object>();
 
   before(async () => {
     const root = await createRoot('test', notBefore, notAfter);
     otherRoot = (await createRoot('other', notBefore, notAfter)).cert;
-    const dnsNames = ['uaa.cupola.test', 'api.cupola.test'];
+    const dnsNames = ['uaa.cupola.test', 'api.cupola.test', 'log-cache.cupola.test'];
     const { cert, key } = await issue(
       { ...root, isRoot: true },
       { commonName: 'front', dnsNames, notBefore, notAfter },
@@ -108,6 +184,8 @@ describe('the client of the API', () => {
         return void request.pipe(form);
       }
       request.resume();
+      const listed = lists.get(request.url ?? '');
+      if (listed) return void answer(200, listed);
       if (request.url === '/v3/stacks') return void answer(200, { resources: [{ guid: 7, secret: 'planted' }] });
       answer(422, { errors: [{ detail: 'no such thing' }, { detail: 'nor that' }] });
     });
@@ -162,7 +240,7 @@ describe('the client of the API', () => {
     const api = await Api.login(settings, credentials);
     await assert.rejects(api.post('/v3/apps', { name: 'x' }), {
       code: 'api_refused',
-      message: 'POST /v3/apps: 422 no such thing; nor that',
+      message: 'no such thing; nor that (422 to POST /v3/apps)',
     });
     api.close();
   });
@@ -183,6 +261,51 @@ describe('the client of the API', () => {
       code: 'api_answer',
       message: 'the answer to GET /v3/stacks: resources.0.guid must be string',
     });
+    api.close();
+  });
+
+  test('an organization and a space are found as cf target finds them, and told in its words where they are not there', async () => {
+    const listed = (path: string, ...names: string[]) =>
+      lists.set(path, { resources: names.map((name) => ({ name, guid: `${name}-guid` })) });
+    listed('/v3/organizations?names=acme', 'acme');
+    listed('/v3/organizations?names=a%20b');
+    listed('/v3/spaces?organization_guids=acme-guid&per_page=5000', 'dev', 'prod');
+    listed('/v3/organizations?names=small', 'small');
+    listed('/v3/spaces?organization_guids=small-guid&per_page=5000', 'only');
+    const api = await Api.login(settings, credentials);
+    assert.deepEqual(await placeOf(api, { organization: 'acme', space: 'Prod' }), {
+      organization: 'acme',
+      space: 'prod',
+      spaceGuid: 'prod-guid',
+    });
+    assert.equal((await placeOf(api, { organization: 'small' })).space, 'only');
+    const refused = (place: Parameters<typeof placeOf>[1], message: string) =>
+      assert.rejects(placeOf(api, place), { code: 'place_unknown', message });
+    await refused({ organization: 'a b', space: 'x' }, "Organization 'a b' not found. cf create-org a b makes it.");
+    await refused({ organization: 'acme', space: 'x' }, "Space 'x' not found. cf create-space x -o acme makes it.");
+    await refused({ organization: 'acme' }, '-s says which space of acme; there are: dev, prod');
+    api.close();
+  });
+
+  test('SECURITY: a staging log is shown from its push on, line by line, and moves no cursor of the terminal', async () => {
+    const envelope = (timestamp: number, source: string, text: string) => ({
+      timestamp: String(timestamp),
+      tags: { source_type: source },
+      log: { payload: Buffer.from(text).toString('base64') },
+    });
+    const batch = (path: string, ...found: object[]) =>
+      lists.set(`/api/v1/read/app?envelope_types=LOG&${path}`, { envelopes: { batch: found } });
+    batch('descending=true&limit=1', envelope(5, 'STG', 'of a push before'));
+    const api = await Api.login(settings, credentials);
+    const log = await AppLog.from(api, 'app');
+    batch(
+      'start_time=6&limit=1000',
+      envelope(7, 'STG', '\u001b[2J\u001b[31m-----> Red\u001b[0m\u0007\nnext\r'),
+      envelope(8, 'RTR', 'a request'),
+    );
+    batch('start_time=9&limit=1000', envelope(9, 'APP/PROC/WEB', 'an error'), { timestamp: '10', tags: {} });
+    assert.deepEqual(await log.lines('STG'), ['-----> Red', 'next']);
+    assert.deepEqual(await log.lines('APP'), ['an error']);
     api.close();
   });
 });

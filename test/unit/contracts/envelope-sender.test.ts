@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { EnvelopeSender, type EnvelopeSenderOptions } from '../../../src/contracts/envelope-sender.ts';
+import { EnvelopeWriter } from '../../../src/contracts/envelope-wire.ts';
 import { logEnvelope, originOf } from '../../../src/contracts/log-envelopes.ts';
 import { Logger } from '../../../src/kit/log.ts';
 import { eventually, fakeControl } from '../../support/fake-control.ts';
@@ -8,7 +9,7 @@ import { eventually, fakeControl } from '../../support/fake-control.ts';
 const ORIGIN = originOf({ appGuid: 'app' }, { type: 'API', origin: 'cloud_controller', job: 'api', index: '0' }, null);
 const line = (text: string) => logEnvelope(ORIGIN, 1n, Buffer.from(text));
 /** Of a line of four bytes, with what is around it. */
-const LINE_BYTES = 304;
+const LINE_BYTES = new EnvelopeWriter().write(line('1000')).length + 200;
 const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => String(1000 + from + at));
 
 let opened: EnvelopeSender[] = [];

@@ -3,17 +3,21 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { EVENTS } from '../../../src/cloud-controller/audit-events/catalogue.ts';
+import { commandsPage } from '../../support/commands-page.ts';
 import { advised, auditEventsPage, decisionsPage, errorsPage, thrownCodes } from '../../support/pages.ts';
 import { permissionsPage } from '../../support/permissions-page.ts';
 import { projectFiles, ROOT } from '../../support/project-files.ts';
+import { statusPage } from '../../support/status-page.ts';
 import { uaaPermissionsPage } from '../../support/uaa-permissions-page.ts';
 
 /** Each page, made of declarations and, where people write to them, of what stands there. */
-const PAGES: Readonly<Record<string, (before: string) => string>> = {
+const PAGES: Readonly<Record<string, (before: string) => string | Promise<string>>> = {
   'docs/audit-events.md': auditEventsPage,
+  'docs/commands.md': commandsPage,
   'docs/decisions/README.md': decisionsPage,
   'docs/errors.md': errorsPage,
   'docs/permissions.md': permissionsPage,
+  'docs/status.md': statusPage,
   'docs/uaa-permissions.md': uaaPermissionsPage,
 };
 
@@ -21,8 +25,8 @@ const read = (path: string): string => (existsSync(join(ROOT, path)) ? readFileS
 
 describe('a page that is made of declarations', () => {
   for (const [path, made] of Object.entries(PAGES)) {
-    it(`says what they say, no more and no less: ${path} (UPDATE_GOLDEN=1 writes it)`, () => {
-      const page = made(read(path));
+    it(`says what they say, no more and no less: ${path} (UPDATE_GOLDEN=1 writes it)`, async () => {
+      const page = await made(read(path));
       if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(join(ROOT, path), page);
       assert.equal(read(path), page);
     });

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { projectFiles, ROOT, titlesOf } from '../../support/project-files.ts';
+import { idsOf } from '../../support/status-page.ts';
 
 const TABLE = 'docs/requirements.md';
 
@@ -19,9 +20,6 @@ function rows(): Map<string, string[]> {
 }
 
 const tests = projectFiles().filter((path) => path.endsWith('.test.ts'));
-
-/** "RTR-03, SECURITY 8: …" names RTR-03. */
-const idsOf = (title: string): string[] => title.split(': ')[0]!.match(/\b[A-Z]{2,4}-\d\d\b/g) ?? [];
 
 test('every test whose title names a requirement stands in the row of it', () => {
   const table = rows();

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { type Envelope, EnvelopeSchema } from '../../../src/contracts/gen/loggregator_pb.js';
+import type { ReadEnvelope } from '../../../src/contracts/envelope-wire.ts';
 import { DEFAULT_LIMITS, LogCache, type LogCacheLimits } from '../../../src/loggregator/log-cache.ts';
 import { nameFilter } from '../../../src/loggregator/name-filter.ts';
 import { type Entry, SourceLog } from '../../../src/loggregator/source-log.ts';
@@ -9,15 +8,14 @@ import { type Entry, SourceLog } from '../../../src/loggregator/source-log.ts';
 const NOW = 1_800_000_000_000_000_000n;
 const cacheOf = (limits: Partial<LogCacheLimits> = {}): LogCache =>
   new LogCache({ ...DEFAULT_LIMITS, ...limits }, () => NOW);
-const line = (text: string, timestampNs: bigint, more: MessageInitShape<typeof EnvelopeSchema> = {}): Envelope =>
-  create(EnvelopeSchema, {
-    sourceId: 'app',
-    instanceId: '0',
-    timestampNs,
-    tags: { source_type: 'APP/PROC/WEB' },
-    message: { case: 'log', value: { payload: Buffer.from(text) } },
-    ...more,
-  });
+const line = (text: string, timestampNs: bigint, more: Partial<ReadEnvelope> = {}): ReadEnvelope => ({
+  sourceId: 'app',
+  instanceId: '0',
+  timestampNs,
+  tags: { source_type: 'APP/PROC/WEB' },
+  message: { case: 'log', payload: Buffer.from(text).toString('base64'), stderr: false },
+  ...more,
+});
 const all = {
   start: 0n,
   end: null,
@@ -77,7 +75,7 @@ test('SECURITY 25: a read ends at a bound of bytes: the newest first, or a reade
 
 test('a batch that is sent again is kept once, also where its lines had moved on', () => {
   const cache = cacheOf();
-  const batch = (): Envelope[] => [line('a', 10n), line('b', 10n), line('c', 20n)];
+  const batch = (): ReadEnvelope[] => [line('a', 10n), line('b', 10n), line('c', 20n)];
   cache.put(batch());
   cache.put(batch());
   assert.deepEqual(texts(cache), ['a', 'b', 'c']);

@@ -19,6 +19,7 @@ import {
   ensureEngineImage,
   formerImage,
   recipeDigest,
+  removeOldImages,
   rollBackEngineImage,
 } from '../../../src/platform/engines/image/image.ts';
 import { isLeftOut, optionsFor, PACKAGES } from '../../../src/platform/engines/image/packages.ts';
@@ -92,6 +93,16 @@ test('an image is taken from another directory whole', async () => {
   const image = await ensureEngineImage({ directory: own, cache: directory, log: silentLog });
   assert.equal(readFileSync(join(image.root, 'usr/bin/sleep'), 'utf8'), USED);
   assert.deepEqual(readdirSync(own).sort(), [USED, `${recipeDigest()}.json`].sort());
+});
+
+test('an image that this version neither uses nor goes back to is removed', async () => {
+  const OLD = 'abcdefabcdef';
+  mkdirSync(join(directory, OLD));
+  writeFileSync(join(directory, '111111111111.json'), JSON.stringify({ image: OLD, former: null }));
+  writeFileSync(join(directory, 'other'), '');
+  assert.deepEqual(await removeOldImages({ directory }), [OLD]);
+  assert.deepEqual(readdirSync(directory).sort(), [USED, FORMER, `${recipeDigest()}.json`, 'other'].sort());
+  assert.deepEqual(await removeOldImages({ directory, sources: ['deb http://other.example trixie main'] }), []);
 });
 
 test('another recipe, or other sources, have no image yet', () => {

@@ -72,6 +72,7 @@ const OTHERS: SettingValues = {
   http2Apps: true,
   engineSources: ['deb http://packages.example.com/haproxy trixie main'],
   unpackAhead: false,
+  separateRoles: ['brain', 'ssh'],
   keyFile: '/other/key',
   stagingEnvironment: { A: '1' },
   allowedRegistries: ['a.example'],

@@ -1,26 +1,14 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { afterEach, test } from 'node:test';
 import { Logger } from '../../../src/kit/log.ts';
-import { identify, isAlive, type ProcessIdentity, signal } from '../../../src/kit/process.ts';
+import { isAlive, signal } from '../../../src/kit/process.ts';
 import type { Component } from '../../../src/platform/components/component.ts';
 import { Supervised } from '../../../src/platform/components/supervised.ts';
 import { Updates } from '../../../src/platform/updates.ts';
+import { endSleepers, sleeper } from '../../support/sleeper.ts';
 
 const log = new Logger('test', {}, () => {});
-const started: ProcessIdentity[] = [];
-afterEach(() => {
-  for (const identity of started.splice(0)) signal(identity, 'SIGKILL');
-});
-
-async function sleeper(): Promise<ProcessIdentity> {
-  const child = spawn('sleep', ['60'], { stdio: 'ignore', detached: true });
-  await new Promise((resolve) => child.once('spawn', resolve));
-  child.unref();
-  const identity = identify(child.pid!)!;
-  started.push(identity);
-  return identity;
-}
+afterEach(endSleepers);
 
 async function supervised(name: string, ran: string, runs: string, more: Partial<Component> = {}): Promise<Supervised> {
   const component: Component = {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Logger } from '../../../src/kit/log.ts';
 import { HaproxyDriver } from '../../../src/router/haproxy-driver.ts';
-import { backendName, NO_ENDPOINTS, type RouterSettings } from '../../../src/router/settings.ts';
+import { backendName, NO_ENDPOINTS, REPEAT_SERVER, type RouterSettings } from '../../../src/router/settings.ts';
 
 const SLOT = backendName(0);
 
@@ -24,7 +24,7 @@ async function told(present: ReturnType<typeof there>[], ...wanted: ReturnType<t
   const socket = {
     process: async () => 'one',
     servers: async () => present,
-    tell: async (command: string) => void lines.push(command.split(' ssl ')[0]!),
+    tell: async (command: string) => void lines.push(command),
     ask: async (command: string) => {
       lines.push(command);
       return 'Server deleted.';
@@ -74,4 +74,14 @@ test('a slot whose servers are all new leads to them, where it is known whose it
     lines.filter((line) => line.startsWith('routes')),
     [`routes [["bob.example.org/","${SLOT}"]]`],
   );
+});
+
+test('a HAProxy that leads to instances at once gets servers that are not balanced, whatever control was started with', async () => {
+  const added = async (present: ReturnType<typeof there>[]) => {
+    const lines = await told(present, [server('bob-1', 60002)]);
+    assert.ok(!lines.some((line) => line.includes(REPEAT_SERVER)), lines.join('\n'));
+    return lines.find((line) => line.startsWith(`add server ${SLOT}/bob-1`))!;
+  };
+  assert.match(await added([{ ...there(REPEAT_SERVER, 0), address: '' }]), / weight 0;/);
+  assert.doesNotMatch(await added([]), /weight/);
 });

@@ -36,8 +36,11 @@ const sections = new Map([
 ]);
 const of = (name: string): Timeouts => sections.get(name) ?? assert.fail(`there is no ${name}`);
 
+/** Control, and what serves system hosts in its place. */
+const SYSTEM = ['backend control', 'backend uaa', 'backend logs'];
+
 test('a silent app is judged by the router’s pool, a silent API beside it, and a silent tunnel by both', () => {
-  for (const judge of ['backend be-00000', 'backend control']) {
+  for (const judge of ['backend be-00000', ...SYSTEM]) {
     assert.deepEqual([of(judge).server, of(judge).tunnel], [IDLE.answer, IDLE.tunnel], judge);
   }
 });
@@ -58,7 +61,7 @@ test('nothing on the way of a request, however it came, is as impatient as its j
       assert.ok(seconds > IDLE.answer && seconds > IDLE.tunnel, `${name}: timeout ${direction} ${seconds}s`);
     }
   }
-  const known = [...onTheWay.map(([name]) => name), 'frontend public', 'backend control', 'frontend unreachable'];
+  const known = [...onTheWay.map(([name]) => name), 'frontend public', ...SYSTEM, 'frontend unreachable'];
   const carries = (name: string): boolean => !name.startsWith('defaults ') && !/^backend (be-|certificates)/.test(name);
   const tables = ['clients', 'spoken', 'control-requests', 'containers', 'containers-requests', 'containers-control'];
   const others = [...sections.keys()].filter((name) => carries(name) && !known.includes(name));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { fingerprintOf, generateHostKey } from '../../../src/ssh-proxy/host-key.ts';
+import { fingerprintOf } from '../../../src/ssh-proxy/fingerprint.ts';
+import { generateHostKey } from '../../../src/ssh-proxy/host-key.ts';
 import { parseUserName } from '../../../src/ssh-proxy/login.ts';
 
 const GUID = '0f3c5f4e-9a44-4b21-8d1e-0d3a7e6f5b12';

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { lstatSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import Type, { type Static } from 'typebox';
 import { readCheckedFile } from '../../../kit/checked.ts';
 import { CupolaError, codeOf } from '../../../kit/errors.ts';
@@ -14,6 +14,8 @@ import { ImageSource } from './build.ts';
 const RECIPE = ['build.ts', 'packages.ts'];
 const LIST = 'packages.json';
 const TREE = 'rootfs';
+/** Of images, and of what says which is used. */
+const NAMES = /^[0-9a-f]{12}(\.json)?$/;
 /** Building takes less than a minute; what lies there longer was left by a build that was killed. */
 const ABANDONED_MS = 2 * 60 * 60_000;
 
@@ -139,6 +141,19 @@ export function chosenImage(directory: string, sources: readonly string[] | unde
 /** The name of the one it used before; null where there is none. */
 export function formerImage(directory: string, sources: readonly string[] | undefined): string | null {
   return choiceOf(directory, sources)?.former ?? null;
+}
+
+/** Removes what this version neither uses nor goes back to. For a platform that is down. Gives the images' names. */
+export async function removeOldImages({
+  directory,
+  sources,
+}: Pick<ImageOptions, 'directory' | 'sources'>): Promise<string[]> {
+  const choice = choiceOf(directory, sources);
+  if (choice === null) return [];
+  const kept = [choice.image, choice.former, basename(choiceFile(directory, sources))];
+  const old = (await readdir(directory)).filter((name) => NAMES.test(name) && !kept.includes(name));
+  for (const name of old) await rm(join(directory, name), { recursive: true, force: true });
+  return old.filter((name) => !name.endsWith('.json'));
 }
 
 /** Those that are there. */

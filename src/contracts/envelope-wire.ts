@@ -1,0 +1,171 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { type Envelope, EnvelopeSchema, type Gauge, GaugeSchema, LogSchema } from './gen/loggregator_pb.js';
+import type { EnvelopeInit } from './log-envelopes.ts';
+
+// An envelope on the wire is what loggregator.proto says. From one line of an instance to the next only time and text change:
+// what stays is encoded and decoded once, which makes either ten times as fast.
+
+/** What stands before a field: its number and how it is encoded. */
+const tagOf = (field: { number: number }, type: WireType): number => (field.number << 3) | type;
+const TIMESTAMP = tagOf(EnvelopeSchema.field.timestampNs, WireType.Varint);
+const LOG = tagOf(EnvelopeSchema.field.log, WireType.LengthDelimited);
+const GAUGE = tagOf(EnvelopeSchema.field.gauge, WireType.LengthDelimited);
+const PAYLOAD = tagOf(LogSchema.field.payload, WireType.LengthDelimited);
+const STDERR = tagOf(LogSchema.field.stderr, WireType.Varint);
+
+/** Where an envelope comes from. */
+export type EnvelopeHead = Pick<Envelope, 'sourceId' | 'instanceId' | 'tags'>;
+
+/** An envelope as it was read. Those of one origin share their tags. */
+export interface ReadEnvelope extends EnvelopeHead {
+  timestampNs: bigint;
+  message:
+    | {
+        case: 'log';
+        /** In base64: a string of its own, which holds nothing else of the batch it came in. */
+        payload: string;
+        stderr: boolean;
+      }
+    | { case: 'gauge'; metrics: Gauge['metrics'] }
+    | { case: undefined };
+}
+
+/** Encodes envelopes of few origins. */
+export class EnvelopeWriter {
+  /** By the tags, which an origin has as long as its names are the same. */
+  readonly #heads = new WeakMap<object, { sourceId: string; instanceId: string; bytes: Uint8Array }>();
+  /** Empty after each: its memory is used again. */
+  readonly #writer = new BinaryWriter();
+
+  write({ timestampNs = 0n, sourceId = '', instanceId = '', tags = {}, message }: EnvelopeInit): Uint8Array {
+    let head = this.#heads.get(tags);
+    if (head?.sourceId !== sourceId || head.instanceId !== instanceId) {
+      const bytes = toBinary(EnvelopeSchema, create(EnvelopeSchema, { sourceId, instanceId, tags }));
+      head = { sourceId, instanceId, bytes };
+      this.#heads.set(tags, head);
+    }
+    const writer = this.#writer.uint32(TIMESTAMP).int64(timestampNs).raw(head.bytes);
+    if (message?.case === 'log') {
+      const { payload = new Uint8Array(), stderr = false } = message.value;
+      writer.uint32(LOG).fork().uint32(PAYLOAD).bytes(payload);
+      if (stderr) writer.uint32(STDERR).bool(true);
+      writer.join();
+    } else if (message?.case === 'gauge') {
+      const gauge = toBinary(GaugeSchema, create(GaugeSchema, message.value));
+      writer.uint32(GAUGE).bytes(gauge);
+    }
+    return writer.finish();
+  }
+}
+
+/** Of heads that are remembered, so that they take a bounded place: some megabytes. */
+const MOST_HEADS = 4096;
+const MOST_HEAD_BYTES = 2048;
+
+/** Decodes envelopes of origins that come again. */
+export class EnvelopeReader {
+  /** By their bytes. */
+  readonly #heads = new Map<string, EnvelopeHead>();
+
+  /** All of a batch. Throws where one is no envelope. */
+  read(batch: readonly Uint8Array[]): ReadEnvelope[] {
+    let memory: BatchMemory | undefined;
+    return batch.map((bytes) => {
+      // They are parts of what came in one call.
+      if (memory?.bytes.buffer !== bytes.buffer) memory = new BatchMemory(bytes.buffer);
+      return this.#read(memory, bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+    });
+  }
+
+  #read(memory: BatchMemory, start: number, end: number): ReadEnvelope {
+    const { reader } = memory;
+    let timestampNs = 0n;
+    let message: ReadEnvelope['message'] = { case: undefined };
+    // The head stands in one piece, as it is always written; where it does not, all is decoded in the ordinary way.
+    let headStart = start;
+    let headEnd = start;
+    for (reader.pos = start; reader.pos < end; ) {
+      const at = reader.pos;
+      const field = reader.uint32();
+      if (field === TIMESTAMP) timestampNs = reader.int64() as bigint;
+      else if (field === LOG) message = memory.log(memory.lengthDelimited(end));
+      else if (field === GAUGE) message = memory.gauge(memory.lengthDelimited(end));
+      else {
+        if ((field & 7) === WireType.LengthDelimited) reader.pos = memory.lengthDelimited(end);
+        else reader.skip(field & 7, field >>> 3);
+        if (headEnd === start) headStart = at;
+        else if (headEnd !== at) return whole(memory, start, end);
+        headEnd = reader.pos;
+      }
+    }
+    requireEnd(reader.pos, end);
+    const { sourceId, instanceId, tags } = this.#head(memory, headStart, headEnd);
+    return { timestampNs, sourceId, instanceId, tags, message };
+  }
+
+  #head({ bytes }: BatchMemory, start: number, end: number): EnvelopeHead {
+    const key = bytes.toString('latin1', start, end);
+    const known = this.#heads.get(key);
+    if (known) return known;
+    const head = fromBinary(EnvelopeSchema, bytes.subarray(start, end));
+    if (key.length > MOST_HEAD_BYTES) return head;
+    if (this.#heads.size >= MOST_HEADS) this.#heads.clear();
+    this.#heads.set(key, head);
+    return head;
+  }
+}
+
+/** What came in one call, read in place: a view for each envelope would cost more than all else. */
+class BatchMemory {
+  readonly bytes: Buffer;
+  readonly reader: BinaryReader;
+
+  constructor(memory: ArrayBufferLike) {
+    this.bytes = Buffer.from(memory);
+    this.reader = new BinaryReader(this.bytes);
+  }
+
+  /** Where what comes next ends; `reader` stands at its first byte. Throws where that is beyond `most`. */
+  lengthDelimited(most: number): number {
+    const end = this.reader.uint32() + this.reader.pos;
+    if (end > most) throw new RangeError('a field ends beyond its message');
+    return end;
+  }
+
+  log(end: number): ReadEnvelope['message'] {
+    const { reader } = this;
+    let payload = '';
+    let stderr = false;
+    while (reader.pos < end) {
+      const field = reader.uint32();
+      if (field === PAYLOAD) {
+        const until = this.lengthDelimited(end);
+        payload = this.bytes.toString('base64', reader.pos, until);
+        reader.pos = until;
+      } else if (field === STDERR) stderr = reader.bool();
+      else reader.skip(field & 7, field >>> 3);
+    }
+    requireEnd(reader.pos, end);
+    return { case: 'log', payload, stderr };
+  }
+
+  gauge(end: number): ReadEnvelope['message'] {
+    const { metrics } = fromBinary(GaugeSchema, this.bytes.subarray(this.reader.pos, end));
+    this.reader.pos = end;
+    return { case: 'gauge', metrics };
+  }
+}
+
+function whole({ bytes }: BatchMemory, start: number, end: number): ReadEnvelope {
+  const { timestampNs, sourceId, instanceId, tags, message } = fromBinary(EnvelopeSchema, bytes.subarray(start, end));
+  const head = { timestampNs, sourceId, instanceId, tags };
+  if (message.case === 'gauge') return { ...head, message: { case: 'gauge', metrics: message.value.metrics } };
+  if (message.case === undefined) return { ...head, message: { case: undefined } };
+  const { payload, stderr } = message.value;
+  return { ...head, message: { case: 'log', payload: Buffer.from(payload).toString('base64'), stderr } };
+}
+
+function requireEnd(position: number, end: number): void {
+  if (position !== end) throw new RangeError('a message ends within a field');
+}
