@@ -12,9 +12,17 @@ export const platform = [
       '',
     ],
   ]),
+  ...noticedBy('test/integration/platform/strays.test.ts', [
+    [
+      'is ended, and no process of that number in a container',
+      'kit/namespaces.ts',
+      " && IMAGE.test(readFileSync(`/proc/${pid}/mountinfo`, 'latin1'))",
+      '',
+    ],
+  ]),
   ...noticedBy('test/integration/platform/engine-namespace.test.ts', [
     ['SECURITY 39: nobody within changes the image', 'kit/engines.ts', 'remount,bind,ro,', 'remount,bind,'],
-    ['HLT-03: what runs within counts as', 'kit/namespaces.ts', 'seesThisRoot(pid) || ', ''],
+    ['HLT-03: what runs within counts as', 'kit/namespaces.ts', ' || runsOfImage(pid)', ''],
     ['what a garden mounts comes and goes', 'kit/engines.ts', '/run/cupola-*/cell-* | ', ''],
   ]),
   ...noticedBy('test/e2e/cells.test.ts', [
