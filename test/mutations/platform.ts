@@ -14,7 +14,7 @@ export const platform = [
   ]),
   ...noticedBy('test/integration/platform/strays.test.ts', [
     [
-      'is ended, and no process of that number in a container',
+      'SECURITY: is ended, and no process of that number in a container',
       'kit/namespaces.ts',
       " && IMAGE.test(readFileSync(`/proc/${pid}/mountinfo`, 'latin1'))",
       '',
