@@ -107,8 +107,8 @@ export class Contracts {
   }
 }
 
-/** How long a call waits for a process that is being started again. */
-const WAIT_MS = 5_000;
+/** How long a call waits for a process that is being started again: as long as the router waits for it. */
+const WAIT_MS = 15_000;
 const AGAIN_MS = 100;
 
 /** A call that found nobody listening was seen by nobody: it is made again, so that a restart shows as a wait. */
