@@ -1,6 +1,6 @@
 import { type CellProxySettings, prepareCellProxy, renderCellProxyConfig } from '../../cell/proxy/index.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
-import type { ProcessIdentity } from '../../kit/process.ts';
+import { type ProcessIdentity, signal } from '../../kit/process.ts';
 import type { SocketAddress } from '../../kit/sockets.ts';
 import { askAdmin } from '../admin-socket.ts';
 import { cellName, cellProxySettingsOf } from '../cell-settings.ts';
@@ -56,6 +56,9 @@ export function cellProxy(
     start,
     find: (settled) => findHaproxies(instance, settled),
     processes: () => haproxyProcesses(instance),
+    makeWay: () => {
+      for (const one of haproxyProcesses(instance)) signal(one, 'SIGUSR1');
+    },
     takeOver,
     renew: async (running) => {
       const roots = new Map([[settings.routerCa, certificates.roots('platform')]]);

@@ -13,7 +13,7 @@ import { ComponentCertificates } from '../certificates.ts';
 import { components } from '../components/all.ts';
 import { LISTENER_HOLDER, listeningSockets } from '../components/listeners.ts';
 import type { Supervised } from '../components/supervised.ts';
-import { enterEngineImage } from '../engines/image/enter.ts';
+import { enterEngineImage, knowsImages } from '../engines/image/enter.ts';
 import type { EngineImage } from '../engines/image/image.ts';
 import { ensureSecrets } from '../ensure-secrets.ts';
 import { FaultCounts } from '../fault-counts.ts';
@@ -162,7 +162,10 @@ export class Supervisor {
         setTimeout(() => process.exit(0), ANSWERED_MS);
       },
       become: (node, main) => {
-        setTimeout(() => become(node, main, layout.settings.dataDirectory, this.#log), ANSWERED_MS);
+        setTimeout(() => {
+          if (!knowsImages(main)) for (const { component } of this.#watched.components) component.makeWay?.();
+          become(node, main, layout.settings.dataDirectory, this.#log);
+        }, ANSWERED_MS);
       },
     });
   }

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import { findDebianMirrors } from '../../../src/cell/stack/package-sources.ts';
+import { knowsImages } from '../../../src/platform/engines/image/enter.ts';
 import {
   chosenImage,
   ensureEngineImage,
@@ -24,6 +25,7 @@ import {
 } from '../../../src/platform/engines/image/image.ts';
 import { isLeftOut, optionsFor, PACKAGES } from '../../../src/platform/engines/image/packages.ts';
 import { silentLog } from '../../support/postgresql.ts';
+import { ROOT } from '../../support/project-files.ts';
 
 const MIRRORS = { mirror: 'http://mirror.example/debian', securityMirror: 'http://mirror.example/security' };
 const [USED, FORMER] = ['0123456789ab', 'ba9876543210'];
@@ -103,6 +105,11 @@ test('an image that this version neither uses nor goes back to is removed', asyn
   assert.deepEqual(await removeOldImages({ directory }), [OLD]);
   assert.deepEqual(readdirSync(directory).sort(), [USED, FORMER, `${recipeDigest()}.json`, 'other'].sort());
   assert.deepEqual(await removeOldImages({ directory, sources: ['deb http://other.example trixie main'] }), []);
+});
+
+test('code that knows of images is told from code of before', () => {
+  assert.ok(knowsImages(join(ROOT, 'src/platform/supervisor-main.ts')));
+  assert.ok(!knowsImages(join(home, 'src/platform/supervisor-main.ts')));
 });
 
 test('another recipe, or other sources, have no image yet', () => {

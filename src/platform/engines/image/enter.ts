@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { pinEngines, unpinOthers, useEngines } from '../../../kit/engines.ts';
 import { CupolaError } from '../../../kit/errors.ts';
 import type { Layout } from '../../layout.ts';
@@ -19,6 +21,11 @@ export async function enterAnyEngineImage(layout: Layout, owner: string): Promis
   const chosen = chosenImage(layout.engines, layout.settings.engineSources);
   const image = chosen ?? (await engineImages(layout.engines))[0];
   if (image) await enter(layout, owner, image);
+}
+
+/** Whether a supervisor of other code, whose main file this is, finds what runs of an image. */
+export function knowsImages(main: string): boolean {
+  return existsSync(join(dirname(main), 'engines/image'));
 }
 
 async function enter(layout: Layout, owner: string, image: EngineImage): Promise<void> {
