@@ -50,6 +50,11 @@ export const COMMANDS: Readonly<Record<string, Listed>> = {
     summary: 'bring the running platform to the code of this checkout',
     load: async () => (await import('./commands/upgrade.ts')).upgrade,
   },
+  engines: {
+    words: '[list|update|rollback]',
+    summary: 'show the engines, bring them up to date, go back to the former',
+    load: async () => (await import('./commands/engines.ts')).engines,
+  },
   install: {
     summary: 'have systemd start the platform at boot',
     load: async () => (await import('./commands/install.ts')).install,

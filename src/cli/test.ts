@@ -4,7 +4,7 @@ import { mkdir, symlink } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { CupolaError } from '../kit/errors.ts';
-import { ensurePackages } from '../platform/host/packages.ts';
+import { ensurePackages, TESTED_ENGINES } from '../platform/host/packages.ts';
 import { BundledTests } from './lanes/bundled-tests.ts';
 import {
   costs,
@@ -27,6 +27,8 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const BIN = join(ROOT, 'node_modules/.bin');
 /** Where the tests look for a stack; building one takes minutes, so it is kept between runs. */
 const STACKS = '/var/cache/cupola-test-stacks';
+/** The image of the engines, likewise. */
+const ENGINES = '/var/cache/cupola-test-engines';
 const TOOLS = '/var/cache/cupola-test-tools';
 /** Programs only tests call, and the packages they come from. */
 const TEST_PACKAGES: Readonly<Record<string, string>> = {
@@ -78,7 +80,7 @@ const CHECKS: Step[] = [
   { name: 'what killed tests left', run: removeTheDead },
   { name: 'types', run: checkTypes },
   { name: 'lint and format', run: lint },
-  { name: 'stack for containers', run: prepareStack },
+  { name: 'stack for containers and image of the engines', run: prepareTrees },
   { name: 'official cf command-line tool', run: prepareOfficialCf },
 ];
 
@@ -143,7 +145,7 @@ async function preparePackages(context: Context): Promise<void> {
     console.log('not root: left as it is');
     return;
   }
-  await ensurePackages((text) => console.log(text));
+  await ensurePackages((text) => console.log(text), TESTED_ENGINES);
   const missing = Object.entries(TEST_PACKAGES).flatMap(([program, name]) =>
     find(program, context.path) ? [] : [name],
   );
@@ -178,12 +180,17 @@ async function lint(context: Context): Promise<void> {
   await execute(join(BIN, 'biome'), ['check', ...git, '.'], context, 5);
 }
 
-async function prepareStack(context: Context): Promise<void> {
+/** Both at once: the one waits for the network while the other has the processor. */
+async function prepareTrees(context: Context): Promise<void> {
   if (process.getuid?.() !== 0) {
     console.log('not root: left as it is');
     return;
   }
-  await execute(process.execPath, [join(ROOT, 'test/tools/prepare-stack.ts'), STACKS], context, 15);
+  const prepare = (tool: string, directory: string) =>
+    execute(process.execPath, [join(ROOT, 'test/tools', tool), directory], context, 15);
+  const both = [prepare('prepare-stack.ts', STACKS), prepare('prepare-engines.ts', ENGINES)];
+  await Promise.allSettled(both);
+  await Promise.all(both);
 }
 
 /** Takes the tool in PATH, or builds the release pinned in test/tools/cf-cli with Go where there is Go. */

@@ -17,6 +17,8 @@ export interface RunOptions {
   mostBytes?: number;
   /** Who runs it, in place of root. */
   account?: { uid: number; gid: number };
+  /** A file that holds the mount namespace it runs in, in place of this process's. */
+  within?: string;
   /** Called with each piece of output as it comes. */
   onOutput?: (text: string) => void;
   /**
@@ -76,10 +78,12 @@ export async function run(command: string, args: readonly string[], options: Run
 function start(
   command: string,
   args: readonly string[],
-  { env = PLAIN_ENVIRONMENT, cwd, account }: RunOptions,
+  { env = PLAIN_ENVIRONMENT, cwd, account, within }: RunOptions,
 ): Program {
   const as = account ? ['setpriv', `--reuid=${account.uid}`, `--regid=${account.gid}`, '--clear-groups', '--'] : [];
-  const [program = command, ...words] = [...as, command, ...args];
+  const entering =
+    within === undefined ? [] : ['nsenter', `--mount=${within}`, ...(cwd === undefined ? [] : [`--wdns=${cwd}`]), '--'];
+  const [program = command, ...words] = [...entering, ...as, command, ...args];
   try {
     return startProgram(program, words, { env, cwd });
   } catch (cause) {

@@ -120,6 +120,8 @@ export const PlatformStatus = Type.Object({
     project: Type.String(),
     program: Type.String(),
     node: Type.String(),
+    /** The image that engines are started from; absent in what an earlier version says. */
+    engines: Type.Optional(Type.String()),
   }),
   update: UpdateStatus,
   /** Null while no roots are on their way in or out. */

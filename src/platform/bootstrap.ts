@@ -61,6 +61,8 @@ export const CellBootstrap = Type.Object({
   /** Vouches for public routes: apps trust it, so that they reach each other by name. Two, while one takes the place of another. */
   routerRoot: Type.String(),
   instanceIdentity: InstanceAuthority,
+  /** The tree of the image that runc and what comes with it are taken from; null: the machine's own. */
+  engineRoot: Type.Union([Type.String(), Type.Null()]),
   buildpacks: Type.Array(SystemBuildpackFile),
 });
 export type CellBootstrap = Static<typeof CellBootstrap>;

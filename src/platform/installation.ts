@@ -5,6 +5,7 @@ import { ensureStack, removeOldStacks } from '../cell/stack/stack.ts';
 import type { Logger } from '../kit/log.ts';
 import { type BuildOptions, buildSystemBuildpacks } from './buildpacks/build.ts';
 import { gardenSettingsOf } from './cell-settings.ts';
+import { ensureEngineImage, removeOldImages } from './engines/image/image.ts';
 import type { Layout } from './layout.ts';
 import { writeBuildpacks } from './system-buildpacks.ts';
 
@@ -24,10 +25,22 @@ export async function prepareStack({ layout, log, onProgress }: PrepareOptions):
   await ensureStack({ directory, name: DEFAULT_STACK, ...(cache ? { cache } : {}), log, onProgress });
 }
 
-/** For a platform that is down. What is mounted for a container, whatever became of its cell, still stands on the stack of its time. */
-export async function removeUnusedStacks({ layout, log }: Pick<PrepareOptions, 'layout' | 'log'>): Promise<void> {
+/** Builds the engines' image of this code unless it is there; CUPOLA_ENGINES_CACHE may name a directory that holds it built. */
+export async function prepareEngines({ layout, log, onProgress }: PrepareOptions): Promise<void> {
+  const { engines: directory, settings } = layout;
+  const cache = process.env['CUPOLA_ENGINES_CACHE'];
+  await ensureEngineImage({ directory, sources: settings.engineSources, cache: cache || undefined, log, onProgress });
+}
+
+/**
+ * Stacks and images of the engines, of a platform that is down. What is mounted for a container, whatever became of its cell, still stands
+ * on the stack of its time.
+ */
+export async function removeUnusedTrees({ layout, log }: Pick<PrepareOptions, 'layout' | 'log'>): Promise<void> {
   if (hasContainers(layout, log)) return;
   for (const old of await removeOldStacks(layout.stacks, DEFAULT_STACK)) log.info('old stack removed', { stack: old });
+  const images = { directory: layout.engines, sources: layout.settings.engineSources };
+  for (const image of await removeOldImages(images)) log.info('old image of the engines removed', { image });
 }
 
 function hasContainers(layout: Layout, log: Logger): boolean {

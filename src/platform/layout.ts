@@ -13,6 +13,12 @@ export interface Layout {
   program: string;
   logs: string;
   stacks: string;
+  /** Images of the engines. */
+  engines: string;
+  /** Files that hold the namespaces in which engines run. */
+  enginePins: string;
+  /** The one of a component of this name: another each time the component starts. */
+  enginePinOf(component: string): string;
   buildpacks: string;
   secretsFile: string;
   supervisorSocket: string;
@@ -38,6 +44,9 @@ export function layoutOf(settings: PlatformSettings): Layout {
     program: programMountOf(run),
     logs: `${data}/logs`,
     stacks: `${data}/stacks`,
+    engines: `${data}/engines`,
+    enginePins: `${run}/engines`,
+    enginePinOf: (component) => `${run}/engines/${component}.${process.pid}-${Date.now()}`,
     buildpacks: `${data}/buildpacks`,
     secretsFile: `${data}/secrets.json`,
     supervisorSocket: `${run}/supervisor.sock`,

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { teardownGarden } from '../cell/garden/teardown.ts';
 import { openRange, removeAddress } from '../cell/network/host.ts';
+import { unpinAll, useEngines } from '../kit/engines.ts';
 import type { Logger } from '../kit/log.ts';
 import { containerRanges, ownAddresses } from './addresses.ts';
 import { gardenSettingsOf, startedFrom } from './cell-settings.ts';
@@ -9,7 +10,7 @@ import type { Layout } from './layout.ts';
 
 /**
  * Takes away what lasts only as long as an installation runs, once its processes have ended: containers, what router and proxies
- * would start with of them, addresses, what guarded both. What another has too that runs stays.
+ * would start with of them, addresses, what guarded both, the namespaces of the engines. What another has too that runs stays.
  */
 export async function removeRemains(layout: Layout, log: Logger): Promise<void> {
   const { settings } = layout;
@@ -20,4 +21,6 @@ export async function removeRemains(layout: Layout, log: Logger): Promise<void> 
   const theirs = new Set(other === null ? [] : [...containerRanges(other), ...ownAddresses(other)]);
   for (const range of containerRanges(settings)) if (!theirs.has(range)) await openRange(range);
   for (const address of ownAddresses(settings)) if (!theirs.has(address)) await removeAddress(address);
+  useEngines(null);
+  await unpinAll(layout.enginePins);
 }

@@ -6,6 +6,7 @@ import { CupolaError, messageOf } from '../kit/errors.ts';
 import type { Logger } from '../kit/log.ts';
 import { removeTree } from '../kit/owned-files.ts';
 import { type ProcessIdentity, terminate } from '../kit/process.ts';
+import { enterAnyEngineImage } from './engines/image/enter.ts';
 import { endProcesses, removeAccounts } from './host/accounts.ts';
 import { removeResolver } from './host/names.ts';
 import { removeSystemTrust } from './host/system-trust.ts';
@@ -66,6 +67,7 @@ export async function endRemains(layout: Layout, log: Logger): Promise<boolean> 
   await Promise.all(clients.map(([, identity]) => terminate(identity)));
   await Promise.all(running.filter(isDatabase).map(([, identity]) => terminate(identity, STOP_MS, 'SIGINT')));
   await endProcesses(settings, layout.run);
+  await enterAnyEngineImage(layout, 'teardown');
   await removeRemains(layout, log);
   writeProcesses(layout.processesFile, {});
   writeRestarts(layout.restartsFile, {});

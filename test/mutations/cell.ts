@@ -6,7 +6,7 @@ const LAUNCHER = 'cell/staging/lifecycle/launcher';
 const SCALAR = 'cell/staging/lifecycle/scalar.sh';
 const REP = 'cell/rep/rep.ts';
 const RULES = 'cell/network/ruleset.ts';
-const STACK = 'cell/stack/stack.ts';
+const SHARED_TREE = 'kit/shared-tree.ts';
 
 export const cell = [
   ...noticedBy('test/unit/cell/rep-staging.test.ts', [
@@ -32,16 +32,16 @@ export const cell = [
     ],
   ]),
   ...noticedBy('test/unit/cell/stack.test.ts', [
-    ['CTR-04: is shared where nobody but root', STACK, '[dirname(home), home, join', '[home, join'],
-    ['CTR-04: is shared where nobody but root', STACK, ' && one.uid === 0', ''],
-    ['CTR-04: is shared where nobody but root', STACK, ' && (one.mode & others) === 0', ''],
-    ['is taken without a file beside it', STACK, "join(to, 'probe')", 'String(`${to}.probe`)'],
+    ['CTR-04: is shared where nobody but root', SHARED_TREE, '[dirname(home), home, tree]', '[home, tree]'],
+    ['CTR-04: is shared where nobody but root', SHARED_TREE, ' && one.uid === 0', ''],
+    ['CTR-04: is shared where nobody but root', SHARED_TREE, ' && (one.mode & others) === 0', ''],
+    ['is taken without a file beside it', SHARED_TREE, "join(target, 'probe')", 'String(`${target}.probe`)'],
   ]),
   ...noticedBy('test/integration/cell/stack.test.ts', [
     [
       'one of which not all can be shared',
-      STACK,
-      "await rm(join(to, 'rootfs'), { recursive: true, force: true });\n",
+      SHARED_TREE,
+      'await rm(join(target, tree.slice(dirname(tree).length + 1)), { recursive: true, force: true });\n',
       'return;',
     ],
   ]),

@@ -4,6 +4,27 @@ const RULES = 'cell/network/ruleset.ts';
 
 // biome-ignore-start lint/suspicious/noTemplateCurlyInString: the code's own text
 export const platform = [
+  ...noticedBy('test/unit/platform/engine-image.test.ts', [
+    [
+      'SECURITY 39: an image that others could have written',
+      'platform/engines/image/image.ts',
+      ' || (found.mode & 0o022) !== 0',
+      '',
+    ],
+  ]),
+  ...noticedBy('test/integration/platform/strays.test.ts', [
+    [
+      'SECURITY: is ended, and no process of that number in a container',
+      'kit/namespaces.ts',
+      " && IMAGE.test(readFileSync(`/proc/${pid}/mountinfo`, 'latin1'))",
+      '',
+    ],
+  ]),
+  ...noticedBy('test/integration/platform/engine-namespace.test.ts', [
+    ['SECURITY 39: nobody within changes the image', 'kit/engines.ts', 'remount,bind,ro,', 'remount,bind,'],
+    ['HLT-03: what runs within counts as', 'kit/namespaces.ts', ' || runsOfImage(pid)', ''],
+    ['what a garden mounts comes and goes', 'kit/engines.ts', '/run/cupola-*/cell-* | ', ''],
+  ]),
   ...noticedBy('test/e2e/cells.test.ts', [
     [
       'SECURITY 33, 34: of the platform an app reaches',

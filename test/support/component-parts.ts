@@ -48,6 +48,8 @@ export async function testParts(id: string, httpsPort: number, log: Logger = sil
   const parts: Parts = {
     layout,
     program: '',
+    engines: '',
+    engineRoot: null,
     accounts,
     secrets: () => secrets,
     certificates: new ComponentCertificates(() => secrets, layout.certificatesFile),

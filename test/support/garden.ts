@@ -7,8 +7,10 @@ import type { Container, ContainerSpec, ProcessSpec } from '../../src/cell/garde
 import type { OpenGardenSettings } from '../../src/cell/garden/settings.ts';
 import { teardownGarden } from '../../src/cell/garden/teardown.ts';
 import { stackRoot } from '../../src/cell/stack/stack.ts';
+import { type EngineTree, unpinAll, useEngines } from '../../src/kit/engines.ts';
 import { Logger } from '../../src/kit/log.ts';
-import { haproxyAccount } from './haproxy.ts';
+import { chosenImage } from '../../src/platform/engines/image/image.ts';
+import { ENGINES, haproxyAccount, imageRoot } from './haproxy.ts';
 
 export const STACKS = process.env['CUPOLA_STACK_CACHE'] ?? '/var/cache/cupola-test-stacks';
 
@@ -16,9 +18,11 @@ export const STACKS = process.env['CUPOLA_STACK_CACHE'] ?? '/var/cache/cupola-te
 export const GARDEN_SKIP =
   process.getuid?.() !== 0
     ? 'needs root'
-    : existsSync(stackRoot(STACKS, 'debian12'))
-      ? false
-      : `needs a stack: node test/tools/prepare-stack.ts ${STACKS}`;
+    : !existsSync(stackRoot(STACKS, 'debian12'))
+      ? `needs a stack: node test/tools/prepare-stack.ts ${STACKS}`
+      : chosenImage(ENGINES, undefined) === null
+        ? `needs the engines: node test/tools/prepare-engines.ts ${ENGINES}`
+        : false;
 
 export interface TestGarden {
   garden: OpenGarden;
@@ -27,6 +31,9 @@ export interface TestGarden {
   reopen(): Promise<OpenGarden>;
   stop(): Promise<void>;
 }
+
+/** Where the gardens of this process that are open have their engines; a process of the platform has one. */
+const inUse: EngineTree[] = [];
 
 /** A garden of its own below the temporary directory. Each caller takes another prefix and range. */
 export async function startTestGarden(
@@ -38,6 +45,9 @@ export async function startTestGarden(
   const proxy = await haproxyAccount();
   const root = await mkdtemp(join(tmpdir(), `garden-${prefix}-`));
   const run = await mkdtemp(`/run/garden-${prefix}-`);
+  const pins = await mkdtemp(`/run/engines-${prefix}-`);
+  const engines = { pin: join(pins, 'garden'), root: imageRoot() };
+  inUse.push(engines);
   const settings: OpenGardenSettings = {
     rootDirectory: join(root, 'state'),
     runDirectory: run,
@@ -46,6 +56,7 @@ export async function startTestGarden(
     network: { range, gateway: '169.254.1.1', mtu: 1450, callers: proxy ? [proxy.uid] : [] },
     uidRangeBase: 100_000_000 + 65_536 * 256 * (prefix.charCodeAt(prefix.length - 1) - 97),
     hasRoom: async () => true,
+    engines,
     log: new Logger('garden', {}, (line) => process.env['VERBOSE'] && process.stderr.write(line)),
     ...changes,
   };
@@ -53,6 +64,9 @@ export async function startTestGarden(
     await teardownGarden(settings);
     await rm(root, { recursive: true, force: true });
     await rm(run, { recursive: true, force: true });
+    inUse.splice(inUse.indexOf(engines), 1);
+    useEngines(inUse.at(-1) ?? null); // what another garden mounts is seen there too
+    await unpinAll(pins);
   };
   const garden = await createGarden(settings).catch(async (error: unknown) => {
     await remove(); // nobody else knows of it

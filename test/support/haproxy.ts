@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { HaproxySocket } from '../../src/kit/haproxy.ts';
 import { createIntermediate, createRoot, issue, type KeyAndCertificate } from '../../src/kit/pki.ts';
 import { PLAIN_ENVIRONMENT, run } from '../../src/kit/process.ts';
+import { chosenImage } from '../../src/platform/engines/image/image.ts';
 import { haproxyIsDirect } from '../../src/router/index.ts';
 
 /** The one of the machine, unless another one is to be tried. */
@@ -32,6 +33,16 @@ export async function haproxyAccount(): Promise<{ uid: number; gid: number } | n
   };
 }
 
+/** Where tests find the engines' image. */
+export const ENGINES = process.env['CUPOLA_ENGINES_CACHE'] ?? '/var/cache/cupola-test-engines';
+
+/** The tree of this checkout's. Throws where it was not built. */
+export function imageRoot(): string {
+  const image = chosenImage(ENGINES, undefined);
+  if (!image) throw new Error(`needs the engines: node test/tools/prepare-engines.ts ${ENGINES}`);
+  return image.root;
+}
+
 /** Starts HAProxy as the supervisor does: in the foreground, without root and any capability. Ready when its socket answers. */
 export async function startHaproxy(
   configFile: string,
@@ -39,10 +50,16 @@ export async function startHaproxy(
   {
     more = [],
     inherit = [],
+    isOfImage = false,
     program: engine = HAPROXY,
-  }: { more?: readonly string[]; inherit?: readonly number[]; program?: string } = {},
+  }: { more?: readonly string[]; inherit?: readonly number[]; isOfImage?: boolean; program?: string } = {},
 ): Promise<TestHaproxy> {
   const account = await haproxyAccount();
+  // In a namespace that ends with it, in which the image has the place of /usr.
+  const within =
+    account && isOfImage
+      ? ['unshare', '--mount', 'sh', '-ec', 'mount --bind "$1" /usr; shift; exec "$@"', 'sh', join(imageRoot(), 'usr')]
+      : [];
   const command = [engine, '-db', '-f', configFile, ...more];
   const privileges = account
     ? [
@@ -55,7 +72,7 @@ export async function startHaproxy(
         '--no-new-privs',
       ]
     : [];
-  const [program = '', ...args] = [...privileges, ...command];
+  const [program = '', ...args] = [...within, ...privileges, ...command];
   const child: ChildProcess = spawn(program, args, {
     env: PLAIN_ENVIRONMENT,
     stdio: ['ignore', 'pipe', 'pipe', ...inherit],

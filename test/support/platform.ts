@@ -7,6 +7,7 @@ import type { PlatformStatus } from '../../src/platform/admin-messages.ts';
 import { type Layout, layoutOf } from '../../src/platform/layout.ts';
 import { loadSettings } from '../../src/platform/settings/store.ts';
 import { STACKS } from './garden.ts';
+import { ENGINES } from './haproxy.ts';
 import { allProcesses, type Seen } from './processes.ts';
 import { makeTestData } from './test-data.ts';
 
@@ -127,6 +128,7 @@ export class TestPlatform {
     const env = {
       ...inherited,
       CUPOLA_STACK_CACHE: STACKS,
+      CUPOLA_ENGINES_CACHE: ENGINES,
       CUPOLA_BUILDPACK_CACHE: '/var/cache/cupola-test-buildpacks/fetched',
     };
     const parameters = [command, '--data', this.data, ...args];

@@ -202,7 +202,7 @@ export async function startRequestPath(options: RequestPathOptions) {
   };
   const startCellProxyEngine = async () => {
     const { configFile } = await prepareCellProxy(cellSettings, FIRST_INHERITED);
-    return startHaproxy(configFile, cellSettings.socket, { inherit: [cellSocket] });
+    return startHaproxy(configFile, cellSettings.socket, { inherit: [cellSocket], isOfImage: true });
   };
   const engines: { router: TestHaproxy; cell: TestHaproxy } = {
     router: await startRouterProxy(),

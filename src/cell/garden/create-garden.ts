@@ -1,3 +1,4 @@
+import { pinEngines, useEngines } from '../../kit/engines.ts';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { Reconciler } from '../../kit/reconcile.ts';
@@ -39,9 +40,12 @@ interface Entry {
  * filter in force. Throws CupolaError, e.g. `engine_missing`, `invalid_settings`, `prefix_in_use`.
  */
 export async function createGarden(settings: OpenGardenSettings): Promise<OpenGarden> {
+  const { engines } = settings;
+  if (engines) useEngines(engines);
   checkInit();
   const parts = assembleParts(settings);
   await prepareDirectories(parts.paths);
+  if (engines) await pinEngines(engines, [parts.paths.root, parts.paths.run]);
   const seccomp = await loadSeccompProfile();
   const layers = new LayerCache({
     directory: parts.paths.layers,

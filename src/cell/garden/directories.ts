@@ -1,7 +1,7 @@
 import { chmod, mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
-import { makePrivateMount } from './mounts.ts';
+import { makeSharedMount } from './mounts.ts';
 import type { GardenPaths } from './paths.ts';
 
 /** Makes the garden's directories with their modes. Throws `invalid_settings`. */
@@ -16,9 +16,9 @@ export async function prepareDirectories(paths: GardenPaths): Promise<void> {
   for (const directory of [paths.containers, paths.layers, paths.scratch, paths.runcState]) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   }
-  // Else every process with a mount namespace of its own would get, and hold, what is mounted for containers.
-  makePrivateMount(paths.root);
-  makePrivateMount(paths.run);
+  // Else every process of the machine with a mount namespace of its own would get, and hold, what is mounted for containers.
+  makeSharedMount(paths.root);
+  makeSharedMount(paths.run);
 }
 
 /** A container's root is an ordinary user of the host, and must be able to walk to its file system. */

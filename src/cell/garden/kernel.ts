@@ -51,7 +51,7 @@ const EBUSY = koffi.os.errno['EBUSY'];
 const EINVAL = koffi.os.errno['EINVAL'];
 const ENOENT = koffi.os.errno['ENOENT'];
 
-export const MOUNT = { nosuid: 2, nodev: 4, bind: 0x1000, private: 1 << 18 } as const;
+export const MOUNT = { nosuid: 2, nodev: 4, bind: 0x1000, private: 1 << 18, shared: 1 << 20 } as const;
 
 function check(result: number | bigint, what: string): number {
   if (Number(result) >= 0) return Number(result);

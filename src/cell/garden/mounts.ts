@@ -16,6 +16,7 @@ interface Mounted {
   point: string;
   /** Of this place: "rw", "nosuid", … */
   options: readonly string[];
+  isShared: boolean;
 }
 
 /** Every mount of this process's namespace, the last mounted first. */
@@ -24,8 +25,11 @@ function mounts(): Mounted[] {
     .split('\n')
     .filter(Boolean)
     .map((line) => {
-      const [id = '', parent = '', device = '', root = '', point = '', options = ''] = line.split(' ').map(plain);
-      return { id, parent, device, root, point, options: options.split(',') };
+      const [id = '', parent = '', device = '', root = '', point = '', options = '', ...rest] = line
+        .split(' ')
+        .map(plain);
+      const isShared = rest.slice(0, rest.indexOf('-')).some((field) => field.startsWith('shared:'));
+      return { id, parent, device, root, point, options: options.split(','), isShared };
     })
     .toReversed();
 }
@@ -55,10 +59,16 @@ export async function unmountBelow(directory: string): Promise<void> {
   for (const point of mountsBelow(directory)) await unmount(point);
 }
 
-/** Makes a directory a mount of its own that shares no mount with other namespaces. Does nothing if it is one. */
-export function makePrivateMount(directory: string): void {
-  if (!mountsBelow(directory).includes(directory)) mount(directory, directory, 'none', MOUNT.bind, '');
-  mount('none', directory, 'none', MOUNT.private, '');
+/**
+ * Makes a directory a mount of its own: what is mounted below it comes and goes in namespaces too that are made from here on, as those in which
+ * engines run, and in none that was made before. Does nothing if it is one.
+ */
+export function makeSharedMount(directory: string): void {
+  const made = mounts().find(({ point }) => point === directory);
+  if (made?.isShared) return;
+  if (!made) mount(directory, directory, 'none', MOUNT.bind, '');
+  mount('none', directory, 'none', MOUNT.private, ''); // else it shares with whoever saw it made
+  mount('none', directory, 'none', MOUNT.shared, '');
 }
 
 /**
@@ -90,7 +100,7 @@ export async function clearDirectory(
   return staying;
 }
 
-/** A directory at its own place again (`makePrivateMount`), or an image that lies in the directory (`mountImage`). */
+/** A directory at its own place again (`makeSharedMount`), or an image that lies in the directory (`mountImage`). */
 function isOwn(one: Mounted, all: readonly Mounted[], directory: string): boolean {
   const under = all.find(({ id }) => id === one.parent);
   const again =

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { CupolaError } from '../../kit/errors.ts';
+import { readFileSync } from 'node:fs';
+import { enginePath } from '../../kit/engines.ts';
 import type { BindMount, ContainerLimits, ProcessSpec } from './garden.ts';
 import type { SeccompProfile } from './seccomp.ts';
 import { UID_RANGE, VCAP } from './settings.ts';
@@ -7,7 +7,7 @@ import { UID_RANGE, VCAP } from './settings.ts';
 /** Where catatonit stands inside of a container. */
 const INIT = '/dev/init';
 /** A static binary, since it runs inside of any stack. */
-const CATATONIT = '/usr/bin/catatonit';
+const CATATONIT = 'catatonit';
 
 /** What root inside of a container may: prepare files and become vcap. An app has no capability at all. */
 const ROOT_CAPABILITIES = ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER', 'CAP_SETGID', 'CAP_SETUID'];
@@ -50,7 +50,7 @@ export function runtimeSpec(options: RuntimeSpecOptions) {
     hostname: options.handle.slice(0, 63),
     root: { path: options.rootfs, readonly: false },
     process: options.process ? processSpec(options.process) : initProcess(options.workingDirectory ?? '/'),
-    mounts: [...systemMounts(), ...options.binds.map(bind), bind({ source: CATATONIT, destination: INIT })],
+    mounts: [...systemMounts(), ...options.binds.map(bind), bind({ source: enginePath(CATATONIT), destination: INIT })],
     linux: {
       namespaces: ['pid', 'network', 'ipc', 'uts', 'mount', 'user', 'cgroup'].map((type) => ({ type })),
       uidMappings: idMappings,
@@ -73,7 +73,7 @@ export function runtimeSpec(options: RuntimeSpecOptions) {
 
 /** Throws `engine_missing`. */
 export function checkInit(): void {
-  if (!existsSync(CATATONIT)) throw new CupolaError('engine_missing', 'catatonit is not installed');
+  enginePath(CATATONIT);
 }
 
 /** Root's uid, so that no app can signal or trace it, and no capability. */

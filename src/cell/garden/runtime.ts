@@ -1,5 +1,4 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -7,9 +6,10 @@ import type { Readable } from 'node:stream';
 import Type from 'typebox';
 import { checkedJson } from '../../kit/checked.ts';
 import { classOf } from '../../kit/engine-words.ts';
+import { engineCommand, enginePath, runEngine } from '../../kit/engines.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import { type Program, startProgram } from '../../kit/posix-spawn.ts';
-import { identify, PLAIN_ENVIRONMENT, type ProcessIdentity, run } from '../../kit/process.ts';
+import { identify, PLAIN_ENVIRONMENT, type ProcessIdentity } from '../../kit/process.ts';
 
 /** Files conmon keeps for one process, in a directory of its own. */
 export function processFiles(directory: string) {
@@ -33,8 +33,8 @@ export interface StartedProcess {
 export class Runtime {
   readonly #stateDirectory: string;
   readonly #logLimitBytes: number;
-  readonly #runc = findExecutable('runc');
-  readonly #conmon = findExecutable('conmon');
+  readonly #runc = enginePath('runc');
+  readonly #conmon = enginePath('conmon');
 
   constructor(stateDirectory: string, logLimitBytes: number) {
     this.#stateDirectory = stateDirectory;
@@ -72,7 +72,8 @@ export class Runtime {
   ): ChildProcess {
     const { spec, pidFile, group, stdio } = options;
     const args = ['exec', '--process', spec, '--pid-file', pidFile, '--cgroup', group, id];
-    return spawn(this.#runc, ['--root', this.#stateDirectory, ...args], { env: PLAIN_ENVIRONMENT, stdio });
+    const [program, ...words] = engineCommand(this.#runc, ['--root', this.#stateDirectory, ...args]);
+    return spawn(program, words, { env: PLAIN_ENVIRONMENT, stdio });
   }
 
   /** Runs a whole container in the foreground. Throws `container_runtime_failed`. */
@@ -87,20 +88,22 @@ export class Runtime {
 
   #piped(args: readonly string[]): Program {
     try {
-      return startProgram(this.#runc, ['--root', this.#stateDirectory, ...args], { env: PLAIN_ENVIRONMENT });
+      const [program, ...words] = engineCommand(this.#runc, ['--root', this.#stateDirectory, ...args]);
+      return startProgram(program, words, { env: PLAIN_ENVIRONMENT });
     } catch (cause) {
       throw new CupolaError('container_runtime_failed', 'runc could not be started', { cause });
     }
   }
 
   async #run(args: readonly string[]): Promise<void> {
-    await run(this.#runc, ['--root', this.#stateDirectory, ...args]);
+    await runEngine(this.#runc, ['--root', this.#stateDirectory, ...args]);
   }
 
   async #watched(id: string, bundle: string, directory: string, args: readonly string[]): Promise<StartedProcess> {
     const files = processFiles(directory);
     await mkdir(files.exitDirectory, { recursive: true, mode: 0o700 });
-    const child = spawn(
+    // conmon puts its flag `oom` where it was started.
+    const [program, ...words] = engineCommand(
       this.#conmon,
       [
         ...['--api-version', '1', '-c', id, '-n', id, '-r', this.#runc, '-b', bundle],
@@ -108,14 +111,14 @@ export class Runtime {
         ...['--exit-dir', files.exitDirectory, '--full-attach', '--no-sync-log', '--log-level', 'error'],
         ...args,
       ],
-      {
-        // conmon puts its flag `oom` where it was started.
-        cwd: directory,
-        env: { ...PLAIN_ENVIRONMENT, _OCI_SYNCPIPE: '3' },
-        stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
-        detached: true,
-      },
+      directory,
     );
+    const child = spawn(program, words, {
+      cwd: directory,
+      env: { ...PLAIN_ENVIRONMENT, _OCI_SYNCPIPE: '3' },
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+      detached: true,
+    });
     const answer = await firstLine(child, child.stdio[3] as Readable);
     const { data, message } = parseAnswer(answer);
     if (data <= 0) {
@@ -163,17 +166,4 @@ function parseAnswer(line: string): { data: number; message: string } {
   } catch {
     return { data: -1, message: 'no answer' };
   }
-}
-
-function findExecutable(name: string): string {
-  for (const directory of PLAIN_ENVIRONMENT['PATH']!.split(':')) {
-    const path = join(directory, name);
-    try {
-      accessSync(path, constants.X_OK);
-      return path;
-    } catch {
-      // not here
-    }
-  }
-  throw new CupolaError('engine_missing', `${name} is not installed`);
 }

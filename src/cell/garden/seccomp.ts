@@ -1,6 +1,7 @@
 import { arch, release } from 'node:os';
 import Type, { type Static } from 'typebox';
 import { readCheckedFile } from '../../kit/checked.ts';
+import { engineFile } from '../../kit/engines.ts';
 import { CupolaError } from '../../kit/errors.ts';
 
 const Argument = Type.Object({
@@ -67,7 +68,7 @@ const ARCHITECTURES: Record<string, { common: string; oci: string }> = {
  * The seccomp profile of every container: the distribution's list for a process without capabilities, then hardened.
  * Only the native architecture is let in, because 32-bit `socketcall` would go around the socket rules.
  */
-export async function loadSeccompProfile(path = COMMON_PROFILE_PATH): Promise<SeccompProfile> {
+export async function loadSeccompProfile(path = engineFile(COMMON_PROFILE_PATH)): Promise<SeccompProfile> {
   const architecture = ARCHITECTURES[arch()];
   if (!architecture) throw new CupolaError('architecture_unsupported', `no seccomp profile for ${arch()}`);
   const [major = 0, minor = 0] = release().split('.').map(Number);

@@ -1,3 +1,4 @@
+import type { EngineTree } from '../../kit/engines.ts';
 import type { Logger } from '../../kit/log.ts';
 import type { NetworkSettings } from '../network/settings.ts';
 
@@ -27,6 +28,8 @@ export interface GardenSettings {
 export interface OpenGardenSettings extends GardenSettings {
   /** Whether the disk has room for more than is on it: no layer is made where it has none. */
   hasRoom: () => Promise<boolean>;
+  /** Where runc and all that comes with it are taken from; a namespace is made there that has what the garden mounts. Without it: the machine's. */
+  engines?: EngineTree;
 }
 
 /** Host uids (and gids) of one container. */

@@ -1,5 +1,5 @@
 import { mkdir, open, statfs } from 'node:fs/promises';
-import { run } from '../../kit/process.ts';
+import { runEngine } from '../../kit/engines.ts';
 import { mountImage } from './kernel.ts';
 import { together } from './together.ts';
 
@@ -22,7 +22,7 @@ export async function formatImage(image: string, bytes: number, inodes?: number)
   // Inode tables and bitmaps take some; the user shall have what was asked for.
   const tables = (inodes ?? 0) * INODE_BYTES;
   await makeSparse(image, Math.ceil((bytes * 1.02 + tables) / MIB) * MIB + 4 * MIB);
-  await run('mkfs.ext4', [
+  await runEngine('mkfs.ext4', [
     '-q',
     '-F',
     '-O',

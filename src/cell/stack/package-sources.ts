@@ -8,6 +8,19 @@ export interface PackageSources {
   securityMirror: string;
 }
 
+/** Where a machine has all releases of Debian from. */
+export interface DebianMirrors {
+  mirror: string;
+  securityMirror: string;
+}
+
+const DEBIAN: DebianMirrors = {
+  mirror: 'http://deb.debian.org/debian',
+  securityMirror: 'http://deb.debian.org/debian-security',
+};
+/** Names of releases, by which a mirror of Debian is known. */
+const RELEASES = /^(bullseye|bookworm|trixie|forky|oldoldstable|oldstable|stable|testing)$/;
+
 interface Source {
   uris: string[];
   suites: string[];
@@ -20,6 +33,18 @@ export async function findPackageSources(release: StackRelease, directory = '/et
   return {
     mirror: mirrorOf(release.suite) ?? release.defaultMirror,
     securityMirror: mirrorOf(`${release.suite}-security`) ?? release.defaultSecurityMirror,
+  };
+}
+
+/** The machine's own mirrors of Debian, of whichever release it has, where it is a Debian; else the public ones. */
+export async function findDebianMirrors(directory = '/etc/apt'): Promise<DebianMirrors> {
+  const sources = await readSources(directory);
+  const mirrorOf = (isOne: (suite: string) => boolean) => sources.find(({ suites }) => suites.some(isOne))?.uris[0];
+  return {
+    mirror: mirrorOf((suite) => RELEASES.test(suite)) ?? DEBIAN.mirror,
+    securityMirror:
+      mirrorOf((suite) => suite.endsWith('-security') && RELEASES.test(suite.slice(0, -'-security'.length))) ??
+      DEBIAN.securityMirror,
   };
 }
 

@@ -1,11 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { readFileSync, type Stats } from 'node:fs';
-import { link, lstat, mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { CupolaError, codeOf, messageOf } from '../../kit/errors.ts';
+import { readFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CupolaError, codeOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
-import { run } from '../../kit/process.ts';
 import { PROJECT } from '../../kit/project.js';
+import { shareTree } from '../../kit/shared-tree.ts';
 import { buildStack, VERSION_FILE } from './build.ts';
 import { releaseOf } from './packages.ts';
 
@@ -28,7 +28,6 @@ export interface Stack {
 }
 
 const RECIPE = ['build.ts', 'packages.ts'];
-const COPY_LIMIT_MS = 10 * 60_000;
 /** Building takes minutes; what lies there longer was left by a build that was killed. */
 const ABANDONED_MS = 2 * 60 * 60_000;
 
@@ -75,7 +74,7 @@ export async function ensureStack(options: StackOptions): Promise<Stack> {
     const cached = options.cache === undefined ? null : stackHome(options.cache, name);
     if (cached !== null && (await usedStack(cached, name))) {
       progress(`Copying ${name} from ${options.cache}`);
-      await copyStack(cached, building, log);
+      await shareTree(join(cached, 'rootfs'), building, VERSION_FILE, log);
     } else {
       await mkdir(join(building, 'rootfs'), { mode: 0o755 });
       await buildStack(join(building, 'rootfs'), name, release, progress);
@@ -126,50 +125,6 @@ async function renamed(from: string, to: string): Promise<boolean> {
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false;
     throw error;
-  }
-}
-
-/**
- * Puts what is in a stack into the directory of another. Nobody writes to a stack, so both have the same files where that can be, and
- * where nobody but root can change them over there.
- */
-async function copyStack(from: string, to: string, log: Logger): Promise<void> {
-  const copy = (how: string) =>
-    run('cp', ['-a', how, '--', join(from, 'rootfs'), to], { timeoutMs: COPY_LIMIT_MS, showWords: true });
-  if ((await isRootsAlone(from)) && (await canLink(from, to))) {
-    try {
-      await copy('--link');
-      return;
-    } catch (error) {
-      if (codeOf(error) === 'command_timeout') throw error;
-      // A file has as many names as it can have, or lies on another file system.
-      log.warn('a stack is copied, since it could not be shared', { error: messageOf(error) });
-      await rm(join(to, 'rootfs'), { recursive: true, force: true });
-    }
-  }
-  await copy('--reflink=auto');
-}
-
-/**
- * Whether nobody but root can write to the directories of a stack, or come to it at all: some of a stack's own, as /tmp, are for
- * everybody to write to.
- */
-async function isRootsAlone(home: string): Promise<boolean> {
-  const [above, ...own] = await Promise.all([dirname(home), home, join(home, 'rootfs')].map((path) => lstat(path)));
-  const isRoots = (one: Stats, others: number) => one.isDirectory() && one.uid === 0 && (one.mode & others) === 0;
-  return isRoots(above!, 0o077) && own.every((one) => isRoots(one, 0o022));
-}
-
-/** False between file systems, and between mounts of one: `cp` would complain of every file. */
-async function canLink(from: string, to: string): Promise<boolean> {
-  const probe = join(to, 'probe');
-  try {
-    await link(join(from, 'rootfs', VERSION_FILE), probe);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    await rm(probe, { force: true });
   }
 }
 

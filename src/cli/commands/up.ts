@@ -5,7 +5,7 @@ import { Logger } from '../../kit/log.ts';
 import { PROJECT } from '../../kit/project.js';
 import { restoreResolver } from '../../platform/host/names.ts';
 import { settle } from '../../platform/host/settle.ts';
-import { removeUnusedStacks } from '../../platform/installation.ts';
+import { removeUnusedTrees } from '../../platform/installation.ts';
 import { layoutOf } from '../../platform/layout.ts';
 import { requirePorts } from '../../platform/ports.ts';
 import { readProcesses } from '../../platform/processes.ts';
@@ -56,7 +56,7 @@ export const up = command({
       const log = new Logger('up', {}, (line) => appendFileSync(join(layout.logs, 'up.log'), line, { mode: 0o600 }));
       await install({ project: PROJECT, layout, log, progress });
       // Not where the code of before runs or may take over again: it has its own.
-      if (!running) await removeUnusedStacks({ layout, log });
+      if (!running) await removeUnusedTrees({ layout, log });
       await startAndWait({ project: PROJECT, layout, progress });
     }
     const restored = running?.ready === true && (await restoreResolver(settings));

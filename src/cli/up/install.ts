@@ -2,10 +2,11 @@ import type { Logger } from '../../kit/log.ts';
 import { ensureAccounts } from '../../platform/host/accounts.ts';
 import { installResolver } from '../../platform/host/names.ts';
 import { ensurePackages } from '../../platform/host/packages.ts';
-import { prepareBuildpacks, prepareStack } from '../../platform/installation.ts';
+import { prepareBuildpacks, prepareEngines, prepareStack } from '../../platform/installation.ts';
 import type { Layout } from '../../platform/layout.ts';
 import { prepareStagingEnvironment } from '../../platform/staging-environment.ts';
 import type { Progress } from '../progress.ts';
+import { atOnce } from './at-once.ts';
 import { phases } from './phases.ts';
 
 /** Brings the machine to where the platform can start. Each step does only what is missing. */
@@ -20,12 +21,16 @@ export async function install(options: {
     log.info(text);
     progress.part(text);
   };
-  progress.step('Checking the engines');
+  progress.step('Checking the packages of the machine');
   await ensurePackages(tell);
   progress.step('Checking the system accounts');
   await ensureAccounts(layout.settings);
-  progress.step('Preparing the stack (the first time takes some minutes)');
-  await prepareStack({ layout, log, onProgress: phases(tell, progress.detail) });
+  progress.step('Preparing the engines and the stack (the first time takes some minutes)');
+  // The one waits for the network while the other has the processor.
+  await atOnce(tell, {
+    engines: (say) => prepareEngines({ layout, log, onProgress: say }),
+    stack: (say) => prepareStack({ layout, log, onProgress: phases(say, progress.detail) }),
+  });
   progress.step('Preparing the buildpacks (the first time takes some minutes)');
   await prepareBuildpacks(project, { layout, log, onProgress: progress.detail, onMade: progress.part });
   await prepareStagingEnvironment(layout);

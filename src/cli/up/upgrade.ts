@@ -76,14 +76,31 @@ export async function goBack(layout: Layout, before: PlatformStatus, progress: P
   await untilUpdated(layout, program, progress);
 }
 
-async function untilUpdated(layout: Layout, program: string, progress: Progress): Promise<PlatformStatus> {
+/** The running supervisor begins anew with the image of the engines that is chosen now, and replaces what runs of another. Throws as `upgradePlatform`. */
+export async function changeEngines(
+  layout: Layout,
+  { node, project, program }: PlatformStatus['supervisor'],
+  engines: string,
+  progress: Progress,
+): Promise<void> {
+  await askSupervisor(layout, 'POST /upgrade', { node, main: supervisorMain(project) });
+  await untilUpdated(layout, program, progress, engines);
+}
+
+async function untilUpdated(
+  layout: Layout,
+  program: string,
+  progress: Progress,
+  engines?: string,
+): Promise<PlatformStatus> {
   const deadline = Date.now() + LIMIT_MS;
   let heard = Date.now();
   for (;;) {
     await pause(200);
     const status = await statusSoFar(layout);
     if (status) heard = Date.now();
-    if (status?.supervisor.program === program) {
+    const isMeant = engines === undefined || status?.supervisor.engines === engines;
+    if (status?.supervisor.program === program && isMeant) {
       if (status.update.problem !== null) throw new CupolaError('update_stopped', status.update.problem);
       if (status.ready && status.update.outdated.length === 0 && !status.update.running) return status;
       progress.detail(`Still to be replaced: ${status.update.outdated.join(', ') || 'nothing; waiting for the API'}`);

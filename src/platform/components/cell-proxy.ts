@@ -1,6 +1,6 @@
 import { type CellProxySettings, prepareCellProxy, renderCellProxyConfig } from '../../cell/proxy/index.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
-import type { ProcessIdentity } from '../../kit/process.ts';
+import { type ProcessIdentity, signal } from '../../kit/process.ts';
 import type { SocketAddress } from '../../kit/sockets.ts';
 import { askAdmin } from '../admin-socket.ts';
 import { cellName, cellProxySettingsOf } from '../cell-settings.ts';
@@ -21,7 +21,10 @@ import { launch } from './launch.ts';
 import type { Parts } from './parts.ts';
 
 /** The HAProxy before the containers of one cell. */
-export function cellProxy({ layout, accounts, certificates, listeners, onExit }: Parts, index: number): Component {
+export function cellProxy(
+  { layout, engines, accounts, certificates, listeners, onExit }: Parts,
+  index: number,
+): Component {
   const account = accounts.proxies[index]!;
   const name = `${cellName(index)}-proxy`;
   const settings = cellProxySettingsOf(layout, index, account, maxConnections());
@@ -35,7 +38,7 @@ export function cellProxy({ layout, accounts, certificates, listeners, onExit }:
     const inherit = listeners.descriptors([cellProxyListener(settings)]);
     const { configFile } = await prepareCellProxy(settings, FIRST_INHERITED);
     const args = ['-q', '-db', '-f', configFile, ...takeOverArguments(haproxyProcesses(instance))];
-    return launch({ command: 'haproxy', args, account, inherit, logFile, onExit });
+    return launch({ command: 'haproxy', isEngine: true, args, account, inherit, logFile, onExit });
   };
   const takeOver = async (): Promise<ProcessIdentity> => {
     const next = await untilTakenOver(await start(), settings.socket, logFile);
@@ -49,10 +52,13 @@ export function cellProxy({ layout, accounts, certificates, listeners, onExit }:
     name,
     account,
     stopSignal: 'SIGTERM',
-    fingerprint: once(() => digestOf(renderCellProxyConfig(settings))),
+    fingerprint: once(() => digestOf(engines, renderCellProxyConfig(settings))),
     start,
     find: (settled) => findHaproxies(instance, settled),
     processes: () => haproxyProcesses(instance),
+    makeWay: () => {
+      for (const one of haproxyProcesses(instance)) signal(one, 'SIGUSR1');
+    },
     takeOver,
     renew: async (running) => {
       const roots = new Map([[settings.routerCa, certificates.roots('platform')]]);

@@ -12,7 +12,10 @@ import { launch } from './launch.ts';
 import type { Parts } from './parts.ts';
 
 /** The process that has the containers of one cell. */
-export function cell({ layout, program, accounts, certificates, secrets, onFault }: Parts, index: number): Component {
+export function cell(
+  { layout, program, engines, engineRoot, accounts, certificates, secrets, onFault }: Parts,
+  index: number,
+): Component {
   const name = cellName(index);
   const authority = (): CellBootstrap['instanceIdentity'] => ({
     intermediate: secrets().identityIntermediate,
@@ -22,7 +25,7 @@ export function cell({ layout, program, accounts, certificates, secrets, onFault
     name,
     account: null,
     stopSignal: 'SIGTERM',
-    fingerprint: once(() => digestOf(program, JSON.stringify([layout.settings, shownBuildpacks(layout)]))),
+    fingerprint: once(() => digestOf(program, engines, JSON.stringify([layout.settings, shownBuildpacks(layout)]))),
     renew: async (running) => {
       const update: CellRenewal = {
         identity: await certificates.component('cell', [name, 'cell']),
@@ -44,6 +47,7 @@ export function cell({ layout, program, accounts, certificates, secrets, onFault
         proxyAccount: { uid: accounts.proxies[index]!.uid, gid: accounts.proxies[index]!.gid },
         routerRoot: certificates.roots('router'),
         instanceIdentity: authority(),
+        engineRoot,
         buildpacks: layout.settings.unpackAhead === false ? [] : shownBuildpacks(layout),
       };
       return launch({

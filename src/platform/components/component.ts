@@ -28,6 +28,8 @@ export interface Component {
   find?(settled: readonly ProcessIdentity[]): Promise<Found>;
   /** All of them, whether or not they were written down. */
   processes?(): ProcessIdentity[];
+  /** For a supervisor of code that does not find them, and starts others at the same sockets: they finish what they have. */
+  makeWay?(): void;
   /** It keeps connections to these, and must be replaced after them, or those end in the middle of a request. */
   after?: readonly string[];
 }

@@ -11,7 +11,7 @@ import { launch } from './launch.ts';
 import type { Parts } from './parts.ts';
 
 /** A name server of the platform: the one that the machine asks, or the one that containers do. */
-export function dns({ layout, accounts }: Parts, asker: Asker): Component {
+export function dns({ layout, engines, accounts }: Parts, asker: Asker): Component {
   const name = asker === 'machine' ? 'dns' : 'dns-containers';
   const account = asker === 'machine' ? accounts.dns : accounts.containerDns;
   const { settings } = layout;
@@ -30,7 +30,7 @@ export function dns({ layout, accounts }: Parts, asker: Asker): Component {
     account,
     stopSignal: 'SIGTERM',
     // Without the servers: they come and go, and are no reason to restart.
-    fingerprint: once(() => digestOf(config)),
+    fingerprint: once(() => digestOf(engines, config)),
     follow: async (running) => {
       const servers = writeServers();
       if (servers === lastServers) return;
@@ -47,6 +47,7 @@ export function dns({ layout, accounts }: Parts, asker: Asker): Component {
       const args = ['--keep-in-foreground', `--conf-file=${configFile}`, '--log-facility=-', '--pid-file='];
       return launch({
         command: 'dnsmasq',
+        isEngine: true,
         args,
         account,
         bindLowPorts: true,

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { engineCommand } from '../../kit/engines.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import { EXIT_SOFTWARE } from '../../kit/faults.ts';
 import { closeOnExec } from '../../kit/posix-spawn.ts';
@@ -12,6 +13,8 @@ export interface Launch {
   account: Account | null;
   /** May it use ports below 1024? */
   bindLowPorts?: boolean;
+  /** It comes from the engines' image. */
+  isEngine?: boolean;
   /** Descriptors it gets, numbered from FIRST_INHERITED on. */
   inherit?: readonly number[];
   /** Told on standard input, which is then closed. */
@@ -38,7 +41,10 @@ export async function launch(options: Launch): Promise<ProcessIdentity> {
     closeOnExec();
     const command = [options.command, ...options.args];
     const dropped = account ? ['setpriv', ...dropTo(account, options.bindLowPorts === true), ...command] : command;
-    const child = spawn('prlimit', [...NO_CORE, ...dropped], {
+    const [program, ...words] = options.isEngine
+      ? engineCommand('prlimit', [...NO_CORE, ...dropped])
+      : ['prlimit', ...NO_CORE, ...dropped];
+    const child = spawn(program!, words, {
       cwd: '/',
       detached: true,
       stdio: ['pipe', log, log, ...(options.inherit ?? [])],

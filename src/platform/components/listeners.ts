@@ -52,6 +52,7 @@ export function listenerHolder({ layout, accounts, listeners, onExit }: Parts): 
       prepareSocketDirectories(layout, accounts);
       return launch({
         command: 'sleep',
+        isEngine: true,
         args: ['infinity'],
         account: accounts.listeners,
         inherit: listeners.forHolder(),

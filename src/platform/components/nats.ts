@@ -7,7 +7,7 @@ import { launch } from './launch.ts';
 import type { Parts } from './parts.ts';
 
 /** The bus, on which control tells the router of changes. */
-export function nats({ layout, accounts, certificates }: Parts): Component {
+export function nats({ layout, engines, accounts, certificates }: Parts): Component {
   const { nats: port } = layout.settings.ports;
   const directory = `${layout.run}/nats`;
   const peers = busPeers(layout.settings);
@@ -23,7 +23,7 @@ export function nats({ layout, accounts, certificates }: Parts): Component {
     name: 'nats',
     account: accounts.nats,
     stopSignal: 'SIGTERM',
-    fingerprint: once(() => digestOf(renderNatsConfig(port, directory, peers))),
+    fingerprint: once(() => digestOf(engines, renderNatsConfig(port, directory, peers))),
     renew: async (running) => {
       await reloadNats(running, port, await writeIdentity());
       return running;
@@ -33,6 +33,7 @@ export function nats({ layout, accounts, certificates }: Parts): Component {
       writeReadable(`${directory}/nats.conf`, renderNatsConfig(port, directory, peers), accounts.nats);
       return launch({
         command: 'nats-server',
+        isEngine: true,
         args: ['-c', `${directory}/nats.conf`],
         account: accounts.nats,
         logFile: `${layout.logs}/nats.log`,

@@ -10,6 +10,10 @@ export interface Parts {
   layout: Layout;
   /** Digest of the code. */
   program: string;
+  /** The image that engines are started from, by its name. */
+  engines: string;
+  /** Its tree; null: engines are the machine's. */
+  engineRoot: string | null;
   accounts: Accounts;
   /** As they are now: roots change while components run. */
   secrets: () => Secrets;

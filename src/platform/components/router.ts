@@ -51,6 +51,7 @@ export function router({ layout, accounts, certificates, listeners, onExit, log 
     if (problem) log.warn('the router starts without routes until control brings them', { problem });
     // Quiet: it names each of thousands of backends when it ends.
     const args = ['-q', '-db', '-f', configFile, ...takeOverArguments(haproxyProcesses(instance))];
+    // The machine's own: what HAProxy 3.2 takes for a request, the rules of `strictness.ts` were not made for (decision 0055).
     return launch({ command: 'haproxy', args, account: accounts.router, inherit, logFile, onExit });
   };
   const takeOver = async (): Promise<ProcessIdentity> => untilTakenOver(await start(), settings.sockets.admin, logFile);

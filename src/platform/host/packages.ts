@@ -19,42 +19,46 @@ const MINUTES = 60_000;
 const command = (name: string, from: string): Need => ({ what: name, package: from, present: () => inPath(name) });
 const file = (path: string, from: string): Need => ({ what: path, package: from, present: () => existsSync(path) });
 
+/** Beside the engines, which come from an image of their own (engines/image). */
 const NEEDS: readonly Need[] = [
-  command('runc', 'runc'),
-  command('conmon', 'conmon'),
-  command('catatonit', 'catatonit'),
   command('haproxy', 'haproxy'),
-  command('nats-server', 'nats-server'),
   { what: 'postgres', package: 'postgresql', present: hasPostgresql },
   command('psql', 'postgresql-client'),
   command('nft', 'nftables'),
   command('conntrack', 'conntrack'),
   command('ip', 'iproute2'),
   command('mmdebstrap', 'mmdebstrap'),
-  command('dnsmasq', 'dnsmasq-base'),
   command('setpriv', 'util-linux'),
   command('unshare', 'util-linux'),
   command('nsenter', 'util-linux'),
-  command('mkfs.ext4', 'e2fsprogs'),
   command('openssl', 'openssl'),
   command('curl', 'curl'),
   command('useradd', 'passwd'),
   command('update-ca-certificates', 'ca-certificates'),
-  file('/usr/share/containers/seccomp.json', 'golang-github-containers-common'),
   file('/usr/share/keyrings/debian-archive-keyring.gpg', 'debian-archive-keyring'),
 ];
 
+/** Engines of the machine itself, which tests of single components run. */
+export const TESTED_ENGINES: readonly Need[] = [
+  command('runc', 'runc'),
+  command('conmon', 'conmon'),
+  command('catatonit', 'catatonit'),
+  command('nats-server', 'nats-server'),
+  command('dnsmasq', 'dnsmasq-base'),
+];
+
 /** The distribution packages that are missing. */
-export function missingPackages(): string[] {
-  return [...new Set(NEEDS.filter((need) => !need.present()).map((need) => need.package))];
+export function missingPackages(needs = NEEDS): string[] {
+  return [...new Set(needs.filter((need) => !need.present()).map((need) => need.package))];
 }
 
 /**
  * Installs what is missing from the distribution; installs nothing where all is there. Services of new packages are not
  * started, and running ones are left alone. Throws `packages_missing` where apt-get cannot bring them.
  */
-export async function ensurePackages(onProgress: (text: string) => void): Promise<void> {
-  const packages = missingPackages();
+export async function ensurePackages(onProgress: (text: string) => void, more: readonly Need[] = []): Promise<void> {
+  const needs = [...NEEDS, ...more];
+  const packages = missingPackages(needs);
   if (packages.length === 0) return;
   if (!inPath('apt-get')) {
     throw new CupolaError('packages_missing', `missing: ${packages.join(', ')}; this machine has no apt-get`);
@@ -73,7 +77,7 @@ export async function ensurePackages(onProgress: (text: string) => void): Promis
   } finally {
     await withdrawPolicy();
   }
-  const still = NEEDS.filter((need) => !need.present()).map((need) => need.what);
+  const still = needs.filter((need) => !need.present()).map((need) => need.what);
   if (still.length > 0) throw new CupolaError('packages_missing', `still missing: ${still.join(', ')}`);
 }
 

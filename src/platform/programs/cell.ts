@@ -8,6 +8,7 @@ import { createBlobTransport } from '../../cell/rep/blobs.ts';
 import { CellRegistry } from '../../contracts/gen/diego_pb.js';
 import { Ingress } from '../../contracts/gen/loggregator_pb.js';
 import { hasMoreThan } from '../../kit/disk-sizes.ts';
+import { unpinOthers } from '../../kit/engines.ts';
 import { type Faults, handleFaults } from '../../kit/faults.ts';
 import { Logger } from '../../kit/log.ts';
 import { client, remoteTransport, STREAM_WINDOW_BYTES, serveRpc } from '../../kit/rpc.ts';
@@ -34,17 +35,21 @@ function capacityOf(settings: PlatformSettings): { memoryMb: number; diskMb: num
 /** The cell process: rep, garden, network and instance identities of one cell, as root and without a public listener. */
 async function main(faults: Readonly<Faults>): Promise<void> {
   const bootstrap = await readBootstrap(CellBootstrap);
-  const { settings, index, proxyAccount, instanceIdentity, routerRoot, maxConnections, buildpacks } = bootstrap;
+  const { settings, index, proxyAccount, instanceIdentity, routerRoot, maxConnections, buildpacks, engineRoot } =
+    bootstrap;
   // The supervisor replaces it while we run.
   const identity = new LiveIdentity(bootstrap.identity);
   const cellId = cellName(index);
   const log = new Logger('cell', { cell: cellId });
   const layout = layoutOf(settings);
   const diskReserve = diskReserveOf(settings);
+  const pin = layout.enginePinOf(cellId);
   const garden = await createGarden({
     ...gardenSettingsOf(layout, index, log.child('garden'), proxyAccount),
     hasRoom: () => hasMoreThan(diskReserve, settings.dataDirectory),
+    ...(engineRoot === null ? {} : { engines: { pin, root: engineRoot } }),
   });
+  await unpinOthers(pin, cellId);
   const proxySettings = cellProxySettingsOf(layout, index, proxyAccount, maxConnections);
   const proxy = await createCellProxy({ settings: proxySettings, log: log.child('proxy') });
   proxy.start();

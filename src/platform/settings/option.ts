@@ -17,6 +17,7 @@ export interface SettingValues {
   sshPort: number;
   http2Apps: boolean;
   unpackAhead: boolean;
+  engineSources: string[];
   separateRoles: SeparableRole[];
   stagingEnvironment: Record<string, string>;
   allowedRegistries: string[];

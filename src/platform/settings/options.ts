@@ -22,6 +22,10 @@ const FEWEST_REQUESTS = 60;
 const Requests = Type.Integer({ minimum: FEWEST_REQUESTS, maximum: 1_000_000_000 });
 const Registry = Type.String({ pattern: '^([A-Za-z0-9][A-Za-z0-9.-]*|\\[[0-9A-Fa-f:]+\\])(:\\d{1,5})?$' });
 
+const AptLine = Type.String({
+  pattern: '^deb (\\[signed-by=/[^\\]\\s]+\\] )?https?://[^\\s\\[\\]]+( [A-Za-z0-9./_-]+)+$',
+});
+
 const ONE_PORT = '1 to 65535';
 const SOME_MEGABYTES = '1 to 1000000000';
 const SOME_REQUESTS = `at least ${FEWEST_REQUESTS} requests a minute`;
@@ -129,6 +133,17 @@ export const SETTING_OPTIONS: { readonly [Name in SettingName]: SettingOption<Se
     accepts: 'on or off',
     read: onOrOff,
     afterwards: { set: (settings, unpackAhead) => ({ ...settings, unpackAhead }) },
+  }),
+  engineSources: option(Type.Array(AptLine), {
+    flag: 'engine-source',
+    takes: 'LINE',
+    many: true,
+    help: "where engines come from that Debian's stable has too old: a line for apt",
+    setting: 'engineSources',
+    unlessTold: "Debian's testing",
+    accepts: 'a line of sources.list, e.g. "deb [signed-by=/etc/keys.gpg] https://packages.example.com trixie main"',
+    read: list,
+    afterwards: { set: (settings, engineSources) => ({ ...settings, engineSources }) },
   }),
   separateRoles: option(Type.Array(SeparableRole), {
     flag: 'separate-roles',

@@ -89,5 +89,7 @@ export const PlatformSettings = Type.Object({
   separateRoles: Type.Optional(Type.Array(SeparableRole)),
   /** Cells unpack the buildpacks of the platform as they start. Absent: they do. */
   unpackAhead: Type.Optional(Type.Boolean()),
+  /** Where engines come from that Debian's stable has too old: lines for apt. Absent: Debian's testing. */
+  engineSources: Type.Optional(Type.Array(Type.String())),
 });
 export type PlatformSettings = Static<typeof PlatformSettings>;

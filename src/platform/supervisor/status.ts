@@ -17,6 +17,8 @@ export interface Watched {
   layout: Layout;
   /** Digest of the code. */
   program: string;
+  /** The image that engines are started from. */
+  engines: string;
   components: readonly Supervised[];
   certificates: ComponentCertificates;
   faults: FaultCounts;
@@ -57,7 +59,13 @@ export async function platformStatus(watched: Watched): Promise<PlatformStatus> 
     cells,
     notRouted: routes?.refused ?? null,
     servedAsHttp1: routes?.servedAsHttp1 ?? null,
-    supervisor: { pid: process.pid, project: PROJECT, program: watched.program, node: process.execPath },
+    supervisor: {
+      pid: process.pid,
+      project: PROJECT,
+      program: watched.program,
+      node: process.execPath,
+      engines: watched.engines,
+    },
     update: watched.updates.status,
     rotation: watched.rotation.status,
   };

@@ -13,6 +13,8 @@ import { ComponentCertificates } from '../certificates.ts';
 import { components } from '../components/all.ts';
 import { LISTENER_HOLDER, listeningSockets } from '../components/listeners.ts';
 import type { Supervised } from '../components/supervised.ts';
+import { enterEngineImage, knowsImages } from '../engines/image/enter.ts';
+import type { EngineImage } from '../engines/image/image.ts';
 import { ensureSecrets } from '../ensure-secrets.ts';
 import { FaultCounts } from '../fault-counts.ts';
 import { Health } from '../health.ts';
@@ -61,7 +63,7 @@ export class Supervisor {
   /** Nothing runs from code of before any more, and that code is shown no more. */
   #alone = false;
 
-  private constructor(layout: Layout, secrets: Secrets, accounts: Accounts, log: Logger) {
+  private constructor(layout: Layout, engines: EngineImage, secrets: Secrets, accounts: Accounts, log: Logger) {
     this.#layout = layout;
     this.#secrets = secrets;
     this.#log = log;
@@ -73,6 +75,8 @@ export class Supervisor {
     const parts = {
       layout,
       program: programDigest(),
+      engines: engines.digest,
+      engineRoot: engines.root,
       accounts,
       secrets: current,
       certificates,
@@ -88,6 +92,7 @@ export class Supervisor {
     this.#watched = {
       layout,
       program: parts.program,
+      engines: parts.engines,
       components: all,
       certificates,
       faults,
@@ -107,13 +112,14 @@ export class Supervisor {
     const secrets = await ensureSecrets(settings);
     const accounts = await ensureAccounts(settings);
     await prepareDirectories(layout, accounts);
+    const engines = await enterEngineImage(layout, 'supervisor');
     // Before sockets are opened on them.
     const guard = async (): Promise<void> => {
       await ensureInstallation(ownAddresses(settings), routerAddress(settings), privatePorts(settings, accounts));
       await closeRanges(containerRanges(settings));
     };
     await guard();
-    const supervisor = new Supervisor(layout, secrets, accounts, log);
+    const supervisor = new Supervisor(layout, engines, secrets, accounts, log);
     supervisor.#server = await serveAdmin(layout.supervisorSocket, supervisor.#operations());
     writeSupervisorCommand(layout, process.execPath, process.argv[1]!);
     await supervisor.#startAll();
@@ -156,7 +162,10 @@ export class Supervisor {
         setTimeout(() => process.exit(0), ANSWERED_MS);
       },
       become: (node, main) => {
-        setTimeout(() => become(node, main, layout.settings.dataDirectory, this.#log), ANSWERED_MS);
+        setTimeout(() => {
+          if (!knowsImages(main)) for (const { component } of this.#watched.components) component.makeWay?.();
+          become(node, main, layout.settings.dataDirectory, this.#log);
+        }, ANSWERED_MS);
       },
     });
   }

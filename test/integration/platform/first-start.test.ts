@@ -2,18 +2,23 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { ensureEngineImage } from '../../../src/platform/engines/image/image.ts';
 import { type Layout, layoutOf } from '../../../src/platform/layout.ts';
 import { inEmptyNetwork, NETWORK_SKIP, source } from '../../support/empty-network.ts';
+import { ENGINES } from '../../support/haproxy.ts';
 import { ROOT } from '../../support/platform.ts';
+import { silentLog } from '../../support/postgresql.ts';
 import { testSettings } from '../../support/settings.ts';
 
 describe('a supervisor that starts', { skip: NETWORK_SKIP }, () => {
   let data: string;
   let layout: Layout;
-  before(() => {
+  let engines: string;
+  before(async () => {
     data = mkdtempSync('/tmp/cupola-start-');
     layout = layoutOf(testSettings({ id: 'zzs', dataDirectory: data, overlay: '10.232', gateway: '169.254.232.7' }));
     writeFileSync(join(data, 'settings.json'), JSON.stringify(layout.settings));
+    engines = (await ensureEngineImage({ directory: layout.engines, cache: ENGINES, log: silentLog })).root;
   });
   after(() => {
     for (const directory of [data, layout.run]) rmSync(directory, { recursive: true, force: true });
@@ -21,15 +26,21 @@ describe('a supervisor that starts', { skip: NETWORK_SKIP }, () => {
   });
 
   test('SECURITY 33: has closed the ranges of its containers before it starts a router or a proxy', async () => {
-    // In place of HAProxy: what is closed when it starts.
+    // In place of HAProxy, the machine's and the image's: what is closed when it starts. The image has no program that shows routes.
+    const says = `
+      while read -r way to _ flags _ _ _ mask _; do
+        [ "$way $to $flags $mask" = "* 0000E80A 0201 00FFFFFF" ] && closed="unreachable 10.232.0.0/24"
+      done </proc/net/route`;
     const seen = (await inEmptyNetwork(`
       import { spawn, spawnSync } from 'node:child_process';
       import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
       import { setTimeout as pause } from 'node:timers/promises';
       const seen = mkdtempSync('/tmp/cupola-seen-');
       chmodSync(seen, 0o777);
-      writeFileSync(seen + '.sh', '#!/bin/sh\\necho "$(ip route show type unreachable) $*" > ' + seen + '/$$.new && mv ' + seen + '/$$.new ' + seen + '/$$\\nexit 1\\n');
+      writeFileSync(seen + '.sh', '#!/bin/sh' + ${JSON.stringify(says)} + '\\necho "$closed $*" > ' + seen + '/$$.new && mv ' + seen + '/$$.new ' + seen + '/$$\\nexit 1\\n');
       chmodSync(seen + '.sh', 0o755);
+      rmSync(${JSON.stringify(join(engines, 'usr/sbin/haproxy'))});
+      writeFileSync(${JSON.stringify(join(engines, 'usr/sbin/haproxy'))}, readFileSync(seen + '.sh'), { mode: 0o755 });
       execute('mount', '--bind', seen + '.sh', execute('sh', '-c', 'readlink -f "$(command -v haproxy)"').trim());
       const child = spawn(process.execPath, [${source('platform/supervisor-main.ts')}, ${JSON.stringify(data)}], { stdio: ['ignore', 'ignore', 'ignore'] });
       const whole = () => readdirSync(seen).filter((name) => !name.endsWith('.new'));

@@ -127,6 +127,18 @@ for (const [name, id, port] of [
       );
     });
 
+    if (name === 'cell-0-proxy')
+      test('by code that finds nothing of an image is a start at the same sockets, and the old one has made way', async () => {
+        const old = (await started()).identity!;
+        component.makeWay?.();
+        await soon('the old one ends', () => !isAlive(old));
+        const { identity } = await started();
+        assert.deepEqual(
+          all().map(({ pid }) => pid),
+          [identity?.pid],
+        );
+      });
+
     test('that fails after it took the sockets is followed by a start, and requests are answered again', async () => {
       const supervised = await started();
       const old = supervised.identity!;

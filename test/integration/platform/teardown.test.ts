@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createGarden } from '../../../src/cell/garden/create-garden.ts';
-import { makePrivateMount, mountOptions, mountsBelow } from '../../../src/cell/garden/mounts.ts';
+import { makeSharedMount, mountOptions, mountsBelow } from '../../../src/cell/garden/mounts.ts';
 import { teardownGarden } from '../../../src/cell/garden/teardown.ts';
 import { createVolume, formatImage } from '../../../src/cell/garden/volume.ts';
 import { realDirectory } from '../../../src/kit/owned-files.ts';
@@ -52,7 +52,7 @@ describe('what is mounted in a data directory', { skip: SKIP }, () => {
   async function fill(data: string): Promise<void> {
     const garden = join(data, 'cells/cell-0/garden');
     mkdirSync(garden, { recursive: true });
-    makePrivateMount(garden);
+    makeSharedMount(garden);
     const image = join(garden, 'volume.img');
     await createVolume(image, join(garden, 'volume'), () => formatImage(image, 4 * MIB));
     for (const name of ['settings.json', 'key', 'cells/cell-0/garden/volume/file'])

@@ -70,6 +70,7 @@ const OTHERS: SettingValues = {
   ssh: false,
   sshPort: 2200,
   http2Apps: true,
+  engineSources: ['deb http://packages.example.com/haproxy trixie main'],
   unpackAhead: false,
   separateRoles: ['brain', 'ssh'],
   keyFile: '/other/key',
