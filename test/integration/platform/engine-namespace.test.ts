@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { MOUNT, mount, unmount } from '../../../src/cell/garden/kernel.ts';
 import { makeSharedMount, mountsBelow, unmountBelow } from '../../../src/cell/garden/mounts.ts';
 import { engineCommand, enginePath, pinEngines, runEngine, unpinAll, useEngines } from '../../../src/kit/engines.ts';
@@ -13,7 +14,7 @@ import { imageRoot } from '../../support/haproxy.ts';
 
 const UID = 64_990;
 
-describe('the namespace in which engines run', { skip: GARDEN_SKIP }, () => {
+describe('the namespace in which engines run', { skip: GARDEN_SKIP, timeout: 60_000 }, () => {
   const pins = mkdtempSync('/run/engines-test-');
   const pin = join(pins, 'test.1');
   /** As those of a cell, whose garden is shared with it; and of one that nobody told of. */
@@ -71,14 +72,14 @@ describe('the namespace in which engines run', { skip: GARDEN_SKIP }, () => {
     const words = [`--reuid=${UID}`, `--regid=${UID}`, '--clear-groups', 'sleep', '60'];
     const [program, ...args] = engineCommand('setpriv', words);
     const child = spawn(program, args, { stdio: 'ignore' });
+    const ended = once(child, 'exit');
     try {
       const runs = () => processesAs(new Set([UID])).map(({ pid }) => pid);
       const deadline = Date.now() + 5_000;
-      while (runs().length === 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+      while (runs().length === 0 && Date.now() < deadline) await pause(5);
       assert.notEqual(readlinkSync(`/proc/${child.pid}/ns/mnt`), readlinkSync('/proc/self/ns/mnt'));
       assert.deepEqual(runs(), [child.pid]);
     } finally {
-      const ended = once(child, 'exit');
       child.kill('SIGKILL');
       await ended;
     }
@@ -88,12 +89,14 @@ describe('the namespace in which engines run', { skip: GARDEN_SKIP }, () => {
   test('nothing is left of it, though something runs within', async () => {
     const [program, ...args] = engineCommand('sleep', ['60']);
     const child = spawn(program, args, { stdio: 'ignore' });
+    const ended = once(child, 'exit');
     try {
+      const isWithin = () => readFileSync(`/proc/${child.pid}/comm`, 'utf8') === 'sleep\n';
+      while (!isWithin()) await pause(5);
       await unpinAll(pins);
       assert.ok(!existsSync(pins));
       assert.deepEqual(mountsBelow(pins), []);
     } finally {
-      const ended = once(child, 'exit');
       child.kill('SIGKILL');
       await ended;
     }
