@@ -24,13 +24,16 @@ const app = createServer((socket) => {
   socket.on('error', () => {});
   socket.setEncoding('latin1');
   let waiting = '';
+  let dying = false;
   socket.on('data', (chunk) => {
+    if (dying) return; // more of a body that had begun
     waiting += chunk;
     const end = waiting.indexOf('\r\n\r\n');
     if (end < 0) return;
     const line = waiting.slice(0, waiting.indexOf('\r\n'));
     const dies = DEATHS[/^\w+ \/([\w-]+)/.exec(line)?.[1] ?? ''];
     seen.push(line);
+    dying = dies !== undefined;
     if (dies) return dies(socket);
     socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
     waiting = '';
