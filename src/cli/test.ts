@@ -40,6 +40,7 @@ const TEST_PACKAGES: Readonly<Record<string, string>> = {
   zsh: 'zsh',
   fish: 'fish',
   ...LANE_PACKAGES,
+  gpg: 'gnupg',
   busybox: 'busybox-static',
 };
 /** Debian starts this one by itself, and again at every boot, unless it is masked before it is installed. */

@@ -1,5 +1,4 @@
-import { existsSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CupolaError, messageOf } from './errors.ts';
 import { makeDirectory } from './owned-files.ts';
@@ -75,6 +74,8 @@ done <<END
 $mounted
 END
 mount --bind "$usr" /usr
+# The machine's list of libraries is of its own /usr and can name others before those.
+[ ! -e /etc/ld.so.cache ] || mount --bind /dev/null /etc/ld.so.cache
 exec mount -o remount,bind,ro,nosuid,nodev /usr`;
 
 /**
@@ -105,10 +106,7 @@ export async function pinEngines({ pin, root }: EngineTree, keep: readonly strin
  * processor than this process's own may pass for older: it is tried on each.
  */
 async function onSomeProcessor([program = '', ...words]: readonly string[]): Promise<void> {
-  const tries = [
-    [],
-    ...Array.from({ length: availableParallelism() }, (_, number) => ['taskset', '-c', String(number)]),
-  ];
+  const tries = [[], ...ownProcessors().map((number) => ['taskset', '-c', String(number)])];
   for (const [at, before] of tries.entries()) {
     const [first = '', ...rest] = [...before, program, ...words];
     try {
@@ -120,6 +118,15 @@ async function onSomeProcessor([program = '', ...words]: readonly string[]): Pro
   }
 }
 
+/** Those that this process may run on, proc(5). */
+function ownProcessors(): number[] {
+  const [, list = ''] = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  return list.split(',').flatMap((range) => {
+    const [first, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last! - first! + 1 }, (_, at) => first! + at);
+  });
+}
+
 /** What runs within goes on there. Fine where nothing is pinned. */
 async function unpin(pin: string): Promise<void> {
   if (!existsSync(pin)) return;
@@ -127,7 +134,7 @@ async function unpin(pin: string): Promise<void> {
   rmSync(pin, { force: true });
 }
 
-/** Unpins all of one owner but the one it uses now: `<owner>-<anything>` beside it. */
+/** Unpins all of one owner but the one it uses now: `<owner>.<anything>` beside it. */
 export async function unpinOthers(pin: string, owner: string): Promise<void> {
   const directory = dirname(pin);
   for (const name of existsSync(directory) ? readdirSync(directory) : []) {

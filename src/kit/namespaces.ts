@@ -5,7 +5,7 @@ import koffi from 'koffi';
 const libc = koffi.load('libc.so.6');
 const ioctl = libc.func('int ioctl(int descriptor, unsigned long request, void *value)');
 /** In /proc/PID/mountinfo, proc(5): what is mounted, and where. */
-const IMAGE = /^\d+ \d+ \S+ \S+\/[0-9a-f]{12}\/rootfs\/usr(\/\/deleted)? \/usr /m;
+const IMAGE = /^\d+ \d+ \S+ \S*\/[0-9a-f]{12}\/rootfs\/usr(\/\/deleted)? \/usr /m;
 const NS_GET_USERNS = 0xb701;
 const NS_GET_PARENT = 0xb702;
 const NS_GET_OWNER_UID = 0xb704;

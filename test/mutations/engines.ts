@@ -20,6 +20,25 @@ export const engines = [
       '{ mostBytes: 9e9, timeoutMs: 5_000 })).trim()',
     ],
   ]),
+  ...noticedBy('test/integration/platform/engine-namespace.test.ts', [
+    ['SECURITY 39: libraries are', 'kit/engines.ts', 'mount --bind /dev/null /etc/ld.so.cache', 'true'],
+  ]),
+  ...noticedBy('test/integration/platform/signed-packages.test.ts', [
+    [
+      'SECURITY 39: what is fetched lies',
+      'kit/debian/apt.ts',
+      "await run('chown', [SANDBOX_USER, ...partial]);",
+      "await run('chown', ['-R', SANDBOX_USER, join(home, 'lists')]);",
+    ],
+    ['SECURITY 39: an index that nobody', 'kit/debian/apt.ts', 'Dir::Etc::parts "${home}/empty";\n', ''],
+    ['SECURITY 39: a stack is signed', 'cell/stack/build.ts', '`[signed-by=${keyring}]`', "''"],
+    [
+      'BSH-07: newer packages',
+      'platform/engines/image/image.ts',
+      'has !== version && (await isOlder(version, has))',
+      'false',
+    ],
+  ]),
   ...noticedBy('test/unit/platform/admin-socket.test.ts', [
     [
       'SECURITY 25: what a process answers',

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { chmod, copyFile, lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { machineAptSettings, proxyVariables } from '../../kit/debian/machine-settings.ts';
+import { findDebianMirrors } from '../../kit/debian/mirrors.ts';
 import { PLAIN_ENVIRONMENT, run } from '../../kit/process.ts';
-import { findPackageSources } from './package-sources.ts';
 import type { StackRelease } from './packages.ts';
 
 // This file and packages.ts are the recipe of a stack: a change of either is another stack (stack.ts).
@@ -45,25 +46,30 @@ const SETTINGS = 'etc/apt/apt.conf.d/99mmdebstrap';
 const EXTRACTING = 'I: extracting archives...';
 
 async function bootstrap(root: string, release: StackRelease, progress: (text: string) => void): Promise<void> {
-  const { mirror, securityMirror } = await findPackageSources(release);
-  const { suite, keyring, packages } = release;
+  const { suite, keyring, packages, publicMirrors } = release;
+  const { mirror, securityMirror } = await findDebianMirrors(suite, publicMirrors);
+  // A file, since addresses of proxies can have passwords in them.
+  const settings = `${root}.apt`;
+  await writeFile(settings, `${(await machineAptSettings()).join('\n')}\n`, { mode: 0o600 });
+  // mmdebstrap would take every other key that the machine trusts too.
+  const signed = `[signed-by=${keyring}]`;
   const args = [
-    ...['--mode=root', '--variant=minbase', '--format=directory', '--verbose', `--keyring=${keyring}`],
+    ...['--mode=root', '--variant=minbase', '--format=directory', '--verbose', `--aptopt=${settings}`],
     // Directories of before become links of /usr's before anything is in them.
     '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr',
     `--include=${['usr-is-merged', ...packages].join(',')}`,
     '--skip=cleanup/apt/lists', // the locale comes by them
-    ...(await machineAptSettings()).map((line) => `--aptopt=${line}`),
   ];
-  const sources = [`deb ${mirror} ${suite} main`, `deb ${securityMirror} ${suite}-security main`];
+  const sources = [`deb ${signed} ${mirror} ${suite} main`, `deb ${signed} ${securityMirror} ${suite}-security main`];
   await run('mmdebstrap', [...args, suite, root, ...sources], {
-    env: { ...PLAIN_ENVIRONMENT, ...proxies() },
+    env: { ...PLAIN_ENVIRONMENT, ...proxyVariables() },
     timeoutMs: 30 * MINUTES,
     showWords: true,
     onOutput: (text) => {
       for (const line of text.split('\n')) hear(line, progress);
     },
   });
+  await rm(settings);
 }
 
 function hear(line: string, progress: (text: string) => void): void {
@@ -72,12 +78,6 @@ function hear(line: string, progress: (text: string) => void): void {
     const [, name] = form.exec(line) ?? [];
     if (name !== undefined) progress(`${does} ${name}`);
   }
-}
-
-/** How this machine's apt gets through to its mirror, a setting a line. */
-async function machineAptSettings(): Promise<string[]> {
-  const dump = await run('apt-config', ['dump']).catch(() => '');
-  return dump.split('\n').filter((line) => /^Acquire::(https?::Proxy|Check-(Valid-Until|Date))[ :]/.test(line));
 }
 
 /** From the sources of the package `locales`, which is not installed: it and what it depends on are five times the locale. */
@@ -156,15 +156,8 @@ async function writeVersion(root: string, name: string): Promise<void> {
 function inside(root: string, command: readonly string[]): Promise<string> {
   const args = ['--mount', '--pid', '--fork', '--kill-child', `--mount-proc=${join(root, 'proc')}`, 'chroot', root];
   return run('unshare', [...args, ...command], {
-    env: { ...PLAIN_ENVIRONMENT, DEBIAN_FRONTEND: 'noninteractive', ...proxies() },
+    env: { ...PLAIN_ENVIRONMENT, DEBIAN_FRONTEND: 'noninteractive', ...proxyVariables() },
     timeoutMs: 15 * MINUTES,
     showWords: true,
   });
-}
-
-function proxies(): Record<string, string> {
-  const names = ['http_proxy', 'https_proxy', 'no_proxy'];
-  return Object.fromEntries(
-    names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
-  );
 }

@@ -1,10 +1,11 @@
+import type { DebianMirrors } from '../../kit/debian/mirrors.ts';
+
 /** The distribution release a stack is made of. */
 export interface StackRelease {
   suite: string;
   keyring: string;
-  /** Used where the machine's own package sources do not name the suite. */
-  defaultMirror: string;
-  defaultSecurityMirror: string;
+  /** Used where the machine has no mirror of its own. */
+  publicMirrors: DebianMirrors;
   packages: readonly string[];
   /** What LANG says in its containers. Cloud Foundry's, since apps sort, format and decode by it. */
   locale: string;
@@ -41,8 +42,10 @@ const RELEASES: Record<string, StackRelease> = {
   debian12: {
     suite: 'bookworm',
     keyring: '/usr/share/keyrings/debian-archive-keyring.gpg',
-    defaultMirror: 'http://deb.debian.org/debian',
-    defaultSecurityMirror: 'http://deb.debian.org/debian-security',
+    publicMirrors: {
+      mirror: 'http://deb.debian.org/debian',
+      securityMirror: 'http://deb.debian.org/debian-security',
+    },
     packages: Object.keys(PACKAGES),
     locale: 'en_US.UTF-8',
   },

@@ -1,11 +1,12 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CupolaError, codeOf } from '../../kit/errors.ts';
+import { CupolaError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { PROJECT } from '../../kit/project.js';
 import { shareTree } from '../../kit/shared-tree.ts';
+import { makeWhole, removeUnfinished, removeWhole } from '../../kit/whole-directory.ts';
 import { buildStack, VERSION_FILE } from './build.ts';
 import { releaseOf } from './packages.ts';
 
@@ -28,8 +29,6 @@ export interface Stack {
 }
 
 const RECIPE = ['build.ts', 'packages.ts'];
-/** Building takes minutes; what lies there longer was left by a build that was killed. */
-const ABANDONED_MS = 2 * 60 * 60_000;
 
 /** Of all that decides what is in a stack, except what the distribution has just now. `directory` has the sources of this room. */
 export function recipeDigest(directory = join(PROJECT, 'src/cell/stack')): string {
@@ -65,27 +64,22 @@ export async function ensureStack(options: StackOptions): Promise<Stack> {
   if (present) return present;
 
   await mkdir(directory, { recursive: true, mode: 0o755 });
-  await removeAbandoned(directory);
-  const building = join(directory, `.${name}.building-${randomUUID()}`);
+  await removeUnfinished(directory);
   const progress = options.onProgress ?? (() => {});
   const began = Date.now();
   try {
-    await mkdir(building, { mode: 0o755 });
-    const cached = options.cache === undefined ? null : stackHome(options.cache, name);
-    if (cached !== null && (await usedStack(cached, name))) {
-      progress(`Copying ${name} from ${options.cache}`);
-      await shareTree(join(cached, 'rootfs'), building, VERSION_FILE, log);
-    } else {
-      await mkdir(join(building, 'rootfs'), { mode: 0o755 });
-      await buildStack(join(building, 'rootfs'), name, release, progress);
-    }
-    await rename(building, home).catch(async (error: unknown) => {
-      if (!(await usedStack(home, name))) throw error; // else another process was faster
+    await makeWhole(home, async (building) => {
+      const cached = options.cache === undefined ? null : stackHome(options.cache, name);
+      if (cached !== null && (await usedStack(cached, name))) {
+        progress(`Copying ${name} from ${options.cache}`);
+        await shareTree(join(cached, 'rootfs'), building, VERSION_FILE, log);
+      } else {
+        await mkdir(join(building, 'rootfs'), { mode: 0o755 });
+        await buildStack(join(building, 'rootfs'), name, release, progress);
+      }
     });
   } catch (cause) {
     throw new CupolaError('stack_build_failed', `the stack ${name} could not be built`, { cause });
-  } finally {
-    await rm(building, { recursive: true, force: true });
   }
   const stack = await usedStack(home, name);
   if (!stack) throw new CupolaError('stack_build_failed', `the stack ${name} has no version`);
@@ -98,7 +92,7 @@ export async function ensureStack(options: StackOptions): Promise<Stack> {
  * them. Gives their names.
  */
 export async function removeOldStacks(directory: string, name: string, unusedMs = 0): Promise<string[]> {
-  await removeAbandoned(directory);
+  await removeUnfinished(directory);
   const home = stackHome(directory, name);
   const old: string[] = [];
   for (const entry of await readdir(directory).catch(() => [])) {
@@ -108,24 +102,9 @@ export async function removeOldStacks(directory: string, name: string, unusedMs 
     if (!isStack || path === home) continue;
     const found = await stat(path).catch(() => null); // another process may have taken it away
     if (!found || Date.now() - found.mtimeMs < unusedMs) continue;
-    // Out of sight first: whoever looks for it finds all of it or nothing.
-    const doomed = join(directory, `.${entry}.gone-${randomUUID()}`);
-    if (!(await renamed(path, doomed))) continue; // another process was faster
-    await rm(doomed, { recursive: true, force: true });
-    old.push(entry);
+    if (await removeWhole(path)) old.push(entry);
   }
   return old;
-}
-
-/** False where it is not there any more. */
-async function renamed(from: string, to: string): Promise<boolean> {
-  try {
-    await rename(from, to);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
-    throw error;
-  }
 }
 
 /** A stack that is there; notes that it is in use. */
@@ -137,13 +116,4 @@ async function usedStack(home: string, name: string): Promise<Stack | null> {
   const now = new Date();
   await utimes(home, now, now).catch(() => {}); // a cache that is read only is nobody's to clean up
   return { name, version, rootfs };
-}
-
-async function removeAbandoned(directory: string): Promise<void> {
-  for (const entry of await readdir(directory).catch(() => [])) {
-    if (!/^\..+\.(building|gone)-/.test(entry)) continue;
-    const path = join(directory, entry);
-    const found = await stat(path).catch(() => null);
-    if (found && Date.now() - found.mtimeMs > ABANDONED_MS) await rm(path, { recursive: true, force: true });
-  }
 }

@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import { lockFile } from '../../kit/lock.ts';
 import { Logger } from '../../kit/log.ts';
+import type { PlatformStatus } from '../../platform/admin-messages.ts';
 import {
-  chosenImage,
+  choiceOf,
+  chooseEngineImage,
   type EngineImage,
   engineImages,
-  formerImage,
   rollBackEngineImage,
   updateEngineImage,
 } from '../../platform/engines/image/image.ts';
@@ -44,22 +45,32 @@ export const engines = command({
     const progress = new Progress(3, !values.json);
     const options = { directory: layout.engines, sources: settings.engineSources, log, onProgress: progress.part };
     progress.step(action === 'update' ? 'Preparing the engines' : 'Choosing the former engines');
-    const { image, isNew } =
-      action === 'update' ? await updateEngineImage(options) : { image: rollBackEngineImage(options), isNew: true };
-    if (isNew) await swap(layout, image, progress, () => rollBackEngineImage(options));
+    const status = await statusOrNull(layout); // where nothing runs, the next `up` starts them
+    const chosen = choiceOf(layout.engines, settings.engineSources);
+    // Whoever was interrupted chose another than runs.
+    const before = status?.supervisor.engines ?? chosen?.image;
+    const former = chosen?.former === before ? null : (chosen?.former ?? null);
+    const goBack = () => chooseEngineImage(options, { image: before!, former });
+    const image = action === 'update' ? await updateEngineImage(options) : rollBackEngineImage(options);
+    const changed = before !== image.digest;
+    if (status && changed) await swap(layout, status, image, progress, goBack);
     progress.done();
-    const said = isNew ? `engines ${image.digest} are in use` : `engines ${image.digest} are the newest there are`;
-    say(values.json ? JSON.stringify({ image: image.digest, changed: isNew }) : said);
+    const said = changed ? `engines ${image.digest} are in use` : `engines ${image.digest} are the newest there are`;
+    say(values.json ? JSON.stringify({ image: image.digest, changed }) : said);
     return 0;
   },
 });
 
 /** What runs of a platform that is up is replaced, one after the other. Where that fails, the former image is in use again. */
-async function swap(layout: Layout, image: EngineImage, progress: Progress, back: () => EngineImage): Promise<void> {
-  const before = await statusOrNull(layout);
-  if (!before) return; // the next `up` starts them
+async function swap(
+  layout: Layout,
+  before: PlatformStatus,
+  image: EngineImage,
+  progress: Progress,
+  goBack: () => EngineImage,
+): Promise<void> {
   if (!before.ready) {
-    back();
+    goBack();
     throw new CupolaError('not_ready', 'the platform is not well; other engines would hide why');
   }
   progress.step('Replacing the engines, one after the other');
@@ -67,7 +78,7 @@ async function swap(layout: Layout, image: EngineImage, progress: Progress, back
     await changeEngines(layout, before.supervisor, image.digest, progress);
   } catch (cause) {
     progress.step('It failed; going back');
-    await changeEngines(layout, before.supervisor, back().digest, progress).catch((error: unknown) => {
+    await changeEngines(layout, before.supervisor, goBack().digest, progress).catch((error: unknown) => {
       throw new CupolaError('upgrade_failed', `the engines failed (${messageOf(cause)}), and so did going back`, {
         cause: error,
       });
@@ -77,15 +88,14 @@ async function swap(layout: Layout, image: EngineImage, progress: Progress, back
 }
 
 async function list({ engines: directory, settings }: Layout, json: boolean): Promise<number> {
-  const [used, former] = [
-    chosenImage(directory, settings.engineSources),
-    formerImage(directory, settings.engineSources),
-  ];
-  const images = await engineImages(directory);
+  const choice = choiceOf(directory, settings.engineSources);
+  const damaged: { digest: string; problem: string }[] = [];
+  const images = await engineImages(directory, (digest, problem) => damaged.push({ digest, problem }));
   const stateOf = ({ digest }: EngineImage): string =>
-    digest === used?.digest ? 'in use' : digest === former ? 'former' : 'of another version';
+    digest === choice?.image ? 'in use' : digest === choice?.former ? 'former' : 'of another version';
   if (json) {
-    say(JSON.stringify(images.map((image) => ({ ...image, state: stateOf(image) }))));
+    const unusable = damaged.map((one) => ({ ...one, state: 'damaged' }));
+    say(JSON.stringify([...images.map((image) => ({ ...image, state: stateOf(image) })), ...unusable]));
     return 0;
   }
   for (const image of images) {
@@ -93,5 +103,6 @@ async function list({ engines: directory, settings }: Layout, json: boolean): Pr
     const shown = image.packages.filter(({ name }) => SHOWN.test(name));
     say(table(shown.map(({ name, version }) => [`  ${name}`, version])).join('\n'));
   }
+  for (const { digest, problem } of damaged) say(`${digest}  damaged: ${problem}`);
   return 0;
 }

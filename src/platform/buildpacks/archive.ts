@@ -7,7 +7,6 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { ZipFile } from 'yazl';
 import { run } from '../../kit/process.ts';
-import { readFileLater } from '../../kit/streams.ts';
 
 const compress = promisify(gzip);
 /** Of every entry, so that the same content gives the same archive. */
@@ -75,12 +74,6 @@ export async function writeZip(tree: string, file: string): Promise<void> {
 export async function entries(tree: string): Promise<string[]> {
   const found = await readdir(tree, { recursive: true, withFileTypes: true });
   return found.map(({ parentPath, name }) => relative(tree, join(parentPath, name))).sort();
-}
-
-export async function sha256Of(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(readFileLater(file), hash);
-  return hash.digest('hex');
 }
 
 /** Digest of a source tree: names, modes and content. */

@@ -1,8 +1,8 @@
-import { findPackageSources } from '../../cell/stack/package-sources.ts';
 import { releaseOf } from '../../cell/stack/packages.ts';
+import { Apt } from '../../kit/debian/apt.ts';
+import { findDebianMirrors } from '../../kit/debian/mirrors.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
-import { Apt } from '../debian/apt.ts';
 
 export interface DebianPackage {
   name: string;
@@ -37,7 +37,7 @@ export class DebianArchive {
 async function openApt(stack: string): Promise<Apt> {
   const release = releaseOf(stack);
   if (release === null) throw new CupolaError('stack_unknown', `no stack ${stack} is known`);
-  const { mirror, securityMirror } = await findPackageSources(release);
+  const { mirror, securityMirror } = await findDebianMirrors(release.suite, release.publicMirrors);
   const signed = `[signed-by=${release.keyring}]`;
   return Apt.open({
     sources: [

@@ -1,8 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { constants, copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { sha256Of } from '../../kit/file-digest.ts';
 import { linkFile } from '../../kit/owned-files.ts';
-import { sha256Of } from './archive.ts';
 
 /** A built buildpack that several installations of this machine use, under a name of what it was made of. */
 export class SharedZip {

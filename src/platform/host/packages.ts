@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
+import { proxyVariables } from '../../kit/debian/machine-settings.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import { PLAIN_ENVIRONMENT, run } from '../../kit/process.ts';
 import { postgresqlBinDirectory } from '../engines/postgresql.ts';
@@ -82,12 +83,8 @@ export async function ensurePackages(onProgress: (text: string) => void, more: r
 }
 
 function aptGet(args: readonly string[], minutes: number): Promise<string> {
-  const proxies = ['http_proxy', 'https_proxy', 'no_proxy'].flatMap((name) => {
-    const value = process.env[name];
-    return value === undefined ? [] : [[name, value] as const];
-  });
   return run('apt-get', ['--quiet', '-o', 'DPkg::Lock::Timeout=120', ...args], {
-    env: { ...PLAIN_ENVIRONMENT, DEBIAN_FRONTEND: 'noninteractive', ...Object.fromEntries(proxies) },
+    env: { ...PLAIN_ENVIRONMENT, DEBIAN_FRONTEND: 'noninteractive', ...proxyVariables() },
     timeoutMs: minutes * MINUTES,
     showWords: true,
   });

@@ -51,6 +51,11 @@ describe('the namespace in which engines run', { skip: GARDEN_SKIP, timeout: 60_
     assert.equal(await runEngine('cat', ['/etc/hostname']), readFileSync('/etc/hostname', 'utf8'));
   });
 
+  test('SECURITY 39: libraries are the image’s, whatever the machine’s list of them names first', async () => {
+    assert.equal(await runEngine('cat', ['/etc/ld.so.cache']), '');
+    assert.notEqual(readFileSync('/etc/ld.so.cache').length, 0);
+  });
+
   test('SECURITY 39: nobody within changes the image', async () => {
     const planted = `/usr/bin/planted-${process.pid}`;
     try {

@@ -72,7 +72,7 @@ test('the recipe is every word that decides what is built', () => {
   };
   assert.notEqual(digestOf('build.ts'), RECIPE_DIGEST);
   assert.notEqual(digestOf('packages.ts'), RECIPE_DIGEST);
-  assert.equal(digestOf('package-sources.ts'), RECIPE_DIGEST, 'where packages come from is the machine’s');
+  assert.equal(digestOf('stack.ts'), RECIPE_DIGEST, 'where it is kept is no part of it');
 });
 
 test('old stacks go when nobody asked for them for long, and nothing else goes', async () => {

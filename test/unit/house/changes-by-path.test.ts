@@ -16,7 +16,7 @@ const ALLOWED: Record<string, string> = {
   'src/platform/buildpacks/': 'below the directory of buildpacks, in the data directory: 0700 and root’s',
   'src/platform/host/': 'the machine’s own files below /etc and /usr',
   'src/platform/ensure-secrets.ts': 'the key file, at a place of the operator’s, where none was (O_EXCL)',
-  'src/platform/debian/': 'in a directory of its own that it just made',
+  'src/kit/debian/': 'in a directory of its own that it just made',
   'src/platform/engines/image/': 'a tree that nobody else has yet, below the data directory: 0700 and root’s',
   'src/cli/commands/engines.ts': 'upgrade.log among the logs: 0700 and root’s',
   'src/cli/commands/up.ts': 'up.log among the logs: 0700 and root’s',

@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import { isCode, projectFiles, ROOT } from '../../support/project-files.ts';
 
 /** What only operators have done, at installation, or who tests: no tenant and no secret is a part of it. */
-const OPERATORS = /^src\/(platform\/|cell\/stack\/|cli\/lanes\/|kit\/(engines|shared-tree)\.ts)/;
+const OPERATORS =
+  /^src\/(platform\/|cell\/stack\/|cli\/lanes\/|kit\/(debian\/|(engines|shared-tree|whole-directory)\.ts))/;
 
 /** Who starts programs by itself, and what becomes of the words that one writes. */
 const STARTS: Readonly<Record<string, string>> = {

@@ -13,12 +13,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
-import { findDebianMirrors } from '../../../src/cell/stack/package-sources.ts';
 import { knowsImages } from '../../../src/platform/engines/image/enter.ts';
 import {
+  choiceOf,
+  chooseEngineImage,
   chosenImage,
   ensureEngineImage,
-  formerImage,
   recipeDigest,
   removeOldImages,
   rollBackEngineImage,
@@ -55,6 +55,7 @@ test('BSH-07: the engines come from stable, its security updates and, where stab
     `deb ${signed} http://mirror.example/debian testing main`,
   ]);
   assert.match(preferences ?? '', /^Package: haproxy libpcre2-8-0\nPin: version \*\nPin-Priority: 700\n/);
+  assert.match(preferences ?? '', /^Pin: release o=Debian,n=trixie\*\nPin-Priority: 600$/m);
 });
 
 test('the operator’s sources stand in the place of testing, signed by the keys they name or Debian’s', () => {
@@ -71,23 +72,14 @@ test('no engine is among what is left out', () => {
   assert.ok(!isLeftOut('libpq5'));
 });
 
-test('a machine’s mirror of one release of Debian is its mirror of all', async () => {
-  const apt = mkdtempSync(join(home, 'apt-'));
-  const lines = [
-    'deb http://mirror.example/debian bookworm main',
-    'deb http://mirror.example/security bookworm-security main',
-  ];
-  writeFileSync(join(apt, 'sources.list'), `deb http://ppa.example noble main\n${lines.join('\n')}\n`);
-  assert.deepEqual(await findDebianMirrors(apt), MIRRORS);
-  assert.equal((await findDebianMirrors('/nowhere')).mirror, 'http://deb.debian.org/debian');
-});
-
 test('an image that is there is not built again, and the former one is in use again after a roll-back', async () => {
   const image = await ensureEngineImage({ directory, log: silentLog });
   assert.equal(image.digest, USED);
   assert.equal(rollBackEngineImage({ directory }).digest, FORMER);
   assert.equal(chosenImage(directory, undefined)?.digest, FORMER);
-  assert.equal(formerImage(directory, undefined), USED);
+  assert.deepEqual(choiceOf(directory, undefined), { image: FORMER, former: USED });
+  chooseEngineImage({ directory }, { image: USED, former: null });
+  assert.deepEqual(choiceOf(directory, undefined), { image: USED, former: null });
 });
 
 test('an image is taken from another directory whole', async () => {

@@ -1,12 +1,11 @@
-import { createHash } from 'node:crypto';
 import { chmod, lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
+import { Apt, type AptOptions, type PackageVersion } from '../../../kit/debian/apt.ts';
 import { CupolaError } from '../../../kit/errors.ts';
 import { createLimiter } from '../../../kit/limiter.ts';
 import { run } from '../../../kit/process.ts';
-import { Apt, type PackageVersion } from '../../debian/apt.ts';
-import { aptOptions, FILES_OF, isLeftOut, PACKAGES, PROGRAMS, REMOVED } from './packages.ts';
+import { FILES_OF, isLeftOut, PACKAGES, PROGRAMS, REMOVED } from './packages.ts';
 
 // This file and packages.ts are the recipe of the image (image.ts).
 
@@ -35,8 +34,8 @@ export class ImageSource {
   }
 
   /** Reads the distribution's index. Throws `command_failed`. */
-  static async open(operators: readonly string[] | undefined): Promise<ImageSource> {
-    const apt = await Apt.open(await aptOptions(operators));
+  static async open(options: AptOptions): Promise<ImageSource> {
+    const apt = await Apt.open(options);
     try {
       const names = Object.keys(PACKAGES);
       const needed = (await apt.closureOf(names)).filter(({ name }) => !isLeftOut(name));
@@ -52,10 +51,8 @@ export class ImageSource {
     }
   }
 
-  /** The name of an image of these packages. */
-  get digest(): string {
-    const lines = this.#packages.map(({ name, version }) => `${name} ${version}\n`).sort();
-    return createHash('sha256').update(process.arch).update(lines.join('')).digest('hex').slice(0, 12);
+  get packages(): readonly PackageVersion[] {
+    return this.#packages;
   }
 
   async close(): Promise<void> {

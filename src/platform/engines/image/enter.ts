@@ -16,10 +16,9 @@ export async function enterEngineImage(layout: Layout, owner: string): Promise<E
   return image;
 }
 
-/** The same with the image of any version, for whoever takes an installation away; where there is none, with the machine's own engines. */
+/** The same with any image that can be used, for whoever takes an installation away; where there is none, with the machine's own engines. */
 export async function enterAnyEngineImage(layout: Layout, owner: string): Promise<void> {
-  const chosen = chosenImage(layout.engines, layout.settings.engineSources);
-  const image = chosen ?? (await engineImages(layout.engines))[0];
+  const [image] = await engineImages(layout.engines);
   if (image) await enter(layout, owner, image);
 }
 

@@ -1,23 +1,25 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { lstatSync, readFileSync } from 'node:fs';
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import Type, { type Static } from 'typebox';
 import { readCheckedFile } from '../../../kit/checked.ts';
-import { CupolaError, codeOf } from '../../../kit/errors.ts';
+import type { PackageVersion } from '../../../kit/debian/apt.ts';
+import { CupolaError, codeOf, messageOf } from '../../../kit/errors.ts';
 import type { Logger } from '../../../kit/log.ts';
 import { replaceFile } from '../../../kit/owned-files.ts';
+import { run } from '../../../kit/process.ts';
 import { PROJECT } from '../../../kit/project.js';
 import { shareTree } from '../../../kit/shared-tree.ts';
+import { makeWhole, removeUnfinished, removeWhole } from '../../../kit/whole-directory.ts';
 import { ImageSource } from './build.ts';
+import { aptOptions } from './packages.ts';
 
 const RECIPE = ['build.ts', 'packages.ts'];
 const LIST = 'packages.json';
 const TREE = 'rootfs';
 /** Of images, and of what says which is used. */
 const NAMES = /^[0-9a-f]{12}(\.json)?$/;
-/** Building takes less than a minute; what lies there longer was left by a build that was killed. */
-const ABANDONED_MS = 2 * 60 * 60_000;
 
 const Package = Type.Object({
   name: Type.String(),
@@ -26,7 +28,7 @@ const Package = Type.Object({
   source: Type.Optional(Type.String()),
 });
 const List = Type.Object({
-  /** The image's name: the digest of names and versions. */
+  /** The image's name: the digest of its recipe and of names and versions. */
   digest: Type.String({ pattern: '^[0-9a-f]{12}$' }),
   made: Type.String(),
   packages: Type.Array(Package),
@@ -37,7 +39,7 @@ const Choice = Type.Object({
   image: Type.String({ pattern: '^[0-9a-f]{12}$' }),
   former: Type.Union([Type.String({ pattern: '^[0-9a-f]{12}$' }), Type.Null()]),
 });
-type Choice = Static<typeof Choice>;
+export type Choice = Static<typeof Choice>;
 
 /** The engines as a tree, named by what is in it. */
 export interface EngineImage extends Static<typeof List> {
@@ -55,6 +57,8 @@ export interface ImageOptions {
   log: Logger;
   /** Called with what is done just now. */
   onProgress?: (text: string) => void;
+  /** What there is to make one of; the distribution's unless it is given. */
+  source?: () => Promise<ImageSource>;
 }
 
 /** Of all that decides what is in an image, except what the distribution has just now. */
@@ -78,21 +82,22 @@ export async function ensureEngineImage(options: ImageOptions): Promise<EngineIm
   const cached = cache === undefined ? null : chosenImage(cache, sources);
   if (cached) {
     options.onProgress?.(`Copying the engines from ${cache}`);
-    await placed(options, cached.digest, async (building) => {
+    await placed(directory, cached.digest, async (building) => {
       await shareTree(cached.root, building, 'usr/bin/sleep', log);
       replaceFile(join(building, LIST), readFileSync(join(cached.root, '..', LIST), 'utf8'), { mode: 0o644 });
     });
     choose(options, { image: cached.digest, former: null });
     return readImage(directory, cached.digest);
   }
-  return (await updateEngineImage(options)).image;
+  return updateEngineImage(options);
 }
 
 /**
  * The image of what the distribution has now, built where there is none, is this version's from here on. The former stays for
- * `rollBackEngineImage`. Throws as `ensureEngineImage`.
+ * `rollBackEngineImage`. Throws as `ensureEngineImage`, and `engine_image_older` where the distribution offers less than this version has: an
+ * index of long ago is signed too.
  */
-export async function updateEngineImage(options: ImageOptions): Promise<{ image: EngineImage; isNew: boolean }> {
+export async function updateEngineImage(options: ImageOptions): Promise<EngineImage> {
   const { directory, sources, log } = options;
   const progress = options.onProgress ?? (() => {});
   await prepare(directory);
@@ -100,11 +105,12 @@ export async function updateEngineImage(options: ImageOptions): Promise<{ image:
   progress('Reading the index of the distribution');
   const began = Date.now();
   try {
-    const source = await ImageSource.open(sources);
+    const source = await (options.source?.() ?? ImageSource.open(await aptOptions(sources)));
     try {
-      const { digest } = source;
-      if (digest === before?.image) return { image: readImage(directory, digest), isNew: false };
-      await placed(options, digest, async (building) => {
+      const digest = digestOf(source.packages, sources);
+      if (digest === before?.image) return readImage(directory, digest);
+      if (before) await requireNewer(readImage(directory, before.image), source.packages);
+      await placed(directory, digest, async (building) => {
         const root = join(building, TREE);
         await mkdir(root, { mode: 0o755 });
         const packages = await source.build(root, progress);
@@ -113,34 +119,59 @@ export async function updateEngineImage(options: ImageOptions): Promise<{ image:
       });
       choose(options, { image: digest, former: before?.image ?? null });
       log.info('engine image built', { digest, milliseconds: Date.now() - began });
-      return { image: readImage(directory, digest), isNew: true };
+      return readImage(directory, digest);
     } finally {
       await source.close();
     }
   } catch (cause) {
-    if (codeOf(cause) === 'engine_image_unsafe') throw cause;
+    if (['engine_image_unsafe', 'engine_image_older'].includes(codeOf(cause) ?? '')) throw cause;
     throw new CupolaError('engine_image_failed', 'the image of the engines could not be built', { cause });
   }
+}
+
+/** The name of an image of these packages, as this version makes it. */
+function digestOf(packages: readonly PackageVersion[], sources: readonly string[] | undefined): string {
+  const lines = packages.map(({ name, version }) => `${name} ${version}\n`).sort();
+  return createHash('sha256').update(recipeDigest(sources)).update(lines.join('')).digest('hex').slice(0, 12);
+}
+
+async function requireNewer(present: EngineImage, offered: readonly PackageVersion[]): Promise<void> {
+  const versions = new Map(present.packages.map(({ name, version }) => [name, version]));
+  for (const { name, version } of offered) {
+    const has = versions.get(name) ?? version;
+    if (has !== version && (await isOlder(version, has)))
+      throw new CupolaError('engine_image_older', `the distribution offers ${name} ${version}; ${has} is in use`);
+  }
+}
+
+async function isOlder(version: string, than: string): Promise<boolean> {
+  try {
+    await run('dpkg', ['--compare-versions', version, 'lt', than]);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'command_failed') return false; // that is how it says no
+    throw error;
+  }
+}
+
+/** These are this version's from here on. Throws `engine_image_unsafe`. */
+export function chooseEngineImage(options: Pick<ImageOptions, 'directory' | 'sources'>, choice: Choice): EngineImage {
+  const image = readImage(options.directory, choice.image);
+  choose(options, choice);
+  return image;
 }
 
 /** The former image is this version's again. Throws `no_former_image`. */
 export function rollBackEngineImage(options: Pick<ImageOptions, 'directory' | 'sources'>): EngineImage {
   const choice = choiceOf(options.directory, options.sources);
   if (!choice?.former) throw new CupolaError('no_former_image', 'there is no former image of the engines');
-  const image = readImage(options.directory, choice.former);
-  choose(options, { image: choice.former, former: choice.image });
-  return image;
+  return chooseEngineImage(options, { image: choice.former, former: choice.image });
 }
 
 /** The image this version uses; null where there is none yet. Throws `engine_image_unsafe`. */
 export function chosenImage(directory: string, sources: readonly string[] | undefined): EngineImage | null {
   const choice = choiceOf(directory, sources);
   return choice === null ? null : readImage(directory, choice.image);
-}
-
-/** The name of the one it used before; null where there is none. */
-export function formerImage(directory: string, sources: readonly string[] | undefined): string | null {
-  return choiceOf(directory, sources)?.former ?? null;
 }
 
 /** Removes what this version neither uses nor goes back to. For a platform that is down. Gives the images' names. */
@@ -152,14 +183,26 @@ export async function removeOldImages({
   if (choice === null) return [];
   const kept = [choice.image, choice.former, basename(choiceFile(directory, sources))];
   const old = (await readdir(directory)).filter((name) => NAMES.test(name) && !kept.includes(name));
-  for (const name of old) await rm(join(directory, name), { recursive: true, force: true });
+  for (const name of old) await removeWhole(join(directory, name));
   return old.filter((name) => !name.endsWith('.json'));
 }
 
-/** Those that are there. */
-export async function engineImages(directory: string): Promise<EngineImage[]> {
+/** Those that are there and can be used. `onDamaged` hears the name of any other, and why. */
+export async function engineImages(
+  directory: string,
+  onDamaged: (digest: string, problem: string) => void = () => {},
+): Promise<EngineImage[]> {
   const names = await readdir(directory).catch(() => []);
-  return names.filter((name) => /^[0-9a-f]{12}$/.test(name)).map((name) => readImage(directory, name));
+  return names
+    .filter((name) => /^[0-9a-f]{12}$/.test(name))
+    .flatMap((name) => {
+      try {
+        return [readImage(directory, name)];
+      } catch (error) {
+        onDamaged(name, messageOf(error));
+        return [];
+      }
+    });
 }
 
 /** Where nobody but root could have put anything. Throws `engine_image_unsafe`. */
@@ -185,7 +228,8 @@ function choiceFile(directory: string, sources: readonly string[] | undefined): 
   return join(directory, `${recipeDigest(sources)}.json`);
 }
 
-function choiceOf(directory: string, sources: readonly string[] | undefined): Choice | null {
+/** What this version uses; null where its image was not made yet. Throws `engine_image_unsafe`. */
+export function choiceOf(directory: string, sources: readonly string[] | undefined): Choice | null {
   const file = choiceFile(directory, sources);
   if (!lstatSync(file, { throwIfNoEntry: false })) return null;
   requireRoots(directory);
@@ -201,33 +245,12 @@ function choose({ directory, sources }: Pick<ImageOptions, 'directory' | 'source
 async function prepare(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   requireRoots(directory);
-  for (const entry of await readdir(directory)) {
-    if (!entry.startsWith('.building-')) continue;
-    const path = join(directory, entry);
-    const found = await stat(path).catch(() => null);
-    if (found && Date.now() - found.mtimeMs > ABANDONED_MS) await rm(path, { recursive: true, force: true });
-  }
+  await removeUnfinished(directory);
 }
 
 /** What `make` puts into a directory appears under the image's name when it is whole. */
-async function placed(
-  { directory }: ImageOptions,
-  digest: string,
-  make: (building: string) => Promise<void>,
-): Promise<void> {
+async function placed(directory: string, digest: string, make: (building: string) => Promise<void>): Promise<void> {
   const home = join(directory, digest);
-  if (lstatSync(home, { throwIfNoEntry: false })) {
-    readImage(directory, digest);
-    return;
-  }
-  const building = join(directory, `.building-${randomUUID()}`);
-  try {
-    await mkdir(building, { mode: 0o755 });
-    await make(building);
-    await rename(building, home).catch((error: unknown) => {
-      if (!['ENOTEMPTY', 'EEXIST'].includes(codeOf(error) ?? '')) throw error; // another process was faster
-    });
-  } finally {
-    await rm(building, { recursive: true, force: true });
-  }
+  if (lstatSync(home, { throwIfNoEntry: false })) readImage(directory, digest);
+  else await makeWhole(home, make);
 }

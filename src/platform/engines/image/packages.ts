@@ -1,11 +1,15 @@
-import { type DebianMirrors, findDebianMirrors } from '../../../cell/stack/package-sources.ts';
-import type { AptOptions } from '../../debian/apt.ts';
+import type { AptOptions } from '../../../kit/debian/apt.ts';
+import { type DebianMirrors, findDebianMirrors } from '../../../kit/debian/mirrors.ts';
 
 /** What the image is made of, but for versions: a change of this file or of build.ts is another image. */
 
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 /** The newest stable release. */
 const SUITE = 'trixie';
+const PUBLIC: DebianMirrors = {
+  mirror: 'http://deb.debian.org/debian',
+  securityMirror: 'http://deb.debian.org/debian-security',
+};
 /** Where what stable has too old comes from, unless the operator names other sources. */
 const NEWER_SUITE = 'testing';
 
@@ -101,7 +105,7 @@ export const PROGRAMS: readonly (readonly string[])[] = [
 
 /** Lines of the operator's, or Debian's testing, beside stable and its security updates. */
 export async function aptOptions(operators: readonly string[] | undefined): Promise<AptOptions> {
-  return optionsFor(await findDebianMirrors(), operators);
+  return optionsFor(await findDebianMirrors(SUITE, PUBLIC), operators);
 }
 
 /** Of all that is not stable's, only what stable has too old is wanted. */
@@ -119,7 +123,7 @@ export function optionsFor(
     ],
     preferences: [
       ...[`Package: ${NEWER.join(' ')}`, 'Pin: version *', 'Pin-Priority: 700', ''],
-      ...['Package: *', `Pin: release n=${SUITE}*`, 'Pin-Priority: 600', ''],
+      ...['Package: *', `Pin: release o=Debian,n=${SUITE}*`, 'Pin-Priority: 600', ''],
       ...['Package: *', 'Pin: release *', 'Pin-Priority: 50', ''],
     ].join('\n'),
   };
