@@ -2,7 +2,7 @@ import { type Faults, handleFaults } from '../../kit/faults.ts';
 import { serveHosts } from '../../kit/http.ts';
 import { Logger } from '../../kit/log.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
-import { serveRpc } from '../../kit/rpc.ts';
+import { STREAM_WINDOW_BYTES, serveRpc } from '../../kit/rpc.ts';
 import { LiveIdentity } from '../../kit/tls.ts';
 import { Identity } from '../admin-messages.ts';
 import { adminOperation, NoBody, serveAdmin } from '../admin-socket.ts';
@@ -38,6 +38,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
       routes: (router) => {
         for (const routes of serving) routes(router);
       },
+      streamWindowBytes: STREAM_WINDOW_BYTES, // for batches of log lines
     }));
   const server =
     hosts.size > 0 && (await serveHosts({ host, port: ports.control, identity, hosts, log: log.child('http') }));
