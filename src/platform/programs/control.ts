@@ -1,6 +1,7 @@
 import { type Faults, handleFaults } from '../../kit/faults.ts';
 import { serveHosts } from '../../kit/http.ts';
 import { Logger } from '../../kit/log.ts';
+import { returnMemory } from '../../kit/memory.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
 import { STREAM_WINDOW_BYTES, serveRpc } from '../../kit/rpc.ts';
 import { LiveIdentity } from '../../kit/tls.ts';
@@ -49,6 +50,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
   });
   for (const role of roles) await role.start?.();
   log.info(`${name} is ready`);
+  returnMemory();
   onTermination(async () => {
     admin.close();
     if (server) await server.close();
