@@ -13,7 +13,7 @@ import { Ingress } from '../src/contracts/gen/loggregator_pb.js';
 import type { EnvelopeInit } from '../src/contracts/log-envelopes.ts';
 import { Logger } from '../src/kit/log.ts';
 import { createRoot, issue } from '../src/kit/pki.ts';
-import { client, remoteTransport, serveRpc } from '../src/kit/rpc.ts';
+import { client, remoteTransport, STREAM_WINDOW_BYTES, serveRpc } from '../src/kit/rpc.ts';
 import { type Identity, LiveIdentity } from '../src/kit/tls.ts';
 import { DEFAULT_LIMITS, LogCache } from '../src/loggregator/log-cache.ts';
 
@@ -66,6 +66,7 @@ async function measure(): Promise<void> {
           return {};
         },
       }),
+    streamWindowBytes: STREAM_WINDOW_BYTES,
     log,
   });
   const sender = await identity('cell');

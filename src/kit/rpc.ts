@@ -145,6 +145,9 @@ function connection(
 /** HTTP/2's own 64 KiB would be a round trip each. */
 export const STREAM_WINDOW_BYTES = 1024 ** 2;
 
+/** Calls of one connection whose windows may be full at once. */
+const CALLS_AHEAD = 4;
+
 /** A transport with connections of its own, for calls that last: no call has a time limit, and `close` ends them all. */
 export function lastingTransport(
   baseUrl: string,
@@ -186,7 +189,7 @@ export async function serveRpc(options: {
   identity: Identity;
   peers: PeerTable;
   routes: Routes;
-  /** What a client may send ahead on one call; for calls that carry much. */
+  /** What a client may send ahead on one call, and a part of what on all of one connection; for calls that carry much. */
   streamWindowBytes?: number;
   log: Logger;
 }): Promise<RpcServer> {
@@ -232,6 +235,7 @@ export async function serveRpc(options: {
   server.on('sessionError', () => {}); // the peer went away; its calls fail on their own
   const sessions = new Set<{ destroy(): void }>();
   server.on('session', (session) => {
+    if (options.streamWindowBytes) session.setLocalWindowSize(CALLS_AHEAD * options.streamWindowBytes);
     sessions.add(session);
     session.on('close', () => sessions.delete(session));
   });

@@ -22,8 +22,8 @@ export interface CreationParts {
 }
 
 /**
- * Makes a container in the order that keeps it safe: its record, its packet filter, its file system, its namespaces,
- * its link. When it throws nothing is under way any more, and what was made can be removed by the record's number.
+ * Makes a container in the order that keeps it safe: its record, its file system, its namespaces and its packet
+ * filter, its link. When it throws nothing is under way any more, and what was made can be removed by the record's number.
  */
 export async function makeContainer(
   creation: CreationParts,
@@ -39,7 +39,6 @@ export async function makeContainer(
   await saveRecord(paths, record);
   await together([
     makeFilesystem(creation, record, uidBase),
-    network.admit({ number, rules: record.egressRules }),
     writeEtc(files.etc, {
       name: record.handle.slice(0, 63),
       address: network.addresses.address(number),
@@ -58,11 +57,14 @@ export async function makeContainer(
     seccomp: creation.seccomp,
   });
   await writeFile(files.runtimeSpec, JSON.stringify(config), { mode: 0o600 });
-  const { process: init } = await runtime.create(id, files.directory, files.init);
+  // The first process runs nothing of the app, and has no link yet.
+  const [init] = await together([
+    runtime.start(id, files.directory, files.init),
+    network.admit({ number, rules: record.egressRules }),
+  ]);
   if (!init) throw new CupolaError('container_runtime_failed', 'the first process of the container ended at once');
   record.init = init;
-  // The first process runs nothing of the app, so link and start need no order; the packet filter stands already.
-  await together([network.connect(number, init.pid), runtime.start(id)]);
+  await network.connect(number, init.pid);
   record.state = 'ready';
   await saveRecord(paths, record);
   return new RunningContainer(creation.parts, record);

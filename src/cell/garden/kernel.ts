@@ -21,6 +21,7 @@ const moveMountCall = libc.func(
 const ioctlNumber = libc.func('int ioctl(int descriptor, unsigned long request, unsigned long value)');
 const ioctlBuffer = libc.func('int ioctl(int descriptor, unsigned long request, void *value)');
 
+const seekCall = libc.func('int64_t lseek(int descriptor, int64_t offset, int whence)');
 const setnsCall = libc.func('int setns(int descriptor, int type)');
 const dupCall = libc.func('int dup(int descriptor)');
 const socketCall = libc.func('int socket(int domain, int type, int protocol)');
@@ -34,6 +35,8 @@ const removexattrCall = libc.func('int lremovexattr(const char *path, const char
 const SYS_OPEN_TREE = 428;
 const SYS_MOVE_MOUNT = 429;
 const SYS_MOUNT_SETATTR = 442;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
 const AT_RECURSIVE = 0x8000;
@@ -45,9 +48,10 @@ const LOOP_CTL_GET_FREE = 0x4c82;
 const LOOP_CONFIGURE = 0x4c0a;
 const LO_FLAGS_AUTOCLEAR = 4;
 const CLONE_NEWNET = 0x40000000;
-const AF_INET = 2;
-const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000;
+/** Of TCP, which never waits, and closes on exec. */
+const TCP_SOCKET = { domain: 2, type: 1 | 0o4000 | 0o2000000 } as const;
 const EBUSY = koffi.os.errno['EBUSY'];
+const ENXIO = koffi.os.errno['ENXIO'];
 const EINVAL = koffi.os.errno['EINVAL'];
 const ENOENT = koffi.os.errno['ENOENT'];
 
@@ -75,18 +79,32 @@ export function duplicate(descriptor: number): number {
   return check(dupCall(descriptor), 'duplicate a descriptor');
 }
 
+/** Where a sparse file has anything: offset and length of each piece. Throws `system_call_failed`. */
+export function piecesOf(descriptor: number): [number, number][] {
+  const pieces: [number, number][] = [];
+  for (let hole = 0; ; ) {
+    const data = Number(seekCall(descriptor, hole, SEEK_DATA));
+    if (data < 0 && koffi.errno() === ENXIO) return pieces;
+    hole = check(seekCall(descriptor, check(data, 'lseek'), SEEK_HOLE), 'lseek');
+    pieces.push([data, hole - data]);
+  }
+}
+
 const ownNetwork = openSync('/proc/self/ns/net', 'r');
 
 /**
- * A TCP socket of the network namespace in which process `pid` lives: it stays there whoever uses it. The calling thread
- * is inside for the one call that makes it, and nothing else runs on it meanwhile.
+ * A socket, of TCP unless told, of the network namespace in which process `pid` lives: it stays there whoever uses it. The calling
+ * thread is inside for the one call that makes it, and nothing else runs on it meanwhile.
  */
-export function socketInNetworkOf(pid: number): number {
+export function socketInNetworkOf(
+  pid: number,
+  { domain, type } = TCP_SOCKET as { domain: number; type: number },
+): number {
   const network = openSync(`/proc/${pid}/ns/net`, 'r');
   try {
     check(setnsCall(network, CLONE_NEWNET), 'enter a network namespace');
     try {
-      return check(socketCall(AF_INET, SOCK_STREAM_NONBLOCK_CLOEXEC, 0), 'socket');
+      return check(socketCall(domain, type, 0), 'socket');
     } finally {
       // A cell whose main thread stayed in an app's network would do the next app's work there.
       if (setnsCall(ownNetwork, CLONE_NEWNET) < 0) process.abort();
@@ -128,13 +146,13 @@ export function bindMapped(source: string, target: string, userNamespace: number
   }
 }
 
-/** Mounts a file as ext4 through a loop device that frees itself with the unmount. */
+/** Mounts a sparse file as ext4 through a loop device that frees itself with the unmount. Its tables are zero as the file is: nobody need write it. */
 export function mountImage(image: string, target: string): void {
   const file = openSync(image, 'r+');
   try {
     const { device, path } = attachLoop(file);
     try {
-      mount(path, target, 'ext4', MOUNT.nosuid | MOUNT.nodev, 'discard');
+      mount(path, target, 'ext4', MOUNT.nosuid | MOUNT.nodev, 'discard,noinit_itable');
     } finally {
       closeSync(device);
     }

@@ -1,11 +1,10 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { identify, isAlive, signal, terminate } from '../../kit/process.ts';
+import { isAlive, processesWith, signal, terminate } from '../../kit/process.ts';
 import { unmountBelow } from './mounts.ts';
 import { type ContainerParts, cgroupParent, cgroupPath, runtimeId } from './parts.ts';
 import { ContainerRecord, readJson } from './records.ts';
-import { processFiles } from './runtime.ts';
 import { together } from './together.ts';
 
 const KILL_WAIT_MS = 5000;
@@ -67,14 +66,14 @@ async function kill(record: ContainerRecord | null): Promise<boolean> {
   return true;
 }
 
-/** The cell may have been killed while conmon still was creating the container. runc dies with conmon. */
+/** The cell may have been killed while runc still made the container. */
 async function stopCreation(parts: ContainerParts, name: string): Promise<void> {
-  const files = processFiles(parts.paths.container(name).init);
-  const pid = Number(await readFile(files.conmonPid, 'utf8').catch(() => '0'));
-  const command = pid > 0 ? await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') : '';
-  const identity = identify(pid);
-  if (!identity || !command.includes(`\0${runtimeId(parts.prefix, name)}\0`)) return;
-  await terminate(identity, KILL_WAIT_MS, 'SIGKILL');
+  if (!existsSync(parts.paths.container(name).init)) return;
+  const making = () => processesWith(0, runtimeId(parts.prefix, name));
+  // One more look: who was just starting runc had not started it yet.
+  for (let found = making(); found.length > 0; found = making()) {
+    await Promise.all(found.map((one) => terminate(one, KILL_WAIT_MS, 'SIGKILL')));
+  }
 }
 
 async function removeFromRuntime(parts: ContainerParts, name: string, killed: boolean): Promise<void> {

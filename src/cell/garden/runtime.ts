@@ -10,6 +10,7 @@ import { engineCommand, enginePath, runEngine } from '../../kit/engines.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import { type Program, startProgram } from '../../kit/posix-spawn.ts';
 import { identify, PLAIN_ENVIRONMENT, type ProcessIdentity } from '../../kit/process.ts';
+import { sealedCopy } from './sealed-program.ts';
 
 /** Files conmon keeps for one process, in a directory of its own. */
 export function processFiles(directory: string) {
@@ -29,11 +30,11 @@ export interface StartedProcess {
   conmon: ProcessIdentity | null;
 }
 
-/** runc, watched by conmon, which outlives the cell process and writes logs and exit codes. */
+/** runc; conmon, which outlives the cell process, watches what runs in a container, and writes logs and exit codes. */
 export class Runtime {
   readonly #stateDirectory: string;
   readonly #logLimitBytes: number;
-  readonly #runc = enginePath('runc');
+  readonly #runc = sealedCopy(enginePath('runc'));
   readonly #conmon = enginePath('conmon');
 
   constructor(stateDirectory: string, logLimitBytes: number) {
@@ -41,22 +42,51 @@ export class Runtime {
     this.#logLimitBytes = logLimitBytes;
   }
 
-  /** `runc create`: namespaces and file system are there, the first process waits for `start`. Throws `container_runtime_failed`. */
-  create(id: string, bundle: string, directory: string): Promise<StartedProcess> {
-    return this.#watched(id, bundle, directory, ['-u', id, '-l', 'null']);
-  }
-
-  async start(id: string): Promise<void> {
-    await this.#run(['start', id]);
+  /**
+   * Makes a container of the bundle, whose first process runs when this resolves; null where it ended at once. Nobody watches it but the
+   * machine's first process: it says nothing, and only the garden ends it. Throws `container_runtime_failed`.
+   */
+  async start(id: string, bundle: string, directory: string): Promise<ProcessIdentity | null> {
+    const files = processFiles(directory);
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const log = ['--log', files.log];
+    const runc = [this.#runc, '--root', this.#stateDirectory, ...log, 'run', '--detach', '--bundle', bundle];
+    try {
+      // What runc has as its input and output, the container keeps.
+      await runEngine('sh', ['-c', '"$@" </dev/null >/dev/null 2>&1', 'sh', ...runc, '--pid-file', files.pid, id]);
+    } catch {
+      throw refused(await readFile(files.log, 'utf8').catch(() => ''));
+    }
+    return identify(Number(await readFile(files.pid, 'utf8')));
   }
 
   /** Starts what `process.json` in `directory` says. Throws `container_runtime_failed`. */
-  exec(id: string, processId: string, directory: string): Promise<StartedProcess> {
+  async exec(id: string, processId: string, directory: string): Promise<StartedProcess> {
     const files = processFiles(directory);
-    return this.#watched(id, directory, directory, [
-      ...['-u', `${id}-${processId}`, '-l', `k8s-file:${files.log}`, '--log-size-max', String(this.#logLimitBytes)],
-      ...['-e', '--exec-process-spec', files.spec],
-    ]);
+    await mkdir(files.exitDirectory, { recursive: true, mode: 0o700 });
+    // conmon puts its flag `oom` where it was started.
+    const [program, ...words] = engineCommand(
+      this.#conmon,
+      [
+        ...['--api-version', '1', '-c', id, '-n', id, '-r', this.#runc, '-b', directory],
+        ...['--runtime-arg', `--root=${this.#stateDirectory}`, '-p', files.pid, '-P', files.conmonPid],
+        ...['--exit-dir', files.exitDirectory, '--full-attach', '--no-sync-log', '--log-level', 'error'],
+        ...['-u', `${id}-${processId}`, '-l', `k8s-file:${files.log}`, '--log-size-max', String(this.#logLimitBytes)],
+        ...['-e', '--exec-process-spec', files.spec],
+      ],
+      directory,
+    );
+    const child = spawn(program, words, {
+      cwd: directory,
+      env: { ...PLAIN_ENVIRONMENT, _OCI_SYNCPIPE: '3' },
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+      detached: true,
+    });
+    const answer = await firstLine(child, child.stdio[3] as Readable);
+    const { data, message } = parseAnswer(answer);
+    if (data <= 0) throw refused(message);
+    const conmonPid = Number(await readFile(files.conmonPid, 'utf8').catch(() => '0'));
+    return { process: identify(data), conmon: identify(conmonPid) };
   }
 
   /** A short command as vcap whose input and output are streams of the caller; it ends with the cell process. Throws `container_runtime_failed`. */
@@ -98,38 +128,13 @@ export class Runtime {
   async #run(args: readonly string[]): Promise<void> {
     await runEngine(this.#runc, ['--root', this.#stateDirectory, ...args]);
   }
+}
 
-  async #watched(id: string, bundle: string, directory: string, args: readonly string[]): Promise<StartedProcess> {
-    const files = processFiles(directory);
-    await mkdir(files.exitDirectory, { recursive: true, mode: 0o700 });
-    // conmon puts its flag `oom` where it was started.
-    const [program, ...words] = engineCommand(
-      this.#conmon,
-      [
-        ...['--api-version', '1', '-c', id, '-n', id, '-r', this.#runc, '-b', bundle],
-        ...['--runtime-arg', `--root=${this.#stateDirectory}`, '-p', files.pid, '-P', files.conmonPid],
-        ...['--exit-dir', files.exitDirectory, '--full-attach', '--no-sync-log', '--log-level', 'error'],
-        ...args,
-      ],
-      directory,
-    );
-    const child = spawn(program, words, {
-      cwd: directory,
-      env: { ...PLAIN_ENVIRONMENT, _OCI_SYNCPIPE: '3' },
-      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
-      detached: true,
-    });
-    const answer = await firstLine(child, child.stdio[3] as Readable);
-    const { data, message } = parseAnswer(answer);
-    if (data <= 0) {
-      throw new CupolaError(
-        'container_runtime_failed',
-        `the container runtime refused: ${programFault(message) ?? classOf(message)}`,
-      );
-    }
-    const conmonPid = Number(await readFile(files.conmonPid, 'utf8').catch(() => '0'));
-    return { process: identify(data), conmon: identify(conmonPid) };
-  }
+function refused(words: string): CupolaError {
+  return new CupolaError(
+    'container_runtime_failed',
+    `the container runtime refused: ${programFault(words) ?? classOf(words)}`,
+  );
 }
 
 /** Which program could not be started and why, where that is what the runtime says and it has a plain name; its arguments are not in it. */

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { type IdMap, openIdMap } from './user-namespaces.ts';
-import { formatImage } from './volume.ts';
+import { copyImage, formatImage } from './volume.ts';
 
 /** Waits for the end of a burst: what is made ready for the next container must not slow the one that starts. */
 const QUIET_MS = 100;
-/** Apps of a cell have a few sizes; more images than this are made when they are asked for. */
+/** Apps of a cell have a few sizes; of another than the last used one is formatted when it is asked for. */
 const SIZES = 3;
 
 /** What the next container will need, as far as it can be known. */
@@ -21,14 +21,14 @@ export interface Next {
 }
 
 /**
- * Formatted disk images and ID maps kept ready, because making them takes a process each and a third of the time a
- * container takes. Every one is used once. Nothing depends on them: what is not there is made on the spot.
+ * A formatted disk image of each size, to be copied, and ID maps kept ready, because making them takes a process each and a third of the
+ * time a container takes. Every map is used once. Nothing depends on them: what is not there is made on the spot.
  */
 export class Spares {
   readonly #directory: string;
   readonly #log: Logger;
   /** By size; the one used last stands last. */
-  readonly #images = new Map<number, string>();
+  readonly #images = new Map<number, Promise<string>>();
   readonly #maps = new Map<string, IdMap>();
   #timer: NodeJS.Timeout | undefined;
   #making: Promise<void> = Promise.resolve();
@@ -47,10 +47,7 @@ export class Spares {
 
   /** Puts an empty, formatted image of that size at `path`. */
   async image(path: string, bytes: number): Promise<void> {
-    const spare = this.#images.get(bytes);
-    this.#images.delete(bytes);
-    if (spare === undefined) return formatImage(path, bytes);
-    await rename(spare, path);
+    await copyImage(await this.#formatted(bytes), path);
   }
 
   /** The caller disposes of it. Throws `user_namespace_failed`. */
@@ -78,8 +75,7 @@ export class Spares {
     clearTimeout(this.#timer);
     await this.#making;
     this.#dropMaps(new Set());
-    for (const path of this.#images.values()) await rm(path, { force: true });
-    this.#images.clear();
+    for (const size of [...this.#images.keys()]) await this.#drop(size);
   }
 
   async #make({ bytes, onHost, onDisk }: Next): Promise<void> {
@@ -88,18 +84,33 @@ export class Spares {
       const key = `${first} ${onHost}`;
       if (!this.#maps.has(key)) this.#maps.set(key, await openIdMap(first, onHost));
     }
-    const known = this.#images.get(bytes);
-    if (known === undefined) {
-      const making = join(this.#directory, randomUUID());
-      const path = `${making}.img`;
-      await formatImage(making, bytes);
-      await rename(making, path);
-      this.#images.set(bytes, path);
+    await this.#formatted(bytes);
+    for (const size of [...this.#images.keys()].slice(0, -SIZES)) await this.#drop(size);
+  }
+
+  /** One that is there, or is made for all who wait for it. */
+  #formatted(bytes: number): Promise<string> {
+    const found = this.#images.get(bytes) ?? this.#format(bytes);
+    this.#images.delete(bytes);
+    this.#images.set(bytes, found);
+    return found;
+  }
+
+  async #format(bytes: number): Promise<string> {
+    const path = join(this.#directory, `${randomUUID()}.img`);
+    try {
+      await formatImage(path, bytes);
+      return path;
+    } catch (error) {
+      this.#images.delete(bytes);
+      throw error;
     }
-    for (const [size, path] of [...this.#images].slice(0, -SIZES)) {
-      this.#images.delete(size);
-      await rm(path, { force: true });
-    }
+  }
+
+  async #drop(bytes: number): Promise<void> {
+    const image = this.#images.get(bytes);
+    this.#images.delete(bytes);
+    await image?.then((path) => rm(path, { force: true })).catch(() => {}); // it was not made
   }
 
   #dropMaps(keep: ReadonlySet<string>): void {

@@ -1,6 +1,6 @@
 import { mkdir, open, statfs } from 'node:fs/promises';
 import { runEngine } from '../../kit/engines.ts';
-import { mountImage } from './kernel.ts';
+import { mountImage, piecesOf } from './kernel.ts';
 import { together } from './together.ts';
 
 const MIB = 1024 * 1024;
@@ -36,6 +36,17 @@ export async function formatImage(image: string, bytes: number, inodes?: number)
     ...(inodes === undefined ? [] : ['-I', String(INODE_BYTES), '-N', String(inodes)]),
     image,
   ]);
+}
+
+/** A copy of an image in which nothing is: reading what it has takes a tenth of the time that formatting another takes. */
+export async function copyImage(from: string, to: string): Promise<void> {
+  await using source = await open(from, 'r');
+  await using copy = await open(to, 'wx', 0o600);
+  await copy.truncate((await source.stat()).size);
+  for (const [offset, length] of piecesOf(source.fd)) {
+    const { buffer } = await source.read(Buffer.allocUnsafe(length), 0, length, offset);
+    await copy.write(buffer, 0, length, offset);
+  }
 }
 
 /** Closed when this resolves: what formats it is another program. */

@@ -9,6 +9,7 @@ import type { Component } from './component.ts';
 import { maxConnections } from './descriptors.ts';
 import { digestOf, once } from './fingerprint.ts';
 import { launch } from './launch.ts';
+import { ARENAS, HEAP } from './memory.ts';
 import type { Parts } from './parts.ts';
 
 /** The process that has the containers of one cell. */
@@ -52,11 +53,12 @@ export function cell(
       };
       return launch({
         command: nodeOf(layout.program),
-        args: [`${layout.program}/src/platform/cell.js`],
+        args: [...HEAP, `${layout.program}/src/platform/cell.js`],
         account: null,
         input: JSON.stringify(bootstrap),
         logFile: `${layout.logs}/${name}.log`,
         onFault: () => onFault(name),
+        environment: ARENAS,
       });
     },
   };

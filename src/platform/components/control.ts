@@ -20,12 +20,8 @@ import { maxConnections, numbersOf } from './descriptors.ts';
 import { digestOf, once } from './fingerprint.ts';
 import { launch } from './launch.ts';
 import { accessLogSocket, sshSocket } from './listeners.ts';
+import { ARENAS, HEAP } from './memory.ts';
 import type { Parts } from './parts.ts';
-
-/** In MB: the young generation is three of them, and Node's 16 would be held from the first burst on. The log cache is for bursts. */
-const HEAP = ['--max-semi-space-size=4'];
-/** glibc keeps what each thread gave back, by arena. */
-const ARENAS = { MALLOC_ARENA_MAX: '2' };
 
 /** A process that has roles of control: the public APIs, and what decides. */
 export function control(

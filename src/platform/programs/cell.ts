@@ -11,6 +11,7 @@ import { hasMoreThan } from '../../kit/disk-sizes.ts';
 import { unpinOthers } from '../../kit/engines.ts';
 import { type Faults, handleFaults } from '../../kit/faults.ts';
 import { Logger } from '../../kit/log.ts';
+import { returnMemory } from '../../kit/memory.ts';
 import { client, remoteTransport, STREAM_WINDOW_BYTES, serveRpc } from '../../kit/rpc.ts';
 import { LiveIdentity } from '../../kit/tls.ts';
 import { cellAddress } from '../addresses.ts';
@@ -111,6 +112,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
     'GET /credentials': adminOperation(NoBody, () => cell.credentials()),
   });
   log.info('the cell is ready');
+  returnMemory();
   onTermination(async () => {
     admin.close();
     await rpc.close();

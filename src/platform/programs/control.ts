@@ -1,8 +1,9 @@
 import { type Faults, handleFaults } from '../../kit/faults.ts';
 import { serveHosts } from '../../kit/http.ts';
 import { Logger } from '../../kit/log.ts';
+import { returnMemory } from '../../kit/memory.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
-import { serveRpc } from '../../kit/rpc.ts';
+import { STREAM_WINDOW_BYTES, serveRpc } from '../../kit/rpc.ts';
 import { LiveIdentity } from '../../kit/tls.ts';
 import { Identity } from '../admin-messages.ts';
 import { adminOperation, NoBody, serveAdmin } from '../admin-socket.ts';
@@ -38,6 +39,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
       routes: (router) => {
         for (const routes of serving) routes(router);
       },
+      streamWindowBytes: STREAM_WINDOW_BYTES, // for batches of log lines
     }));
   const server =
     hosts.size > 0 && (await serveHosts({ host, port: ports.control, identity, hosts, log: log.child('http') }));
@@ -48,6 +50,7 @@ async function main(faults: Readonly<Faults>): Promise<void> {
   });
   for (const role of roles) await role.start?.();
   log.info(`${name} is ready`);
+  returnMemory();
   onTermination(async () => {
     admin.close();
     if (server) await server.close();

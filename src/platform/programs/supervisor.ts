@@ -1,6 +1,7 @@
 import { CupolaError } from '../../kit/errors.ts';
 import { handleFaults } from '../../kit/faults.ts';
 import { Logger } from '../../kit/log.ts';
+import { returnMemory } from '../../kit/memory.ts';
 import { requireOwnId } from '../host/installations.ts';
 import { requireOwnAddresses } from '../host/shared-addresses.ts';
 import { requireWhole } from '../removal.ts';
@@ -18,5 +19,6 @@ requireWhole(settings.dataDirectory);
 // Signals of the terminal that ran `up` do not end the platform; `cupola down` does.
 process.on('SIGHUP', () => {});
 const supervisor = await Supervisor.start(settings, log);
+returnMemory();
 // systemd stops or restarts the unit: what runs goes on running.
 process.on('SIGTERM', () => void supervisor.leave().then(() => process.exit(0)));

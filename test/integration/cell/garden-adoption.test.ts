@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { describe, test } from 'node:test';
@@ -118,6 +118,26 @@ describe('garden adoption', { skip: GARDEN_SKIP }, () => {
         assert.equal((await garden.list()).length, 0);
       }
     } finally {
+      await t.stop();
+    }
+    assert.deepEqual(await traces(t), []);
+  });
+
+  test('what still makes a container for a cell that was killed is ended before the rest of the container is removed', async () => {
+    const t = await startTestGarden('tgx', '10.231.28.0/24');
+    const runc = spawn('sh', ['-c', 'sleep 60; :', 'runc', 'run', 'tgx-1'], { stdio: 'ignore' });
+    const ended = new Promise((resolve) => runc.once('exit', (_, signal) => resolve(signal)));
+    try {
+      await t.garden.create(containerSpec('half'));
+      await t.garden.close();
+      const record = `${t.settings.rootDirectory}/containers/1/record.json`;
+      const whole = JSON.parse(await readFile(record, 'utf8'));
+      await writeFile(record, JSON.stringify({ ...whole, state: 'creating', init: null }));
+      const garden = await t.reopen();
+      assert.equal(await Promise.race([ended, pause(1000)]), 'SIGKILL');
+      assert.deepEqual(await garden.list(), []);
+    } finally {
+      runc.kill('SIGKILL');
       await t.stop();
     }
     assert.deepEqual(await traces(t), []);
