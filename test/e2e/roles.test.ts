@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { SEPARABLE } from '../../src/platform/roles/names.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
+import { eventually } from '../support/platform.ts';
 import { figures, judge, UsedPlatform } from '../support/used-platform.ts';
 
 const SKIP = process.getuid?.() !== 0 ? 'needs root' : officialCf() === null ? NO_OFFICIAL_CF : false;
@@ -25,6 +26,18 @@ const SERVED_BY: Record<Surface, readonly string[]> = {
 };
 /** So many answers of each while a role is away. */
 const ANSWERS = 4;
+
+/** The groups of components that are not before all else. */
+const GROUP_OF: Record<string, string> = {
+  ...Object.fromEntries(['control', 'brain', 'routing', 'ssh'].map((name) => [name, 'control'])),
+  ...{ postgresql: 'database', uaa: 'uaa', logs: 'logs', 'cell-0': 'cells', 'cell-1': 'cells' },
+};
+
+/** That by which the processors are shared. */
+function groupOf(pid: number): string {
+  const lines = readFileSync(`/proc/${pid}/cgroup`, 'utf8').split('\n');
+  return lines.find((line) => /^\d+:(?:.+,)?cpu(?:,.+)?:|^0::\/./.test(line)) ?? '';
+}
 
 describe('a platform whose roles have a process each', { skip: SKIP }, () => {
   const platform = new UsedPlatform({
@@ -83,6 +96,18 @@ describe('a platform whose roles have a process each', { skip: SKIP }, () => {
       }
     });
   }
+
+  test('ARCH-12: each has its share of the processors, also one that came back, and when another supervisor takes over', async () => {
+    const { supervisor } = await platform.status();
+    process.kill(supervisor.pid, 'SIGKILL');
+    await platform.recovered([supervisor.pid], RECOVERY_MS);
+    await eventually('every process is in its group', async () => {
+      const { components } = await platform.status();
+      return components.every(
+        ({ name, pid }) => pid !== null && groupOf(pid).endsWith(`-${GROUP_OF[name] ?? 'front'}`),
+      );
+    });
+  });
 
   /** Kills it whenever it is there, until the others have answered. Gives the processes that were killed. */
   async function keepAway(role: string, answered: () => boolean): Promise<number[]> {

@@ -4,7 +4,7 @@ import { CupolaError, messageOf } from '../../kit/errors.ts';
 import { lockFile } from '../../kit/lock.ts';
 import type { Logger } from '../../kit/log.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
-import { signal, terminate } from '../../kit/process.ts';
+import { isAlive, signal, terminate } from '../../kit/process.ts';
 import { programDigest } from '../../kit/project.js';
 import { containerRanges, ownAddresses, routerAddress } from '../addresses.ts';
 import type { PlatformStatus } from '../admin-messages.ts';
@@ -19,6 +19,7 @@ import { ensureSecrets } from '../ensure-secrets.ts';
 import { FaultCounts } from '../fault-counts.ts';
 import { Health } from '../health.ts';
 import { type Accounts, ensureAccounts } from '../host/accounts.ts';
+import { ProcessorGroups } from '../host/processor-groups.ts';
 import { refreshSystemTrust } from '../host/system-trust.ts';
 import { type Layout, layoutOf } from '../layout.ts';
 import { Listeners } from '../listeners.ts';
@@ -48,6 +49,8 @@ const TEND_CERTIFICATES_MS = 10_000;
 /** After whoever loaded the machine's firewall anew. */
 const GUARD_MS = 10_000;
 const FOLLOW_MS = 10_000;
+/** What was started while something took over. */
+const PLACE_MS = 10_000;
 /** Requests that a process has may end. */
 const LEAVE_MS = 15_000;
 
@@ -57,17 +60,20 @@ export class Supervisor {
   readonly #log: Logger;
   readonly #watched: Watched;
   readonly #work: Work;
+  readonly #groups: ProcessorGroups;
   #secrets: Secrets;
   #server: { close(): unknown } | null = null;
   #timer: NodeJS.Timeout | undefined;
   /** Nothing runs from code of before any more, and that code is shown no more. */
   #alone = false;
+  #withoutGroups = false;
 
   private constructor(layout: Layout, engines: EngineImage, secrets: Secrets, accounts: Accounts, log: Logger) {
     this.#layout = layout;
     this.#secrets = secrets;
     this.#log = log;
     this.#work = new Work(log);
+    this.#groups = new ProcessorGroups(layout.settings.id);
     const current = (): Secrets => this.#secrets;
     const certificates = new ComponentCertificates(current, layout.certificatesFile);
     const faults = new FaultCounts((name) => layout.adminSocketOf(name));
@@ -122,11 +128,13 @@ export class Supervisor {
     const supervisor = new Supervisor(layout, engines, secrets, accounts, log);
     supervisor.#server = await serveAdmin(layout.supervisorSocket, supervisor.#operations());
     writeSupervisorCommand(layout, process.execPath, process.argv[1]!);
+    supervisor.#placeAll();
     await supervisor.#startAll();
     const work = supervisor.#work;
     work.every(ROTATE_LOGS_MS, async () => rotatePlatformLogs(layout, accounts.postgresql, log));
     work.every(GUARD_MS, guard); // there may be no cell that does it
     work.every(FOLLOW_MS, () => supervisor.#follow());
+    work.every(PLACE_MS, async () => supervisor.#placeAll());
     work.every(TEND_CERTIFICATES_MS, () => supervisor.#watched.rotation.tend());
     return supervisor;
   }
@@ -242,6 +250,22 @@ export class Supervisor {
 
   #note(): void {
     noteAll(this.#watched.components, this.#layout);
+    this.#placeAll();
+  }
+
+  /** Whatever runs has its share of the processors. The platform goes on without where the machine gives no groups. */
+  #placeAll(): void {
+    try {
+      this.#groups.make();
+      for (const { component, identity, leaving } of this.#watched.components) {
+        for (const one of [identity, ...leaving]) if (one && isAlive(one)) this.#groups.place(component.name, one.pid);
+      }
+      this.#withoutGroups = false;
+    } catch (error) {
+      if (this.#withoutGroups) return;
+      this.#withoutGroups = true;
+      this.#log.warn('processes have no share of the processors of their own', { error: messageOf(error) });
+    }
   }
 
   /** A kept-alive connection of a client may hold a replaced router for a minute; a tunnel for longer, but that makes no new ones. */
