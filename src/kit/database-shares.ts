@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { PostgresPoolClient } from 'kysely';
 import type pg from 'pg';
 import { CountedClient } from './counted-client.ts';
@@ -22,6 +23,9 @@ export function nowFor(owner: string): void {
   if (work) work.owner = owner;
 }
 
+/** Between two tries to reach a server that is away. */
+const AGAIN_MS = 100;
+
 interface Waiting {
   work: Work;
   enter: () => void;
@@ -35,15 +39,17 @@ export class SharedPool {
   readonly #pool: pg.Pool;
   readonly #most: number;
   readonly #waitMs: number;
+  readonly #isAway: (error: unknown) => boolean;
   readonly #held = new Map<string, number>();
   #long = 0;
   readonly #waiting = new Set<Waiting>();
 
-  /** `most`: connections of one owner, and of long work. */
-  constructor(pool: pg.Pool, most: number, waitMs: number) {
+  /** `most`: connections of one owner, and of long work. `isAway`: of an error, whether the server may be there in a moment. */
+  constructor(pool: pg.Pool, most: number, waitMs: number, isAway: (error: unknown) => boolean = () => false) {
     this.#pool = pool;
     this.#most = most;
     this.#waitMs = waitMs;
+    this.#isAway = isAway;
   }
 
   /** A connection that counts what it reads. Throws as the pool does where none comes free in time. */
@@ -57,12 +63,12 @@ export class SharedPool {
 
   async #connect(): Promise<pg.PoolClient> {
     const known = current.getStore();
-    if (!known) return this.#pool.connect();
+    if (!known) return this.#open();
     // As it is now: it goes back to whom it was taken for.
     const work = { ...known };
     await this.#enter(work);
     try {
-      const client = await this.#pool.connect();
+      const client = await this.#open();
       const { release } = client;
       // The pool sets it anew each time it lends the connection.
       client.release = (error) => {
@@ -73,6 +79,17 @@ export class SharedPool {
     } catch (error) {
       this.#leave(work);
       throw error;
+    }
+  }
+
+  /** A server that starts anew is waited for as long as a connection is. */
+  async #open(): Promise<pg.PoolClient> {
+    for (const deadline = performance.now() + this.#waitMs; ; await pause(AGAIN_MS)) {
+      try {
+        return await this.#pool.connect();
+      } catch (error) {
+        if (!this.#isAway(error) || performance.now() > deadline) throw error;
+      }
     }
   }
 

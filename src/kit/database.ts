@@ -49,7 +49,7 @@ export function openDatabase<Schema>(settings: DatabaseSettings, log: Logger): K
   );
   return new Kysely<Schema>({
     dialect: new PostgresDialect({
-      pool: new SharedPool(pool, Math.max(1, Math.floor(max / 2)), CONNECT_MS),
+      pool: new SharedPool(pool, Math.max(1, Math.floor(max / 2)), CONNECT_MS, isAway),
       cursor: Cursor,
     }),
   });
@@ -79,6 +79,17 @@ export async function migrate<Schema>(
 }
 
 const LOST = ['ECONNRESET', 'ECONNREFUSED', 'ENOENT', 'EPIPE', 'ETIMEDOUT'];
+
+/** Whether no connection came about since the server is being started or ended. */
+function isAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = codeOf(error) ?? '';
+  return (
+    code === '57P03' ||
+    code === 'ECONNREFUSED' ||
+    (code === 'ENOENT' && 'syscall' in error && error.syscall === 'connect')
+  );
+}
 
 /** Will it perhaps do in a moment: the database was away, had no room or took somebody else first? */
 export function isTransient(error: unknown): boolean {

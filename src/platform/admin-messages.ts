@@ -101,6 +101,13 @@ export const RotationStatus = Type.Object({
 });
 export type RotationStatus = Static<typeof RotationStatus>;
 
+/** The data, by major versions of PostgreSQL. */
+const DatabaseStatus = Type.Object({
+  version: Type.Integer(),
+  /** What they were carried over from, and nothing comes back to. */
+  remains: Type.Array(Type.Integer()),
+});
+
 const Routes = Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()]));
 
 export const PlatformStatus = Type.Object({
@@ -124,6 +131,8 @@ export const PlatformStatus = Type.Object({
     engines: Type.Optional(Type.String()),
   }),
   update: UpdateStatus,
+  /** Missing in what an earlier version tells. */
+  database: Type.Optional(DatabaseStatus),
   /** Null while no roots are on their way in or out. */
   rotation: Type.Union([RotationStatus, Type.Null()]),
   /** It ends, and with it, where it was told to, all that runs. Missing in what an earlier version tells. */

@@ -5,7 +5,8 @@ import { ensureStack, removeOldStacks } from '../cell/stack/stack.ts';
 import type { Logger } from '../kit/log.ts';
 import { type BuildOptions, buildSystemBuildpacks } from './buildpacks/build.ts';
 import { gardenSettingsOf } from './cell-settings.ts';
-import { ensureEngineImage, removeOldImages } from './engines/image/image.ts';
+import { chosenImage, ensureEngineImage, removeOldImages } from './engines/image/image.ts';
+import { hasProgramsForData } from './former-data.ts';
 import type { Layout } from './layout.ts';
 import { writeBuildpacks } from './system-buildpacks.ts';
 
@@ -40,7 +41,9 @@ export async function removeUnusedTrees({ layout, log }: Pick<PrepareOptions, 'l
   if (hasContainers(layout, log)) return;
   for (const old of await removeOldStacks(layout.stacks, DEFAULT_STACK)) log.info('old stack removed', { stack: old });
   const images = { directory: layout.engines, sources: layout.settings.engineSources };
-  for (const image of await removeOldImages(images)) log.info('old image of the engines removed', { image });
+  const chosen = chosenImage(images.directory, images.sources);
+  const isNeeded = chosen === null ? undefined : hasProgramsForData(layout, chosen.root);
+  for (const image of await removeOldImages(images, isNeeded)) log.info('old image of the engines removed', { image });
 }
 
 function hasContainers(layout: Layout, log: Logger): boolean {

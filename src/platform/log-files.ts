@@ -1,6 +1,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
@@ -57,10 +58,18 @@ export function rotatePlatformLogs(
   postgresql: Owner,
   log: Logger,
 ): void {
-  const path = `${settings.dataDirectory}/postgresql/server.log`;
-  const database = { path, archive: `${logs}/postgresql.log`, uid: postgresql.uid };
-  const rotated = rotateLogs([...logFilesIn(logs), database]);
+  const database = ['postgresql', ...clusterNames(`${settings.dataDirectory}/databases`)].map((cluster) => ({
+    path: `${settings.dataDirectory}/${cluster}/server.log`,
+    archive: `${logs}/postgresql.log`,
+    uid: postgresql.uid,
+  }));
+  const rotated = rotateLogs([...logFilesIn(logs), ...database]);
   if (rotated.length > 0) log.info('log files were begun anew', { rotated });
+}
+
+function clusterNames(directory: string): string[] {
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  return names.filter((name) => /^\d+$/.test(name)).map((name) => `databases/${name}`);
 }
 
 const ErrorLine = Type.Object({

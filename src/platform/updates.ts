@@ -56,7 +56,8 @@ export class Updates {
 
   async #run(changed: () => void): Promise<void> {
     const replaced = new Set<string>();
-    for (const supervised of this.#components) {
+    const isLast = ({ component }: Supervised): boolean => component.replacedLast === true;
+    for (const supervised of [...this.#components].sort((one, other) => Number(isLast(one)) - Number(isLast(other)))) {
       const { name, after = [] } = supervised.component;
       const must = supervised.outdated || (supervised.identity !== null && after.some((other) => replaced.has(other)));
       if (this.#stopped || !must) continue;
@@ -71,9 +72,22 @@ export class Updates {
       changed();
       replaced.add(name);
       this.#log.info('replaced', { name, pid: supervised.identity?.pid });
-      const trouble = await this.#trouble(supervised, began, restarts);
-      if (trouble !== null) return this.#fail(name, trouble);
+      // What has a way back is judged by what it has done since.
+      const since = supervised.component.goBack ? Date.now() : began;
+      const trouble = await this.#trouble(supervised, since, restarts);
+      if (trouble !== null) return this.#fail(name, await this.#backFrom(supervised, trouble));
       if (this.#stopped) return;
+      await supervised.component.settle?.();
+    }
+  }
+
+  /** Gives the trouble, and what came of going back. */
+  async #backFrom(supervised: Supervised, trouble: string): Promise<string> {
+    try {
+      await supervised.goBack();
+      return trouble;
+    } catch (error) {
+      return `${trouble}; nor did what was there before come back: ${messageOf(error)}`;
     }
   }
 

@@ -271,11 +271,16 @@ export const platform = [
     ],
     [
       'PostgreSQL keeps nothing that a superuser',
-      'platform/engines/postgresql.ts',
+      'platform/engines/postgresql/server.ts',
       '  await removeTree(join(dataDirectory, SET_BY_SUPERUSERS));\n',
       '',
     ],
-    ['PostgreSQL reads its configuration', 'platform/engines/postgresql.ts', "'-o', fileOptions(settings), ", ''],
+    [
+      'PostgreSQL reads its configuration',
+      'platform/engines/postgresql/server.ts',
+      "'-o', fileOptions(settings), ",
+      '',
+    ],
   ]),
   ...noticedBy('test/integration/platform/takeovers.test.ts', [
     [
@@ -338,7 +343,7 @@ export const platform = [
     ],
   ]),
   ...noticedBy('test/integration/platform/postgresql.test.ts', [
-    ['SECURITY 22: an account that is not', 'platform/engines/postgresql.ts', 'mode: 0o710', 'mode: 0o755'],
+    ['SECURITY 22: an account that is not', 'platform/engines/postgresql/server.ts', 'mode: 0o710', 'mode: 0o755'],
   ]),
   ...noticedBy('test/e2e/local-accounts.test.ts', [
     [
@@ -347,7 +352,7 @@ export const platform = [
       'path, { mode: 0o600 }',
       'path, { mode: 0o666 }',
     ],
-    ['SECURITY 22: it connects to no Unix', 'platform/engines/postgresql.ts', 'mode: 0o710', 'mode: 0o755'],
+    ['SECURITY 22: it connects to no Unix', 'platform/engines/postgresql/server.ts', 'mode: 0o710', 'mode: 0o755'],
     [
       'SECURITY 22: it connects to no TCP',
       'platform/private-ports.ts',

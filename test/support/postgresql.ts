@@ -17,17 +17,19 @@ import type { Kysely } from 'kysely';
 import { migrations as CC_MIGRATIONS } from '../../src/cloud-controller/migrations/index.ts';
 import { MIGRATIONS as BBS_MIGRATIONS } from '../../src/diego/schema.ts';
 import { migrate, openDatabase } from '../../src/kit/database.ts';
+import { type EngineTree, pinEngines, unpinAll } from '../../src/kit/engines.ts';
 import { Logger } from '../../src/kit/log.ts';
 import { run, terminate } from '../../src/kit/process.ts';
+import { pinnedPrograms, versionsIn } from '../../src/platform/engines/postgresql/programs.ts';
 import {
   createRooms,
   POSTGRESQL_PORT,
   type PostgresqlSettings,
-  postgresqlBinDirectory,
   preparePostgresql,
   startPostgresql,
-} from '../../src/platform/engines/postgresql.ts';
+} from '../../src/platform/engines/postgresql/server.ts';
 import { MIGRATIONS as UAA_MIGRATIONS } from '../../src/uaa/migrations.ts';
+import { imageRoot } from './haproxy.ts';
 import { ROOT } from './project-files.ts';
 
 export interface TestPostgresql {
@@ -37,10 +39,12 @@ export interface TestPostgresql {
   socketDirectory: string;
   /** Ends the server under its clients. */
   halt(): Promise<void>;
+  /** Starts it again. */
+  startAgain(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Of each version of PostgreSQL, of the rooms' schemas, and of each way to make one. */
+/** Of each image of the engines, of the rooms' schemas, and of each way to make one. */
 const CLUSTERS = '/var/cache/cupola-test-clusters';
 const MEMORY = '/run';
 const KEPT_MS = 7 * 24 * 3_600_000;
@@ -54,11 +58,10 @@ const SCHEMAS = { uaa: UAA_MIGRATIONS, cc: CC_MIGRATIONS, bbs: BBS_MIGRATIONS } 
  * A cluster as the product makes it, with the rooms' schemas, which nobody has used: making one takes seconds of processor. Only what is
  * opened for writing of its 1,600 files becomes the test's own, in `own`.
  */
-async function mountCluster(settings: PostgresqlSettings, own: string): Promise<void> {
-  const [version] = (await run(join(postgresqlBinDirectory(), 'postgres'), ['--version'])).split('\n');
+async function mountCluster(settings: Omit<PostgresqlSettings, 'programs'>, own: string): Promise<void> {
   const { uid, gid } = settings.account;
-  const code = readFileSync(join(ROOT, 'src/platform/engines/postgresql.ts'), 'utf8');
-  const madeOf = JSON.stringify([version, uid, gid, code, SCHEMAS]);
+  const code = readFileSync(join(ROOT, 'src/platform/engines/postgresql/server.ts'), 'utf8');
+  const madeOf = JSON.stringify([imageRoot(), uid, gid, code, SCHEMAS]);
   const made = join(CLUSTERS, createHash('sha256').update(madeOf).digest('hex').slice(0, 12));
   if (!existsSync(made)) await makeCluster(settings, made);
   // Those of other checkouts that nobody has used for long go.
@@ -70,7 +73,7 @@ async function mountCluster(settings: PostgresqlSettings, own: string): Promise<
   await run('mount', ['-t', 'overlay', '-o', layers, 'overlay', settings.dataDirectory], { showWords: true });
 }
 
-async function makeCluster(settings: PostgresqlSettings, made: string): Promise<void> {
+async function makeCluster(settings: Omit<PostgresqlSettings, 'programs'>, made: string): Promise<void> {
   await mkdir(CLUSTERS, { recursive: true, mode: 0o755 });
   for (const name of readdirSync(CLUSTERS)) {
     const former = statSync(join(CLUSTERS, name), { throwIfNoEntry: false });
@@ -78,8 +81,10 @@ async function makeCluster(settings: PostgresqlSettings, made: string): Promise<
   }
   const making = mkdtempSync(join(CLUSTERS, '.making-'));
   await run('chmod', ['755', making]);
+  const pins = `${making}-engines`;
   const own = {
     ...settings,
+    programs: await imagePrograms(pins),
     dataDirectory: join(making, 'data'),
     configDirectory: join(making, 'config'),
     socketDirectory: join(making, 's'),
@@ -96,6 +101,7 @@ async function makeCluster(settings: PostgresqlSettings, made: string): Promise<
     }
   } finally {
     await terminate(identity, 10_000, 'SIGINT');
+    await unpinAll(pins);
   }
   // Where another has made it meanwhile, that one stays.
   await rename(making, made).catch((error: unknown) => {
@@ -104,11 +110,21 @@ async function makeCluster(settings: PostgresqlSettings, made: string): Promise<
   });
 }
 
-function openRoom<Schema>({ socketDirectory, database }: PostgresqlSettings, room: string): Kysely<Schema> {
+function openRoom<Schema>(
+  { socketDirectory, database }: Pick<PostgresqlSettings, 'socketDirectory' | 'database'>,
+  room: string,
+): Kysely<Schema> {
   return openDatabase<Schema>(
     { socketDirectory, port: POSTGRESQL_PORT, database, role: room, schema: room },
     silentLog,
   );
+}
+
+/** The image's PostgreSQL, as the product runs it; what is pinned is to be let go (`unpinAll`). */
+async function imagePrograms(pins: string) {
+  const tree: EngineTree = { pin: join(pins, 'postgresql.0'), root: imageRoot() };
+  await pinEngines(tree);
+  return pinnedPrograms(versionsIn(tree.root)[0]!, tree);
 }
 
 /** A real PostgreSQL of its own, in memory, with a role and a schema for each room. Needs root. */
@@ -118,7 +134,8 @@ export async function startTestPostgresql(rooms: readonly string[]): Promise<Tes
   const uid = Number(await run('id', ['-u', 'postgres']));
   const gid = Number(await run('id', ['-g', 'postgres']));
   const self = userInfo();
-  const settings: PostgresqlSettings = {
+  const pins = join(directory, 'engines');
+  const own = {
     dataDirectory: join(directory, 'data'),
     configDirectory: join(directory, 'config'),
     socketDirectory: join(directory, 's'),
@@ -127,9 +144,11 @@ export async function startTestPostgresql(rooms: readonly string[]): Promise<Tes
     database: 'cupola',
     rooms,
   };
-  await mountCluster(settings, directory);
+  await mountCluster(own, directory);
+  // Once the cluster is mounted, or it would not be seen there.
+  const settings: PostgresqlSettings = { ...own, programs: await imagePrograms(pins) };
   await preparePostgresql(settings);
-  const identity = await startPostgresql(settings, join(settings.dataDirectory, 'log'));
+  let identity = await startPostgresql(settings, join(settings.dataDirectory, 'log'));
   if (!rooms.every((room) => Object.hasOwn(SCHEMAS, room))) await createRooms(settings);
   const open: Kysely<unknown>[] = [];
   return {
@@ -140,9 +159,13 @@ export async function startTestPostgresql(rooms: readonly string[]): Promise<Tes
     },
     socketDirectory: settings.socketDirectory,
     halt: () => terminate(identity, 10_000, 'SIGINT'),
+    startAgain: async () => {
+      identity = await startPostgresql(settings, join(settings.dataDirectory, 'log'));
+    },
     stop: async () => {
       await Promise.all(open.map((db) => db.destroy()));
       await terminate(identity, 10_000, 'SIGQUIT'); // at once: nobody reads it again
+      await unpinAll(pins);
       await run('umount', [settings.dataDirectory], { showWords: true });
       rmSync(directory, { recursive: true, force: true });
     },

@@ -12,6 +12,7 @@ import {
   rollBackEngineImage,
   updateEngineImage,
 } from '../../platform/engines/image/image.ts';
+import { removeFormerData, requireCarryOver, requireReadable } from '../../platform/former-data.ts';
 import { type Layout, layoutOf } from '../../platform/layout.ts';
 import { lockFileOf } from '../../platform/settings/store.ts';
 import { command, JSON_FLAG, UsageError } from '../command.ts';
@@ -21,7 +22,7 @@ import { statusOrNull } from '../stopping.ts';
 import { table } from '../table.ts';
 import { changeEngines } from '../up/upgrade.ts';
 
-const ACTIONS = ['list', 'update', 'rollback'] as const;
+const ACTIONS = ['list', 'update', 'rollback', 'clean'] as const;
 /** Of the programs that are engines, the packages they come from. */
 const SHOWN = /^(haproxy|postgresql-\d+|nats-server|dnsmasq-base|runc|conmon|catatonit|crun)$/;
 
@@ -29,8 +30,9 @@ export const engines = command({
   flags: JSON_FLAG,
   about: [
     'An image has the engines as signed packages (docs/operator.md). update makes one of what the distribution has now and replaces what runs of the former; apps serve meanwhile. Where that fails, and with rollback, the former is in use again.',
+    'Data that were carried over to another major version of PostgreSQL stay as they were, and clean deletes those; so does the next upgrade or update.',
   ],
-  examples: ['./cupola engines', './cupola engines update', './cupola engines rollback'],
+  examples: ['./cupola engines', './cupola engines update', './cupola engines rollback', './cupola engines clean'],
   async run({ values, positionals }) {
     const [word = 'list', ...more] = positionals;
     const action = ACTIONS.find((one) => one === word);
@@ -39,6 +41,7 @@ export const engines = command({
     const layout = layoutOf(settings);
     if (action === 'list') return list(layout, values.json === true);
     using _lock = lockFile(lockFileOf(settings.dataDirectory), 'engines');
+    if (action === 'clean') return clean(layout, values.json === true);
     const log = new Logger('engines', {}, (line) =>
       appendFileSync(join(layout.logs, 'upgrade.log'), line, { mode: 0o600 }),
     );
@@ -51,6 +54,7 @@ export const engines = command({
     const before = status?.supervisor.engines ?? chosen?.image;
     const former = chosen?.former === before ? null : (chosen?.former ?? null);
     const goBack = () => chooseEngineImage(options, { image: before!, former });
+    if (action === 'rollback') await requireFormer(layout, chosen?.former);
     const image = action === 'update' ? await updateEngineImage(options) : rollBackEngineImage(options);
     const changed = before !== image.digest;
     if (status && changed) await swap(layout, status, image, progress, goBack);
@@ -75,7 +79,9 @@ async function swap(
   }
   progress.step('Replacing the engines, one after the other');
   try {
+    await requireCarryOver(layout);
     await changeEngines(layout, before.supervisor, image.digest, progress);
+    await removeFormerData(layout, before.database?.remains ?? []);
   } catch (cause) {
     progress.step('It failed; going back');
     await changeEngines(layout, before.supervisor, goBack().digest, progress).catch((error: unknown) => {
@@ -85,6 +91,19 @@ async function swap(
     });
     throw new CupolaError('upgrade_rolled_back', 'the engines failed; those of before run again', { cause });
   }
+}
+
+/** Throws `data_too_new` where the former image cannot read the data. */
+async function requireFormer(layout: Layout, former?: string | null): Promise<void> {
+  const image = (await engineImages(layout.engines)).find(({ digest }) => digest === former);
+  if (image) await requireReadable(layout, image.root);
+}
+
+async function clean(layout: Layout, json: boolean): Promise<number> {
+  const removed = await removeFormerData(layout);
+  const said = removed.length === 0 ? 'there are no former data' : `deleted: data of PostgreSQL ${removed.join(', ')}`;
+  say(json ? JSON.stringify({ removed }) : said);
+  return 0;
 }
 
 async function list({ engines: directory, settings }: Layout, json: boolean): Promise<number> {

@@ -48,12 +48,14 @@ function describe(answer: PlatformStatus): string {
 }
 
 /** What is under way. */
-function notes({ leaving = false, update, rotation, notRouted, servedAsHttp1 }: PlatformStatus): string[] {
+function notes({ leaving = false, update, database, rotation, notRouted, servedAsHttp1 }: PlatformStatus): string[] {
   const lines = [
     ...(leaving ? ['it ends'] : []),
     ...some('not routed', notRouted),
     ...some('served as http1, HTTP/2 to apps is off', servedAsHttp1),
   ];
+  if (database?.remains.length)
+    lines.push(`data of PostgreSQL ${database.remains.join(', ')} remain: ./cupola engines clean deletes them`);
   if (update.outdated.length > 0) lines.push(`still to be updated: ${update.outdated.join(', ')}`);
   if (update.problem !== null) lines.push(`the update stopped: ${update.problem}`);
   if (rotation?.phase === 'announced') lines.push('new roots are being announced');

@@ -12,6 +12,7 @@ import { writeSupervisorCommand } from '../../platform/program.ts';
 import { supervisorProcess } from '../../platform/supervisor-client.ts';
 import type { Progress } from '../progress.ts';
 import { statusSoFar } from '../stopping.ts';
+import { isCarrying } from './carrying.ts';
 
 const READY_LIMIT_MS = 120_000;
 
@@ -22,11 +23,12 @@ export async function startAndWait(options: { project: string; layout: Layout; p
   const began = new Date();
   const hasEnded = (await statusSoFar(layout)) ? () => false : startSupervisor(layout, process.execPath, project);
   progress.step('Waiting for every component');
-  const deadline = Date.now() + READY_LIMIT_MS;
+  let deadline = Date.now() + READY_LIMIT_MS;
   let last: PlatformStatus | null = null;
   for (;;) {
     last = (await statusSoFar(layout)) ?? last;
-    if (last?.ready) break;
+    if (last?.ready && !isBehind(last)) break;
+    if (last && isCarrying(last)) deadline = Date.now() + READY_LIMIT_MS;
     // One that was killed just before may have been started again, and have its place: then that one is waited for.
     if (hasEnded() && !supervisorProcess(layout)) throw supervisorEnded(layout, began);
     if (Date.now() > deadline) {
@@ -38,6 +40,7 @@ export async function startAndWait(options: { project: string; layout: Layout; p
     if (last) progress.detail(`Waiting for ${waitingFor(last)}`);
     await pause(200);
   }
+  if (last.update.problem !== null) process.stderr.write(`the update stopped: ${last.update.problem}\n`);
   progress.step('The API answers');
   progress.done();
 }
@@ -96,8 +99,14 @@ export function startSupervisor(layout: Layout, node: string, project: string): 
   }
 }
 
+/** Data of a former PostgreSQL are still to be carried over, and will be. */
+function isBehind({ update }: PlatformStatus): boolean {
+  return update.problem === null && update.outdated.includes('postgresql');
+}
+
 function waitingFor(status: PlatformStatus | null): string {
   if (!status) return 'the supervisor';
+  if (isCarrying(status)) return "PostgreSQL's data, which are carried over to its next version";
   const names = status.components.filter((component) => component.state !== 'running').map(({ name }) => name);
   return names.length > 0 ? names.join(', ') : 'the API';
 }

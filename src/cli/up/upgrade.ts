@@ -3,11 +3,13 @@ import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { PROJECT, programDigest } from '../../kit/project.js';
 import type { PlatformStatus } from '../../platform/admin-messages.ts';
+import { removeFormerData, requireCarryOver, yieldData } from '../../platform/former-data.ts';
 import type { Layout } from '../../platform/layout.ts';
 import { commandFor } from '../../platform/settings/data-option.ts';
 import { askSupervisor } from '../../platform/supervisor-client.ts';
 import type { Progress } from '../progress.ts';
 import { killForGood, statusOrNull, statusSoFar } from '../stopping.ts';
+import { isCarrying } from './carrying.ts';
 import { install } from './install.ts';
 import { startSupervisor, supervisorMain } from './start.ts';
 
@@ -23,7 +25,7 @@ interface UpgradeOptions {
 
 /**
  * Hands the running platform over to the code of this checkout: the supervisor becomes that code's, adopts every process and
- * replaces, one at a time, those that would be started differently now. Throws `not_running`, `upgrade_unknown` where the
+ * replaces, one at a time, those that would be started differently now. Throws `not_running`, `no_room`, `engine_missing`, `upgrade_unknown` where the
  * running code cannot hand over, and `upgrade_rolled_back` or `upgrade_failed` where the new code did not come up.
  */
 export async function upgradePlatform({ layout, log, progress }: UpgradeOptions): Promise<{ replaced: string[] }> {
@@ -40,11 +42,13 @@ export async function upgradePlatform({ layout, log, progress }: UpgradeOptions)
   const program = programDigest();
   if (before.supervisor.program === program && before.update.outdated.length === 0) return { replaced: [] };
   await install({ project: PROJECT, layout, log, progress });
+  await requireCarryOver(layout);
   progress.step('Handing over to the new supervisor');
   try {
     await askSupervisor(layout, 'POST /upgrade', { node: process.execPath, main: supervisorMain(PROJECT) });
     progress.step('Replacing what changed, one after the other');
     const after = await untilUpdated(layout, program, progress);
+    await removeFormerData(layout, before.database?.remains ?? []);
     progress.done();
     const pids = new Map(before.components.map(({ name, pid }) => [name, pid]));
     return { replaced: after.components.flatMap(({ name, pid }) => (pids.get(name) === pid ? [] : [name])) };
@@ -71,6 +75,7 @@ export async function goBack(layout: Layout, before: PlatformStatus, progress: P
   if (await statusSoFar(layout)) await askSupervisor(layout, 'POST /upgrade', { node, main: supervisorMain(project) });
   else {
     await killForGood(layout, 'upgrade');
+    await yieldData(layout, supervisorMain(project));
     startSupervisor(layout, node, project);
   }
   await untilUpdated(layout, program, progress);
@@ -93,7 +98,7 @@ async function untilUpdated(
   progress: Progress,
   engines?: string,
 ): Promise<PlatformStatus> {
-  const deadline = Date.now() + LIMIT_MS;
+  let deadline = Date.now() + LIMIT_MS;
   let heard = Date.now();
   for (;;) {
     await pause(200);
@@ -103,6 +108,7 @@ async function untilUpdated(
     if (status?.supervisor.program === program && isMeant) {
       if (status.update.problem !== null) throw new CupolaError('update_stopped', status.update.problem);
       if (status.ready && status.update.outdated.length === 0 && !status.update.running) return status;
+      if (isCarrying(status)) deadline = Date.now() + LIMIT_MS;
       progress.detail(`Still to be replaced: ${status.update.outdated.join(', ') || 'nothing; waiting for the API'}`);
     }
     if (Date.now() - heard > SILENCE_MS) throw new CupolaError('supervisor_ended', 'the supervisor does not answer');

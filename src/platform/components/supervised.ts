@@ -68,6 +68,7 @@ export class Supervised {
       this.#notBefore = Date.now() + Math.min(SLOWEST_RESTART_MS, 100 * 2 ** this.#quickDeaths);
       this.#fingerprint = this.component.fingerprint();
       this.#identity = await this.component.start();
+      if (this.component.isBehind?.()) this.#fingerprint = undefined;
       return true;
     } finally {
       this.#starting = false;
@@ -91,6 +92,21 @@ export class Supervised {
       }
       this.#startedAt = Date.now();
       this.#fingerprint = fingerprint;
+    } finally {
+      this.#starting = false;
+    }
+  }
+
+  /** Brings back what there was before the last `replace`, where the component can. */
+  async goBack(): Promise<void> {
+    await this.#idle();
+    const { component } = this;
+    if (!component.goBack) return;
+    this.#starting = true;
+    try {
+      this.#identity = await component.goBack();
+      this.#startedAt = Date.now();
+      this.#fingerprint = undefined;
     } finally {
       this.#starting = false;
     }

@@ -1,6 +1,4 @@
-import { join } from 'node:path';
 import { run } from '../../kit/process.ts';
-import { postgresqlBinDirectory } from '../engines/postgresql.ts';
 import { inPath, missingPackages } from '../host/packages.ts';
 import { type Finding, findingsOf } from './finding.ts';
 
@@ -17,13 +15,6 @@ interface Engine {
 
 const ENGINES: readonly Engine[] = [
   { name: 'HAProxy', command: () => 'haproxy', args: ['-v'], version: /version (\d+)\.(\d+)/, least: [2, 6] },
-  {
-    name: 'PostgreSQL',
-    command: () => join(postgresqlBinDirectory(), 'postgres'),
-    args: ['--version'],
-    version: /(\d+)\.(\d+)/,
-    least: [15, 0],
-  },
   { name: 'NATS', command: () => 'nats-server', args: ['--version'], version: /v?(\d+)\.(\d+)/, least: [2, 9] },
   { name: 'runc', command: () => 'runc', args: ['--version'], version: /version (\d+)\.(\d+)/, least: [1, 1] },
   { name: 'conmon', command: () => 'conmon', args: ['--version'], version: /version (\d+)\.(\d+)/, least: [2, 1] },

@@ -59,10 +59,19 @@ export function platformFindings(
           ),
         ]
       : []),
+    ...formerData(status),
     ...(status.update.problem !== null ? [fail('update', status.update.problem, './cupola upgrade tries again')] : []),
     ...files,
     ...certificates(status, now),
   ];
+}
+
+function formerData({ database }: PlatformStatus): Finding[] {
+  if (!database) return [];
+  const { version, remains } = database;
+  if (remains.length === 0) return [ok('database', `PostgreSQL ${version}`)];
+  const found = `PostgreSQL ${version}; data of ${remains.join(', ')} remain`;
+  return [warn('database', found, './cupola engines clean deletes them; so does the next upgrade')];
 }
 
 /** Components renew themselves when a third of their time is left, instances four hours before the end: less means they could not. */

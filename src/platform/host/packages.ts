@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import { proxyVariables } from '../../kit/debian/machine-settings.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import { PLAIN_ENVIRONMENT, run } from '../../kit/process.ts';
-import { postgresqlBinDirectory } from '../engines/postgresql.ts';
+import { versionsIn } from '../engines/postgresql/programs.ts';
 
 /** Something the platform needs on the machine, and the distribution package that brings it. */
 interface Need {
@@ -23,8 +23,6 @@ const file = (path: string, from: string): Need => ({ what: path, package: from,
 /** Beside the engines, which come from an image of their own (engines/image). */
 const NEEDS: readonly Need[] = [
   command('haproxy', 'haproxy'),
-  { what: 'postgres', package: 'postgresql', present: hasPostgresql },
-  command('psql', 'postgresql-client'),
   command('nft', 'nftables'),
   command('conntrack', 'conntrack'),
   command('ip', 'iproute2'),
@@ -39,8 +37,9 @@ const NEEDS: readonly Need[] = [
   file('/usr/share/keyrings/debian-archive-keyring.gpg', 'debian-archive-keyring'),
 ];
 
-/** Engines of the machine itself, which tests of single components run. */
+/** Engines of the machine itself, which tests of single components run; of PostgreSQL an older one than the image's, to carry data over from. */
 export const TESTED_ENGINES: readonly Need[] = [
+  { what: 'postgres', package: 'postgresql', present: () => versionsIn(null).length > 0 },
   command('runc', 'runc'),
   command('conmon', 'conmon'),
   command('catatonit', 'catatonit'),
@@ -109,14 +108,6 @@ async function keepFromCreatingCluster(): Promise<void> {
   await writeFile(CREATE_CLUSTER, 'create_main_cluster = false\n', { flag: 'wx', mode: 0o644 }).catch(() => {
     // The operator's file says what is wanted here.
   });
-}
-
-function hasPostgresql(): boolean {
-  try {
-    return existsSync(join(postgresqlBinDirectory(), 'postgres'));
-  } catch {
-    return false;
-  }
 }
 
 /** Whether a command is where the platform looks for commands. */

@@ -11,7 +11,7 @@ import type { Logger } from '../../kit/log.ts';
 import type { Routes } from '../../kit/rpc.ts';
 import type { Identity } from '../../kit/tls.ts';
 import type { AdminOperations } from '../admin-socket.ts';
-import { POSTGRESQL_PORT } from '../engines/postgresql.ts';
+import { POSTGRESQL_PORT } from '../engines/postgresql/server.ts';
 import type { Layout } from '../layout.ts';
 import { publicUrl } from '../public-names.ts';
 import type { PlatformSettings } from '../settings/schema.ts';

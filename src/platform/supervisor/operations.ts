@@ -13,10 +13,10 @@ export interface Operated {
   status(): Promise<unknown>;
   down(): Promise<void>;
   leave(): Promise<void>;
+  /** Other code takes over next. Throws where that would not find what it needs; it goes on itself then. */
+  yieldTo(node: string, main: string): Promise<void>;
   /** After the answer. */
   end(): void;
-  /** This very process becomes the supervisor of other code, after the answer, so that whoever watches it by number sees it stay. */
-  become(node: string, main: string): void;
 }
 
 /** The operations on the supervisor's socket. */
@@ -40,8 +40,7 @@ export function supervisorOperations(supervisor: Operated): AdminOperations {
       done: await rotation.rotate(what, overlapMs),
     })),
     'POST /upgrade': adminOperation(UpgradeRequest, async ({ node, main }) => {
-      await supervisor.leave();
-      supervisor.become(node, main);
+      await supervisor.yieldTo(node, main);
       return { pid: process.pid };
     }),
   };

@@ -97,6 +97,7 @@ export class Supervisor {
     const rotation = this.#makeRotation(all, certificates);
     this.#watched = {
       layout,
+      account: accounts.postgresql,
       program: parts.program,
       engines: parts.engines,
       components: all,
@@ -169,12 +170,30 @@ export class Supervisor {
         this.#server?.close();
         setTimeout(() => process.exit(0), ANSWERED_MS);
       },
-      become: (node, main) => {
-        setTimeout(() => {
-          if (!knowsImages(main)) for (const { component } of this.#watched.components) component.makeWay?.();
-          become(node, main, layout.settings.dataDirectory, this.#log);
-        }, ANSWERED_MS);
-      },
+      yieldTo: (node, main) => this.#yieldTo(node, main),
+    });
+  }
+
+  /**
+   * This very process becomes the supervisor of other code, after the answer, so that whoever watches it by number sees it stay. Where that
+   * code would not find what it needs, it begins anew with its own, since it has left already.
+   */
+  async #yieldTo(node: string, main: string): Promise<void> {
+    const next = (program: string, file: string, ready: () => void): void => {
+      setTimeout(() => {
+        ready();
+        become(program, file, this.#layout.settings.dataDirectory, this.#log);
+      }, ANSWERED_MS);
+    };
+    await this.leave();
+    try {
+      for (const { component } of this.#watched.components) await component.yieldTo?.(main);
+    } catch (error) {
+      next(process.execPath, process.argv[1]!, () => {});
+      throw error;
+    }
+    next(node, main, () => {
+      if (!knowsImages(main)) for (const { component } of this.#watched.components) component.makeWay?.();
     });
   }
 

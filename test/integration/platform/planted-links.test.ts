@@ -18,6 +18,9 @@ import { type ProcessIdentity, run, terminate } from '../../../src/kit/process.t
 import type { Account } from '../../../src/platform/account.ts';
 import { components } from '../../../src/platform/components/all.ts';
 import type { Component } from '../../../src/platform/components/component.ts';
+import { clusterPlacesOf } from '../../../src/platform/components/postgresql.ts';
+import { clusterOf } from '../../../src/platform/engines/postgresql/clusters.ts';
+import { versionsIn } from '../../../src/platform/engines/postgresql/programs.ts';
 import { type TestParts, testParts } from '../../support/component-parts.ts';
 
 /** A component that was broken into puts links where root comes by at its next start; root is to change nothing at their ends. */
@@ -124,7 +127,7 @@ describe('SECURITY: links in the directories of a component', {
 
   test('PostgreSQL reads its configuration from a directory of root’s, whatever it puts into its own', async () => {
     const { layout, accounts } = made.parts;
-    const data = `${layout.run}/postgresql/data`;
+    const data = clusterOf(clusterPlacesOf(layout, accounts.postgresql), versionsIn(null)[0]!).directory;
     await start('postgresql');
     assert.equal(running.length, 1, 'it runs');
     for (const identity of running.splice(0)) await terminate(identity, 10_000, 'SIGINT');
@@ -145,7 +148,7 @@ describe('SECURITY: links in the directories of a component', {
   test('PostgreSQL keeps nothing that a superuser’s session has set, neither where it runs nor from one start to the next', async () => {
     const { layout, accounts } = made.parts;
     const { uid, gid } = accounts.postgresql;
-    const data = `${layout.run}/postgresql/data`;
+    const data = clusterOf(clusterPlacesOf(layout, accounts.postgresql), versionsIn(null)[0]!).directory;
     const query = async (...statements: string[]): Promise<string> => {
       const commands = statements.flatMap((statement) => ['-c', statement]);
       const args = [
@@ -189,7 +192,8 @@ describe('SECURITY: links in the directories of a component', {
     const { uid, gid } = accounts.postgresql;
     await start('postgresql');
     const socket = `${layout.run}/postgresql/socket/.s.PGSQL.5432.lock`;
-    const locks = [`${layout.run}/postgresql/data/postmaster.pid`, socket];
+    const data = clusterOf(clusterPlacesOf(layout, accounts.postgresql), versionsIn(null)[0]!).directory;
+    const locks = [join(data, 'postmaster.pid'), socket];
     const left = locks.map((path) => [path, readFileSync(path, 'utf8')] as const);
     for (const identity of running.splice(0)) await terminate(identity, 10_000, 'SIGINT');
     const other = spawn('sleep', ['60'], { uid, gid, cwd: '/' });

@@ -28,7 +28,7 @@ const supervisor: Operated = {
   down: () => note('down'),
   leave: () => note('leave'),
   end: () => void note('end'),
-  become: (...asked: unknown[]) => void note('become', ...asked),
+  yieldTo: (...asked: unknown[]) => note('yield', ...asked),
 };
 
 describe('messages on an admin socket', () => {
@@ -86,8 +86,7 @@ describe('messages on an admin socket', () => {
       ['rotate', 'roots', 0],
       ['rotate', 'all', undefined],
       ['drain', { cellId: 'cell-0', draining: true }],
-      ['leave'],
-      ['become', '/node', '/main'],
+      ['yield', '/node', '/main'],
       ['down'],
       ['end'],
     ]);

@@ -57,6 +57,76 @@ test('only what changed is replaced, one after the other, each once the one befo
   assert.equal(first.outdated, false);
 });
 
+test('what has a way back is replaced last, and there is none once it is well', async () => {
+  const order: string[] = [];
+  const replaced = (name: string) => async () => {
+    order.push(name);
+    return sleeper();
+  };
+  const told = async (): Promise<void> => void order.push('settled');
+  let ended = 0;
+  const database = await supervised('postgresql', 'a', 'b', {
+    takeOver: async () => {
+      order.push('postgresql');
+      const next = await sleeper();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      ended = Date.now();
+      return next;
+    },
+    replacedLast: true,
+    settle: told,
+    goBack: replaced('back'),
+  });
+  const control = await supervised('control', 'a', 'b', { takeOver: replaced('control') });
+  const since: number[] = [];
+  const updates = new Updates([database, control], async (_, at) => since.push(at) > 0, log);
+  await settled(updates);
+  assert.deepEqual(order, ['control', 'postgresql', 'settled']);
+  assert.ok(since[1]! >= ended, 'it is judged by what it did since');
+});
+
+test('what has a way back and does not become well goes it, and stays to be updated', async () => {
+  const order: string[] = [];
+  const database = await supervised('postgresql', 'a', 'b', {
+    takeOver: async () => {
+      order.push('replaced');
+      return sleeper();
+    },
+    settle: async () => void order.push('settled'),
+    goBack: async () => {
+      order.push('back');
+      throw new Error('the former does not start');
+    },
+  });
+  const updates = new Updates(
+    [database],
+    async () => {
+      database.restarts += 4; // it dies again and again
+      return false;
+    },
+    log,
+  );
+  await settled(updates);
+  assert.deepEqual(order, ['replaced', 'back']);
+  const reason = 'it ended 4 times in a row; nor did what was there before come back: the former does not start';
+  assert.equal(updates.status.problem, `postgresql could not be updated: ${reason}`);
+});
+
+test('what was started as less than it should be stays to be updated, for the next supervisor too', async () => {
+  const component: Component = {
+    name: 'postgresql',
+    account: null,
+    stopSignal: 'SIGTERM',
+    fingerprint: () => 'b',
+    start: sleeper,
+    isBehind: () => true,
+  };
+  const database = new Supervised(component, null);
+  await database.tend();
+  assert.equal(database.outdated, true);
+  assert.equal(database.note?.fingerprint, undefined);
+});
+
 test('what cannot take over stops the update, and the process of before goes on', async () => {
   const router = await supervised('router', 'a', 'b', {
     takeOver: async () => {

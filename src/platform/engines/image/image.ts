@@ -174,15 +174,20 @@ export function chosenImage(directory: string, sources: readonly string[] | unde
   return choice === null ? null : readImage(directory, choice.image);
 }
 
-/** Removes what this version neither uses nor goes back to. For a platform that is down. Gives the images' names. */
-export async function removeOldImages({
-  directory,
-  sources,
-}: Pick<ImageOptions, 'directory' | 'sources'>): Promise<string[]> {
+/**
+ * Removes what this version neither uses nor goes back to, but for images whose root directory `isNeeded`. For a platform that is down.
+ * Gives the images' names.
+ */
+export async function removeOldImages(
+  { directory, sources }: Pick<ImageOptions, 'directory' | 'sources'>,
+  isNeeded: (root: string) => boolean = () => false,
+): Promise<string[]> {
   const choice = choiceOf(directory, sources);
   if (choice === null) return [];
   const kept = [choice.image, choice.former, basename(choiceFile(directory, sources))];
-  const old = (await readdir(directory)).filter((name) => NAMES.test(name) && !kept.includes(name));
+  const isOld = (name: string): boolean =>
+    NAMES.test(name) && !kept.includes(name) && !isNeeded(join(directory, name, TREE));
+  const old = (await readdir(directory)).filter(isOld);
   for (const name of old) await removeWhole(join(directory, name));
   return old.filter((name) => !name.endsWith('.json'));
 }

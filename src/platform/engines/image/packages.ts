@@ -16,10 +16,14 @@ const NEWER_SUITE = 'testing';
 /** Packages that stable has too old, and what they strictly need that stable has too old for them. */
 const NEWER = ['haproxy', 'libpcre2-8-0'];
 
+/** PostgreSQL's major version: where data are of an earlier one, they are carried over (engines/postgresql). */
+const POSTGRESQL = 17;
+const POSTGRESQL_HOME = `usr/lib/postgresql/${POSTGRESQL}`;
+
 /** The engines, and what the platform runs beside them. */
 export const PACKAGES: Readonly<Record<string, string>> = {
   haproxy: 'the router and the proxy of each cell',
-  'postgresql-17': 'the database',
+  [`postgresql-${POSTGRESQL}`]: 'the database',
   'nats-server': 'the bus',
   'dnsmasq-base': 'names for the machine and for containers',
   runc: 'containers',
@@ -74,22 +78,17 @@ export const REMOVED = [
     'usr/share/postgresql-common',
     'usr/lib/systemd',
   ],
-  ...[
-    'usr/lib/postgresql/17/lib/bitcode',
-    'usr/lib/postgresql/17/lib/llvmjit.so',
-    'usr/lib/postgresql/17/lib/llvmjit_types.bc',
-  ],
+  ...[`${POSTGRESQL_HOME}/lib/bitcode`, `${POSTGRESQL_HOME}/lib/llvmjit.so`, `${POSTGRESQL_HOME}/lib/llvmjit_types.bc`],
   ...['etc', 'boot', 'home', 'root', 'run', 'srv', 'tmp', 'var', 'dev', 'proc', 'sys', 'media', 'mnt', 'opt'],
 ];
 
 /** Each starts and says its version, or the image is none. */
 export const PROGRAMS: readonly (readonly string[])[] = [
   ['haproxy', '-v'],
-  ['/usr/lib/postgresql/17/bin/postgres', '--version'],
-  ['/usr/lib/postgresql/17/bin/initdb', '--version'],
-  ['/usr/lib/postgresql/17/bin/pg_ctl', '--version'],
-  ['/usr/lib/postgresql/17/bin/psql', '--version'],
-  ['/usr/lib/postgresql/17/bin/pg_dumpall', '--version'],
+  ...['postgres', 'initdb', 'pg_ctl', 'psql', 'pg_upgrade', 'pg_controldata', 'vacuumdb', 'pg_dumpall'].map((name) => [
+    `/${POSTGRESQL_HOME}/bin/${name}`,
+    '--version',
+  ]),
   ['nats-server', '--version'],
   ['dnsmasq', '--version'],
   ['runc', '--version'],

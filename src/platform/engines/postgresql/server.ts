@@ -1,11 +1,14 @@
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
-import { CupolaError } from '../../kit/errors.ts';
-import { type Access, makeDirectory, readPlainFile, removeTree, replaceFile } from '../../kit/owned-files.ts';
-import { type ProcessIdentity, processesAs, processesWith, run, terminate } from '../../kit/process.ts';
-import type { Account } from '../account.ts';
+import { existsSync, readlinkSync, renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { CupolaError } from '../../../kit/errors.ts';
+import { type Access, makeDirectory, readPlainFile, removeTree, replaceFile } from '../../../kit/owned-files.ts';
+import { commandOf, type ProcessIdentity, processesAs, processesWith, terminate } from '../../../kit/process.ts';
+import type { Account } from '../../account.ts';
+import type { PostgresqlPrograms } from './programs.ts';
 
 export interface PostgresqlSettings {
+  /** Of the cluster's major version. */
+  programs: PostgresqlPrograms;
   /** The cluster; owned by `account`, 0700. */
   dataDirectory: string;
   /** Configuration and authentication: root's, and the account's to read. */
@@ -30,35 +33,20 @@ const SET_BY_SUPERUSERS = 'postgresql.auto.conf';
 /** Of postmaster.pid, which the server writes. */
 const MOST_PID_BYTES = 4096;
 
-/** The newest installed server of the distribution. Throws `engine_missing`. */
-export function postgresqlBinDirectory(): string {
-  const base = '/usr/lib/postgresql';
-  const versions = existsSync(base)
-    ? readdirSync(base).filter((name) => existsSync(join(base, name, 'bin/postgres')))
-    : [];
-  const newest = versions.sort((a, b) => Number(b) - Number(a))[0];
-  if (!newest) throw new CupolaError('engine_missing', 'PostgreSQL is not installed');
-  return join(base, newest, 'bin');
-}
-
 /**
  * Makes the cluster where there is none, and always writes configuration and authentication anew. What its account has set over them
  * is taken away.
  */
 export async function preparePostgresql(settings: PostgresqlSettings): Promise<void> {
   const { dataDirectory, configDirectory, socketDirectory, account } = settings;
-  makeDirectory(dataDirectory, { mode: 0o700, owner: account });
   makeDirectory(socketDirectory, socketAccess(settings));
   makeDirectory(configDirectory, { mode: 0o750, owner: { uid: 0, gid: account.gid } });
   if (!existsSync(join(dataDirectory, 'PG_VERSION'))) {
-    const args = ['-D', dataDirectory, '-U', 'postgres', '-A', 'peer', '--encoding=UTF8', '--locale=C.UTF-8'];
-    await run(join(postgresqlBinDirectory(), 'initdb'), args, {
-      account,
-      cwd: '/',
-      timeoutMs: 120_000,
-      showWords: true,
-    });
+    const making = `${dataDirectory}.making`;
+    await makeCluster(settings, making);
+    renameSync(making, dataDirectory);
   }
+  makeDirectory(dataDirectory, { mode: 0o700, owner: account });
   await removeTree(join(dataDirectory, SET_BY_SUPERUSERS));
   const write = (name: string, text: string): void =>
     replaceFile(join(configDirectory, name), text, { mode: 0o640, owner: { uid: 0, gid: account.gid } });
@@ -72,6 +60,21 @@ export async function preparePostgresql(settings: PostgresqlSettings): Promise<v
 }
 
 /**
+ * An empty cluster, in a directory of root's. Collations are those of C.UTF-8, by bytes: no other version of a library sorts them otherwise. `more`:
+ * options of initdb.
+ */
+export async function makeCluster(
+  { programs, account }: Pick<PostgresqlSettings, 'programs' | 'account'>,
+  directory: string,
+  more: readonly string[] = [],
+): Promise<void> {
+  await removeTree(directory);
+  makeDirectory(directory, { mode: 0o700, owner: account });
+  const args = ['-D', directory, '-U', 'postgres', '-A', 'peer', '--encoding=UTF8', '--locale=C.UTF-8', ...more];
+  await programs.run('initdb', args, { account, cwd: '/', timeoutMs: 120_000, showWords: true });
+}
+
+/**
  * A connection takes one of the server's few places before it is asked who it is, so nobody else gets as far. The socket itself is
  * anybody's: the server could give it to no group but its own.
  */
@@ -80,7 +83,7 @@ function socketAccess({ account, client }: Pick<PostgresqlSettings, 'account' | 
 }
 
 /** What changes where a running server must be prepared anew. */
-export function postgresqlFingerprint(settings: PostgresqlSettings): string[] {
+export function postgresqlFingerprint(settings: Omit<PostgresqlSettings, 'programs' | 'dataDirectory'>): string[] {
   return [renderPostgresqlConfig(settings), settings.rooms.join(), JSON.stringify(socketAccess(settings))];
 }
 
@@ -107,24 +110,37 @@ function renderPostgresqlConfig({ socketDirectory }: Pick<PostgresqlSettings, 's
 }
 
 /**
- * Brings a running server to a changed configuration by reading it anew; restarts it only where a setting asks for that.
- * Requests that need the database wait or fail for as long as a restart takes.
+ * Brings a running server to a changed configuration by reading it anew; restarts it only where a setting asks for that, or the server's program
+ * is another now (`restart`). Requests that need the database wait for as long as a restart takes.
  */
-export async function reloadPostgresql(settings: PostgresqlSettings, logFile: string): Promise<ProcessIdentity> {
+export async function reloadPostgresql(
+  settings: PostgresqlSettings,
+  logFile: string,
+  restart: boolean,
+): Promise<ProcessIdentity> {
   await preparePostgresql(settings);
-  const control = (...args: string[]): Promise<string> =>
-    run(join(postgresqlBinDirectory(), 'pg_ctl'), ['-D', settings.dataDirectory, ...args], {
-      account: settings.account,
-      cwd: '/',
-      timeoutMs: 90_000,
-      showWords: true,
-    });
-  await control('reload');
-  await new Promise((resolve) => setTimeout(resolve, 500)); // the signal is worked on meanwhile
+  if (!restart) {
+    await control(settings, 'reload');
+    await new Promise((resolve) => setTimeout(resolve, 500)); // the signal is worked on meanwhile
+  }
+  if (restart || (await wantsRestart(settings))) await stopPostgresql(settings);
+  return startPostgresql(settings, logFile);
+}
+
+async function wantsRestart(settings: PostgresqlSettings): Promise<boolean> {
   const file = join(settings.configDirectory, CONFIG);
   const asks = `SELECT current_setting('config_file') <> '${file}' OR EXISTS (SELECT FROM pg_settings WHERE pending_restart);`;
-  if ((await query(settings, 'postgres', asks)).trim() === 't') await control('-w', '-t', '60', '-m', 'fast', 'stop');
-  return startPostgresql(settings, logFile);
+  return (await query(settings, 'postgres', asks)).trim() === 't';
+}
+
+/** Ends the server in order; transactions under way are rolled back. Fine where it does not run. */
+export async function stopPostgresql(settings: PostgresqlSettings): Promise<void> {
+  if (postgresqlProcess(settings)) await control(settings, '-w', '-t', '60', '-m', 'fast', 'stop');
+}
+
+function control({ programs, dataDirectory, account }: PostgresqlSettings, ...args: string[]): Promise<string> {
+  const options = { account, cwd: '/', timeoutMs: 90_000, showWords: true };
+  return programs.run('pg_ctl', ['-D', dataDirectory, ...args], options);
 }
 
 /** Starts the server (it outlives this process) and waits until it answers. Fine if it runs already. */
@@ -132,20 +148,14 @@ export async function startPostgresql(settings: PostgresqlSettings, logFile: str
   const running = postgresqlProcess(settings);
   if (running) return running;
   await endOrphans(settings);
-  const args = ['-D', settings.dataDirectory, '-o', fileOptions(settings), '-l', logFile, '-w', '-t', '60', 'start'];
-  await run(join(postgresqlBinDirectory(), 'pg_ctl'), args, {
-    account: settings.account,
-    cwd: '/',
-    timeoutMs: 90_000,
-    showWords: true,
-  });
+  await control(settings, '-o', fileOptions(settings), '-l', logFile, '-w', '-t', '60', 'start');
   const started = postgresqlProcess(settings);
   if (!started) throw new CupolaError('engine_failed', 'PostgreSQL ended right after its start');
   return started;
 }
 
 /** Options of the server, as pg_ctl takes them. Of the data directory it believes what is in no file of its own account. */
-function fileOptions({ configDirectory }: PostgresqlSettings): string {
+export function fileOptions({ configDirectory }: Pick<PostgresqlSettings, 'configDirectory'>): string {
   const files = { config_file: CONFIG, hba_file: HBA, ident_file: IDENT };
   return Object.entries(files)
     .map(([name, file]) => `-c ${name}=${join(configDirectory, file)}`)
@@ -153,17 +163,22 @@ function fileOptions({ configDirectory }: PostgresqlSettings): string {
 }
 
 /**
- * Ends the processes of a server that was killed, and takes its locks away. Each notices by itself that the server is gone, but a busy one late, and until
- * then the cluster cannot be started. What they had not committed is rolled back, as after any crash.
+ * Ends the processes of a server that was killed, and of a carrying over that was, and takes the locks away. Each process notices by itself that
+ * the server is gone, but a busy one late, and until then the cluster cannot be started. What they had not committed is rolled back, as after
+ * any crash.
  */
-async function endOrphans(settings: PostgresqlSettings): Promise<void> {
-  const orphans = processesAs(new Set([settings.account.uid])).filter(
-    ({ pid }) => workingDirectory(pid) === settings.dataDirectory,
-  );
-  await Promise.all(orphans.map((identity) => terminate(identity, 0, 'SIGKILL')));
+export async function endOrphans({ account, dataDirectory, socketDirectory }: PostgresqlSettings): Promise<void> {
+  const places = [`${dirname(dataDirectory)}/`, `${dirname(socketDirectory)}/`];
+  const isBelow = (path: string): boolean => places.some((place) => path.startsWith(place));
+  const isOrphan = (pid: number): boolean =>
+    isBelow(workingDirectory(pid) ?? '') || commandOf(pid).some((argument) => isBelow(argument));
+  const orphans = () => processesAs(new Set([account.uid])).filter(({ pid }) => isOrphan(pid));
+  // What forks while it is killed is found again.
+  for (let found = orphans(); found.length > 0; found = orphans())
+    await Promise.all(found.map((identity) => terminate(identity, 0, 'SIGKILL')));
   // A killed server that nobody has reaped yet still counts as running for the one that finds one of them.
-  await removeTree(join(settings.dataDirectory, 'postmaster.pid'));
-  await removeTree(join(settings.socketDirectory, `.s.PGSQL.${POSTGRESQL_PORT}.lock`));
+  await removeTree(join(dataDirectory, 'postmaster.pid'));
+  await removeTree(join(socketDirectory, `.s.PGSQL.${POSTGRESQL_PORT}.lock`));
 }
 
 function workingDirectory(pid: number): string | null {
@@ -174,13 +189,16 @@ function workingDirectory(pid: number): string | null {
   }
 }
 
+/** Of a server that serves nobody: its cluster is being carried over. */
+const UPGRADING = '-b';
+
 /** The server of this cluster, if it runs. The file that names it is its account's, which may name what runs as it, and nothing else. */
-function postgresqlProcess(settings: PostgresqlSettings): ProcessIdentity | null {
+function postgresqlProcess(settings: Pick<PostgresqlSettings, 'account' | 'dataDirectory'>): ProcessIdentity | null {
   const path = join(settings.dataDirectory, 'postmaster.pid');
   try {
     const [pid] = readPlainFile(path, MOST_PID_BYTES)?.split('\n') ?? [];
     const servers = processesWith(settings.account.uid, settings.dataDirectory);
-    return servers.find((one) => one.pid === Number(pid)) ?? null;
+    return servers.find((one) => one.pid === Number(pid) && !commandOf(one.pid).includes(UPGRADING)) ?? null;
   } catch {
     return null;
   }
@@ -206,8 +224,12 @@ export async function createRooms(settings: PostgresqlSettings): Promise<void> {
 }
 
 /** As the superuser, on the socket. */
-function query(settings: PostgresqlSettings, database: string, text: string): Promise<string> {
+function query(
+  { programs, socketDirectory, account }: PostgresqlSettings,
+  database: string,
+  text: string,
+): Promise<string> {
   const output = ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1'];
-  const target = ['-h', settings.socketDirectory, '-U', 'postgres', '-d', database, '-f', '-'];
-  return run('psql', [...output, ...target], { input: text, account: settings.account, cwd: '/', showWords: true });
+  const target = ['-h', socketDirectory, '-U', 'postgres', '-d', database, '-f', '-'];
+  return programs.run('psql', [...output, ...target], { input: text, account, cwd: '/', showWords: true });
 }
