@@ -22,10 +22,15 @@ import { launch } from './launch.ts';
 import { accessLogSocket, sshSocket } from './listeners.ts';
 import type { Parts } from './parts.ts';
 
-/** In MB: the young generation is three of them, and Node's 16 would be held from the first burst on. The log cache is for bursts. */
+/** In MB: the young generation is three of them, and Node's 16 would be held from the first burst on. */
 const HEAP = ['--max-semi-space-size=4'];
-/** glibc keeps what each thread gave back, by arena. */
-const ARENAS = { MALLOC_ARENA_MAX: '2' };
+/** Of the log cache, which is for bursts: its lines lie outside of the heap, and how much garbage may lie there goes by the heap's limit. */
+const HEAP_OF_LOGS = ['--max-semi-space-size=6', '--max-old-space-size=512'];
+/**
+ * glibc keeps what each thread gave back, by arena; and once a large block was given back, it takes blocks of that size from the arena
+ * too, where each keeps all below it: so it is told where that begins.
+ */
+const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '65536', MALLOC_TRIM_THRESHOLD_: '131072' };
 
 /** A process that has roles of control: the public APIs, and what decides. */
 export function control(
@@ -62,13 +67,13 @@ export function control(
       };
       return launch({
         command: nodeOf(layout.program),
-        args: [...(name === 'logs' ? [] : HEAP), `${layout.program}/src/platform/control.js`, name],
+        args: [...(name === 'logs' ? HEAP_OF_LOGS : HEAP), `${layout.program}/src/platform/control.js`, name],
         account: accounts.control,
         input: JSON.stringify(bootstrap),
         inherit,
         logFile: `${layout.logs}/${name}.log`,
         onFault: () => onFault(name),
-        environment: { TMPDIR: `${state}/tmp`, ...ARENAS },
+        environment: { TMPDIR: `${state}/tmp`, ...MALLOC },
       });
     },
   };
