@@ -7,9 +7,9 @@ const ROOT = '/sys/fs/cgroup';
 
 /**
  * What a group's processes get of busy processors together, against each other and against the 1024 of a cell's containers: first what every
- * request comes through, then what every role asks, last what can be flooded (decision 0036). One in no group has those of its session.
+ * request comes through, then the roles, each as much as any other: whichever is flooded has no more than those that wait (decision 0036).
  */
-const SHARES = { front: 4096, control: 2048, database: 2048, uaa: 1024, cells: 1024, logs: 512 } as const;
+const SHARES = { front: 4096, control: 2048, database: 2048, uaa: 2048, logs: 2048, cells: 1024 } as const;
 type Group = keyof typeof SHARES;
 const GROUPS = Object.keys(SHARES) as Group[];
 

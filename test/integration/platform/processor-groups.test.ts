@@ -46,7 +46,7 @@ describe('groups of processors, as this kernel has them', { skip: SKIP }, () => 
   test('ARCH-12: they weigh what they are to weigh, also once another has changed that', () => {
     const file = UNIFIED ? 'cpu.weight' : 'cpu.shares';
     const weights = (): number[] => GROUPS.map((group) => Number(readFileSync(`${PLACE}/${group}/${file}`, 'utf8')));
-    const wanted = UNIFIED ? [400, 200, 200, 100, 100, 50] : [4096, 2048, 2048, 1024, 1024, 512];
+    const wanted = UNIFIED ? [400, 200, 200, 200, 100, 200] : [4096, 2048, 2048, 2048, 1024, 2048];
     groups.make();
     assert.deepEqual(weights(), wanted);
     writeFileSync(`${PLACE}/${GROUPS[0]}/${file}`, '7');

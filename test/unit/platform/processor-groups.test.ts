@@ -22,13 +22,13 @@ function machine(name: string, files: Record<string, string>) {
   return { root, read, groups: new ProcessorGroups('abc', join(root, 'groups'), join(root, 'proc')) };
 }
 
-test('ARCH-12: version 1: what every request comes through weighs most, what is flooded least', () => {
+test('ARCH-12: version 1: what every request comes through weighs most, and roles the same', () => {
   const { groups, read } = machine('weights-v1', { 'groups/cpu/cgroup.procs': '' });
   groups.make();
   const shares = (group: string): number => Number(read(`groups/cpu/cupola-abc-${group}/cpu.shares`));
   assert.deepEqual(
     ['front', 'control', 'database', 'uaa', 'cells', 'logs'].map(shares),
-    [4096, 2048, 2048, 1024, 1024, 512],
+    [4096, 2048, 2048, 2048, 1024, 2048],
   );
 });
 
@@ -36,7 +36,10 @@ test('ARCH-12: version 2: the same ratios, and the controller is asked for', () 
   const { groups, read } = machine('weights-v2', { 'groups/cgroup.controllers': 'cpu memory pids\n' });
   groups.make();
   const weight = (group: string): number => Number(read(`groups/cupola-abc-${group}/cpu.weight`));
-  assert.deepEqual(['front', 'control', 'database', 'uaa', 'cells', 'logs'].map(weight), [400, 200, 200, 100, 100, 50]);
+  assert.deepEqual(
+    ['front', 'control', 'database', 'uaa', 'cells', 'logs'].map(weight),
+    [400, 200, 200, 200, 100, 200],
+  );
   assert.equal(read('groups/cgroup.subtree_control'), '+cpu');
 });
 
