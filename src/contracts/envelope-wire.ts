@@ -23,9 +23,11 @@ export interface ReadEnvelope extends EnvelopeHead {
   message:
     | {
         case: 'log';
-        /** In base64: a string of its own, which holds nothing else of the batch it came in. */
-        payload: string;
         stderr: boolean;
+        /** Where its text is in what it came in: whoever keeps it copies it. */
+        bytes: Buffer;
+        start: number;
+        end: number;
       }
     | { case: 'gauge'; metrics: Gauge['metrics'] }
     | { case: undefined };
@@ -145,19 +147,21 @@ class BatchMemory {
 
   log(end: number): ReadEnvelope['message'] {
     const { reader } = this;
-    let payload = '';
     let stderr = false;
+    let start = 0;
+    let textEnd = 0;
     while (reader.pos < end) {
       const field = reader.uint32();
       if (field === PAYLOAD) {
         const until = this.lengthDelimited(end);
-        payload = this.bytes.toString('base64', reader.pos, until);
+        start = reader.pos;
+        textEnd = until;
         reader.pos = until;
       } else if (field === STDERR) stderr = reader.bool();
       else reader.skip(field & 7, field >>> 3);
     }
     requireEnd(reader.pos, end);
-    return { case: 'log', payload, stderr };
+    return { case: 'log', stderr, bytes: this.bytes, start, end: textEnd };
   }
 
   gauge(end: number): ReadEnvelope['message'] {
@@ -173,7 +177,7 @@ function whole({ bytes }: BatchMemory, start: number, end: number): ReadEnvelope
   if (message.case === 'gauge') return { ...head, message: { case: 'gauge', metrics: message.value.metrics } };
   if (message.case === undefined) return { ...head, message: { case: undefined } };
   const { payload, stderr } = message.value;
-  return { ...head, message: { case: 'log', payload: Buffer.from(payload).toString('base64'), stderr } };
+  return { ...head, message: { case: 'log', stderr, bytes: Buffer.from(payload), start: 0, end: payload.length } };
 }
 
 function requireEnd(position: number, end: number): void {

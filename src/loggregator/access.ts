@@ -13,6 +13,8 @@ export interface Bearer {
 /** As long as a revoked token may be good: what is taken away, by whichever of the two ways, is gone within the same time. */
 const ALLOWED_FOR_MS = 5_000;
 const DENIED_FOR_MS = 1_000;
+/** The Cloud Controller is asked again, while what is known serves: who follows a log does not wait for it. */
+const REFRESH_MS = 2_000;
 const MOST_REMEMBERED = 20_000;
 
 /**
@@ -23,7 +25,9 @@ export class ReadAccess {
   readonly #access: LogAccess;
   readonly #tokens: Pick<AccessTokenVerifier, 'verify'>;
   readonly #now: () => number;
-  readonly #remembered = new Map<string, { allowed: boolean; until: number }>();
+  readonly #remembered = new Map<string, { allowed: boolean; askedAt: number }>();
+  /** What is asked again, while what is known serves. */
+  readonly #refreshed = new Set<string>();
 
   constructor(
     access: LogAccess,
@@ -56,15 +60,25 @@ export class ReadAccess {
   async mayRead({ token }: Bearer, sourceId: string): Promise<boolean> {
     const key = createHash('sha256').update(token).update('\0').update(sourceId).digest('base64');
     const known = this.#remembered.get(key);
+    const ask = (): Promise<boolean> => this.#ask(key, token, sourceId);
+    const age = known ? this.#now() - known.askedAt : Number.POSITIVE_INFINITY;
+    if (!known || age >= (known.allowed ? ALLOWED_FOR_MS : DENIED_FOR_MS)) return ask();
+    if (age >= REFRESH_MS && !this.#refreshed.has(key)) {
+      this.#refreshed.add(key);
+      // Where nobody answers, the next one asks.
+      void ask()
+        .catch(() => {})
+        .finally(() => this.#refreshed.delete(key));
+    }
+    return known.allowed;
+  }
+
+  async #ask(key: string, token: string, sourceId: string): Promise<boolean> {
     // An answer is as old as its question: it may have been under way when the role went.
     const askedAt = this.#now();
-    if (known && known.until > askedAt) return known.allowed;
     const allowed = (await this.#access(token, [sourceId])).includes(sourceId);
     if (this.#remembered.size >= MOST_REMEMBERED) this.#remembered.clear();
-    this.#remembered.set(key, {
-      allowed,
-      until: askedAt + (allowed ? ALLOWED_FOR_MS : DENIED_FOR_MS),
-    });
+    if ((this.#remembered.get(key)?.askedAt ?? askedAt) <= askedAt) this.#remembered.set(key, { allowed, askedAt });
     return allowed;
   }
 }

@@ -1,5 +1,5 @@
 import type { ReadEnvelope } from '../contracts/envelope-wire.ts';
-import { type Entry, type Range, SourceLog } from './source-log.ts';
+import { type Arrival, type Entry, type Range, SourceLog } from './source-log.ts';
 
 export interface LogCacheLimits {
   /** Envelopes kept of one source; Cloud Foundry's ceiling is 100,000. */
@@ -55,12 +55,12 @@ export class LogCache {
     const now = this.#nowNs();
     const touched = new Map<string, Owned>();
     for (const envelope of batch) {
-      const entry = entryOf(envelope, now);
-      if (!entry || envelope.sourceId === '') continue;
+      const arrival = arrivalOf(envelope, now);
+      if (!arrival || envelope.sourceId === '') continue;
       const source = touched.get(envelope.sourceId) ?? this.#touch(envelope);
       touched.set(envelope.sourceId, source);
       const before = source.log.bytes;
-      source.log.insert(entry);
+      source.log.insert(arrival);
       this.#count(source, source.log.bytes - before);
       if (source.log.count > this.#limits.envelopesPerSource) this.#drop(source, 1);
     }
@@ -124,16 +124,17 @@ export class LogCache {
   }
 }
 
-function entryOf(envelope: ReadEnvelope, now: bigint): Entry | null {
-  const { timestampNs, instanceId, tags, message } = envelope;
+function arrivalOf({ timestampNs, instanceId, tags, message }: ReadEnvelope, now: bigint): Arrival | null {
   const timestamp = timestampNs <= 0n || timestampNs > now + MOST_AHEAD_NS ? now : timestampNs;
-  const head = { timestamp, original: timestamp, instanceId, tags };
   switch (message.case) {
-    case 'log':
-      return { ...head, kind: 'LOG', payload: message.payload, stderr: message.stderr };
+    case 'log': {
+      const { stderr, bytes, start, end } = message;
+      return { timestamp, instanceId, tags, kind: 'LOG', stderr, bytes, start, end };
+    }
     case 'gauge': {
       const metrics = Object.entries(message.metrics).map(([name, { unit, value }]) => [name, { unit, value }]);
-      return { ...head, kind: 'GAUGE', metrics: Object.fromEntries(metrics) };
+      const bytes = Buffer.from(JSON.stringify(Object.fromEntries(metrics)));
+      return { timestamp, instanceId, tags, kind: 'GAUGE', stderr: false, bytes, start: 0, end: bytes.length };
     }
     default:
       return null;

@@ -29,8 +29,9 @@ const ANSWERS = 4;
 
 /** The groups of components that are not before all else. */
 const GROUP_OF: Record<string, string> = {
-  ...Object.fromEntries(['control', 'brain', 'routing', 'ssh'].map((name) => [name, 'control'])),
+  ...Object.fromEntries(['control', 'brain', 'routing', 'ssh', 'nats'].map((name) => [name, 'control'])),
   ...{ postgresql: 'database', uaa: 'uaa', logs: 'logs', 'cell-0': 'cells', 'cell-1': 'cells' },
+  ...{ dns: 'names', 'dns-containers': 'names' },
 };
 
 /** That by which the processors are shared. */

@@ -66,6 +66,18 @@ export const kit = [
     ],
     ['LOG-01, SECURITY 32: an organization', 'loggregator/log-cache.ts', 'if (source.owner !== most) continue;', ''],
     ['SECURITY 25: a read ends at a bound', 'loggregator/source-log.ts', '&& found.length > 0) break', ') break'],
+    [
+      'SECURITY 25: what sources that come and go',
+      'loggregator/pieces.ts',
+      'if (piece.bytes.length === PIECE_BYTES) spare.push(piece.bytes);',
+      '',
+    ],
+    [
+      'SECURITY 25: what sources that come and go',
+      'loggregator/pieces.ts',
+      'if (piece === this.#current) this.#current = NONE;',
+      'if (piece === this.#current) return;',
+    ],
   ]),
   ...noticedBy('test/unit/house/engine-words.test.ts', [
     [

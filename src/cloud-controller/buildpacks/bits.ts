@@ -1,5 +1,4 @@
 import type { HeldRoom } from '../../contracts/blobs.ts';
-import { readFileLater } from '../../kit/streams.ts';
 import { readBoundedYaml, YamlRefusedError } from '../../kit/yaml.ts';
 import { recordEvent } from '../audit-events/store.ts';
 import { type Db, lockRow } from '../database.ts';
@@ -10,7 +9,7 @@ import { ArchiveRefusedError } from '../packages/archive-refusal.ts';
 import { type Upload, withUpload } from '../packages/multipart.ts';
 import { PACKAGE_MAX_BYTES, uploadRoom } from '../packages/upload.ts';
 import { isStack } from '../stacks/store.ts';
-import { withRoom } from '../storage/keep.ts';
+import { placeFile, withRoom } from '../storage/keep.ts';
 import { storageError } from '../storage/ledger.ts';
 import { buildpackEvent } from './events.ts';
 import { type Buildpack, lockPositions, updateBuildpack } from './store.ts';
@@ -72,11 +71,11 @@ export function keyOf(buildpack: Pick<Buildpack, 'guid'>, sha256: string): strin
 async function keep(
   { context }: Pick<Call, 'context'>,
   found: Buildpack,
-  { path, sha256 }: NonNullable<Upload['file']>,
+  file: NonNullable<Upload['file']>,
   room: HeldRoom,
 ): Promise<void> {
-  const key = keyOf(found, sha256);
-  await context.blobs.put('buildpacks', key, readFileLater(path), PACKAGE_MAX_BYTES, room).catch((error: unknown) => {
+  const blob = { kind: 'buildpacks', key: keyOf(found, file.sha256) } as const;
+  await placeFile(context.blobs, blob, file, room).catch((error: unknown) => {
     throw storageError(error);
   });
 }

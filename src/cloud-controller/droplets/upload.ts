@@ -1,11 +1,10 @@
-import { readFileLater } from '../../kit/streams.ts';
 import { recordAppEvent } from '../apps/events.ts';
 import type { OfApp } from '../apps/subject.ts';
 import type { Context } from '../context.ts';
 import { unprocessable } from '../errors.ts';
 import { withUpload } from '../packages/multipart.ts';
 import { type IncomingUpload, PACKAGE_MAX_BYTES, receiveOnce } from '../packages/upload.ts';
-import { keepBlob } from '../storage/keep.ts';
+import { keepFile } from '../storage/keep.ts';
 import { expireBitsOf } from '../storage/retention.ts';
 import { type DropletRow, finishUpload } from './store.ts';
 
@@ -26,8 +25,7 @@ export async function receiveDroplet(
     read: (body, room) =>
       withUpload({ blobs, room }, body, limits, async ({ file }) => {
         if (!file) throw unprocessable('A droplet tgz file must be uploaded as "bits"');
-        const size = { maxBytes: PACKAGE_MAX_BYTES, announced: file.bytes, room };
-        return keepBlob(context, target, readFileLater(file.path), size);
+        return keepFile(context, target, file, room);
       }),
     finish: async (trx, { sha256 }) => {
       const row = await finishUpload(trx, guid, sha256);

@@ -2,7 +2,7 @@ import { PassThrough, type Readable } from 'node:stream';
 import * as yazl from 'yazl';
 import type { Blobs } from '../../contracts/blobs.ts';
 import { isRecord, readJson } from '../../kit/json.ts';
-import { OwnedStreams, readFileLater, readLater } from '../../kit/streams.ts';
+import { OwnedStreams, readLater } from '../../kit/streams.ts';
 import { inTurns } from '../../kit/turns.ts';
 import { type ArchiveEntry, type CheckedArchive, checkPlace, safePath } from './archive.ts';
 import { ArchiveRefusedError, quoted } from './archive-refusal.ts';
@@ -63,19 +63,18 @@ function parseJson(text: string): unknown {
 }
 
 /**
- * The package's bytes: the checked upload, or the upload with the matched files added, each with its size where it is known.
- * `matched` has what the caller may use, by SHA-1. Throws ArchiveRefusedError.
+ * The package's bytes: the checked upload with the matched files added. `matched` has what the caller may use, by SHA-1. Throws
+ * ArchiveRefusedError.
  */
 export async function packageContent(options: {
   blobs: Blobs;
-  upload: { path: string; bytes: number; archive: CheckedArchive } | null;
+  upload: { archive: CheckedArchive } | null;
   resources: readonly MatchedResource[];
   matched: ReadonlyMap<string, MatchedFile>;
   unpackedBytes: number;
-}): Promise<{ body: Readable; bytes?: number }> {
+}): Promise<{ body: Readable }> {
   const { blobs, upload, resources, matched } = options;
   if (!upload && resources.length === 0) throw new ArchiveRefusedError('the package is empty');
-  if (upload && resources.length === 0) return { body: readFileLater(upload.path), bytes: upload.bytes };
   const entries = upload?.archive.entries ?? [];
   const claimed = resources.reduce((sum, resource) => sum + resource.bytes, 0);
   const sent = entries.reduce((sum, entry) => sum + entry.bytes, 0);

@@ -7,7 +7,7 @@ import type { Caller } from '../authorization.ts';
 import type { Context } from '../context.ts';
 import { now, type Trx } from '../database.ts';
 import { CfError, publicError, unprocessable } from '../errors.ts';
-import { afterFailure, keepBlob, metered, withRoom } from '../storage/keep.ts';
+import { afterFailure, keepBlob, keepFile, metered, withRoom } from '../storage/keep.ts';
 import { deleteBlob, forget, reserve, type TenantBlob } from '../storage/ledger.ts';
 import { expireBitsOf } from '../storage/retention.ts';
 import { openArchive, PACKAGE_LIMITS } from './archive.ts';
@@ -197,15 +197,18 @@ async function store(
       const place = { spaceGuid: app.space_guid, organizationGuid: app.organization_guid };
       await rememberFiles(context, place, archive.entries);
     }
-    if (isWhole) archive?.close();
+    if (file && isWhole) {
+      archive?.close();
+      return await keepFile(context, target, file, room);
+    }
     const content = await packageContent({
       blobs: context.blobs,
-      upload: file && archive && { path: file.path, bytes: file.bytes, archive },
+      upload: archive && { archive },
       resources,
       matched,
       unpackedBytes: PACKAGE_LIMITS.unpackedBytes,
     });
-    const size = { maxBytes: PACKAGE_MAX_BYTES, announced: content.bytes, room };
+    const size = { maxBytes: PACKAGE_MAX_BYTES, room };
     return await keepBlob(context, target, content.body, size);
   } finally {
     archive?.close();

@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type { BlobInfo, BlobKind, HeldRoom } from '../../contracts/blobs.ts';
 import { nowFor } from '../../kit/database-shares.ts';
 import { CupolaError } from '../../kit/errors.ts';
-import { madeOf, readLater } from '../../kit/streams.ts';
+import { madeOf, readFileLater, readLater } from '../../kit/streams.ts';
 import { logLine } from '../apps/log-lines.ts';
 import { findApp } from '../apps/store.ts';
 import type { Context } from '../context.ts';
@@ -17,7 +17,7 @@ const STEP_BYTES = 32 * 1024 ** 2;
 const OWNERS: Partial<Record<BlobKind, string>> = { packages: 'Package', droplets: 'Droplet' };
 
 /**
- * Writes a tenant's blob within its organization's share, the one way in which any gets into the blobstore. `announced` is
+ * Writes a tenant's blob within its organization's share; this and `keepFile` are the ways in which any gets into the blobstore. `announced` is
  * its size where that is known: refused at once where there is no room for it. `room` is held by the caller already, if it is.
  * Throws as `reserve` and `withRoom`, ResourceNotFound where what it belongs to was deleted meanwhile, and 413 past `maxBytes`.
  */
@@ -28,18 +28,56 @@ export async function keepBlob(
   { maxBytes, announced = 0, room }: { maxBytes: number; announced?: number | undefined; room?: HeldRoom },
 ): Promise<BlobInfo> {
   readLater(body);
-  const keep = async (held: HeldRoom): Promise<BlobInfo> => {
-    await reserve(storage, blob, announced);
-    const counted = metered(storage, blob, body, announced);
-    const info = await storage.blobs.put(blob.kind, blob.key, counted, maxBytes, held);
+  try {
+    return await keep(storage, blob, announced, room, (held) =>
+      storage.blobs.put(blob.kind, blob.key, metered(storage, blob, body, announced), maxBytes, held),
+    );
+  } catch (error) {
+    body.destroy();
+    throw error;
+  }
+}
+
+/**
+ * The same for what lies in a temporary file of the blobstore, whole and read once: it becomes the blob, and is neither read nor
+ * written again. Throws as `keepBlob`.
+ */
+export async function keepFile(
+  storage: Storage,
+  blob: TenantBlob,
+  file: { path: string } & BlobInfo,
+  room: HeldRoom,
+): Promise<BlobInfo> {
+  return keep(storage, blob, file.bytes, room, (held) => placeFile(storage.blobs, blob, file, held));
+}
+
+/** Puts a temporary file in the blob's place; where it lies on another disk, a copy of it. */
+export async function placeFile(
+  blobs: Pick<Storage['blobs'], 'adopt' | 'put'>,
+  { kind, key }: Pick<TenantBlob, 'kind' | 'key'>,
+  { path, sha256, bytes }: { path: string } & BlobInfo,
+  room: HeldRoom,
+): Promise<BlobInfo> {
+  return (await blobs.adopt(kind, key, path, sha256)) ?? blobs.put(kind, key, readFileLater(path), bytes, room);
+}
+
+async function keep(
+  storage: Storage,
+  blob: TenantBlob,
+  bytes: number,
+  room: HeldRoom | undefined,
+  write: (held: HeldRoom) => Promise<BlobInfo>,
+): Promise<BlobInfo> {
+  const within = async (held: HeldRoom): Promise<BlobInfo> => {
+    await reserve(storage, blob, bytes);
+    const info = await write(held);
     if (await settle(storage.db, blob, info.bytes)) return info;
     await deleteBlob(storage, blob.kind, blob.key);
     throw notFound(OWNERS[blob.kind] ?? 'App');
   };
   try {
-    return await (room ? keep(room) : withRoom(storage, announced, { organization: blob.organizationGuid }, keep));
+    return await (room ? within(room) : withRoom(storage, bytes, { organization: blob.organizationGuid }, within));
   } catch (error) {
-    body.destroy();
     await afterFailure(storage, 'give back the room of', blob, () => giveBack(storage, blob));
     throw storageError(error);
   }

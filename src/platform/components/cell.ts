@@ -9,7 +9,7 @@ import type { Component } from './component.ts';
 import { maxConnections } from './descriptors.ts';
 import { digestOf, once } from './fingerprint.ts';
 import { launch } from './launch.ts';
-import { ARENAS, HEAP } from './memory.ts';
+import { HEAP, MALLOC } from './memory.ts';
 import type { Parts } from './parts.ts';
 
 /** The process that has the containers of one cell. */
@@ -58,7 +58,7 @@ export function cell(
         input: JSON.stringify(bootstrap),
         logFile: `${layout.logs}/${name}.log`,
         onFault: () => onFault(name),
-        environment: ARENAS,
+        environment: MALLOC,
       });
     },
   };

@@ -20,7 +20,7 @@ import { maxConnections, numbersOf } from './descriptors.ts';
 import { digestOf, once } from './fingerprint.ts';
 import { launch } from './launch.ts';
 import { accessLogSocket, sshSocket } from './listeners.ts';
-import { ARENAS, HEAP } from './memory.ts';
+import { HEAP, HEAP_OF_LOGS, MALLOC } from './memory.ts';
 import type { Parts } from './parts.ts';
 
 /** A process that has roles of control: the public APIs, and what decides. */
@@ -58,13 +58,13 @@ export function control(
       };
       return launch({
         command: nodeOf(layout.program),
-        args: [...(name === 'logs' ? [] : HEAP), `${layout.program}/src/platform/control.js`, name],
+        args: [...(name === 'logs' ? HEAP_OF_LOGS : HEAP), `${layout.program}/src/platform/control.js`, name],
         account: accounts.control,
         input: JSON.stringify(bootstrap),
         inherit,
         logFile: `${layout.logs}/${name}.log`,
         onFault: () => onFault(name),
-        environment: { TMPDIR: `${state}/tmp`, ...ARENAS },
+        environment: { TMPDIR: `${state}/tmp`, ...MALLOC },
       });
     },
   };

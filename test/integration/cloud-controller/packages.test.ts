@@ -29,6 +29,21 @@ describe('packages', () => {
     }
   });
 
+  it('an upload that is whole is kept as it lies on the disk, and is not written again', async () => {
+    const { developer, cc, blobs } = f;
+    const app = await newApp(f, 'whole');
+    const relationships = { app: { data: { guid: app } } };
+    const { guid } = (await developer.post('/v3/packages', { type: 'bits', relationships })).body;
+    const bits = await zipOf([{ path: 'small', body: 'content' }]);
+    const before = { puts: blobs.puts, written: blobs.written };
+    const reply = await upload(developer, `${cc.url}/v3/packages/${guid}/upload`, { bits });
+    assert.equal(reply.body.state, 'READY');
+    assert.ok(blobs.held.get(`packages/${guid}`)?.equals(bits));
+    const sha256 = createHash('sha256').update(bits).digest('hex');
+    assert.deepEqual(reply.body.data.checksum, { type: 'sha256', value: sha256 });
+    assert.deepEqual({ puts: blobs.puts, written: blobs.written - bits.length }, before);
+  });
+
   it('files the platform has are matched and put into the package', async () => {
     const { developer, cc, blobs } = f;
     const app = await newApp(f, 'matched');

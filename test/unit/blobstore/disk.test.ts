@@ -78,6 +78,24 @@ test('a file that is known becomes the content, and is neither read nor written'
   );
 });
 
+test('a temporary file that is filled becomes the content, and nothing of it is left', async () => {
+  const room = new DiskRoom(directory, { reserve: () => 0 });
+  const info = await store.scratch(room, async ({ path, fill }) => {
+    const { sha256 } = await fill(Readable.from([Buffer.from('content')]), MAX);
+    const { ino } = statSync(path);
+    const adopted = await store.adopt('packages', 'one', path, sha256);
+    const contents = readdirSync(join(directory, 'packages/on')).filter((name) => !name.endsWith('.info'));
+    assert.deepEqual(
+      contents.map((name) => statSync(join(directory, 'packages/on', name)).ino),
+      [ino],
+    );
+    return adopted;
+  });
+  assert.deepEqual(info, { sha256: createHash('sha256').update('content').digest('hex'), bytes: 7 });
+  assert.equal((await buffer((await store.open('packages', 'one'))!.body)).toString(), 'content');
+  assert.deepEqual(readdirSync(join(directory, 'incoming')), []);
+});
+
 test('what is no file of that name, or lies elsewhere, is not taken', async () => {
   const far = mkdtempSync('/dev/shm/cupola-disk-');
   try {

@@ -22,6 +22,10 @@ const plain = (value: unknown): unknown =>
   JSON.parse(
     JSON.stringify(value, (name, one) => {
       if (name === '$typeName' || name === '$unknown') return;
+      if (name === 'message' && one.case === 'log' && 'bytes' in one) {
+        const { stderr, bytes, start, end } = one;
+        return { case: 'log', payload: bytes.toString('base64', start, end), stderr };
+      }
       return typeof one === 'bigint' ? `${one}n` : one instanceof Uint8Array ? Buffer.from(one).toString('hex') : one;
     }),
   );

@@ -8,12 +8,13 @@ import { type Entry, SourceLog } from '../../../src/loggregator/source-log.ts';
 const NOW = 1_800_000_000_000_000_000n;
 const cacheOf = (limits: Partial<LogCacheLimits> = {}): LogCache =>
   new LogCache({ ...DEFAULT_LIMITS, ...limits }, () => NOW);
+const logOf = (bytes: Buffer) => ({ case: 'log' as const, stderr: false, bytes, start: 0, end: bytes.length });
 const line = (text: string, timestampNs: bigint, more: Partial<ReadEnvelope> = {}): ReadEnvelope => ({
   sourceId: 'app',
   instanceId: '0',
   timestampNs,
   tags: { source_type: 'APP/PROC/WEB' },
-  message: { case: 'log', payload: Buffer.from(text).toString('base64'), stderr: false },
+  message: logOf(Buffer.from(text)),
   ...more,
 });
 const all = {
@@ -140,10 +141,81 @@ test('the count of bytes is exact after all kinds of insertion and removal', () 
   let expected = 0;
   for (const [source] of cache.meta()) {
     const copy = new SourceLog();
-    for (const entry of cache.read(source, all)) copy.insert({ ...entry });
+    for (const entry of cache.read(source, all)) {
+      assert.ok(entry.kind === 'LOG');
+      const { case: _, ...text } = logOf(Buffer.from(entry.payload, 'base64'));
+      copy.insert({ ...entry, ...text });
+    }
     expected += copy.bytes;
   }
   assert.equal(cache.bytes, expected);
+});
+
+test('what was read stays as it was, whatever takes the place of its lines', () => {
+  const cache = cacheOf({ bytesPerSource: 40_000 });
+  cache.put(Array.from({ length: 20 }, (_, n) => line(`first ${n} ${'x'.repeat(900)}`, BigInt(n + 1))));
+  const read = cache.read('app', all);
+  for (let n = 0; n < 200; n += 1) cache.put([line(`later ${n} ${'y'.repeat(900)}`, BigInt(n + 100))]);
+  assert.ok(texts(cache).every((text) => text.startsWith('later')));
+  const kept = read.map((entry) => (entry.kind === 'LOG' ? Buffer.from(entry.payload, 'base64').toString() : ''));
+  assert.deepEqual(
+    kept.map((text) => text.slice(0, 9).trim()),
+    Array.from({ length: 20 }, (_, n) => `first ${n} ${'x'.repeat(2)}`.slice(0, 9).trim()),
+  );
+});
+
+test('lines of all lengths and gauges are each what was sent, in whatever order they come and go', () => {
+  const cache = cacheOf({ envelopesPerSource: 40, bytesPerSource: 400_000 });
+  const sent = new Map<bigint, string>();
+  for (let n = 0; n < 500; n += 1) {
+    const at = BigInt(1 + ((n * 7_919) % 2_003));
+    if (n % 9 === 0) {
+      const metrics = { cpu: { $typeName: 'GaugeValue', unit: 'percentage', value: n / 7 } } as never;
+      cache.put([line('', at, { message: { case: 'gauge', metrics } })]);
+      sent.set(at, String(n / 7));
+    } else {
+      const text = `${n} ${'ä'.repeat((n * n) % 1_500)}${n % 50 === 1 ? 'long'.repeat(10_000) : ''}`;
+      cache.put([line(text, at)]);
+      sent.set(at, text);
+    }
+  }
+  const found = cache.read('app', { ...all, maxBytes: Number.POSITIVE_INFINITY });
+  const order = found.map(({ timestamp }) => timestamp);
+  assert.deepEqual(
+    order,
+    order.toSorted((one, other) => Number(one - other)),
+  );
+  assert.equal(found.length, 40);
+  for (const entry of found) {
+    const text =
+      entry.kind === 'LOG' ? Buffer.from(entry.payload, 'base64').toString() : String(entry.metrics['cpu']?.value);
+    assert.equal(text, sent.get(entry.timestamp));
+  }
+});
+
+test('SECURITY 25: what sources that come and go have held is used again', (context) => {
+  let taken = 0;
+  const allocate = Buffer.allocUnsafeSlow;
+  context.mock.method(Buffer, 'allocUnsafeSlow', (size: number) => {
+    taken += size;
+    return allocate(size);
+  });
+  const cache = cacheOf({ totalBytes: 2_000_000, bytesPerSource: 500_000 });
+  const flood = (from: number): void => {
+    for (let n = from; n < from + 200; n += 1) {
+      const lines = Array.from({ length: 100 }, (_, m) =>
+        line('z'.repeat(1_000), BigInt(m + 1), { sourceId: `s${n}` }),
+      );
+      cache.put(lines);
+    }
+  };
+  flood(0);
+  const first = taken;
+  flood(200);
+  flood(400);
+  // But for the small pieces that each source begins with.
+  assert.ok(taken - first < 400 * 20_000, `${taken - first} more`);
+  assert.ok(first < 20_000_000, `${first}`);
 });
 
 test('a line from far in the future is taken as one of now; it would hide what follows', () => {

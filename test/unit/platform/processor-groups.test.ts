@@ -22,13 +22,13 @@ function machine(name: string, files: Record<string, string>) {
   return { root, read, groups: new ProcessorGroups('abc', join(root, 'groups'), join(root, 'proc')) };
 }
 
-test('ARCH-12: version 1: what every request comes through weighs most, what is flooded least', () => {
+test('ARCH-12: version 1: what every request comes through weighs most, and roles the same', () => {
   const { groups, read } = machine('weights-v1', { 'groups/cpu/cgroup.procs': '' });
   groups.make();
   const shares = (group: string): number => Number(read(`groups/cpu/cupola-abc-${group}/cpu.shares`));
   assert.deepEqual(
-    ['front', 'control', 'database', 'uaa', 'cells', 'logs'].map(shares),
-    [4096, 2048, 2048, 1024, 1024, 512],
+    ['front', 'control', 'database', 'uaa', 'logs', 'cells', 'names'].map(shares),
+    [4096, 2048, 2048, 2048, 2048, 1024, 1024],
   );
 });
 
@@ -36,7 +36,10 @@ test('ARCH-12: version 2: the same ratios, and the controller is asked for', () 
   const { groups, read } = machine('weights-v2', { 'groups/cgroup.controllers': 'cpu memory pids\n' });
   groups.make();
   const weight = (group: string): number => Number(read(`groups/cupola-abc-${group}/cpu.weight`));
-  assert.deepEqual(['front', 'control', 'database', 'uaa', 'cells', 'logs'].map(weight), [400, 200, 200, 100, 100, 50]);
+  assert.deepEqual(
+    ['front', 'control', 'database', 'uaa', 'logs', 'cells', 'names'].map(weight),
+    [400, 200, 200, 200, 200, 100, 100],
+  );
   assert.equal(read('groups/cgroup.subtree_control'), '+cpu');
 });
 
@@ -45,7 +48,16 @@ for (const [version, root, lineOf] of [
   ['2', 'groups', (path: string) => `0::${path}\n`],
 ] as const) {
   test(`ARCH-12: version ${version}: each component's process is put where it belongs, and no other of a cell`, () => {
-    const pids = { router: 11, 'cell-0-proxy': 12, dns: 13, control: 14, ssh: 15, uaa: 16, logs: 17, 'cell-0': 18 };
+    const pids = {
+      router: 11,
+      'cell-0-proxy': 12,
+      'dns-containers': 13,
+      control: 14,
+      ssh: 15,
+      uaa: 16,
+      logs: 17,
+      'cell-0': 18,
+    };
     const processes = Object.values(pids).flatMap((pid) => [
       [`proc/${pid}/cgroup`, lineOf('/user.slice')],
       [`proc/${pid}/task/${pid}/children`, '91 92 '],
@@ -67,7 +79,7 @@ for (const [version, root, lineOf] of [
     assert.deepEqual(Object.fromEntries(found), {
       router: ['cupola-abc-front'],
       'cell-0-proxy': ['cupola-abc-front'],
-      dns: ['cupola-abc-front'],
+      'dns-containers': ['cupola-abc-names'],
       control: ['cupola-abc-control'],
       ssh: ['cupola-abc-control'],
       uaa: ['cupola-abc-uaa'],
