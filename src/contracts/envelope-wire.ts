@@ -14,6 +14,10 @@ const GAUGE = tagOf(EnvelopeSchema.field.gauge, WireType.LengthDelimited);
 const PAYLOAD = tagOf(LogSchema.field.payload, WireType.LengthDelimited);
 const STDERR = tagOf(LogSchema.field.stderr, WireType.Varint);
 
+const NOTHING = new Uint8Array();
+/** That an int64 has. */
+const LAST_TIME = 0x7fff_ffff_ffff_ffffn;
+
 /** Where an envelope comes from. */
 export type EnvelopeHead = Pick<Envelope, 'sourceId' | 'instanceId' | 'tags'>;
 
@@ -39,6 +43,7 @@ export class EnvelopeWriter {
   readonly #heads = new WeakMap<object, { sourceId: string; instanceId: string; bytes: Uint8Array }>();
   /** Empty after each: its memory is used again. */
   readonly #writer = new BinaryWriter();
+  readonly #stamp = Buffer.alloc(10);
 
   /** Throws for what has no place on the wire, such as a time beyond 64 bits. */
   write(envelope: EnvelopeInit): Uint8Array {
@@ -57,6 +62,9 @@ export class EnvelopeWriter {
       head = { sourceId, instanceId, bytes };
       this.#heads.set(tags, head);
     }
+    if (message?.case === 'log' && timestampNs >= 0n && timestampNs <= LAST_TIME) {
+      return this.#log(timestampNs, head.bytes, message.value);
+    }
     const writer = this.#writer.uint32(TIMESTAMP).int64(timestampNs).raw(head.bytes);
     if (message?.case === 'log') {
       const { payload = new Uint8Array(), stderr = false } = message.value;
@@ -69,6 +77,59 @@ export class EnvelopeWriter {
     }
     return writer.finish();
   }
+
+  /** In memory that it shares with others of its time: a piece of its own for each would cost more than all else. */
+  #log(
+    time: bigint,
+    head: Uint8Array,
+    { payload = NOTHING, stderr = false }: { payload?: Uint8Array; stderr?: boolean },
+  ): Uint8Array {
+    const stamp = this.#stamp;
+    const stampBytes = writeTime(stamp, time);
+    const inner = 1 + varintBytes(payload.length) + payload.length + (stderr ? 2 : 0);
+    const bytes = Buffer.allocUnsafe(1 + stampBytes + head.length + 1 + varintBytes(inner) + inner);
+    bytes[0] = TIMESTAMP;
+    stamp.copy(bytes, 1, 0, stampBytes);
+    let at = 1 + stampBytes;
+    bytes.set(head, at);
+    at = writeLength(bytes, at + head.length, LOG, inner);
+    at = writeLength(bytes, at, PAYLOAD, payload.length);
+    bytes.set(payload, at);
+    if (stderr) bytes.set([STDERR, 1], at + payload.length);
+    return bytes;
+  }
+}
+
+/** As a varint, 28 bits at a time: more than 53 no number holds. Gives how many bytes it takes. */
+function writeTime(bytes: Buffer, time: bigint): number {
+  let at = 0;
+  let above = time;
+  do {
+    let part = Number(above & 0xfff_ffffn);
+    above >>= 28n;
+    for (let group = 0; group < 4 && (above > 0n || part > 0 || at === 0); group += 1) {
+      bytes[at++] = (part & 0x7f) | (above > 0n || part > 0x7f ? 0x80 : 0);
+      part >>>= 7;
+    }
+  } while (above > 0n);
+  return at;
+}
+
+/** As a varint. */
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (let rest = value >>> 7; rest > 0; rest >>>= 7) bytes += 1;
+  return bytes;
+}
+
+/** What stands before a field and how long it is; gives where it begins. */
+function writeLength(bytes: Buffer, start: number, tag: number, length: number): number {
+  let at = start;
+  bytes[at++] = tag;
+  let rest = length;
+  for (; rest > 0x7f; rest >>>= 7) bytes[at++] = (rest & 0x7f) | 0x80;
+  bytes[at++] = rest;
+  return at;
 }
 
 /** Of heads that are remembered, so that they take a bounded place: some megabytes. */

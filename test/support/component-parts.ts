@@ -53,6 +53,7 @@ export async function testParts(id: string, httpsPort: number, log: Logger = sil
     accounts,
     secrets: () => secrets,
     certificates: new ComponentCertificates(() => secrets, layout.certificatesFile),
+    enginesRun: Promise.resolve(),
     listeners: new Listeners(listeningSockets(layout, accounts), layout.listenersFile),
     onExit: () => {},
     onFault: () => {},

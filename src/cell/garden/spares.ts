@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
@@ -21,14 +21,16 @@ export interface Next {
 }
 
 /**
- * A formatted disk image of each size, to be copied, and ID maps kept ready, because making them takes a process each and a third of the
- * time a container takes. Every map is used once. Nothing depends on them: what is not there is made on the spot.
+ * A formatted disk image of each size, one copy of it, and ID maps kept ready, because making them takes a process each and a third of the
+ * time a container takes. Every copy and every map is used once. Nothing depends on them: what is not there is made on the spot.
  */
 export class Spares {
   readonly #directory: string;
   readonly #log: Logger;
   /** By size; the one used last stands last. */
   readonly #images = new Map<number, Promise<string>>();
+  /** Copies that wait for a container, by size. */
+  readonly #copies = new Map<number, string>();
   readonly #maps = new Map<string, IdMap>();
   #timer: NodeJS.Timeout | undefined;
   #making: Promise<void> = Promise.resolve();
@@ -47,7 +49,10 @@ export class Spares {
 
   /** Puts an empty, formatted image of that size at `path`. */
   async image(path: string, bytes: number): Promise<void> {
-    await copyImage(await this.#formatted(bytes), path);
+    const copy = this.#copies.get(bytes);
+    this.#copies.delete(bytes);
+    if (copy === undefined) await copyImage(await this.#formatted(bytes), path);
+    else await rename(copy, path);
   }
 
   /** The caller disposes of it. Throws `user_namespace_failed`. */
@@ -84,7 +89,14 @@ export class Spares {
       const key = `${first} ${onHost}`;
       if (!this.#maps.has(key)) this.#maps.set(key, await openIdMap(first, onHost));
     }
-    await this.#formatted(bytes);
+    const empty = await this.#formatted(bytes);
+    if (!this.#copies.has(bytes)) {
+      const making = join(this.#directory, randomUUID());
+      const path = `${making}.img`;
+      await copyImage(empty, making);
+      await rename(making, path);
+      this.#copies.set(bytes, path);
+    }
     for (const size of [...this.#images.keys()].slice(0, -SIZES)) await this.#drop(size);
   }
 
@@ -97,7 +109,7 @@ export class Spares {
   }
 
   async #format(bytes: number): Promise<string> {
-    const path = join(this.#directory, `${randomUUID()}.img`);
+    const path = join(this.#directory, `${randomUUID()}.empty`);
     try {
       await formatImage(path, bytes);
       return path;
@@ -109,7 +121,10 @@ export class Spares {
 
   async #drop(bytes: number): Promise<void> {
     const image = this.#images.get(bytes);
+    const copy = this.#copies.get(bytes);
     this.#images.delete(bytes);
+    this.#copies.delete(bytes);
+    if (copy !== undefined) await rm(copy, { force: true });
     await image?.then((path) => rm(path, { force: true })).catch(() => {}); // it was not made
   }
 

@@ -14,7 +14,7 @@ import type { Parts } from './parts.ts';
 
 /** The process that has the containers of one cell. */
 export function cell(
-  { layout, program, engines, engineRoot, accounts, certificates, secrets, onFault }: Parts,
+  { layout, program, engines, engineRoot, accounts, certificates, secrets, enginesRun, onFault }: Parts,
   index: number,
 ): Component {
   const name = cellName(index);
@@ -56,6 +56,7 @@ export function cell(
         args: [...HEAP, `${layout.program}/src/platform/cell.js`],
         account: null,
         input: JSON.stringify(bootstrap),
+        toldAfter: enginesRun,
         logFile: `${layout.logs}/${name}.log`,
         onFault: () => onFault(name),
         environment: MALLOC,

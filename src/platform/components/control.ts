@@ -25,7 +25,7 @@ import type { Parts } from './parts.ts';
 
 /** A process that has roles of control: the public APIs, and what decides. */
 export function control(
-  { layout, program, accounts, certificates, secrets, listeners, onFault }: Parts,
+  { layout, program, accounts, certificates, secrets, listeners, enginesRun, onFault }: Parts,
   own: RoleProcess,
 ): Component {
   const { name } = own;
@@ -58,9 +58,10 @@ export function control(
       };
       return launch({
         command: nodeOf(layout.program),
-        args: [...(name === 'logs' ? HEAP_OF_LOGS : HEAP), `${layout.program}/src/platform/control.js`, name],
+        args: [...(name === 'logs' ? HEAP_OF_LOGS : HEAP), `${layout.program}/src/platform/control.js`, name, own.roles.join()],
         account: accounts.control,
         input: JSON.stringify(bootstrap),
+        toldAfter: enginesRun,
         inherit,
         logFile: `${layout.logs}/${name}.log`,
         onFault: () => onFault(name),

@@ -19,6 +19,8 @@ export interface Launch {
   inherit?: readonly number[];
   /** Told on standard input, which is then closed. */
   input?: string;
+  /** Until then it is told nothing; at once unless given. */
+  toldAfter?: Promise<void>;
   logFile: string;
   /** It ended; not told of a process that a later supervisor adopted. */
   onExit?: () => void;
@@ -59,7 +61,9 @@ export async function launch(options: Launch): Promise<ProcessIdentity> {
     child.once('error', reject);
     await promise;
     child.stdin?.on('error', () => {}); // it ended before it read; the supervisor sees that it is gone
-    child.stdin?.end(options.input ?? '');
+    const tell = () => child.stdin?.end(options.input ?? '');
+    if (options.toldAfter) void options.toldAfter.then(tell);
+    else tell();
     child.unref();
     const identity = child.pid === undefined ? null : identify(child.pid);
     if (!identity)

@@ -19,6 +19,8 @@ export interface Parts {
   secrets: () => Secrets;
   certificates: ComponentCertificates;
   listeners: Listeners;
+  /** The engines run, or could not be started at once. What needs them loads its code meanwhile. */
+  enginesRun: Promise<void>;
   /** A process that was started ended. */
   onExit: () => void;
   /** This component ended of an error that nobody caught. */

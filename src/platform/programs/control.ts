@@ -10,12 +10,14 @@ import { adminOperation, NoBody, serveAdmin } from '../admin-socket.ts';
 import { ControlBootstrap, onTermination, readBootstrap } from '../bootstrap.ts';
 import { layoutOf } from '../layout.ts';
 import { Contracts, peersOf } from '../roles/contracts.ts';
-import { createRoles } from '../roles/create.ts';
+import { createRoles, loadRoles } from '../roles/create.ts';
 import { roleProcesses } from '../roles/cut.ts';
 import { RoleParts } from '../roles/role.ts';
 
 /** The control process, or one that has some of its roles, as an unprivileged account. */
 async function main(faults: Readonly<Faults>): Promise<void> {
+  // The supervisor tells it once the engines run.
+  await loadRoles(process.argv[3]?.split(',') ?? []);
   const bootstrap = await readBootstrap(ControlBootstrap);
   const { settings, name } = bootstrap;
   const self = roleProcesses(settings).find((one) => one.name === name)!;

@@ -19,6 +19,6 @@ requireWhole(settings.dataDirectory);
 // Signals of the terminal that ran `up` do not end the platform; `cupola down` does.
 process.on('SIGHUP', () => {});
 const supervisor = await Supervisor.start(settings, log);
-returnMemory();
+returnMemory({ pauses: true });
 // systemd stops or restarts the unit: what runs goes on running.
 process.on('SIGTERM', () => void supervisor.leave().then(() => process.exit(0)));

@@ -14,6 +14,12 @@ const CREATE: { [Name in RoleName]: () => Promise<Create<Name>> } = {
   ssh: async () => (await import('./ssh.ts')).createSshRole,
 };
 
+/** Loads what roles consist of, before the process is told anything. Names of a later version are left out. */
+export async function loadRoles(names: readonly string[]): Promise<void> {
+  const known = Object.keys(CREATE) as RoleName[];
+  await Promise.all(known.filter((name) => names.includes(name)).map((name) => CREATE[name]()));
+}
+
 /** The roles that a process is told something for. */
 export async function createRoles(parts: RoleParts, told: ControlBootstrap['roles']): Promise<Role[]> {
   const made: Role[] = [];

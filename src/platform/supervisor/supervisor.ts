@@ -61,6 +61,7 @@ export class Supervisor {
   readonly #watched: Watched;
   readonly #work: Work;
   readonly #groups: ProcessorGroups;
+  readonly #enginesRun = Promise.withResolvers<void>();
   #secrets: Secrets;
   #server: { close(): unknown } | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -87,6 +88,7 @@ export class Supervisor {
       secrets: current,
       certificates,
       listeners: adoptListeners(layout, accounts, running, log),
+      enginesRun: this.#enginesRun.promise,
       onExit: () => this.#tendAll(),
       onFault: (name: string) => faults.ended(name),
       log,
@@ -218,14 +220,15 @@ export class Supervisor {
     });
   }
 
-  /** The engines side by side; control, what was cut off it and the cells once those run. */
+  /** All side by side; control, what was cut off it and the cells are told what to do once the engines run. */
   async #startAll(): Promise<void> {
     const all = this.#watched.components;
     const processes = roleProcesses(this.#layout.settings).map(({ name }) => name);
     const isEngine = ({ component }: Supervised): boolean =>
       component.account !== null && !processes.includes(component.name);
-    await Promise.all(all.filter(isEngine).map((one) => this.#tend(one)));
-    await Promise.all(all.filter((one) => !isEngine(one)).map((one) => this.#tend(one)));
+    const engines = Promise.all(all.filter(isEngine).map((one) => this.#tend(one)));
+    void engines.then(() => this.#enginesRun.resolve());
+    await Promise.all([engines, ...all.filter((one) => !isEngine(one)).map((one) => this.#tend(one))]);
     if (!this.#work.stopping) this.#timer = setInterval(() => this.#tendAll(), TICK_MS);
   }
 

@@ -60,16 +60,17 @@ describe('garden', { skip: GARDEN_SKIP }, () => {
 
   test('CTR-01: the disk that is copied for the next container stays empty, serves no other size, and does not outlive the garden', async () => {
     const spares = join(t.settings.rootDirectory, 'spares');
-    const ready = async (): Promise<string> => {
+    const ready = async (kind = '.img'): Promise<string> => {
       for (;;) {
-        const name = (await readdir(spares)).find((file) => file.endsWith('.img'));
+        const name = (await readdir(spares)).find((file) => file.endsWith(kind));
         if (name !== undefined) return join(spares, name);
         await new Promise((wake) => setTimeout(wake, 20));
       }
     };
     const first = await t.garden.create(containerSpec('first'));
     await runShell(first, 'echo secret > /home/vcap/secret');
-    const empty = await ready();
+    await ready();
+    const empty = await ready('.empty');
     const digest = async () =>
       createHash('sha256')
         .update(await readFile(empty))

@@ -24,3 +24,23 @@ test('what a process held for a moment goes back to the machine', async () => {
   assert.ok(had > 200, `${had} MB were held`);
   assert.ok(has < had - 150, `${has} of ${had} MB are held still`);
 });
+
+const HEAP_PROGRAM = `
+import { setTimeout as pause } from 'node:timers/promises';
+import { returnMemory } from '${import.meta.resolve('../../../src/kit/memory.ts')}';
+const megabytes = () => Math.round(process.memoryUsage().heapUsed / 1024 ** 2);
+returnMemory({ begunMs: 100, lookMs: 100, pauses: true });
+await pause(200);
+let lists = Array.from({ length: 1_000 }, () => new Array(10_000).fill(1.5));
+const had = megabytes();
+lists = null;
+await pause(400);
+console.log(JSON.stringify({ had, has: megabytes() }));
+`;
+
+test('so does what is left in the heap, where a pause keeps nobody waiting', async () => {
+  const args = ['--input-type=module', '--eval', HEAP_PROGRAM];
+  const { had, has } = JSON.parse(await run(process.execPath, args, { showWords: true }));
+  assert.ok(had > 60, `${had} MB were held`);
+  assert.ok(has < 20, `${has} of ${had} MB are held still`);
+});
