@@ -385,6 +385,7 @@ export const platform = [
     ],
   ]),
   ...noticedBy('test/integration/platform/postgresql.test.ts', [
+    ['what a server that ends breaks off', 'kit/database.ts', '|^Client has encountered a connection error', ''],
     [
       'a server that is away is waited for',
       'kit/database.ts',
