@@ -91,6 +91,10 @@ function isAway(error: unknown): boolean {
   );
 }
 
+/** What pg says, without a code, of a connection that broke, of one that had broken before, and of none that came about. */
+const ENDED =
+  /^Connection terminated|^Client has encountered a connection error|^timeout exceeded when trying to connect/;
+
 /** Will it perhaps do in a moment: the database was away, had no room or took somebody else first? */
 export function isTransient(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
@@ -100,7 +104,5 @@ export function isTransient(error: unknown): boolean {
   if (/^(08...|57P0[123]|57014|25P03|53[13]00|40001|40P01|23503)$/.test(code)) return true;
   // The server's socket is not there while it starts; any other file that is missing does not come by waiting.
   if (LOST.includes(code) && (code !== 'ENOENT' || ('syscall' in error && error.syscall === 'connect'))) return true;
-  return (
-    /^Connection terminated|^timeout exceeded when trying to connect/.test(error.message) || isTransient(error.cause)
-  );
+  return ENDED.test(error.message) || isTransient(error.cause);
 }

@@ -25,9 +25,11 @@ export async function startAndWait(options: { project: string; layout: Layout; p
   progress.step('Waiting for every component');
   let deadline = Date.now() + READY_LIMIT_MS;
   let last: PlatformStatus | null = null;
+  let wasBehind = false;
   for (;;) {
     last = (await statusSoFar(layout)) ?? last;
-    if (last?.ready && !isBehind(last)) break;
+    if (last && isBehind(last)) wasBehind = true;
+    if (last?.ready && !isBehind(last) && !(wasBehind && last.update.running)) break;
     if (last && isCarrying(last)) deadline = Date.now() + READY_LIMIT_MS;
     // One that was killed just before may have been started again, and have its place: then that one is waited for.
     if (hasEnded() && !supervisorProcess(layout)) throw supervisorEnded(layout, began);

@@ -1,10 +1,10 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { CupolaError } from '../../kit/errors.ts';
+import { CupolaError, messageOf } from '../../kit/errors.ts';
 import { makeDirectory } from '../../kit/owned-files.ts';
 import { isAlive, type ProcessIdentity } from '../../kit/process.ts';
 import type { Account } from '../account.ts';
-import { carryOver } from '../engines/postgresql/carry-over.ts';
+import { carryOver, makeStatistics } from '../engines/postgresql/carry-over.ts';
 import {
   barFormer,
   type Cluster,
@@ -116,10 +116,13 @@ export function postgresql({ layout, engines, engineRoot, accounts, log }: Parts
     },
     goBack,
     settle: async () => {
-      const { wayBack } = await findClusters(places);
-      if (!wayBack) return;
+      const { inUse, wayBack } = await findClusters(places);
+      if (!inUse || !wayBack) return;
       await closeCluster(places, wayBack);
-      log.info('data were carried over', { former: wayBack.version });
+      log.info('data were carried over', { from: wayBack.version, to: inUse.version });
+      await makeStatistics(await settingsOf(inUse), 'whole').catch((error: unknown) =>
+        log.error('the database has rough statistics; ANALYZE makes better ones', { error: messageOf(error) }),
+      );
     },
     yieldTo: async (main) => {
       const { inUse, wayBack } = await findClusters(places);

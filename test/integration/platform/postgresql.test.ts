@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { sql } from 'kysely';
-import { migrate, openDatabase } from '../../../src/kit/database.ts';
+import { isTransient, migrate, openDatabase } from '../../../src/kit/database.ts';
 import { silentLog, startTestPostgresql } from '../../support/postgresql.ts';
 
 test('a room sees its own schema and no other', async () => {
@@ -52,6 +52,25 @@ test('a server that is away is waited for, and whoever asks for something else h
     await assert.rejects(sql`SELECT 1`.execute(stranger), { code: '3D000' });
     assert.ok(performance.now() - began < 5_000);
     await stranger.destroy();
+  } finally {
+    await postgresql.stop();
+  }
+});
+
+test('what a server that ends breaks off is to be asked again, whichever statement hears of it', async () => {
+  const postgresql = await startTestPostgresql(['cc']);
+  try {
+    const db = postgresql.open<never>('cc');
+    const broken = db.transaction().execute(async (trx) => {
+      await sql`SELECT 1`.execute(trx);
+      await postgresql.halt();
+      await pause(100); // its last words are heard
+      await sql`SELECT 1`.execute(trx);
+    });
+    await assert.rejects(broken, (error) => {
+      assert.ok(isTransient(error), String(error));
+      return true;
+    });
   } finally {
     await postgresql.stop();
   }

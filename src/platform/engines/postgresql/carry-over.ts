@@ -4,11 +4,11 @@ import { diskSizes } from '../../../kit/disk-sizes.ts';
 import { CupolaError } from '../../../kit/errors.ts';
 import type { Logger } from '../../../kit/log.ts';
 import { makeDirectory, removeTree } from '../../../kit/owned-files.ts';
-import { type RunOptions, run } from '../../../kit/process.ts';
+import { PLAIN_ENVIRONMENT, type RunOptions, run } from '../../../kit/process.ts';
 import type { Account } from '../../account.ts';
 import { type Cluster, type ClusterPlaces, clusterOf, makingOf, noteOrigin, removeCluster } from './clusters.ts';
 import { binDirectory, type PostgresqlPrograms } from './programs.ts';
-import { fileOptions, makeCluster } from './server.ts';
+import { fileOptions, makeCluster, type PostgresqlSettings } from './server.ts';
 
 /** How data get from one major version of PostgreSQL to the next: by pg_upgrade, into a copy. */
 export interface CarryOver {
@@ -192,32 +192,40 @@ async function withBoth(
   };
   await run(program, words, { ...options, cwd, onOutput, showWords: true }).catch((cause: unknown) => {
     // pg_upgrade says on its standard output what is wrong.
-    const words = said.split('\n').map((line) => line.trim());
+    const words = said.split('\n').map((line) => line.trim().replace(/ +/g, ' '));
     const told = words.filter((line) => line !== '' && !/ ok$|^-+$/.test(line)).join('; ');
     throw new CupolaError('carry_over_failed', `PostgreSQL's data could not be carried over: ${told}`, { cause });
   });
 }
 
 /**
- * Starts the new server on a socket of its own, has it read all tables, which makes their statistics, and ends it: it starts, and what it
- * reads is whole, before anybody writes to it.
+ * Starts the new server on a socket of its own, has it read some of each table, which makes rough statistics, and ends it: it starts, and what
+ * it reads is whole, before anybody writes to it.
  */
 async function tryServer(
   { places, programs, configDirectory, workDirectory }: CarryOver,
   making: string,
 ): Promise<void> {
-  const options = { account: places.account, cwd: '/', timeoutMs: LONG_MS, showWords: true };
+  const { account } = places;
   const own = `${fileOptions({ configDirectory })} -c unix_socket_directories=${workDirectory}`;
   const log = join(workDirectory, 'trial.log');
-  const control = (...args: string[]): Promise<string> => programs.run('pg_ctl', ['-D', making, ...args], options);
+  const control = (...args: string[]): Promise<string> =>
+    programs.run('pg_ctl', ['-D', making, ...args], { account, cwd: '/', timeoutMs: LONG_MS, showWords: true });
   await control('-o', own, '-l', log, '-w', '-t', '60', 'start');
   try {
-    await programs.run(
-      'vacuumdb',
-      ['--host', workDirectory, '--username', 'postgres', '--all', '--analyze-only'],
-      options,
-    );
+    await makeStatistics({ programs, account, socketDirectory: workDirectory }, 'rough');
   } finally {
     await control('-w', '-t', '60', '-m', 'fast', 'stop');
   }
+}
+
+/** By which the server plans its queries; pg_upgrade carries none over, and a table that nobody changes would never get any. */
+export async function makeStatistics(
+  { programs, account, socketDirectory }: Pick<PostgresqlSettings, 'programs' | 'account' | 'socketDirectory'>,
+  how: 'rough' | 'whole',
+): Promise<void> {
+  const env =
+    how === 'rough' ? { ...PLAIN_ENVIRONMENT, PGOPTIONS: '-c default_statistics_target=1' } : PLAIN_ENVIRONMENT;
+  const args = ['--host', socketDirectory, '--username', 'postgres', '--all', '--analyze-only'];
+  await programs.run('vacuumdb', args, { account, cwd: '/', timeoutMs: LONG_MS, showWords: true, env });
 }
