@@ -47,6 +47,12 @@ export const TESTED_ENGINES: readonly Need[] = [
   command('dnsmasq', 'dnsmasq-base'),
 ];
 
+/** The distribution packages that the platform runs with, each with what it brings. */
+export function neededPackages(): ReadonlyMap<string, readonly string[]> {
+  const byPackage = Map.groupBy(NEEDS, (need) => need.package);
+  return new Map([...byPackage].map(([name, needs]) => [name, needs.map(({ what }) => what)]));
+}
+
 /** The distribution packages that are missing. */
 export function missingPackages(needs = NEEDS): string[] {
   return [...new Set(needs.filter((need) => !need.present()).map((need) => need.package))];

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { chmod, lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
+import { keepCopyrights } from '../../../kit/copyrights.ts';
 import { CupolaError } from '../../../kit/errors.ts';
 import { createLimiter } from '../../../kit/limiter.ts';
 import { run } from '../../../kit/process.ts';
@@ -28,14 +29,16 @@ export interface ImagePackage {
 export class ImageSource {
   readonly #apt: Apt;
   readonly #packages: readonly PackageVersion[];
+  readonly #recipe: string;
 
-  private constructor(apt: Apt, packages: readonly PackageVersion[]) {
+  private constructor(apt: Apt, packages: readonly PackageVersion[], recipe: string) {
     this.#apt = apt;
     this.#packages = packages;
+    this.#recipe = recipe;
   }
 
-  /** Reads the distribution's index. Throws `command_failed`. */
-  static async open(operators: readonly string[] | undefined): Promise<ImageSource> {
+  /** Reads the distribution's index. `recipe`: its digest, since it says what of the packages is in the image. Throws `command_failed`. */
+  static async open(operators: readonly string[] | undefined, recipe: string): Promise<ImageSource> {
     const apt = await Apt.open(await aptOptions(operators));
     try {
       const names = Object.keys(PACKAGES);
@@ -45,17 +48,21 @@ export class ImageSource {
       const files = await Promise.all(
         FILES_OF.map(async (name) => (await apt.closureOf([name])).find((one) => one.name === name)!),
       );
-      return new ImageSource(apt, [...needed, ...files]);
+      return new ImageSource(apt, [...needed, ...files], recipe);
     } catch (error) {
       await apt.close();
       throw error;
     }
   }
 
-  /** The name of an image of these packages. */
+  /** The name of an image that the recipe makes of these packages. */
   get digest(): string {
     const lines = this.#packages.map(({ name, version }) => `${name} ${version}\n`).sort();
-    return createHash('sha256').update(process.arch).update(lines.join('')).digest('hex').slice(0, 12);
+    return createHash('sha256')
+      .update(`${process.arch} ${this.#recipe}\n`)
+      .update(lines.join(''))
+      .digest('hex')
+      .slice(0, 12);
   }
 
   async close(): Promise<void> {
@@ -78,6 +85,7 @@ export class ImageSource {
     await Promise.all(files.filter((file) => !first.includes(file)).map((file) => inTurn(() => extract(file))));
     const known = await Promise.all(files.map((file) => inTurn(() => describe(file))));
     for (const path of REMOVED) await rm(join(root, path), { recursive: true, force: true });
+    await keepCopyrights(join(root, 'usr/share/doc'));
     await stripRights(join(root, 'usr'));
     await writePackageDatabase(root, known);
     progress('Trying the engines');

@@ -26,7 +26,7 @@ const Package = Type.Object({
   source: Type.Optional(Type.String()),
 });
 const List = Type.Object({
-  /** The image's name: the digest of names and versions. */
+  /** The image's name: the digest of names, versions and recipe. */
   digest: Type.String({ pattern: '^[0-9a-f]{12}$' }),
   made: Type.String(),
   packages: Type.Array(Package),
@@ -100,7 +100,7 @@ export async function updateEngineImage(options: ImageOptions): Promise<{ image:
   progress('Reading the index of the distribution');
   const began = Date.now();
   try {
-    const source = await ImageSource.open(sources);
+    const source = await ImageSource.open(sources, recipeDigest(sources));
     try {
       const { digest } = source;
       if (digest === before?.image) return { image: readImage(directory, digest), isNew: false };
