@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { identify, isAlive, signal, terminate } from '../../kit/process.ts';
+import { together } from '../../kit/together.ts';
 import { unmountBelow } from './mounts.ts';
 import { type ContainerParts, cgroupParent, cgroupPath, runtimeId } from './parts.ts';
 import { ContainerRecord, readJson } from './records.ts';
 import { processFiles } from './runtime.ts';
-import { together } from './together.ts';
 
 const KILL_WAIT_MS = 5000;
 

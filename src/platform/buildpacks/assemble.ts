@@ -4,6 +4,7 @@ import Type from 'typebox';
 import Value from 'typebox/value';
 import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
+import { together } from '../../kit/together.ts';
 import { sha256Of, writeTarFragment } from './archive.ts';
 import type { DebianArchive } from './debian-package.ts';
 import type { Dependency, Unpacked } from './dependency.ts';
@@ -61,8 +62,8 @@ export async function assemble(tree: string, sources: Sources): Promise<Dependen
       ...(wanted.go ?? []).map((entry) => fetchGo(entry, work, sources)),
       ...(wanted.maven ?? []).map((entry) => fetchMaven(entry, work, sources)),
     ];
-    await Promise.allSettled(fetching); // nothing writes there any more when it is removed
-    const parts = new Map((await Promise.all(fetching)).flat().map((part) => [part.name, part]));
+    // Nothing writes there any more when it is removed.
+    const parts = new Map((await together(fetching)).flat().map((part) => [part.name, part]));
     if (parts.has('node')) await placeNode(tree, parts);
     if (wanted.runtime) await placeRuntime(tree, wanted.runtime, parts);
     else if (parts.has('nginx')) await placeNginx(tree, parts);

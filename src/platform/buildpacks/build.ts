@@ -4,6 +4,7 @@ import Type, { type Static } from 'typebox';
 import { stringify } from 'yaml';
 import { readCheckedFile } from '../../kit/checked.ts';
 import type { Logger } from '../../kit/log.ts';
+import { together } from '../../kit/together.ts';
 import { sha256Of, treeDigest, writeZip } from './archive.ts';
 import { assemble } from './assemble.ts';
 import { DebianArchive } from './debian-package.ts';
@@ -67,8 +68,7 @@ export async function buildSystemBuildpacks(options: BuildOptions): Promise<Syst
       position: index + 1,
       stack: options.stack,
     }));
-    await Promise.allSettled(building); // none fetches any more when the archive is closed
-    return await Promise.all(building);
+    return await together(building); // none fetches any more when the archive is closed
   } finally {
     await debian.close();
   }
