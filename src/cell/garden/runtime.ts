@@ -33,12 +33,19 @@ export interface StartedProcess {
 export class Runtime {
   readonly #stateDirectory: string;
   readonly #logLimitBytes: number;
-  readonly #runc = enginePath('runc');
-  readonly #conmon = enginePath('conmon');
 
   constructor(stateDirectory: string, logLimitBytes: number) {
     this.#stateDirectory = stateDirectory;
     this.#logLimitBytes = logLimitBytes;
+  }
+
+  // Looked for when there is a container: without an image of the engines there was none, and nothing to take down.
+  get #runc(): string {
+    return enginePath('runc');
+  }
+
+  get #conmon(): string {
+    return enginePath('conmon');
   }
 
   /** `runc create`: namespaces and file system are there, the first process waits for `start`. Throws `container_runtime_failed`. */

@@ -1,9 +1,9 @@
 import { findPackageSources } from '../../cell/stack/package-sources.ts';
 import { releaseOf } from '../../cell/stack/packages.ts';
 import { CupolaError } from '../../kit/errors.ts';
-import { run } from '../../kit/process.ts';
 import { together } from '../../kit/together.ts';
 import { Apt } from '../debian/apt.ts';
+import { tool } from './tool.ts';
 
 export interface DebianPackage {
   name: string;
@@ -69,7 +69,7 @@ function foundIn(packages: readonly DebianPackage[], name: string): DebianPackag
 
 /** Throws `debian_package_invalid`. */
 async function describePackage(file: string): Promise<DebianPackage> {
-  const fields = await run('dpkg-deb', ['-f', file, 'Package', 'Version']);
+  const fields = await tool('dpkg-deb', ['-f', file, 'Package', 'Version']);
   const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(fields)?.[1];
   const [name, version] = [field('Package'), field('Version')];
   if (name === undefined || version === undefined)
