@@ -55,6 +55,10 @@ export const COMMANDS: Readonly<Record<string, Listed>> = {
     summary: 'show the engines, bring them up to date, go back to the former',
     load: async () => (await import('./commands/engines.ts')).engines,
   },
+  inventory: {
+    summary: 'list every package of the platform, and where it runs',
+    load: async () => (await import('./commands/inventory.ts')).inventory,
+  },
   install: {
     summary: 'have systemd start the platform at boot',
     load: async () => (await import('./commands/install.ts')).install,

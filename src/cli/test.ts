@@ -4,6 +4,7 @@ import { mkdir, symlink } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { CupolaError } from '../kit/errors.ts';
+import { together } from '../kit/together.ts';
 import { ensurePackages, TESTED_ENGINES } from '../platform/host/packages.ts';
 import { BundledTests } from './lanes/bundled-tests.ts';
 import {
@@ -189,9 +190,7 @@ async function prepareTrees(context: Context): Promise<void> {
   }
   const prepare = (tool: string, directory: string) =>
     execute(process.execPath, [join(ROOT, 'test/tools', tool), directory], context, 15);
-  const both = [prepare('prepare-stack.ts', STACKS), prepare('prepare-engines.ts', ENGINES)];
-  await Promise.allSettled(both);
-  await Promise.all(both);
+  await together([prepare('prepare-stack.ts', STACKS), prepare('prepare-engines.ts', ENGINES)]);
 }
 
 /** Takes the tool in PATH, or builds the release pinned in test/tools/cf-cli with Go where there is Go. */

@@ -20,7 +20,10 @@ import { PROJECT } from './project.js';
 /** One that began with a bundle of before may still read a part of it. */
 const KEPT_MS = 60 * 60_000;
 /** With native code, which must lie where they look for it; and what no program asks for, but a library would where it were there. */
-const NOT_BUNDLED = ['@node-rs/bcrypt', 'koffi', 'ssh2', 'cpu-features', 'pg-native', 'esbuild'];
+const NOT_BUNDLED = [
+  ...['@node-rs/bcrypt', 'koffi', 'ssh2', 'cpu-features', 'pg-native', 'esbuild'],
+  '@cyclonedx/cyclonedx-library', // it would ask for three more
+];
 /** Libraries in CommonJS ask for modules of Node.js by it. */
 const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
 

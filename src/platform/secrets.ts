@@ -7,6 +7,7 @@ import { replaceFile } from '../kit/owned-files.ts';
 import { trustedRoots, WithRotation } from './authorities.ts';
 import { layoutOf } from './layout.ts';
 import { publicUrl } from './public-names.ts';
+import { commandFor } from './settings/data-option.ts';
 import type { PlatformSettings } from './settings/schema.ts';
 
 const { rotation, ...authorities } = WithRotation.properties;
@@ -49,6 +50,10 @@ export function saveSecrets(settings: PlatformSettings, secrets: Secrets): void 
 /** Throws `invalid_file` with the field that is not as declared, and never a value. */
 export function openSecrets(settings: PlatformSettings): Omit<Secrets, 'sshHostKey'> & Partial<Secrets> {
   const file = layoutOf(settings).secretsFile;
+  if (!existsSync(file)) {
+    const advice = `${commandFor('up', settings)} does it`;
+    throw new CupolaError('not_installed', `the platform was never started; ${advice}`);
+  }
   const { keyLabel, data } = readCheckedFile(file, SealedSecrets);
   const text = sealer(settings).open({ keyLabel, data: Buffer.from(data, 'base64') }, CONTEXT);
   return { rotation: null, ...checkedJson(EarlierSecrets, text, { code: 'invalid_file', what: `what ${file} seals` }) };

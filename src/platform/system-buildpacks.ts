@@ -30,7 +30,7 @@ export function writeBuildpacks(layout: Layout, built: readonly SystemBuildpack[
  */
 export function linkBuildpacks(layout: Layout): void {
   const control = join(layout.settings.dataDirectory, 'control'); // where control sees it is another mount
-  for (const { sha256, file } of listed(layout)) linkFile(linkedFileOf(control, sha256), file);
+  for (const { sha256, file } of systemBuildpacks(layout)) linkFile(linkedFileOf(control, sha256), file);
 }
 
 /** The other name of a zip with this digest, in control's directory. */
@@ -45,7 +45,7 @@ export function removeLinkedFiles(control: string): void {
 
 /** The buildpacks that `up` built, at the place where control may read them. Throws `invalid_file`. */
 export function shownBuildpacks(layout: Layout): SystemBuildpackFile[] {
-  return listed(layout).map(({ name, position, stack, file, sha256 }) => ({
+  return systemBuildpacks(layout).map(({ name, position, stack, file, sha256 }) => ({
     name,
     position,
     stack,
@@ -54,6 +54,7 @@ export function shownBuildpacks(layout: Layout): SystemBuildpackFile[] {
   }));
 }
 
-function listed(layout: Layout): SystemBuildpackFile[] {
+/** The buildpacks that `up` built, where they lie; none before it did. Throws `invalid_file`. */
+export function systemBuildpacks(layout: Layout): SystemBuildpackFile[] {
   return existsSync(listOf(layout)) ? readCheckedFile(listOf(layout), Type.Array(SystemBuildpackFile)) : [];
 }

@@ -83,6 +83,21 @@ describe('a whole platform under its operator', { skip: SKIP }, () => {
     assert.match(findings.find(({ what }) => what === 'installation')?.found ?? '', /^ready/);
   });
 
+  test('VUL-01, VUL-04: the inventory says of which image the processes run, and what stack and buildpacks have', async () => {
+    const { components } = JSON.parse(await platform.cupola('inventory', ['--json'])) as {
+      components: { 'bom-ref': string; name: string; properties: { name: string; value: string }[] }[];
+    };
+    const [image, ...more] = components.filter(({ name }) => name === 'engines');
+    const runsIn = image?.properties.find(({ name }) => name === 'cupola:runs-in')?.value ?? '';
+    assert.match(runsIn, /conmon/, 'of the app');
+    assert.match(runsIn, /haproxy.*nats-server/);
+    assert.deepEqual(more, []);
+    const of = (part: RegExp) => components.filter((one) => part.test(one['bom-ref'])).length;
+    assert.ok(of(/^stack\/debian12@[^#]*#pkg:deb/) > 80);
+    assert.equal(of(/^buildpack\/[^#]*$/), 9);
+    assert.ok(of(/^buildpack\/nodejs_buildpack@[^#]*#pkg:npm\/node-/) > 0);
+  });
+
   test('where the line in resolv.conf is gone, doctor says so and `up` puts it back, and restarts nothing', async () => {
     const pids = await platform.pids();
     const { resolverAddress, domain } = platform.layout.settings;

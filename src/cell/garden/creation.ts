@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
+import { together } from '../../kit/together.ts';
 import { RunningContainer } from './container.ts';
 import type { BindMount, ContainerSpec } from './garden.ts';
 import type { LayerCache } from './layers.ts';
@@ -11,7 +12,6 @@ import { makeGate, mountRootFilesystem } from './rootfs.ts';
 import type { SeccompProfile } from './seccomp.ts';
 import { UID_RANGE } from './settings.ts';
 import type { Spares } from './spares.ts';
-import { together } from './together.ts';
 import { createVolume } from './volume.ts';
 
 export interface CreationParts {

@@ -4,11 +4,11 @@ import { basename, join } from 'node:path';
 import Type, { type Static } from 'typebox';
 import { codeOf } from '../../kit/errors.ts';
 import { identify, isAlive, type ProcessIdentity, signal } from '../../kit/process.ts';
+import { together } from '../../kit/together.ts';
 import type { ContainerProcess, ProcessSpec } from './garden.ts';
 import { processSpec } from './oci-spec.ts';
 import { Identity, readJson, writeJson } from './records.ts';
 import { processFiles, type Runtime } from './runtime.ts';
-import { together } from './together.ts';
 
 const ExitResult = Type.Object({ exitCode: Type.Integer(), outOfMemory: Type.Boolean() });
 export type ExitResult = Static<typeof ExitResult>;

@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAlive, processesWith, signal, terminate } from '../../kit/process.ts';
+import { together } from '../../kit/together.ts';
 import { unmountBelow } from './mounts.ts';
 import { type ContainerParts, cgroupParent, cgroupPath, runtimeId } from './parts.ts';
 import { ContainerRecord, readJson } from './records.ts';
-import { together } from './together.ts';
 
 const KILL_WAIT_MS = 5000;
 

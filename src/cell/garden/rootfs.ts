@@ -1,8 +1,8 @@
 import { chmod, chown, mkdir, mkdtemp, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { together } from '../../kit/together.ts';
 import { bindMapped, MOUNT, mount, unmount } from './kernel.ts';
 import type { ContainerPaths } from './paths.ts';
-import { together } from './together.ts';
 
 /** A read-only tree and the descriptor of the user namespace that maps its owners into the container's range. */
 export interface LowerTree {

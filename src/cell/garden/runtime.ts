@@ -34,12 +34,21 @@ export interface StartedProcess {
 export class Runtime {
   readonly #stateDirectory: string;
   readonly #logLimitBytes: number;
-  readonly #runc = sealedCopy(enginePath('runc'));
-  readonly #conmon = enginePath('conmon');
+  #sealedRunc: string | null = null;
 
   constructor(stateDirectory: string, logLimitBytes: number) {
     this.#stateDirectory = stateDirectory;
     this.#logLimitBytes = logLimitBytes;
+  }
+
+  // Looked for when there is a container: without an image of the engines there was none, and nothing to take down.
+  get #runc(): string {
+    this.#sealedRunc ??= sealedCopy(enginePath('runc'));
+    return this.#sealedRunc;
+  }
+
+  get #conmon(): string {
+    return enginePath('conmon');
   }
 
   /**

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { onAbort, unlessAborted } from '../../kit/abort.ts';
 import { CupolaError, codeOf } from '../../kit/errors.ts';
+import { together } from '../../kit/together.ts';
 import { receive } from './archives.ts';
 import { compressionOf } from './compression.ts';
 import type { BindMount, ContainerLimits, LayerSource, LayerWhiteouts } from './garden.ts';
@@ -16,7 +17,6 @@ import { removeContainer } from './removal.ts';
 import { makeGate, mountRootFilesystem } from './rootfs.ts';
 import type { SeccompProfile } from './seccomp.ts';
 import { VCAP } from './settings.ts';
-import { together } from './together.ts';
 import { openIdMap } from './user-namespaces.ts';
 import { BLOCK_BYTES, createVolume, formatImage, isVolumeFull } from './volume.ts';
 

@@ -1,7 +1,7 @@
 import { mkdir, open, statfs } from 'node:fs/promises';
 import { runEngine } from '../../kit/engines.ts';
+import { together } from '../../kit/together.ts';
 import { mountImage, piecesOf } from './kernel.ts';
-import { together } from './together.ts';
 
 const MIB = 1024 * 1024;
 const INODE_BYTES = 256;

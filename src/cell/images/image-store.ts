@@ -9,6 +9,7 @@ import { linkSignals } from '../../kit/abort.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { madeOf } from '../../kit/streams.ts';
+import { together } from '../../kit/together.ts';
 import { compressionOf } from '../garden/compression.ts';
 import type { ContainerLimits, Garden, Layer, LayerWhiteouts } from '../garden/garden.ts';
 import { digesting } from '../staging/digest.ts';
@@ -330,7 +331,6 @@ async function eachOf<Item, Result>(
       }
     }
   });
-  await Promise.allSettled(work);
-  await Promise.all(work);
+  await together(work);
   return items.map((_, index) => results.get(index)!);
 }

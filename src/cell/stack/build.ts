@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chmod, copyFile, lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { keepCopyrights } from '../../kit/copyrights.ts';
 import { machineAptSettings, proxyVariables } from '../../kit/debian/machine-settings.ts';
 import { findDebianMirrors } from '../../kit/debian/mirrors.ts';
 import { PLAIN_ENVIRONMENT, run } from '../../kit/process.ts';
@@ -121,15 +122,19 @@ async function addUser(root: string): Promise<void> {
   await chmod(join(root, 'home/vcap'), 0o750);
 }
 
-/** Removes caches, logs, documentation, and what tells one machine from another. The package database stays for scanners. */
+/**
+ * Removes caches, logs, documentation, and what tells one machine from another. The package database stays for scanners, and what says under
+ * which licence each package is.
+ */
 async function clean(root: string): Promise<void> {
   const emptied = ['var/cache/apt', 'var/cache/debconf', 'var/lib/apt/lists', 'var/log', 'tmp', 'var/tmp', 'dev'];
-  emptied.push('usr/share/doc', 'usr/share/man', 'usr/share/info', 'usr/share/lintian');
+  emptied.push('usr/share/man', 'usr/share/info', 'usr/share/lintian');
   for (const directory of emptied) {
     for (const name of await readdir(join(root, directory)).catch(() => [])) {
       await rm(join(root, directory, name), { recursive: true, force: true });
     }
   }
+  await keepCopyrights(join(root, 'usr/share/doc'));
   for (const file of ['etc/hostname', 'etc/resolv.conf', 'etc/machine-id']) await writeFile(join(root, file), '');
 }
 

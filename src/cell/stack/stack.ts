@@ -107,13 +107,28 @@ export async function removeOldStacks(directory: string, name: string, unusedMs 
   return old;
 }
 
+/** Every stack that is there, this version's (`isCurrent`) and those of before an upgrade; it notes nothing. */
+export async function builtStacks(directory: string): Promise<(Stack & { isCurrent: boolean })[]> {
+  const names = await readdir(directory).catch(() => []);
+  const found = names.sort().map(async (entry) => {
+    const [, name, recipe] = /^([a-z0-9]+)-([0-9a-f]{12})$/.exec(entry) ?? [];
+    const stack = name === undefined ? null : await readStack(join(directory, entry), name);
+    return stack && { ...stack, isCurrent: recipe === RECIPE_DIGEST };
+  });
+  return (await Promise.all(found)).filter((stack) => stack !== null);
+}
+
 /** A stack that is there; notes that it is in use. */
 async function usedStack(home: string, name: string): Promise<Stack | null> {
+  const stack = await readStack(home, name);
+  const now = new Date();
+  if (stack) await utimes(home, now, now).catch(() => {}); // a cache that is read only is nobody's to clean up
+  return stack;
+}
+
+async function readStack(home: string, name: string): Promise<Stack | null> {
   const rootfs = join(home, 'rootfs');
   const text = await readFile(join(rootfs, VERSION_FILE), 'utf8').catch(() => null);
   const version = /^version=(\S+)$/m.exec(text ?? '')?.[1];
-  if (version === undefined) return null;
-  const now = new Date();
-  await utimes(home, now, now).catch(() => {}); // a cache that is read only is nobody's to clean up
-  return { name, version, rootfs };
+  return version === undefined ? null : { name, version, rootfs };
 }

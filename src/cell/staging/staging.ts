@@ -9,6 +9,7 @@ import { CupolaError, messageOf } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
 import { readFileLater } from '../../kit/streams.ts';
 import { tarOf } from '../../kit/tar.ts';
+import { together } from '../../kit/together.ts';
 import type { BindMount, Container, Garden } from '../garden/garden.ts';
 import { VCAP } from '../garden/settings.ts';
 import type { KeptDroplets } from '../rep/kept-droplets.ts';
@@ -25,7 +26,6 @@ import { stagingEnvironment } from './environment.ts';
 import { failureOf, StagingFailure } from './failure.ts';
 import { interpretResult, readResultFiles, type StagingResult } from './result.ts';
 import {
-  all,
   downloadTo,
   required,
   type ScratchFile,
@@ -134,11 +134,11 @@ class StagingRun {
     await mkdir(scratch, { recursive: true, mode: 0o700 });
     try {
       const timer = this.#timer();
-      const [container, source, cache] = await all(
-        this.#createContainer(),
+      const [container, source, cache] = await together([
+        this.#createContainer(), // it must be there to be destroyed
         this.#download('app package', this.#work.package, join(scratch, 'package.zip'), this.#maximum('package')),
         this.#downloadCache(join(scratch, 'cache.tgz')),
-      );
+      ]);
       timer('downloaded and container created');
       await this.#giveFile(container, 'package.zip', source);
       if (cache) await this.#giveFile(container, 'cache.tgz', cache);
@@ -152,7 +152,7 @@ class StagingRun {
       const interpreted = await this.#interpret(container);
       this.#say('Uploading droplet, build artifacts cache...');
       await using copy = this.#options.kept.copy();
-      const [droplet, newCache] = await all(this.#uploadDroplet(container, copy), this.#uploadCache(container));
+      const [droplet, newCache] = await together([this.#uploadDroplet(container, copy), this.#uploadCache(container)]);
       await copy.keep(droplet, this.#signal);
       this.#say('Uploading complete');
       timer('uploaded');
@@ -164,14 +164,14 @@ class StagingRun {
 
   async #createContainer(): Promise<Container> {
     using start = blockSignal(this.#signal);
-    const [layers, binds] = await all(
+    const [layers, binds] = await together([
       Promise.all(
         this.#work.buildpacks
           .filter((buildpack) => !isCustom(buildpack))
           .map((buildpack) => buildpackLayer(this.#options, buildpack, this.#task.stack, this.#say, start.signal)),
       ),
       this.#options.binds?.(this.#task) ?? Promise.resolve([]),
-    );
+    ]);
     this.#signal.throwIfAborted();
     return await this.#options.garden.create({
       handle: this.#task.taskGuid,

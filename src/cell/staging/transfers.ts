@@ -5,6 +5,7 @@ import type { BlobInfo } from '../../contracts/blobs.ts';
 import type { Blob } from '../../contracts/gen/diego_pb.js';
 import { CupolaError, codeOf } from '../../kit/errors.ts';
 import { TarReader } from '../../kit/tar.ts';
+import { together } from '../../kit/together.ts';
 import type { Container } from '../garden/garden.ts';
 import { digesting, readableSize } from './digest.ts';
 import { StagingFailure } from './failure.ts';
@@ -92,7 +93,7 @@ async function uploadOf(members: TarReader, path: string, target: UploadTarget):
     await copy?.expect(member.size, signal);
     const counted = digesting({ maximum, ...(copy && { copy: (chunk) => copy.write(chunk) }) });
     const body = new PassThrough();
-    await all(
+    await together([
       pipeline(Readable.from(members.content(), { objectMode: false }), counted.stream, body, {
         signal: signal,
       }),
@@ -100,7 +101,7 @@ async function uploadOf(members: TarReader, path: string, target: UploadTarget):
         body.destroy(error); // nobody reads on
         throw error;
       }),
-    );
+    ]);
     return counted.info();
   }
   throw new StagingFailure('StagingError', `There is no file ${path} after staging`);
@@ -109,12 +110,4 @@ async function uploadOf(members: TarReader, path: string, target: UploadTarget):
 export function required(blob: Blob | undefined, what: string): Blob {
   if (!blob?.url) throw new CupolaError('staging_incomplete', `the staging task names no ${what}`);
   return blob;
-}
-
-/** Like Promise.all, but nothing is still under way when it rejects: a container that is being made must be there to be destroyed. */
-export async function all<T extends readonly Promise<unknown>[]>(
-  ...work: T
-): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
-  await Promise.allSettled(work);
-  return Promise.all(work);
 }

@@ -3,6 +3,7 @@ import { variables } from '../../platform/settings/words.ts';
 import { command, JSON_FLAG, UsageError } from '../command.ts';
 import { answer, installation, say } from '../options.ts';
 import { type Pushed, push as pushApps } from '../push/push.ts';
+import { readVariables, variableOf } from '../push/variables.ts';
 
 export const push = command({
   flags: {
@@ -30,6 +31,34 @@ export const push = command({
       accepts: 'NAME=VALUE', // never what was said: it may be a secret
       check: (word) => variables([word]) !== undefined,
     },
+    var: {
+      type: 'string',
+      multiple: true,
+      takes: 'NAME=VALUE',
+      help: 'what ((NAME)) stands for in the manifest, over --vars-file; others see it in the list of processes',
+      accepts: 'NAME=VALUE',
+      check: (word) => variableOf(word) !== null,
+    },
+    'vars-file': {
+      type: 'string',
+      multiple: true,
+      takes: 'FILE',
+      help: 'YAML with what variables stand for, a later one over an earlier one',
+    },
+    'docker-image': { type: 'string', takes: 'IMAGE', help: 'a container image in place of files' },
+    'docker-username': {
+      type: 'string',
+      takes: 'NAME',
+      help: 'who asks its registry; CF_DOCKER_PASSWORD has the password',
+    },
+    strategy: {
+      type: 'string',
+      takes: 'rolling',
+      help: 'replace the instances of an app that runs one after the other, serving meanwhile',
+      unlessTold: 'all at once',
+      accepts: 'rolling',
+      check: (word) => word === 'rolling',
+    },
     ...JSON_FLAG,
   },
   about: [
@@ -38,17 +67,27 @@ export const push = command({
   examples: [
     './cupola push examples/hello-node',
     './cupola push examples/hello-node -o acme -s dev -n shop --env GREETING=hi',
-    './cupola push -f manifest.yml',
+    './cupola push -f manifest.yml --var name=shop --strategy rolling',
+    './cupola push -n web --docker-image registry.example/web:1',
   ],
   async run({ values, positionals }) {
     const [directory, ...more] = positionals;
     if (more.length > 0) throw new UsageError('push takes one directory');
+    const { 'docker-image': image, 'docker-username': username } = values;
+    const dockerPassword = process.env['CF_DOCKER_PASSWORD'];
+    if (image !== undefined && directory !== undefined) throw new UsageError('push takes a directory or an image');
+    if (username !== undefined && (image === undefined || !dockerPassword))
+      throw new UsageError('--docker-username takes --docker-image, and CF_DOCKER_PASSWORD in the environment');
     const settings = installation(values.data);
     const pushed = await pushApps(settings, await readCredentials(settings), {
       directory,
       manifest: values.manifest,
       name: values.name,
       env: variables(values.env ?? []) ?? {},
+      variables: await readVariables(values['vars-file'] ?? [], values.var ?? []),
+      docker: image === undefined ? undefined : { image, ...(username === undefined ? {} : { username }) },
+      dockerPassword,
+      rolling: values.strategy === 'rolling',
       organization: values.org,
       space: values.space,
       // What programs read is the answer alone.

@@ -46,7 +46,7 @@ export const up = command({
       throw error;
     });
     const layout = layoutOf(settings);
-    const progress = new Progress(8, !values.json);
+    const progress = new Progress(7, !values.json);
     // What runs and is ready is left alone: a second `up` only puts the machine's way to its names back.
     const running = await stayingSupervisor(layout, progress.part);
     if (!running)

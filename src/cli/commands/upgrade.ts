@@ -24,7 +24,7 @@ export const upgrade = command({
       appendFileSync(join(layout.logs, 'upgrade.log'), line, { mode: 0o600 }),
     );
     const began = Date.now();
-    const { replaced } = await upgradePlatform({ layout, log, progress: new Progress(8, !values.json) });
+    const { replaced } = await upgradePlatform({ layout, log, progress: new Progress(7, !values.json) });
     await refreshUnit(unitOptionsOf(settings));
     const seconds = Math.round((Date.now() - began) / 100) / 10;
     if (values.json) say(JSON.stringify({ replaced, seconds }));

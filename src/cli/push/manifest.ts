@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { CupolaError, messageOf } from '../../kit/errors.ts';
 import { isRecord } from '../../kit/json.ts';
+import { filledIn, type Variables } from './variables.ts';
 
 /** Where the cf CLI looks in a directory. */
 const NAMES = ['manifest.yml', 'manifest.yaml'];
@@ -17,12 +18,24 @@ export interface PushRequest {
   name?: string | undefined;
   /** Over what the manifest says. */
   env?: Readonly<Record<string, string>>;
+  /** What its variables stand for. */
+  variables?: Variables;
+  /** A container image in place of files. */
+  docker?: DockerImage | undefined;
+}
+
+/** Where a registry wants to know who asks, `username`; the password never stands in a manifest. */
+export interface DockerImage {
+  image: string;
+  username?: string | undefined;
 }
 
 /** One app, where its files lie, and the manifest to apply for it alone. */
 export interface AppToPush {
   name: string;
   directory: string;
+  /** In place of the files. */
+  docker: DockerImage | null;
   yaml: string;
 }
 
@@ -32,13 +45,14 @@ type Entry = Readonly<Record<string, unknown>>;
  * The apps of a manifest, as `cf push` reads it: `name` picks one of several, or renames the only one. Without a manifest it is one app with
  * the directory's name. One that says nothing about routes gets the default route. Throws `bad_manifest`, `no_directory`.
  */
-export async function appsToPush({ directory, manifest, name, env = {} }: PushRequest): Promise<AppToPush[]> {
+export async function appsToPush(request: PushRequest): Promise<AppToPush[]> {
+  const { directory, manifest, name, env = {}, variables = {}, docker } = request;
   const base = resolve(directory ?? '.');
   await requireDirectory(base);
   const file = await manifestFile(manifest ?? base, manifest !== undefined);
-  const all = file === null ? [{}] : entriesIn(file, await readFile(file, 'utf8'));
+  const all = file === null ? [{}] : entriesIn(file, await readFile(file, 'utf8'), variables);
   const chosen = named(all, name);
-  const given = Object.keys(env).length > 0;
+  const given = Object.keys(env).length > 0 || docker !== undefined;
   if (chosen.length > 1 && (given || (directory !== undefined && manifest !== undefined)))
     throw new CupolaError('bad_manifest', `${file} has ${chosen.length} apps: --name says which one`);
   return Promise.all(
@@ -49,29 +63,38 @@ export async function appsToPush({ directory, manifest, name, env = {} }: PushRe
       const lies = typeof own === 'string' ? resolve(from, own) : from;
       await requireDirectory(lies);
       if (file !== null && typeof own === 'string') await requireBelow(dirname(file), lies, file);
-      return appOf(entry, { lies, name, env });
+      return appOf(entry, { lies, name, env, docker });
     }),
   );
 }
 
 function appOf(
   entry: Entry,
-  { lies, name, env }: { lies: string; name: string | undefined; env: Readonly<Record<string, string>> },
+  { lies, name, env = {}, docker }: Pick<PushRequest, 'name' | 'env' | 'docker'> & { lies: string },
 ): AppToPush {
   const { path: _, ...rest } = entry;
   const called = name ?? (typeof rest['name'] === 'string' ? rest['name'] : basename(lies));
   if (/\p{Cc}/u.test(called)) throw new CupolaError('bad_manifest', 'the name of an app has no control characters');
-  if ('docker' in rest)
-    throw new CupolaError('bad_manifest', `${called} is a container image: push it with the cf CLI`);
+  const image = docker ?? dockerOf(called, rest['docker']);
   const before = isRecord(rest['env']) ? rest['env'] : {};
   const wanted = {
     ...rest,
     name: called,
+    ...(image === null ? {} : { docker: image }),
     ...(Object.keys(env).length > 0 ? { env: { ...before, ...env } } : {}),
     ...(ROUTES.some((key) => key in rest) ? {} : { 'default-route': true }),
   };
   const yaml = stringify({ applications: [wanted] });
-  return { name: called, directory: lies, yaml };
+  return { name: called, directory: lies, docker: image, yaml };
+}
+
+/** Null where it is not said. Throws `bad_manifest`. */
+function dockerOf(name: string, said: unknown): DockerImage | null {
+  if (said === undefined || said === null) return null;
+  const { image, username } = isRecord(said) ? said : {};
+  if (typeof image !== 'string' || (username !== undefined && typeof username !== 'string'))
+    throw new CupolaError('bad_manifest', `docker of ${name} takes image and username`);
+  return { image, ...(username === undefined ? {} : { username }) };
 }
 
 /** Throws `bad_manifest` where a name is none of several apps. */
@@ -119,15 +142,16 @@ function yamlOf(file: string, text: string): unknown {
   }
 }
 
-function entriesIn(file: string, text: string): Entry[] {
-  const parsed = yamlOf(file, text);
+function entriesIn(file: string, text: string, variables: Variables): Entry[] {
+  const missing = new Set<string>();
+  const parsed = filledIn(yamlOf(file, text), variables, missing);
   const apps: unknown = isRecord(parsed) ? parsed['applications'] : undefined;
   const entries = Array.isArray(apps) ? apps.filter(isRecord) : [];
   if (entries.length === 0) throw new CupolaError('bad_manifest', `${file} has no applications`);
-  const variables = [...new Set(text.match(/\(\([\w./-]+\)\)/g))];
-  if (variables.length === 0) return entries;
+  if (missing.size === 0) return entries;
+  const names = [...missing].map((name) => `((${name}))`).join(', ');
   throw new CupolaError(
     'bad_manifest',
-    `${file} has variables: ${variables.join(', ')}; the cf CLI fills them in (cf push --var NAME=VALUE)`,
+    `${file} has variables: ${names}; --var NAME=VALUE or --vars-file FILE says what they stand for`,
   );
 }

@@ -9,7 +9,7 @@ import type { PlatformSettings } from '../../platform/settings/schema.ts';
 import type { Api } from './api.ts';
 import { AppLog } from './app-log.ts';
 import { zipDirectory } from './archive.ts';
-import { type AppToPush, appsToPush, type PushRequest } from './manifest.ts';
+import { type AppToPush, appsToPush, type DockerImage, type PushRequest } from './manifest.ts';
 import { type Place, placeOf } from './place.ts';
 import { Resource } from './resource.ts';
 
@@ -21,7 +21,8 @@ const LAST_LINES = 20;
 
 /** What is read of the API's answers. */
 const Route = Type.Object({ url: Type.String(), protocol: Type.Optional(Type.String()) });
-const Package = Type.Object({ state: Type.String() });
+const State = Type.Object({ state: Type.String() });
+const Deployment = Type.Object({ status: Type.Object({ value: Type.String(), reason: Type.String() }) });
 const Build = Type.Object({
   state: Type.String(),
   error: Type.Union([Type.String(), Type.Null()]),
@@ -42,6 +43,10 @@ export interface Pushed {
 export interface PushOptions extends PushRequest {
   organization?: string | undefined;
   space?: string | undefined;
+  /** Of the image's registry. */
+  dockerPassword?: string | undefined;
+  /** One instance after the other, the app serving meanwhile; else all at once. */
+  rolling?: boolean;
   onProgress: (line: string) => void;
 }
 
@@ -49,7 +54,7 @@ export interface PushOptions extends PushRequest {
 export async function push(
   settings: PlatformSettings,
   credentials: Credentials,
-  { organization, space, onProgress, ...request }: PushOptions,
+  { organization, space, dockerPassword, rolling = false, onProgress, ...request }: PushOptions,
 ): Promise<Pushed[]> {
   const apps = await appsToPush(request);
   // Its HTTP client takes longer to load than most other commands to run.
@@ -65,7 +70,7 @@ export async function push(
       onProgress(
         `Pushing app ${app.name} to org ${place.organization} / space ${place.space} as ${credentials.username}...`,
       );
-      pushed.push(await pushApp(api, app, { place, settings, onProgress }));
+      pushed.push(await pushApp(api, app, { place, settings, onProgress, dockerPassword, rolling }));
     }
     return pushed;
   } finally {
@@ -75,21 +80,37 @@ export async function push(
 
 async function pushApp(
   api: Api,
-  { name, directory, yaml }: AppToPush,
-  { place, settings, onProgress }: { place: Place; settings: PlatformSettings; onProgress: (line: string) => void },
+  { name, directory, docker, yaml }: AppToPush,
+  {
+    place,
+    settings,
+    onProgress,
+    dockerPassword,
+    rolling,
+  }: Pick<PushOptions, 'onProgress' | 'dockerPassword' | 'rolling'> & { place: Place; settings: PlatformSettings },
 ): Promise<Pushed> {
   const { organization, space, spaceGuid } = place;
   await api.postManifest(`/v3/spaces/${spaceGuid}/actions/apply_manifest`, yaml);
   const app = await api.first(`/v3/apps?names=${encodeURIComponent(name)}&space_guids=${spaceGuid}`, Resource);
   if (!app) throw new CupolaError('push_failed', `the app ${name} is not there after its manifest was applied`);
-  onProgress('Uploading files...');
-  const bits = await uploadPackage(api, app.guid, directory);
+  if (docker === null) onProgress('Uploading files...');
+  const source =
+    docker === null
+      ? await uploadPackage(api, app.guid, directory)
+      : await namePackage(api, app.guid, docker, dockerPassword);
   onProgress('Staging app...');
   const log = await AppLog.from(api, app.guid);
-  const droplet = await stage(api, bits, { log, onProgress });
-  await api.patch(`/v3/apps/${app.guid}/relationships/current_droplet`, { data: { guid: droplet } });
-  onProgress('Starting app...');
-  await api.post(`/v3/apps/${app.guid}/actions/restart`);
+  const droplet = await stage(api, source, { log, onProgress });
+  // An app that does not run has nothing to be replaced, as cf push has it.
+  const { state } = await api.get(`/v3/apps/${app.guid}`, State);
+  if (rolling && state === 'STARTED') {
+    onProgress('Replacing instances...');
+    await deploy(api, { name, guid: app.guid, droplet });
+  } else {
+    await api.patch(`/v3/apps/${app.guid}/relationships/current_droplet`, { data: { guid: droplet } });
+    onProgress('Starting app...');
+    await api.post(`/v3/apps/${app.guid}/actions/restart`);
+  }
   await untilRunning(api, { name, guid: app.guid, log, onProgress });
   return { name, guid: app.guid, organization, space, addresses: await addressesOf(api, app.guid, settings) };
 }
@@ -102,7 +123,7 @@ async function uploadPackage(api: Api, app: string, directory: string): Promise<
     const bits = await api.post('/v3/packages', { type: 'bits', relationships: { app: { data: { guid: app } } } });
     await api.upload(`/v3/packages/${bits.guid}/upload`, 'bits', file);
     await until(START_LIMIT_MS, 'the upload was not processed in time', async () => {
-      const { state } = await api.get(`/v3/packages/${bits.guid}`, Package);
+      const { state } = await api.get(`/v3/packages/${bits.guid}`, State);
       if (state === 'FAILED') throw new CupolaError('push_failed', 'the platform refused the upload');
       return state === 'READY';
     });
@@ -110,6 +131,34 @@ async function uploadPackage(api: Api, app: string, directory: string): Promise<
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/** An image: the platform fetches it itself. */
+async function namePackage(
+  api: Api,
+  app: string,
+  { image, username }: DockerImage,
+  password: string | undefined,
+): Promise<string> {
+  const access = username === undefined ? {} : { username, password };
+  const relationships = { app: { data: { guid: app } } };
+  return (await api.post('/v3/packages', { type: 'docker', relationships, data: { image, ...access } })).guid;
+}
+
+/** Until the droplet runs in place of the former; where its instances do not start, the former goes on. */
+async function deploy(
+  api: Api,
+  { name, guid, droplet }: { name: string; guid: string; droplet: string },
+): Promise<void> {
+  const relationships = { app: { data: { guid } } };
+  const made = await api.post('/v3/deployments', { droplet: { guid: droplet }, strategy: 'rolling', relationships });
+  const late = `the new instances of ${name} did not start in time; cf cancel-deployment ${name} goes back`;
+  await until(STAGING_LIMIT_MS, late, async () => {
+    const { status } = await api.get(`/v3/deployments/${made.guid}`, Deployment);
+    if (status.value !== 'FINALIZED') return false;
+    if (status.reason === 'DEPLOYED') return true;
+    throw new CupolaError('start_failed', `${name} was not replaced: its deployment ended as ${status.reason}`);
+  });
 }
 
 /** Shows the staging log as it comes, and gives the droplet. */

@@ -1,3 +1,5 @@
+import { together } from '../../kit/together.ts';
+
 /**
  * Does several things at the same time; what each says is told behind its name. When one that said something has ended, those that are still
  * waited for are named. Settles when all have: a failure leaves nothing under way.
@@ -16,6 +18,5 @@ export async function atOnce(
     const rest = waiting.size === 0 ? '' : `; waiting for: ${[...waiting].join(', ')}`;
     if (!isSilent) tell(`${name}: done${rest}`);
   });
-  await Promise.allSettled(all);
-  await Promise.all(all);
+  await together(all);
 }

@@ -25,14 +25,13 @@ export async function install(options: {
   await ensurePackages(tell);
   progress.step('Checking the system accounts');
   await ensureAccounts(layout.settings);
-  progress.step('Preparing the engines and the stack (the first time takes some minutes)');
+  progress.step('Preparing engines, stack and buildpacks (the first time takes some minutes)');
   // The one waits for the network while the other has the processor.
   await atOnce(tell, {
     engines: (say) => prepareEngines({ layout, log, onProgress: say }),
     stack: (say) => prepareStack({ layout, log, onProgress: phases(say, progress.detail) }),
+    buildpacks: (say) => prepareBuildpacks(project, { layout, log, onProgress: progress.detail, onMade: say }),
   });
-  progress.step('Preparing the buildpacks (the first time takes some minutes)');
-  await prepareBuildpacks(project, { layout, log, onProgress: progress.detail, onMade: progress.part });
   await prepareStagingEnvironment(layout);
   progress.step(`Making names under ${layout.settings.domain} known to this machine`);
   await installResolver(layout.settings);

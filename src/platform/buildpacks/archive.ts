@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { ZipFile } from 'yazl';
-import { run } from '../../kit/process.ts';
+import { tool } from './tool.ts';
 
 const compress = promisify(gzip);
 /** Of every entry, so that the same content gives the same archive. */
@@ -21,13 +21,13 @@ const END_MARK = 1024;
  */
 export async function writeTarFragment(tree: string, prefix: string, file: string): Promise<void> {
   const plain = `${file}.plain`;
-  await run('tar', [
+  await tool('tar', [
     ...['--sort=name', '--format=gnu', '--blocking-factor=1', `--mtime=@${EPOCH.getTime() / 1000}`],
     ...['--owner=vcap:2000', '--group=vcap:2000', '--mode=go-w', `--transform=flags=r;s,^\\.,./${prefix},`],
     ...['-C', tree, '-cf', plain, '.'],
   ]);
   await compressTo(file, plain);
-  await run('rm', [plain]);
+  await tool('rm', [plain]);
 }
 
 async function compressTo(file: string, plain: string): Promise<void> {

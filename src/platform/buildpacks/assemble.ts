@@ -4,7 +4,7 @@ import Type from 'typebox';
 import Value from 'typebox/value';
 import { CupolaError } from '../../kit/errors.ts';
 import { sha256Of } from '../../kit/file-digest.ts';
-import { run } from '../../kit/process.ts';
+import { together } from '../../kit/together.ts';
 import { writeTarFragment } from './archive.ts';
 import type { DebianArchive } from './debian-package.ts';
 import type { Dependency, Unpacked } from './dependency.ts';
@@ -15,6 +15,7 @@ import { fetchMavenArtifact } from './maven-artifact.ts';
 import { fetchNpmPackage } from './npm-package.ts';
 import { placeJava } from './place-java.ts';
 import { placeRuntime, Runtime } from './runtime.ts';
+import { tool } from './tool.ts';
 
 export interface Sources {
   /** For what registries are asked for. */
@@ -62,8 +63,8 @@ export async function assemble(tree: string, sources: Sources): Promise<Dependen
       ...(wanted.go ?? []).map((entry) => fetchGo(entry, work, sources)),
       ...(wanted.maven ?? []).map((entry) => fetchMaven(entry, work, sources)),
     ];
-    await Promise.allSettled(fetching); // nothing writes there any more when it is removed
-    const parts = new Map((await Promise.all(fetching)).flat().map((part) => [part.name, part]));
+    // Nothing writes there any more when it is removed.
+    const parts = new Map((await together(fetching)).flat().map((part) => [part.name, part]));
     if (parts.has('node')) await placeNode(tree, parts);
     if (wanted.runtime) await placeRuntime(tree, wanted.runtime, parts);
     else if (parts.has('nginx')) await placeNginx(tree, parts);
@@ -85,7 +86,7 @@ async function fetchNpm(entry: NpmEntry, work: string, sources: Sources): Promis
   const file = await fetchNpmPackage({ ...pinned, version }, sources.cacheDirectory);
   const directory = join(work, name);
   await mkdir(directory);
-  await run('tar', ['-xzf', file, '-C', directory, '--strip-components=1', '--no-same-owner']);
+  await tool('tar', ['-xzf', file, '-C', directory, '--strip-components=1', '--no-same-owner']);
   return [{ name, version, sha256: await sha256Of(file), directory }];
 }
 
@@ -108,7 +109,7 @@ async function fetchMaven(entry: Type.Static<typeof MavenEntry>, work: string, s
   const file = await fetchMavenArtifact(entry, sources.cacheDirectory);
   const directory = join(work, name);
   await mkdir(directory);
-  await run('tar', ['-xzf', file, '-C', directory, '--strip-components=1', '--no-same-owner']);
+  await tool('tar', ['-xzf', file, '-C', directory, '--strip-components=1', '--no-same-owner']);
   return [{ name, version, sha256: await sha256Of(file), directory }];
 }
 
@@ -118,7 +119,7 @@ async function fetchDebian(names: readonly string[], work: string, sources: Sour
     packages.map(async ({ name, version, file }) => {
       const directory = join(work, name);
       await mkdir(directory);
-      await run('dpkg-deb', ['-x', file, directory]);
+      await tool('dpkg-deb', ['-x', file, directory]);
       return { name, version, sha256: await sha256Of(file), directory };
     }),
   );
@@ -145,9 +146,9 @@ async function placeNode(tree: string, parts: ReadonlyMap<string, Unpacked>): Pr
   await Promise.all(['docs', 'man'].map((directory) => rm(join(npm, directory), { recursive: true, force: true })));
   await symlink('../lib/node_modules/npm/bin/npm-cli.js', join(target, 'bin/npm'));
   await symlink('../lib/node_modules/npm/bin/npx-cli.js', join(target, 'bin/npx'));
-  await run('chmod', ['755', join(npm, 'bin/npm-cli.js'), join(npm, 'bin/npx-cli.js'), join(target, 'bin/node')]);
+  await tool('chmod', ['755', join(npm, 'bin/npm-cli.js'), join(npm, 'bin/npx-cli.js'), join(target, 'bin/node')]);
   const libraries = join(part(parts, 'libatomic1').directory, 'usr/lib');
-  const [library] = (await run('find', [libraries, '-name', 'libatomic.so.1.*', '-type', 'f'])).trim().split('\n');
+  const [library] = (await tool('find', [libraries, '-name', 'libatomic.so.1.*', '-type', 'f'])).trim().split('\n');
   if (!library) throw new CupolaError('dependency_missing', 'libatomic1 holds no library');
   await copyFile(library, join(target, 'lib/libatomic.so.1'));
   await writeTarFragment(target, `deps/.prepacked/${name}`, join(tree, 'prepacked', `${name}.tar.gz`));

@@ -5,6 +5,7 @@ import { stringify } from 'yaml';
 import { readCheckedFile } from '../../kit/checked.ts';
 import { sha256Of } from '../../kit/file-digest.ts';
 import type { Logger } from '../../kit/log.ts';
+import { together } from '../../kit/together.ts';
 import { treeDigest, writeZip } from './archive.ts';
 import { assemble } from './assemble.ts';
 import { DebianArchive } from './debian-package.ts';
@@ -68,8 +69,7 @@ export async function buildSystemBuildpacks(options: BuildOptions): Promise<Syst
       position: index + 1,
       stack: options.stack,
     }));
-    await Promise.allSettled(building); // none fetches any more when the archive is closed
-    return await Promise.all(building);
+    return await together(building); // none fetches any more when the archive is closed
   } finally {
     await debian.close();
   }

@@ -2,7 +2,8 @@ import { releaseOf } from '../../cell/stack/packages.ts';
 import { Apt } from '../../kit/debian/apt.ts';
 import { findDebianMirrors } from '../../kit/debian/mirrors.ts';
 import { CupolaError } from '../../kit/errors.ts';
-import { run } from '../../kit/process.ts';
+import { together } from '../../kit/together.ts';
+import { tool } from './tool.ts';
 
 export interface DebianPackage {
   name: string;
@@ -13,17 +14,30 @@ export interface DebianPackage {
 
 /** The stack's own distribution, from which packages are fetched as files. The index is read once, at the first need, however many ask. */
 export class DebianArchive {
-  readonly #stack: string;
-  #apt: Promise<Apt> | null = null;
+  readonly #open: () => Promise<Pick<Apt, 'fetch' | 'close'>>;
+  /** By name: several ask for the same. */
+  readonly #fetched = new Map<string, Promise<DebianPackage>>();
+  #apt: Promise<Pick<Apt, 'fetch' | 'close'>> | null = null;
 
-  constructor(stack: string) {
-    this.#stack = stack;
+  constructor(stack: string, open: () => Promise<Pick<Apt, 'fetch' | 'close'>> = () => openApt(stack)) {
+    this.#open = open;
   }
 
   /** Packages as files, which are gone after close(). Throws `stack_unknown`, `command_failed`. */
   async fetch(names: readonly string[]): Promise<DebianPackage[]> {
+    const missing = names.filter((name) => !this.#fetched.has(name));
+    const fetching = this.#fetch(missing);
+    for (const name of missing)
+      this.#fetched.set(
+        name,
+        fetching.then((found) => foundIn(found, name)),
+      );
+    return together(names.map((name) => this.#fetched.get(name)!));
+  }
+
+  async #fetch(names: readonly string[]): Promise<DebianPackage[]> {
     if (names.length === 0) return [];
-    this.#apt ??= openApt(this.#stack);
+    this.#apt ??= this.#open();
     const apt = await this.#apt;
     return Promise.all((await apt.fetch(names)).map(describePackage));
   }
@@ -47,9 +61,15 @@ async function openApt(stack: string): Promise<Apt> {
   });
 }
 
+function foundIn(packages: readonly DebianPackage[], name: string): DebianPackage {
+  const found = packages.find((one) => one.name === name);
+  if (found === undefined) throw new CupolaError('dependency_missing', `the distribution did not give ${name}`);
+  return found;
+}
+
 /** Throws `debian_package_invalid`. */
 async function describePackage(file: string): Promise<DebianPackage> {
-  const fields = await run('dpkg-deb', ['-f', file, 'Package', 'Version']);
+  const fields = await tool('dpkg-deb', ['-f', file, 'Package', 'Version']);
   const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(fields)?.[1];
   const [name, version] = [field('Package'), field('Version')];
   if (name === undefined || version === undefined)

@@ -2,11 +2,10 @@ import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import * as yauzl from 'yauzl';
 import { CupolaError } from '../../kit/errors.ts';
 import { download } from './download.ts';
+import { filesOf } from './zip-files.ts';
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
@@ -84,51 +83,4 @@ export async function dirhash(file: string): Promise<string> {
   const total = createHash('sha256');
   for (const { line } of lines) total.update(line);
   return `h1:${total.digest('base64')}`;
-}
-
-interface ArchivedFile {
-  name: string;
-  open: () => Promise<Readable>;
-}
-
-/** Names are checked by yauzl: none is absolute or leads out. */
-async function* filesOf(file: string): AsyncGenerator<ArchivedFile> {
-  const zip = await openZip(file);
-  try {
-    for (let entry = await nextEntry(zip); entry !== null; entry = await nextEntry(zip)) {
-      const { fileName } = entry;
-      const found = entry;
-      if (!fileName.endsWith('/')) yield { name: fileName, open: () => openEntry(zip, found) };
-    }
-  } finally {
-    zip.close();
-  }
-}
-
-function openZip(file: string): Promise<yauzl.ZipFile> {
-  const { promise, resolve, reject } = Promise.withResolvers<yauzl.ZipFile>();
-  yauzl.open(file, { lazyEntries: true, autoClose: false, validateEntrySizes: true }, (error, zip) => {
-    if (error) reject(error);
-    else resolve(zip);
-  });
-  return promise;
-}
-
-function nextEntry(zip: yauzl.ZipFile): Promise<yauzl.Entry | null> {
-  const { promise, resolve, reject } = Promise.withResolvers<yauzl.Entry | null>();
-  zip.removeAllListeners('entry').removeAllListeners('end').removeAllListeners('error');
-  zip.once('entry', resolve);
-  zip.once('end', () => resolve(null));
-  zip.once('error', reject);
-  zip.readEntry();
-  return promise;
-}
-
-function openEntry(zip: yauzl.ZipFile, entry: yauzl.Entry): Promise<Readable> {
-  const { promise, resolve, reject } = Promise.withResolvers<Readable>();
-  zip.openReadStream(entry, (error, stream) => {
-    if (error) reject(error);
-    else resolve(stream);
-  });
-  return promise;
 }

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { constants, copyFile, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
+import { PROJECT } from '../../kit/project.js';
 
 export interface NpmPackage {
   name: string;
@@ -22,9 +24,15 @@ export async function fetchNpmPackage(wanted: NpmPackage, directory: string): Pr
   await mkdir(directory, { recursive: true });
   const fresh = await mkdtemp(join(directory, 'fetch-'));
   try {
+    if (await takeFetched(wanted, file)) return file;
+    const {
+      npm: [npm, ...first],
+      env,
+    } = npmCommand();
     await run(
-      'npm',
+      npm,
       [
+        ...first,
         'pack',
         `${wanted.name}@${wanted.version}`,
         '--pack-destination',
@@ -33,7 +41,7 @@ export async function fetchNpmPackage(wanted: NpmPackage, directory: string): Pr
         join(fresh, 'npm'),
         '--silent',
       ],
-      { env: inherited(), cwd: fresh, timeoutMs: 600_000, showWords: true },
+      { env: { ...env, ...inherited() }, cwd: fresh, timeoutMs: 600_000, showWords: true },
     );
     const packed = join(fresh, `${wanted.name}-${wanted.version}.tgz`);
     if (!(await matches(packed, wanted.integrity))) {
@@ -44,6 +52,30 @@ export async function fetchNpmPackage(wanted: NpmPackage, directory: string): Pr
   } finally {
     await rm(fresh, { recursive: true, force: true });
   }
+}
+
+/**
+ * The one that this checkout fetched, where the machine has none (tools/fetch-npm.sh). It is told where the distribution's would look for
+ * authorities and settings.
+ */
+function npmCommand(): { npm: [string, ...string[]]; env: Record<string, string> } {
+  const own = join(PROJECT, 'node_modules/.npm/bin/npm-cli.js');
+  if (!existsSync(own)) return { npm: ['npm'], env: {} };
+  return {
+    npm: [process.execPath, own],
+    env: { NODE_USE_SYSTEM_CA: '1', npm_config_globalconfig: '/etc/npmrc' },
+  };
+}
+
+/** What was fetched to begin with is not fetched again. */
+async function takeFetched({ name, version, integrity }: NpmPackage, file: string): Promise<boolean> {
+  const fetched = join(PROJECT, 'node_modules/.fetched', `${name}-${version}.tgz`);
+  if (!(await matches(fetched, integrity))) return false;
+  const part = `${file}.part`;
+  await copyFile(fetched, part, constants.COPYFILE_FICLONE);
+  const isWhole = await matches(part, integrity);
+  if (isWhole) await rename(part, file);
+  return isWhole;
 }
 
 async function matches(file: string, integrity: string): Promise<boolean> {

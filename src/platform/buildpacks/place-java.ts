@@ -1,8 +1,8 @@
 import { copyFile, cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CupolaError } from '../../kit/errors.ts';
-import { run } from '../../kit/process.ts';
 import { writeTarFragment } from './archive.ts';
+import { tool } from './tool.ts';
 
 /** An unpacked package of the distribution. */
 interface Part {
@@ -65,7 +65,7 @@ async function javaHome(directory: string): Promise<string> {
 
 /** Configuration of the distribution lies in /etc; here the files take the place of the links to them. */
 async function replaceLinks(home: string, root: string): Promise<void> {
-  const links = (await run('find', [home, '-type', 'l', '-printf', '%p\\t%l\\n']))
+  const links = (await tool('find', [home, '-type', 'l', '-printf', '%p\\t%l\\n']))
     .split('\n')
     .filter((line) => line !== '');
   for (const line of links) {

@@ -2,9 +2,9 @@ import { access, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import Type from 'typebox';
 import { CupolaError } from '../../kit/errors.ts';
-import { run } from '../../kit/process.ts';
 import { writeTarFragment } from './archive.ts';
 import type { Unpacked } from './dependency.ts';
+import { tool } from './tool.ts';
 
 /** How the buildpack's Debian packages become one tree that runs from wherever it lies. */
 export const Runtime = Type.Object({
@@ -34,19 +34,19 @@ export async function placeRuntime(
   }
   const name = `${runtime.name}-${upstreamVersion(main.version)}`;
   const target = join(tree, 'prepacked', name);
-  await run('mkdir', ['-p', target]);
+  await tool('mkdir', ['-p', target]);
   for (const { directory } of parts.values()) {
-    if (await exists(join(directory, 'usr'))) await run('cp', ['-al', `${directory}/usr/.`, target]);
+    if (await exists(join(directory, 'usr'))) await tool('cp', ['-al', `${directory}/usr/.`, target]);
     for (const top of ['lib', 'bin', 'sbin', 'etc']) {
-      if (await exists(join(directory, top))) await run('cp', ['-al', join(directory, top), target]);
+      if (await exists(join(directory, top))) await tool('cp', ['-al', join(directory, top), target]);
     }
   }
   const unwanted = [...UNREAD.map((directory) => `share/${directory}`), ...(runtime.drop ?? [])];
   await Promise.all(unwanted.map((path) => rm(join(target, path), { recursive: true, force: true })));
   // Links to places outside, into what was dropped, and into what other packages of the distribution would have brought.
-  await run('find', [target, '-lname', '/*', '-delete']);
-  await run('find', [target, '-xtype', 'l', '-delete']);
-  await run('find', [target, '-mindepth', '1', '-type', 'd', '-empty', '-delete']);
+  await tool('find', [target, '-lname', '/*', '-delete']);
+  await tool('find', [target, '-xtype', 'l', '-delete']);
+  await tool('find', [target, '-mindepth', '1', '-type', 'd', '-empty', '-delete']);
   const archive = `${target}.tar.gz`;
   await writeTarFragment(target, `deps/.prepacked/${name}`, `${archive}.new`);
   await rename(`${archive}.new`, archive);

@@ -58,7 +58,12 @@ export function control(
       };
       return launch({
         command: nodeOf(layout.program),
-        args: [...(name === 'logs' ? HEAP_OF_LOGS : HEAP), `${layout.program}/src/platform/control.js`, name, own.roles.join()],
+        args: [
+          ...(name === 'logs' ? HEAP_OF_LOGS : HEAP),
+          `${layout.program}/src/platform/control.js`,
+          name,
+          own.roles.join(),
+        ],
         account: accounts.control,
         input: JSON.stringify(bootstrap),
         toldAfter: enginesRun,

@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { PROJECT } from '../../kit/project.js';
 import { installationId } from '../layout.ts';
 import { portsOf } from '../ports.ts';
+import { engineFindings } from './engines.ts';
 import type { Finding } from './finding.ts';
 import { firewallFindings } from './firewall.ts';
+import { hostFindings } from './host.ts';
 import { installed } from './installed.ts';
 import { kernelFindings } from './kernel.ts';
 import { limitFindings } from './limits.ts';
@@ -21,6 +23,7 @@ export async function examine(dataDirectory: string): Promise<Finding[]> {
   // The project was written before now.
   const written = statSync(join(PROJECT, 'package-lock.json')).mtimeMs;
   return [
+    ...hostFindings(),
     ...kernelFindings(),
     ...limitFindings(),
     ...portFindings(portsOf(settings), own, hidden),
@@ -29,6 +32,7 @@ export async function examine(dataDirectory: string): Promise<Finding[]> {
     ...diskFindings(dataDirectory),
     ...(await nameFindings(settings, { running, hidden })),
     ...(await packageFindings()),
+    ...(problems.length > 0 ? [] : await engineFindings(settings)),
     ...(problems.length > 0 ? problems : platformFindings(settings, status, { silence })),
   ];
 }

@@ -1,6 +1,17 @@
 /** One line of `cupola doctor`. */
 export interface Finding {
-  area: 'kernel' | 'limits' | 'ports' | 'firewall' | 'clock' | 'disk' | 'names' | 'packages' | 'platform';
+  area:
+    | 'system'
+    | 'kernel'
+    | 'limits'
+    | 'ports'
+    | 'firewall'
+    | 'clock'
+    | 'disk'
+    | 'names'
+    | 'packages'
+    | 'engines'
+    | 'platform';
   what: string;
   state: 'ok' | 'warn' | 'fail';
   /** What was found. */

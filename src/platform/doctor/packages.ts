@@ -15,15 +15,11 @@ interface Engine {
 
 const ENGINES: readonly Engine[] = [
   { name: 'HAProxy', command: () => 'haproxy', args: ['-v'], version: /version (\d+)\.(\d+)/, least: [2, 6] },
-  { name: 'NATS', command: () => 'nats-server', args: ['--version'], version: /v?(\d+)\.(\d+)/, least: [2, 9] },
-  { name: 'runc', command: () => 'runc', args: ['--version'], version: /version (\d+)\.(\d+)/, least: [1, 1] },
-  { name: 'conmon', command: () => 'conmon', args: ['--version'], version: /version (\d+)\.(\d+)/, least: [2, 1] },
   { name: 'nftables', command: () => 'nft', args: ['--version'], version: /v(\d+)\.(\d+)/, least: [1, 0] },
   { name: 'OpenSSL', command: () => 'openssl', args: ['version'], version: /OpenSSL (\d+)\.(\d+)/, least: [3, 0] },
-  { name: 'dnsmasq', command: () => 'dnsmasq', args: ['--version'], version: /version (\d+)\.(\d+)/, least: [2, 90] },
 ];
 
-/** Versions of the engines, and what the next `up` installs. */
+/** Versions of the machine's own programs, and what the next `up` installs. */
 export async function packageFindings(): Promise<Finding[]> {
   const missing = missingPackages();
   const engines = await Promise.all(ENGINES.map(look));

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { proxyVariables } from '../../kit/debian/machine-settings.ts';
@@ -47,6 +47,12 @@ export const TESTED_ENGINES: readonly Need[] = [
   command('dnsmasq', 'dnsmasq-base'),
 ];
 
+/** The distribution packages that the platform runs with, each with what it brings. */
+export function neededPackages(): ReadonlyMap<string, readonly string[]> {
+  const byPackage = Map.groupBy(NEEDS, (need) => need.package);
+  return new Map([...byPackage].map(([name, needs]) => [name, needs.map(({ what }) => what)]));
+}
+
 /** The distribution packages that are missing. */
 export function missingPackages(needs = NEEDS): string[] {
   return [...new Set(needs.filter((need) => !need.present()).map((need) => need.package))];
@@ -67,11 +73,12 @@ export async function ensurePackages(onProgress: (text: string) => void, more: r
   const withdrawPolicy = await forbidServiceStarts();
   try {
     if (packages.includes('postgresql')) await keepFromCreatingCluster();
-    await aptGet(['update'], 5);
-    await aptGet(
-      ['install', '--yes', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-confold', ...packages],
-      20,
-    );
+    const install = () =>
+      aptGet(['install', '--yes', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-confold', ...packages], 20);
+    const update = () => aptGet(['update'], 5);
+    if (!listsAreFresh()) await update();
+    // A package may be there by now in another version than the lists have.
+    await install().catch(async () => update().then(install));
   } catch (cause) {
     throw new CupolaError('packages_missing', `could not install ${packages.join(', ')}`, { cause });
   } finally {
@@ -79,6 +86,12 @@ export async function ensurePackages(onProgress: (text: string) => void, more: r
   }
   const still = needs.filter((need) => !need.present()).map((need) => need.what);
   if (still.length > 0) throw new CupolaError('packages_missing', `still missing: ${still.join(', ')}`);
+}
+
+/** Whether apt's lists of packages were brought up to date just now, as ./cupola does where it needs a package itself. */
+function listsAreFresh(): boolean {
+  const partial = statSync('/var/lib/apt/lists/partial', { throwIfNoEntry: false });
+  return partial !== undefined && Date.now() - partial.mtimeMs < 10 * MINUTES;
 }
 
 function aptGet(args: readonly string[], minutes: number): Promise<string> {

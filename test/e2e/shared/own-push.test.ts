@@ -69,6 +69,39 @@ describe('./cupola push', { skip: SKIP }, () => {
     });
   });
 
+  test('--strategy rolling replaces the app while it serves, with what --var says', async () => {
+    writeFileSync(
+      manifest,
+      '{"applications": [{"name": "own", "path": "app", "memory": "64M", "buildpacks": ["nodejs_buildpack"], "env": {"A": "((a))"}}]}',
+    );
+    let asked = 0;
+    const failed: number[] = [];
+    let going = true;
+    const client = (async () => {
+      for (; going; asked++) {
+        const { status } = await platform.ask('own');
+        if (status !== 200) failed.push(status);
+      }
+    })();
+    const { exitCode, stdout, stderr } = await push(
+      ...place,
+      '-f',
+      manifest,
+      '--var',
+      'a=rolled',
+      '--strategy',
+      'rolling',
+    );
+    going = false;
+    await client;
+    assert.equal(exitCode, 0, `${stdout}\n${stderr}`);
+    assert.match(stdout, /^Replacing instances\.\.\.$/m);
+    assert.ok(asked > 0);
+    assert.deepEqual(failed, [], `of ${asked}`);
+    const env = JSON.parse(await platform.answer('own')) as Record<string, string>;
+    assert.equal(env['A'], 'rolled');
+  });
+
   test('who must not change the machine gives a client the root that `credentials --ca` prints', async () => {
     const root = join(platform.home, 'root.pem');
     writeFileSync(root, await platform.cupola('credentials', ['--ca']));

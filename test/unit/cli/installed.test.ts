@@ -36,6 +36,14 @@ describe('an installation that does not run', { skip: process.getuid?.() === 0 ?
     }
   });
 
+  test('is told in one line where it never started: there are no secrets yet', async (t) => {
+    for (const command of ['credentials', 'push', 'trust']) {
+      const [code, err] = await said(t, command);
+      assert.equal(code, 1);
+      assert.equal(err, `cupola: the platform was never started; ./cupola up --data ${data} does it\n`);
+    }
+  });
+
   test('`logs` says where there is nothing to show', async (t) => {
     rmSync(join(data, 'logs'), { recursive: true, force: true });
     assert.deepEqual(await said(t, 'logs'), [0, 'there are no logs yet\n']);

@@ -15,6 +15,7 @@ import { zipDirectory } from '../../../src/cli/push/archive.ts';
 import { appsToPush, type PushRequest } from '../../../src/cli/push/manifest.ts';
 import { placeOf } from '../../../src/cli/push/place.ts';
 import { Resource } from '../../../src/cli/push/resource.ts';
+import { readVariables, variableOf } from '../../../src/cli/push/variables.ts';
 import { CupolaError, messageOf } from '../../../src/kit/errors.ts';
 import { createRoot, issue } from '../../../src/kit/pki.ts';
 import { freePorts } from '../../../src/platform/free-ports.ts';
@@ -75,6 +76,7 @@ describe('what is pushed', () => {
       {
         name: 'plain',
         directory: app,
+        docker: null,
         applied: [{ name: 'plain', env: { A: '1' }, 'default-route': true }],
       },
     ]);
@@ -89,12 +91,57 @@ describe('what is pushed', () => {
     const app = made('one-app', { 'manifest.yml': manifest, 'dist/a.js': '', 'other/b.js': '' });
     const entry = { memory: '64M', env: { A: '1', B: 'y' }, name: 'renamed', 'random-route': true };
     assert.deepEqual(await read({ directory: app, name: 'renamed', env: { A: '1' } }), [
-      { name: 'renamed', directory: join(app, 'dist'), applied: [entry] },
+      { name: 'renamed', directory: join(app, 'dist'), docker: null, applied: [entry] },
     ]);
     const file = join(app, 'manifest.yml');
     for (const named of [file, app]) assert.equal((await read({ manifest: named }))[0]!.directory, join(app, 'dist'));
     const other = join(app, 'other');
     assert.equal((await read({ manifest: file, directory: other }))[0]!.directory, other, 'as cf push -p');
+  });
+
+  test('variables of a manifest are what --vars-file and --var say, of any type, and within texts', async () => {
+    const files = {
+      'manifest.yml':
+        'applications: [{name: ((who))-((n.one)), instances: ((n.two)), services: ((list)), env: {((key)): x((n.two))}}]',
+      'one.yml': 'n: {one: a, two: 3}\nlist: [p, q]\nkey: overwritten\n',
+      'two.yml': 'key: K\nwho: nobody\n',
+    };
+    const app = made('variables', files);
+    const named = ['one.yml', 'two.yml'].map((name) => join(app, name));
+    const variables = await readVariables(named, ['who=me']);
+    const [pushed] = await read({ directory: app, variables });
+    const entry = { name: 'me-a', instances: 3, services: ['p', 'q'], env: { K: 'x3' }, 'default-route': true };
+    assert.deepEqual(pushed!.applied, [entry]);
+    assert.deepEqual(variableOf('n=3'), ['n', 3]);
+    assert.equal(variableOf('=3'), null);
+    for (const name of ['__proto__', 'n.one.length', 'list']) {
+      const text = { name: 'x', env: { A: `a((${name}))` } };
+      const asked = made('no-variable', { 'manifest.yml': JSON.stringify({ applications: [text] }) });
+      await assert.rejects(appsToPush({ directory: asked, variables }), /has variables/, name);
+    }
+  });
+
+  test('what --vars-file names and is no YAML is told without what stands in it', async () => {
+    const app = made('bad-variables', { 'a.yml': 'planted: [', 'b.yml': 'planted' });
+    for (const file of ['a.yml', 'b.yml']) {
+      const path = join(app, file);
+      const told = { code: 'bad_variables', message: `${path} is no YAML with a value for each name` };
+      await assert.rejects(readVariables([path], []), told);
+    }
+    await assert.rejects(readVariables([join(app, 'c.yml')], []), {
+      code: 'bad_variables',
+      message: /cannot be read$/,
+    });
+  });
+
+  test('a container image is one of the manifest, or one that is named over it', async () => {
+    const manifest = 'applications: [{name: i, docker: {image: a/b, username: u}}]';
+    const app = made('image', { 'manifest.yml': manifest });
+    const images = async (request: PushRequest) =>
+      (await read({ directory: app, ...request })).map(({ docker, applied }) => [docker, applied[0].docker]);
+    const own = { image: 'a/b', username: 'u' };
+    assert.deepEqual(await images({}), [[own, own]]);
+    assert.deepEqual(await images({ docker: { image: 'c' } }), [[{ image: 'c' }, { image: 'c' }]]);
   });
 
   test('SECURITY: a manifest leads to no file beside its directory, unless the person names that', async () => {
@@ -143,12 +190,9 @@ describe('what is pushed', () => {
     await refused('applications: [planted\nenv: x\n', /\/broken\/manifest\.yml is no YAML: .* at line 2, column 1$/);
     await refused('env: planted', /\/manifest\.yml has no applications$/);
     await refused('applications: []', /\/manifest\.yml has no applications$/);
-    await refused(
-      'applications: [{name: ((who)), memory: ((m))}]',
-      /has variables: \(\(who\)\), \(\(m\)\); the cf CLI/,
-    );
+    await refused('applications: [{name: ((who)), memory: ((m))}]', /has variables: \(\(who\)\), \(\(m\)\); --var/);
     await refused('applications: [{name: "\\e[2J"}]', /^the name of an app has no control characters$/);
-    await refused('applications: [{name: i, docker: {image: x}}]', /^i is a container image: push it with the cf CLI$/);
+    await refused('applications: [{name: i, docker: {imge: x}}]', /^docker of i takes image and username$/);
     await assert.rejects(appsToPush({ manifest: join(directory, 'none.yml') }), { code: 'bad_manifest' });
     await assert.rejects(appsToPush({ directory: join(directory, 'nowhere') }), {
       code: 'no_directory',

@@ -1,6 +1,7 @@
 import { chmod, lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
+import { keepCopyrights } from '../../../kit/copyrights.ts';
 import { Apt, type AptOptions, type PackageVersion } from '../../../kit/debian/apt.ts';
 import { CupolaError } from '../../../kit/errors.ts';
 import { createLimiter } from '../../../kit/limiter.ts';
@@ -75,6 +76,7 @@ export class ImageSource {
     await Promise.all(files.filter((file) => !first.includes(file)).map((file) => inTurn(() => extract(file))));
     const known = await Promise.all(files.map((file) => inTurn(() => describe(file))));
     for (const path of REMOVED) await rm(join(root, path), { recursive: true, force: true });
+    await keepCopyrights(join(root, 'usr/share/doc'));
     await stripRights(join(root, 'usr'));
     await writePackageDatabase(root, known);
     progress('Trying the engines');

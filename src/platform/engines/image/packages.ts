@@ -60,16 +60,9 @@ export function isLeftOut(name: string): boolean {
   return LEFT_OUT.some(([names]) => names.test(name));
 }
 
-/** Directories of which nothing is kept: documentation, words in other languages, what a compiler of queries would read. */
+/** Directories of which nothing is kept: manuals, words in other languages, what a compiler of queries would read. */
 export const REMOVED = [
-  ...[
-    'usr/share/doc',
-    'usr/share/man',
-    'usr/share/info',
-    'usr/share/locale',
-    'usr/share/lintian',
-    'usr/share/bash-completion',
-  ],
+  ...['usr/share/man', 'usr/share/info', 'usr/share/locale', 'usr/share/lintian', 'usr/share/bash-completion'],
   ...[
     'usr/share/zsh',
     'usr/share/fish',
