@@ -16,7 +16,6 @@ interface Engine {
 }
 
 const ENGINES: readonly Engine[] = [
-  { name: 'HAProxy', command: () => 'haproxy', args: ['-v'], version: /version (\d+)\.(\d+)/, least: [2, 6] },
   {
     name: 'PostgreSQL',
     command: () => join(postgresqlBinDirectory(), 'postgres'),

@@ -21,7 +21,6 @@ const file = (path: string, from: string): Need => ({ what: path, package: from,
 
 /** Beside the engines, which come from an image of their own (engines/image). */
 const NEEDS: readonly Need[] = [
-  command('haproxy', 'haproxy'),
   { what: 'postgres', package: 'postgresql', present: hasPostgresql },
   command('psql', 'postgresql-client'),
   command('nft', 'nftables'),
@@ -40,6 +39,7 @@ const NEEDS: readonly Need[] = [
 
 /** Engines of the machine itself, which tests of single components run. */
 export const TESTED_ENGINES: readonly Need[] = [
+  command('haproxy', 'haproxy'),
   command('runc', 'runc'),
   command('conmon', 'conmon'),
   command('catatonit', 'catatonit'),
