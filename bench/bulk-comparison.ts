@@ -5,7 +5,6 @@
 //
 // Needs root, as the tests do. Of the LRPs 1,900 at most have an instance that is ready: a router has 2,000 backends.
 import { readdirSync, readFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
@@ -143,8 +142,6 @@ async function measure(db: BbsDatabase, postgresql: number, count: number): Prom
       ),
     );
     await costs('nothing changed', () => after(() => bus.publish(SUBJECTS.diego)));
-    // Whoever connects to the access log's socket may be another HAProxy.
-    await costs("HAProxy's part", () => after(() => connect(settings.logSocket).end()));
     await costs(`${BEHIND} changed`, async (round) => {
       const changed = Array.from({ length: BEHIND }, (_, n) => lrpOf(n * 100 + 3));
       await sql`UPDATE desired_lrps SET routes = jsonb_set(routes, '{0,host}', to_jsonb('r' || ${round}::integer || '-' || process_guid || '.bench.test'))

@@ -2,7 +2,7 @@
 // the same certificates, suites and hops, and of the configuration only what moves bytes. On kept connections, and with a connection and a
 // handshake each; where nginx is installed, beside it too, in the place of the router.
 // Run: node bench/router-chain.ts [seconds a round, default 4] [rounds, default 3]. Needs wrk. CUPOLA_TEST_HAPROXY names another HAProxy
-// than the machine's.
+// than the image's.
 // App, engines and client share the machine's cores, so the chains take turns, and the ratio is what counts.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -58,7 +58,6 @@ export async function startHaproxyAndItsDirectories() {
   for (const name of ['router', 'pki']) await makeDirectory(at(name), uid, account.gid, 0o750);
   await makeDirectory(at('state'), uid, gid, 0o700);
   await makeDirectory(at('sockets'), account.uid, gid, 0o2710);
-  await makeDirectory(at('log'), uid, account.gid, 0o2710);
   const pem = (name: string, value: Parameters<typeof writePem>[2]) => writePem(at('pki'), name, value, account.uid);
   const settings: RouterSettings = {
     runDirectory: at('router'),
@@ -77,7 +76,6 @@ export async function startHaproxyAndItsDirectories() {
     http2Apps: false,
     threads: 1,
     maxConnections: 1_000,
-    logSocket: at('log/access.sock'),
     sockets: { admin: at('sockets/admin.sock'), driver: at('sockets/driver.sock') },
   };
   const { configFile } = await prepareRouter(settings);

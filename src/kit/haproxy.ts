@@ -27,14 +27,8 @@ export interface IdleTimes {
 
 export const IDLE: IdleTimes = { answer: 900, tunnel: 3_600 };
 
-/**
- * The status of a request that nobody has begun, of a cell proxy and between the router's halves. 421 says just this (RFC 9110, 15.5.20),
- * and HAProxy 3.2 may be told to repeat it (`direct`); 2.6 may not, and the routers of versions before, which serve on while cell proxies
- * are replaced, know 425 alone.
- */
-export function unanswered({ direct = false }: { direct?: boolean }): 421 | 425 {
-  return direct ? 421 : 425;
-}
+/** The status of a request that nobody has begun (RFC 8470, 5.2), of a cell proxy and between the router's halves. */
+export const UNANSWERED = 425;
 
 /** Longer than any judge waits. */
 export function transitSeconds({ answer, tunnel }: IdleTimes = IDLE): number {

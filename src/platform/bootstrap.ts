@@ -26,7 +26,6 @@ const RoleBootstraps = {
   routing: Type.Object({
     maxConnections: Type.Integer(),
     /** The listening socket for the router's access log, which is inherited. */
-    accessLogDescriptor: Type.Integer(),
   }),
   ssh: Type.Object({
     hostKey: sshHostKey,

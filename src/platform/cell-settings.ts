@@ -115,7 +115,6 @@ export function routerSettingsOf(layout: Layout, maxConnections: number): Router
     threads: 2,
     // It has a connection of its own for each request beside each client's.
     maxConnections: Math.min(MOST_CLIENTS, Math.floor(maxConnections / 2)),
-    logSocket: `${base}/log/access.sock`,
     sockets: { admin: `${base}/sockets/admin.sock`, driver: `${base}/sockets/driver.sock` },
   };
 }

@@ -7,8 +7,8 @@ import {
   logEnvelope,
   originOf,
 } from '../contracts/log-envelopes.ts';
+import { UNANSWERED } from '../kit/haproxy.ts';
 import type { InstanceOwner } from './process-routes.ts';
-
 import { OWN_ANSWER } from './repeats.ts';
 
 /**
@@ -77,8 +77,8 @@ export function parseAccessLog(line: string): AccessLogEntry | null {
   const remote = word(10);
   const status = number(7);
   const ownStatus = OWN_ANSWER.exec(text(14));
-  // A request that nobody answered is 421 or 425 between the router's halves; the client is told 502.
-  const isUnanswered = (status === 421 || status === 425) && text(14) === 'endpoint_failure';
+  // Between the router's halves; the client is told 502.
+  const isUnanswered = status === UNANSWERED && text(14) === 'endpoint_failure';
   return {
     answeredAtMs: number(1) / 1000,
     responseTimeMs: number(2),

@@ -4,9 +4,10 @@ import { HOP_HEADER, notFromClients } from './client-headers.ts';
 import { DIRECT_GLOBAL, directTables, ONE_ATTEMPT, repeatServer } from './direct.ts';
 import { firstBytes } from './first-bytes.ts';
 import { directRequest, oneRequest, systemHostAcl } from './one-request.ts';
-import { controlAnswers, poolAnswers, repeatEntries } from './repeats.ts';
+import { CONTROL_ANSWERS, POOL_ANSWERS, repeatEntries } from './repeats.ts';
 import { EMPTY_ROUTE_TABLE, instanceKeys, type RouteServer, type RouteTable } from './route-table.ts';
 import {
+  ACCESS_RING,
   backendName,
   DEFAULT_ROUTER_TLS,
   healthSocketOf,
@@ -16,7 +17,7 @@ import {
   tlsSocketOf,
 } from './settings.ts';
 import { clientConnections, connectionShares, countSpoken, shareTables } from './shares.ts';
-import { AS_STRICT, RAW_UTF8 } from './strictness.ts';
+import { ONLY_UTF8 } from './strictness.ts';
 
 /** Of HAProxy, for each direction; see `MAX_HEADER_BYTES`. */
 const BUFFER_BYTES = 65_536;
@@ -25,7 +26,7 @@ const LOG_LINE_BYTES = 16_384;
 /** More headers than this are refused with 431; HAProxy's own table is larger, so that it can answer. */
 const MAX_HEADERS = 200;
 /** Keywords that follow the address of an instance's server, in the file and at run time alike (RTR-04). */
-export function serverKeywords(settings: RouterSettings, server: RouteServer, direct = settings.direct): string {
+export function serverKeywords(settings: RouterSettings, server: RouteServer, direct = true): string {
   return [
     'ssl',
     `crt ${settings.certificates.client}`,
@@ -38,6 +39,7 @@ export function serverKeywords(settings: RouterSettings, server: RouteServer, di
     'pool-purge-delay 5s',
     'pool-max-conn -1',
     ...(server.http2 && settings.http2Apps ? ['proto h2'] : []),
+    // The front names the one that is meant (`chooseFirst`).
     ...(direct ? ['weight 0'] : []),
   ].join(' ');
 }
@@ -101,11 +103,11 @@ function globalSection(settings: RouterSettings): string {
   stats socket ${settings.sockets.admin} mode 600 level admin expose-fd listeners
   stats socket ${settings.sockets.driver} mode 660${group} level admin
   stats timeout 60s
-  log ring@access len ${LOG_LINE_BYTES} format raw local0${settings.direct ? ' notice' : ''}
+  log ring@${ACCESS_RING} len ${LOG_LINE_BYTES} format raw local0 notice
   hard-stop-after 15m
   tune.bufsize ${BUFFER_BYTES}
   tune.http.maxhdr 1024
-${settings.direct ? DIRECT_GLOBAL : ''}  tune.ssl.cachesize 20000
+${DIRECT_GLOBAL}  tune.ssl.cachesize 20000
   tune.ssl.default-dh-param 2048
   ssl-default-bind-options ssl-min-ver ${tls.minimumVersion}
   ssl-default-bind-ciphers ${tls.ciphers.join(':')}
@@ -114,14 +116,12 @@ ${settings.direct ? DIRECT_GLOBAL : ''}  tune.ssl.cachesize 20000
   ssl-default-server-ciphers ${DEFAULT_ROUTER_TLS.ciphers.join(':')}
   ssl-default-server-ciphersuites ${DEFAULT_ROUTER_TLS.cipherSuites.join(':')}
 
-# Keeps the access log while control is away, and sends it when it is back.
-ring access
+# Keeps the access log, of which control reads what it has not had yet. HAProxy 3.2 loses a line where it sends them by itself and who takes
+# them goes away.
+ring ${ACCESS_RING}
   format raw
   maxlen ${LOG_LINE_BYTES}
   size 8388608
-  timeout connect 1s
-  timeout server 10s
-  server control unix@${settings.logSocket}
 
 defaults base
   mode http
@@ -155,17 +155,16 @@ function frontends(settings: RouterSettings, inherited?: readonly number[]): str
     `unix@${healthSocketOf(settings)} mode 600 ${tls}`,
   ];
   const authority = settings.httpsPort === 443 ? '' : `:${settings.httpsPort}`;
-  const tables = `${shareTables(settings)}${settings.direct ? directTables(settings) : ''}`;
+  const tables = `${shareTables(settings)}${directTables(settings)}`;
   return `${tables}${settings.ssh ? firstBytes(settings, settings.ssh, secure) : ''}frontend public from base
 ${binds.map((bind) => `  bind ${bind}\n`).join('')}  unique-id-format %[uuid()]
-${RAW_UTF8}
+
   # --- one address cannot take every connection, nor all clients together the router's own
   maxconn ${clientConnections(settings)}
 ${connectionShares(settings)}${countSpoken('session')}
   # --- what is refused before anything is looked up
-${AS_STRICT}  http-request deny deny_status 431 content-type text/plain string "431 Request Header Fields Too Large\\n" if { req.hdrs,length gt ${MAX_HEADER_BYTES} } || { req.fhdr_cnt gt ${MAX_HEADERS} }
+${ONLY_UTF8}  http-request deny deny_status 431 content-type text/plain string "431 Request Header Fields Too Large\\n" if { req.hdrs,length gt ${MAX_HEADER_BYTES} } || { req.fhdr_cnt gt ${MAX_HEADERS} }
   http-request return status 414 content-type text/plain string "414 URI Too Long\\n" if { url_len gt ${MAX_HEADER_BYTES} }
-  http-request deny deny_status 400 content-type text/plain string "400 Bad Request\\n" if { req.hdrs -m reg '\\x00' }
   # Before HTTP/1.0 there were no headers at all, and before HTTP/1.1 no Transfer-Encoding: one server behind would believe it and the
   # next would not (RFC 9112, 6.1).
   http-request deny deny_status 400 content-type text/plain string "400 Bad Request\\n" if { req.ver -m beg 0. }
@@ -205,8 +204,9 @@ ${AS_STRICT}  http-request deny deny_status 431 content-type text/plain string "
   http-request redirect location https://%[var(txn.host)]${authority}%[pathq] code 308 if system_host !{ ssl_fc } { method GET HEAD }
   http-request deny deny_status 403 content-type text/plain string "403 Forbidden: HTTPS is required\\n" if system_host !{ ssl_fc }
 
-${settings.direct ? directRequest(settings) : ''}  http-request set-header ${HOP_HEADER} "%ci:%cp %HV %[src] %[var(txn.xff),url_enc]"${settings.direct ? ' if by_second_front\n  use_backend %[var(txn.be)] unless by_second_front' : ''}
-  default_backend one-request
+${directRequest(settings)}  http-request set-header ${HOP_HEADER} "%ci:%cp %HV %[src] %[var(txn.xff),url_enc]" if by_second_front
+  use_backend %[var(txn.be)] unless by_second_front
+  default_backend to-second-half
 
   # --- the answer: what is one hop's ends here, and what the platform's own hosts tell browsers
   http-response del-header ^(keep-alive|proxy-connection|proxy-authenticate|te)$ -m reg
@@ -241,7 +241,7 @@ function systemBackends(settings: RouterSettings): string[] {
   option abortonclose
   http-reuse safe
   http-request return status 503 content-type text/plain hdr Retry-After 5 string "503 Service Unavailable: The platform's API has no room at the moment.\\n" if { queue(${name}) ge ${2 * CONTROL_REQUESTS} }
-${controlAnswers(settings)}  http-error status 502 content-type text/plain string "502 Bad Gateway: The platform's API ended without an answer.\\n"
+${CONTROL_ANSWERS}  http-error status 502 content-type text/plain string "502 Bad Gateway: The platform's API ended without an answer.\\n"
   http-error status 503 content-type text/plain hdr Retry-After 5 string "503 Service Unavailable: The platform's API does not answer at the moment.\\n"
   server ${name} ${address}:${port} ssl crt ${client} ca-file ${platformCa} verify required verifyhost ${name} sni str(${name}) pool-purge-delay 5s maxconn ${CONTROL_REQUESTS}
 `,
@@ -254,29 +254,28 @@ function pool(settings: RouterSettings, table: RouteTable): string {
   const backends = Array.from({ length: settings.poolSize }, (_, slot) =>
     [
       `backend ${backendName(slot)} from pool`,
-      ...(settings.direct ? [ONE_ATTEMPT] : []),
+      ONE_ATTEMPT,
       '  use-server %[var(txn.srv)] if { var(txn.srv) -m found }',
-      ...(settings.direct ? [repeatServer(settings)] : []),
+      repeatServer(settings),
       ...(servers.get(slot) ?? []).map(
         (server) => `  server ${server.instanceGuid} ${haproxyAddress(server)} ${serverKeywords(settings, server)}`,
       ),
       '',
     ].join('\n'),
   ).join('');
-  const direct = settings.direct ? ' !by_second_half' : '';
   return `defaults pool from base
   balance roundrobin
   http-reuse always
-${settings.direct ? '' : '  retries 1\n'}  option redispatch 1
+  option redispatch 1
   # Who goes away while a connection is made for them waits no longer. Of one that goes later an app learns nothing.
   option abortonclose
   fullconn 10000
   http-error status 502 content-type text/plain string ${ENDPOINT_FAILED}
   http-error status 503 content-type text/plain string ${ENDPOINT_FAILED}
   http-error status 504 content-type text/plain string ${ENDPOINT_SILENT}
-${poolAnswers(settings)}  # An app that opens a session gets it bound to its instance.
-  http-response add-header Set-Cookie "__VCAP_ID__=%s; Path=/; HttpOnly; Secure; SameSite=Lax" if${direct} { res.cook(JSESSIONID) -m found } { res.hdr(Set-Cookie) -m reg -i JSESSIONID=.*;.*Secure }
-  http-response add-header Set-Cookie "__VCAP_ID__=%s; Path=/; HttpOnly" if${direct} { res.cook(JSESSIONID) -m found } !{ res.hdr(Set-Cookie) -m reg -i JSESSIONID=.*;.*Secure }
+${POOL_ANSWERS}  # An app that opens a session gets it bound to its instance.
+  http-response add-header Set-Cookie "__VCAP_ID__=%s; Path=/; HttpOnly; Secure; SameSite=Lax" if !by_second_half { res.cook(JSESSIONID) -m found } { res.hdr(Set-Cookie) -m reg -i JSESSIONID=.*;.*Secure }
+  http-response add-header Set-Cookie "__VCAP_ID__=%s; Path=/; HttpOnly" if !by_second_half { res.cook(JSESSIONID) -m found } !{ res.hdr(Set-Cookie) -m reg -i JSESSIONID=.*;.*Secure }
 
 # Holds the client certificate and the instances' root in memory for the servers added later.
 backend certificates from pool

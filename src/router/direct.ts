@@ -3,9 +3,9 @@ import { INSTANCE_KEYS } from './repeats.ts';
 import { instancesMapOf, REPEAT_SERVER, type RouterSettings, repeatSocketOf } from './settings.ts';
 
 /*
- * HAProxy 3.2 answers 502 on every connection whose server ends, and keeps none that was fed by half. A request to an app then needs no
+ * HAProxy answers 502 on every connection whose server ends, and keeps none that was fed by half. So a request to an app needs no
  * connection of its own within the router: the front leads it to its instance at once. What nobody answered goes to the second front
- * ("again" below), which chooses among the other instances as it does for every request with an older HAProxy.
+ * ("again" below), which chooses among the other instances.
  *
  * HAProxy balances anew for a retry, and knows of no server that it tried. So none of the instances is balanced (their weight is 0): the
  * front names the one of a first attempt, in turns, and the server that is left to the balance is the way to the second front.
@@ -18,16 +18,9 @@ export const STREAM_COUNTERS = { client: 3, containers: 4, all: 5, turns: 6 };
 export const DIRECT_GLOBAL = `  tune.stick-counters 7
 `;
 
-/** What the front tells the second one of a repeat. */
+/** What the front tells the second one of a repeat; HAProxy reads 1,024 bytes of it, of which a client's cookie may have 300. */
 const TLV = '0xE0';
-const TOLD = [
-  '%[var(txn.version)]',
-  '%[var(txn.at)]',
-  '%Tc',
-  '%[var(txn.srv),url_enc]',
-  '%[var(txn.second)]',
-  '%[var(txn.xff),url_enc]',
-];
+const TOLD = ['%[var(txn.version)]', '%[var(txn.at)]', '%Tc', '%[var(txn.srv),url_enc]', '%[var(txn.second)]'];
 
 /** Whose turn it is, by backend; and all requests to apps. */
 export function directTables(settings: RouterSettings): string {
@@ -41,7 +34,7 @@ backend under-way from base
 }
 
 /**
- * In the front: what goes the way of an older HAProxy. On a kept connection of HTTP/1.1 a request that is not answered ends without a word
+ * In the front: what goes by the second one. On a kept connection of HTTP/1.1 a request that is not answered ends without a word
  * unless HAProxy can send it again, which it can where all of it has come.
  */
 export const BY_SECOND_FRONT = `  http-request set-var(txn.len) req.body_len if { fc_http_major 1 } { req.fhdr(content-length) -m found }
@@ -94,7 +87,8 @@ export const TAKE_REPEAT = `  http-request set-var(txn.second) int(1)
   http-request set-var(txn.version) var(txn.told),field(1,' ') if again
   http-request set-var(txn.first) var(txn.told),field(2,' ') if again
   http-request set-var(txn.asked) var(txn.told),field(4,' ') if again
-  http-request set-var(txn.xff) var(txn.told),field(6,' '),url_dec if again
+  # All but the client, which the front added.
+  http-request set-var(txn.xff) "req.fhdr(x-forwarded-for),regsub('(, )?[^,]*\\$','')" if again
   http-request set-var(txn.first) req.fhdr(x-vcap-request-id),crc32 unless again
 `;
 

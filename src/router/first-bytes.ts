@@ -9,7 +9,7 @@ import { clientConnections, connectionShares, countSpoken } from './shares.ts';
  */
 export function firstBytes(settings: RouterSettings, ssh: { socket: string }, listeners: readonly string[]): string {
   const transit = transitSeconds(settings.idle);
-  return `defaults first-bytes
+  return `defaults bytes
   mode tcp
   timeout connect 5s
   timeout client ${transit}s
@@ -19,7 +19,7 @@ export function firstBytes(settings: RouterSettings, ssh: { socket: string }, li
   timeout server-fin 30s
   option splice-auto
 
-frontend first-bytes from first-bytes
+frontend first-bytes from bytes
   maxconn ${clientConnections(settings)}
 ${listeners.map((at) => `  bind ${at}\n`).join('')}  tcp-request inspect-delay 10s
 ${connectionShares(settings)}  tcp-request content accept if { req.payload(0,1) -m bin 16 }
@@ -28,10 +28,10 @@ ${countSpoken('content', ' if { req.payload(0,4) -m str SSH- }')}  tcp-request c
   use_backend ssh if { req.payload(0,4) -m str SSH- }
   default_backend tls
 
-backend tls from first-bytes
+backend tls from bytes
   server tls unix@${tlsSocketOf(settings)} send-proxy-v2
 
-backend ssh from first-bytes
+backend ssh from bytes
   server ssh unix@${ssh.socket} send-proxy-v2
 
 `;

@@ -24,7 +24,7 @@ type PoolServer = Pick<RunningServer, 'address' | 'port' | 'inMaintenance'>;
 export interface Running {
   process: string;
   servers: Map<string, PoolServer>;
-  /** Its front leads to instances at once (`RouterSettings.direct`): it says so itself, since it may be another one than control was started with. */
+  /** Its front names the instance: one that a version before started (HAProxy 2.6) has it balance among them. */
   direct: boolean;
 }
 
@@ -104,7 +104,7 @@ export class HaproxyDriver {
     const before = last?.process === running.process ? last : null;
     const wanted = new Set<string>();
     let added = 0;
-    if (!before) await this.#clear(table, running);
+    if (!before) await this.#clear(table, running, last);
     for await (const { slot, servers } of inTurns(table.pools)) {
       for (const server of servers) {
         const name = `${backendName(slot)}/${server.instanceGuid}`;
@@ -124,14 +124,17 @@ export class HaproxyDriver {
     return { added, removed, draining };
   }
 
-  /** Takes the servers out of slots that others are to have. */
-  async #clear(table: RouteTable, { servers }: Running): Promise<void> {
+  /** Takes the servers out of slots that others are to have, as far as it is known whose they are. */
+  async #clear(table: RouteTable, { servers }: Running, last: Held | null): Promise<void> {
     const present = Map.groupBy(servers.keys(), slotOf);
     const taken = new Set<number>();
     for await (const { slot, servers: own } of inTurns(table.pools)) {
       const names = new Set(own.map(({ instanceGuid }) => `${backendName(slot)}/${instanceGuid}`));
+      const apps = new Set(own.map(({ appGuid }) => appGuid));
+      for (const { appGuid, instanceGuid } of last?.pools.get(slot) ?? [])
+        if (apps.has(appGuid)) names.add(`${backendName(slot)}/${instanceGuid}`);
       const there = present.get(slot) ?? [];
-      if (there.length > 0 && names.size > 0 && !there.some((name) => names.has(name))) taken.add(slot);
+      if (there.length > 0 && own.length > 0 && !there.some((name) => names.has(name))) taken.add(slot);
     }
     if (taken.size === 0) return;
     const routes = new Map<string, string>();

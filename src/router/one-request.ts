@@ -3,30 +3,27 @@ import { LOG_FORMAT } from './access-log.ts';
 import { ENDPOINT_FAILED, ENDPOINT_SILENT, MAX_HEADER_BYTES } from './bounds.ts';
 import { HOP_HEADER } from './client-headers.ts';
 import { allUnderWay, BY_SECOND_FRONT, chooseFirst, REFUSE_REPEAT, repeatListener, TAKE_REPEAT } from './direct.ts';
-import { attemptsTable, chooseAgain, countAttempt, ownAnswers, repeating } from './repeats.ts';
+import { attemptsTable, COUNT_ATTEMPT, chooseAgain, OWN_ANSWERS, REPEATING } from './repeats.ts';
 import { instancesMapOf, NO_ENDPOINTS, oneRequestSocketOf, type RouterSettings, routesMapOf } from './settings.ts';
 import { requestShares } from './shares.ts';
 
 /** Labels a wildcard may stand for: `*.example.org` serves up to `a.b.c.d.example.org`. */
 const WILDCARD_LEVELS = 4;
 /**
- * The second half of the router: each request comes to it on a connection of its own, whatever connection the client has.
+ * The second half of the router: requests come to it on a connection of their own, whatever connection the client has. Repeats do, requests that
+ * are not whole over HTTP/1.1, and those to the platform's own hosts (docs/decisions/0051).
  *
- * HAProxy 2.6 answers only the first request of a connection when a server dies on it, and takes every stream of HTTP/2 for a
- * later one: those it resets, and the client never learns of a 502. HTTP/2 also lets a client end a request before its
- * Content-Length; where the app had answered by then, HAProxy would keep the server's connection it has fed by half, and the
- * app would read the next client's request as the rest of this one's body. Here the half-fed connection is the one between
- * the halves, which serves nobody else, and the server's ends with it.
+ * HAProxy answers only the first request of a connection when a server dies on it and the request cannot be sent again, so that a client
+ * would never learn of a 502.
  *
  * The route is looked up here, so that no time passes between that and the choice of a server: a slot may get other servers.
- * A request that nobody answered goes back as 425. The first half sends it again where that is safe, or makes 502 of it. The
- * second half does not: after a connection that was reused, HAProxy 2.6 makes new ones without a server name.
+ * A request that nobody answered goes back as 425. The first half sends it again where that is safe, or makes 502 of it.
  */
 export function oneRequest(settings: RouterSettings): string {
   const transit = transitSeconds(settings.idle);
-  return `${attemptsTable(settings)}backend one-request from base
+  return `${attemptsTable(settings)}backend to-second-half from base
   option http-server-close
-${repeating(settings)}  # Longer than the second half waits for an answer, which says what it waited for.
+${REPEATING}  # Longer than the second half waits for an answer, which says what it waited for.
   timeout server ${transit}s
   timeout tunnel ${transit}s
   http-error status 502 content-type text/plain string ${ENDPOINT_FAILED}
@@ -36,8 +33,8 @@ ${repeating(settings)}  # Longer than the second half waits for an answer, which
 
 frontend one-request from base
   bind unix@${oneRequestSocketOf(settings)} mode 600
-${settings.direct ? repeatListener(settings) : ''}  # What HTTP/2 allows in an address, the strict reading of HTTP/1.1 does not; all of it has been judged by the first half.
-  option accept-invalid-http-request
+${repeatListener(settings)}  # What HTTP/2 allows in an address, the strict reading of HTTP/1.1 does not; all of it has been judged by the first half.
+  option accept-unsafe-violations-in-http-request
   # The first half knows how long the client may be silent.
   timeout client ${transit}s
   stick-table type ipv6 size 50k expire 1m store conn_cur
@@ -47,20 +44,20 @@ ${settings.direct ? repeatListener(settings) : ''}  # What HTTP/2 allows in an a
   http-request set-var(txn.client) var(txn.hop),field(1,' ')
   http-request set-var(txn.version) var(txn.hop),field(2,' ')
   http-request set-var(txn.xff) var(txn.hop),field(4,' '),url_dec
-${settings.direct ? TAKE_REPEAT : ''}  http-request set-var(txn.proto) req.fhdr(x-forwarded-proto)
+${TAKE_REPEAT}  http-request set-var(txn.proto) req.fhdr(x-forwarded-proto)
   http-request set-var(txn.host) req.fhdr(host),field(1,:),lower
   ${systemHostAcl(settings)}
-${accessLog(settings, 'system_host')}${settings.direct ? REFUSE_REPEAT : ''}  # Not from X-Forwarded-For, whose beginning is the client's: a quote there would hide what stands after it.
+${accessLog('system_host')}${REFUSE_REPEAT}  # Not from X-Forwarded-For, whose beginning is the client's: a quote there would hide what stands after it.
   http-request set-var(txn.address) var(txn.hop),field(3,' ')
-${requestShares(settings, 'var(txn.address)', settings.direct ? 'control' : 'all')}  # A small body is waited for, and the begin of a larger one: whoever sends it slowly costs control nothing (408 after
+${requestShares(settings, 'var(txn.address)', 'control')}  # A small body is waited for, and the begin of a larger one: whoever sends it slowly costs control nothing (408 after
   # that).
   http-request wait-for-body time 15s if system_host
   # The hop's own.
   http-request del-header Connection if { req.fhdr(connection) -i -m str close }
-${tunnels()}${answers()}${ownAnswers(settings)}
-${route(settings)}${countAttempt(settings)}${chooseAgain(settings, '!system_host !instance_wanted')}  # A repeat is bound to no instance: that one did not answer.
+${tunnels()}${answers()}${OWN_ANSWERS}
+${route(settings)}${COUNT_ATTEMPT}${chooseAgain(settings, '!system_host !instance_wanted')}  # A repeat is bound to no instance: that one did not answer.
   ${bound('!{ var(txn.repeated) -m bool }')}
-${settings.direct ? chooseFirst(settings, '!system_host !{ var(txn.repeated) -m bool }') : ''}${systemRoutes(settings)}  use_backend %[var(txn.be)]
+${chooseFirst(settings, '!system_host !{ var(txn.repeated) -m bool }')}${systemRoutes(settings)}  use_backend %[var(txn.be)]
 
 `;
 }
@@ -75,20 +72,20 @@ function systemRoutes({ apart = [] }: RouterSettings): string {
 export function directRequest(settings: RouterSettings): string {
   return `  # --- to an app: its share, its route, its instance
 ${BY_SECOND_FRONT}  http-request set-var-fmt(txn.client) "%ci:%cp"
-  http-request set-var(txn.version) var(txn.protocol)
+  http-request set-var-fmt(txn.version) "%HV"
   http-request set-var(txn.proto) req.fhdr(x-forwarded-proto)
-${accessLog(settings, 'by_second_front')}${requestShares(settings, 'src', 'apps')}${allUnderWay(settings)}${tunnels()}${answers()}${route(settings)}  ${bound('')}
+${accessLog('by_second_front')}${requestShares(settings, 'src', 'apps')}${allUnderWay(settings)}${tunnels()}${answers()}${route(settings)}  ${bound('')}
 ${chooseFirst(settings, '!by_second_front')}`;
 }
 
 /** What the log's line says of a request to an app; there is none of others. */
-function accessLog({ direct }: RouterSettings, none: string): string {
+function accessLog(none: string): string {
   return `  log global
   log-format '${LOG_FORMAT}'
   http-request set-var(txn.uri) pathq,bytes(0,2048)
   http-request set-var(txn.ua) req.fhdr(user-agent),bytes(0,512)
   http-request set-var(txn.referer) req.fhdr(referer),bytes(0,512)
-  http-request set-log-level ${direct ? 'notice unless' : 'silent if'} ${none}
+  http-request set-log-level notice unless ${none}
 `;
 }
 
@@ -99,8 +96,8 @@ function tunnels(): string {
 }
 
 function answers(): string {
-  return `  # What no client's reader would take: a status of another length, a NUL.
-  http-response return status 502 content-type text/plain hdr X-Cf-Routererror endpoint_failure string ${ENDPOINT_FAILED} if { status lt 100 } || { status gt 999 } || { res.hdrs -m reg '\\x00' }
+  return `  # What no client's reader would take: a status of another length.
+  http-response return status 502 content-type text/plain hdr X-Cf-Routererror endpoint_failure string ${ENDPOINT_FAILED} if { status lt 100 } || { status gt 999 }
   http-response return status 502 content-type text/plain hdr X-Cf-Routererror response_headers_too_large string "502 Bad Gateway: The headers of the endpoint's answer are too large.\\n" if { res.hdrs,length gt ${MAX_HEADER_BYTES} }
   http-after-response set-var(txn.routererror) res.hdr(X-Cf-Routererror) if !{ var(txn.answered) -m found }
 `;
@@ -108,7 +105,7 @@ function answers(): string {
 
 /** The one a session is bound to. */
 function bound(unless: string): string {
-  return `http-request set-var(txn.srv) req.cook(__VCAP_ID__) if !instance_wanted ${unless} { req.cook(JSESSIONID) -m found } { req.cook(__VCAP_ID__) -m found }`;
+  return `http-request set-var(txn.srv) req.cook(__VCAP_ID__),bytes(0,100) if !instance_wanted ${unless} { req.cook(JSESSIONID) -m found } { req.cook(__VCAP_ID__) -m found }`;
 }
 
 /** Which backend, and which of its instances where one is asked for. */

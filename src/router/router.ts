@@ -7,7 +7,7 @@ import { HaproxySocket } from '../kit/haproxy.ts';
 import type { Logger } from '../kit/log.ts';
 import { named, type Outcome, Reconciler, type Subjects } from '../kit/reconcile.ts';
 import { inTurns } from '../kit/turns.ts';
-import { AccessLogListener } from './access-log-listener.ts';
+import { AccessLogReader } from './access-log-reader.ts';
 import { DesiredState } from './desired-state.ts';
 import type { Fingerprints } from './fingerprints.ts';
 import { type Convergence, HaproxyDriver } from './haproxy-driver.ts';
@@ -26,8 +26,6 @@ export interface RouterOptions {
   ingress: Client<typeof Ingress>;
   bus: Bus;
   log: Logger;
-  /** A listening socket at `settings.logSocket`, inherited: HAProxy finds it at all times. Without it the router makes one. */
-  accessLogDescriptor?: number;
   /** Which router this is, of several; cf shows it as RTR/0. */
   routerIndex?: string;
   /** How often all of the table is compared, and a part of what HAProxy has, whatever the events say. */
@@ -100,11 +98,9 @@ export function createRouter(options: RouterOptions): Router {
   const pace = { everyMs: options.intervalMs ?? 30_000, soonMs: SOON_MS };
   const reconciler = new Reconciler('router', pace, reconcile, log);
   const comparison = new Reconciler('routing table', pace, compare, log);
-  const accessLog = new AccessLogListener({
-    socket:
-      options.accessLogDescriptor === undefined
-        ? { path: settings.logSocket }
-        : { descriptor: options.accessLogDescriptor },
+  const accessLog = new AccessLogReader({
+    socket: settings.sockets.driver,
+    stateDirectory: settings.stateDirectory,
     routerIndex: options.routerIndex ?? '0',
     ingress: options.ingress,
     ownerOf: (guid) => owners.of(guid),

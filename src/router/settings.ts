@@ -58,15 +58,11 @@ export interface RouterSettings {
    * and it is every app's and the API's.
    */
   http2Apps: boolean;
-  /** HAProxy is 3.2 or newer: a request to an app goes from the front to its instance at once. */
-  direct?: boolean;
   threads: number;
   maxConnections: number;
   /** `IDLE` unless told. */
   idle?: IdleTimes;
   tls?: RouterTls;
-  /** The Unix socket on which control takes the access log. */
-  logSocket: string;
   sockets: {
     /** For the supervisor: hands over listening sockets when HAProxy is replaced. */
     admin: string;
@@ -113,14 +109,11 @@ export function repeatSocketOf(settings: Pick<RouterSettings, 'sockets'>): strin
 /** The server of a backend that leads to the second half; no instance can have this name. */
 export const REPEAT_SERVER = '_again';
 
+/** Where HAProxy keeps the access log for control. */
+export const ACCESS_RING = 'access';
+
 /** The value of a route that has no running instance. */
 export const NO_ENDPOINTS = 'none';
-
-/** What `haproxy -v` says: whether `RouterSettings.direct` may be. */
-export function haproxyIsDirect(version: string): boolean {
-  const [, major = 0, minor = 0] = /version (\d+)\.(\d+)/.exec(version)?.map(Number) ?? [];
-  return major > 3 || (major === 3 && minor >= 2);
-}
 
 /** A slot of the pool, by number, as HAProxy's backend. */
 export function backendName(slot: number): string {

@@ -58,24 +58,18 @@ export function countSpoken(at: 'session' | 'content', condition = ''): string {
  * The same shares of the requests under way: one connection of HTTP/2 has many. `address`: a variable with the client's. Those to the
  * platform's own hosts have a count of their own, since control takes fewer at a time than the router.
  */
-export function requestShares(settings: RouterSettings, address: string, whose: 'control' | 'apps' | 'all'): string {
+export function requestShares(settings: RouterSettings, address: string, whose: 'control' | 'apps'): string {
   const refuse =
     'return status 429 content-type text/plain hdr Retry-After 1 string "429 Too Many Requests at once\\n" if';
-  const own = {
-    address,
-    refuse,
-    table: 'control-requests',
-    containersTable: 'containers-control',
-    only: 'system_host',
+  const control = {
+    ...{ table: 'control-requests', containersTable: 'containers-control', only: 'system_host' },
+    most: mostOf(CONTROL_REQUESTS),
   };
   const apps = {
-    ...{ address, refuse, table: 'one-request', containersTable: 'containers-requests' },
-    ...(whose === 'apps' ? { counters: STREAM_COUNTERS } : { only: '!system_host' }),
+    ...{ table: 'one-request', containersTable: 'containers-requests', counters: STREAM_COUNTERS },
+    most: mostOf(settings.maxConnections),
   };
-  return rules('http-request', [
-    ...(whose === 'apps' ? [] : shares(settings, { ...own, most: mostOf(CONTROL_REQUESTS) })),
-    ...(whose === 'control' ? [] : shares(settings, { ...apps, most: mostOf(settings.maxConnections) })),
-  ]);
+  return rules('http-request', shares(settings, { address, refuse, ...(whose === 'apps' ? apps : control) }));
 }
 
 interface Counted {

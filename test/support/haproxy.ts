@@ -7,15 +7,9 @@ import { HaproxySocket } from '../../src/kit/haproxy.ts';
 import { createIntermediate, createRoot, issue, type KeyAndCertificate } from '../../src/kit/pki.ts';
 import { PLAIN_ENVIRONMENT, run } from '../../src/kit/process.ts';
 import { chosenImage } from '../../src/platform/engines/image/image.ts';
-import { haproxyIsDirect } from '../../src/router/index.ts';
 
-/** The one of the machine, unless another one is to be tried. */
-export const HAPROXY = process.env['CUPOLA_TEST_HAPROXY'] ?? 'haproxy';
-
-/** Whether its front may lead to instances at once (`RouterSettings.direct`). */
-export async function isDirect(program = HAPROXY): Promise<boolean> {
-  return haproxyIsDirect(await run(program, ['-v']));
-}
+/** Another one than the engines' image has, to be tried. */
+const OTHER = process.env['CUPOLA_TEST_HAPROXY'];
 
 export interface TestHaproxy {
   pid: number;
@@ -43,24 +37,23 @@ export function imageRoot(): string {
   return image.root;
 }
 
+/** What runs HAProxy: in a namespace that ends with it, in which the image has the place of /usr. Without root the machine's runs. */
+export function haproxyCommand(args: readonly string[], privileges: readonly string[] = []): [string, ...string[]] {
+  const engine = [...privileges, OTHER ?? 'haproxy', ...args];
+  const within =
+    process.getuid?.() === 0 && OTHER === undefined
+      ? ['unshare', '--mount', 'sh', '-ec', 'mount --bind "$1" /usr; shift; exec "$@"', 'sh', join(imageRoot(), 'usr')]
+      : [];
+  return [...within, ...engine] as [string, ...string[]];
+}
+
 /** Starts HAProxy as the supervisor does: in the foreground, without root and any capability. Ready when its socket answers. */
 export async function startHaproxy(
   configFile: string,
   socket: string,
-  {
-    more = [],
-    inherit = [],
-    isOfImage = false,
-    program: engine = HAPROXY,
-  }: { more?: readonly string[]; inherit?: readonly number[]; isOfImage?: boolean; program?: string } = {},
+  { more = [], inherit = [] }: { more?: readonly string[]; inherit?: readonly number[] } = {},
 ): Promise<TestHaproxy> {
   const account = await haproxyAccount();
-  // In a namespace that ends with it, in which the image has the place of /usr.
-  const within =
-    account && isOfImage
-      ? ['unshare', '--mount', 'sh', '-ec', 'mount --bind "$1" /usr; shift; exec "$@"', 'sh', join(imageRoot(), 'usr')]
-      : [];
-  const command = [engine, '-db', '-f', configFile, ...more];
   const privileges = account
     ? [
         'setpriv',
@@ -72,7 +65,7 @@ export async function startHaproxy(
         '--no-new-privs',
       ]
     : [];
-  const [program = '', ...args] = [...within, ...privileges, ...command];
+  const [program, ...args] = haproxyCommand(['-db', '-f', configFile, ...more], privileges);
   const child: ChildProcess = spawn(program, args, {
     env: PLAIN_ENVIRONMENT,
     stdio: ['ignore', 'pipe', 'pipe', ...inherit],

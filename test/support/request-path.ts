@@ -1,8 +1,7 @@
 import { closeSync } from 'node:fs';
-import { chmod } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { createCellProxy } from '../../src/cell/proxy/index.ts';
 import { prepareCellProxy } from '../../src/cell/proxy/proxy.ts';
@@ -22,7 +21,7 @@ import type { IdleTimes } from '../../src/kit/haproxy.ts';
 import { type RequestHandler, serveHosts } from '../../src/kit/http.ts';
 import { Logger } from '../../src/kit/log.ts';
 import { client, inMemoryTransport } from '../../src/kit/rpc.ts';
-import { descriptorOf, listenTcp, listenUnix } from '../../src/kit/sockets.ts';
+import { listenTcp } from '../../src/kit/sockets.ts';
 import { FIRST_INHERITED } from '../../src/platform/listeners.ts';
 import {
   createRouter,
@@ -35,7 +34,6 @@ import { envelopesOf } from './envelopes.ts';
 import {
   createTestPki,
   haproxyAccount,
-  isDirect,
   makeDirectory,
   startHaproxy,
   type TestHaproxy,
@@ -88,6 +86,11 @@ export interface RequestPathOptions {
   patienceMs?: number;
 }
 
+/** Where the router's account alone may connect. */
+export function sshSocketBeside({ sockets }: RouterSettings): string {
+  return join(dirname(dirname(sockets.driver)), 'ssh/ssh.sock');
+}
+
 export type RequestPath = Awaited<ReturnType<typeof startRequestPath>>;
 
 /** Router, cell proxy and everything between, real but for the BBS and loggregator, which are tables in memory. */
@@ -104,7 +107,7 @@ export async function startRequestPath(options: RequestPathOptions) {
   await makeDirectory(at('router'), me, account.gid, 0o750);
   await makeDirectory(at('state'), me, process.getgid!(), 0o700);
   await makeDirectory(at('sockets'), account.uid, process.getgid!(), 0o2710);
-  await makeDirectory(at('log'), me, account.gid, 0o2710);
+  await makeDirectory(at('ssh'), me, account.gid, 0o2710);
   await makeDirectory(at('pki'), me, account.gid, 0o750);
   await makeDirectory(at('cell'), me, account.gid, 0o750);
   const pem = (name: string, value: Parameters<typeof writePem>[2]) => writePem(at('pki'), name, value, account.uid);
@@ -125,10 +128,8 @@ export async function startRequestPath(options: RequestPathOptions) {
     systemHosts: [`api.${domain}`, `uaa.${domain}`],
     poolSize: 50,
     http2Apps: false,
-    direct: await isDirect(),
     threads: 1,
     maxConnections: 1000,
-    logSocket: at('log/access.sock'),
     sockets: { admin: at('sockets/admin.sock'), driver: at('sockets/driver.sock') },
   };
   const idle = options.idle === undefined ? {} : { idle: options.idle };
@@ -141,7 +142,6 @@ export async function startRequestPath(options: RequestPathOptions) {
     threads: 1,
     maxConnections: settings.maxConnections,
     socket: at('sockets/cell.sock'),
-    ...(settings.direct ? { direct: true } : {}),
     account,
     ...idle,
   };
@@ -193,8 +193,6 @@ export async function startRequestPath(options: RequestPathOptions) {
   // As the supervisor does: the listening sockets outlive the engines.
   const routerSockets = routerListeners(settings).map(listenTcp);
   const cellSocket = listenTcp({ address: cellSettings.bindAddress, port: cellSettings.port });
-  const logSocket = listenUnix(settings.logSocket);
-  await chmod(settings.logSocket, 0o660);
   const numbers = routerSockets.map((_, index) => FIRST_INHERITED + index);
   const startRouterProxy = async (more: readonly string[] = []) => {
     const { configFile } = await prepareRouter(settings, numbers);
@@ -202,7 +200,7 @@ export async function startRequestPath(options: RequestPathOptions) {
   };
   const startCellProxyEngine = async () => {
     const { configFile } = await prepareCellProxy(cellSettings, FIRST_INHERITED);
-    return startHaproxy(configFile, cellSettings.socket, { inherit: [cellSocket], isOfImage: true });
+    return startHaproxy(configFile, cellSettings.socket, { inherit: [cellSocket] });
   };
   const engines: { router: TestHaproxy; cell: TestHaproxy } = {
     router: await startRouterProxy(),
@@ -218,7 +216,6 @@ export async function startRequestPath(options: RequestPathOptions) {
       log,
       drainTimeoutMs: 2_000,
       ...(intervalMs === undefined ? {} : { intervalMs }),
-      accessLogDescriptor: descriptorOf(process.pid, logSocket), // the router closes what it gets
     });
     await router.start();
   };
@@ -344,7 +341,7 @@ export async function startRequestPath(options: RequestPathOptions) {
         server.closeAllConnections();
         server.close();
       }
-      for (const descriptor of [...routerSockets, cellSocket, logSocket]) closeSync(descriptor);
+      for (const descriptor of [...routerSockets, cellSocket]) closeSync(descriptor);
       directory.remove();
     },
   };

@@ -1,4 +1,4 @@
-import { transitSeconds, unanswered } from '../../kit/haproxy.ts';
+import { transitSeconds, UNANSWERED } from '../../kit/haproxy.ts';
 import { CIPHER_SUITES_TLS12, CIPHER_SUITES_TLS13 } from '../../kit/tls.ts';
 import { type CellProxySettings, certificateListOf, targetsMapOf, unreachableSocketOf } from './settings.ts';
 
@@ -61,6 +61,6 @@ frontend unreachable
   timeout client 30s
   timeout http-request 5s
   option httpclose
-  http-request return status ${unanswered(settings)} content-type text/plain hdr X-Cf-Routererror endpoint_failure string "502 Bad Gateway: Registered endpoint failed to handle the request.\\n"
+  http-request return status ${UNANSWERED} content-type text/plain hdr X-Cf-Routererror endpoint_failure string "502 Bad Gateway: Registered endpoint failed to handle the request.\\n"
 `;
 }

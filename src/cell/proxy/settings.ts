@@ -17,8 +17,6 @@ export interface CellProxySettings {
   idle?: IdleTimes;
   /** Stats socket; mode 600, so HAProxy's account and root can use it. */
   socket: string;
-  /** As the router's. */
-  direct?: boolean;
   /** HAProxy's account: it alone reads the keys. Without it the files stay the caller's. */
   account?: { uid: number; gid: number };
 }

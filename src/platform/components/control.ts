@@ -6,9 +6,7 @@ import { fingerprintOf } from '../../ssh-proxy/fingerprint.ts';
 import type { Account } from '../account.ts';
 import { askAdmin, RENEW_LIMIT_MS } from '../admin-socket.ts';
 import type { ControlBootstrap, RoleBootstrap } from '../bootstrap.ts';
-import type { Accounts } from '../host/accounts.ts';
 import type { Layout } from '../layout.ts';
-import type { UnixSocket } from '../listeners.ts';
 import { nodeOf, programsOf } from '../program.ts';
 import type { RoleProcess } from '../roles/cut.ts';
 import type { Role } from '../roles/names.ts';
@@ -19,7 +17,7 @@ import type { Component } from './component.ts';
 import { maxConnections, numbersOf } from './descriptors.ts';
 import { digestOf, once } from './fingerprint.ts';
 import { launch } from './launch.ts';
-import { accessLogSocket, sshSocket } from './listeners.ts';
+import { sshSocket } from './listeners.ts';
 import { HEAP, HEAP_OF_LOGS, MALLOC } from './memory.ts';
 import type { Parts } from './parts.ts';
 
@@ -46,15 +44,13 @@ export function control(
       makeDirectory(dirname(layout.adminSocketOf(name)), { mode: 0o700, owner: accounts.control });
       if (own.roles.includes('api')) linkBuildpacks(layout);
       await endOthers(layout, accounts.control, own);
-      const sockets = socketsOf(layout, accounts, own);
-      const inherit = listeners.descriptors([...sockets.values()]);
-      const numbers = numbersOf(inherit);
-      const descriptors = new Map([...sockets.keys()].map((role, index) => [role, numbers[index]!]));
+      const ssh = own.roles.includes('ssh') ? sshSocket(layout, accounts) : null;
+      const inherit = ssh ? listeners.descriptors([ssh]) : [];
       const bootstrap: ControlBootstrap = {
         settings: layout.settings,
         name,
         identity: await certificates.component(name),
-        roles: rolesOf(layout, own, secrets(), descriptors),
+        roles: rolesOf(layout, own, secrets(), numbersOf(inherit)[0] ?? null),
       };
       return launch({
         command: nodeOf(layout.program),
@@ -76,20 +72,15 @@ export function control(
   };
 }
 
-/** What a role inherits: the sockets on which the router's account alone reaches it, which outlive the process. */
-function socketsOf(layout: Layout, accounts: Accounts, { roles }: RoleProcess): Map<Role, UnixSocket> {
-  const ssh = sshSocket(layout, accounts);
-  const sockets = new Map<Role, UnixSocket>([['routing', accessLogSocket(layout, accounts)]]);
-  if (ssh) sockets.set('ssh', ssh);
-  return new Map([...sockets].filter(([role]) => roles.includes(role)));
-}
-
-/** What each role of the process is told; of secrets what it needs. */
+/**
+ * What each role of the process is told; of secrets what it needs. `ssh`: where the router's account alone reaches it, by a socket that outlives
+ * the process.
+ */
 function rolesOf(
   layout: Layout,
   { roles }: RoleProcess,
   secrets: Secrets,
-  descriptors: ReadonlyMap<Role, number>,
+  ssh: number | null,
 ): ControlBootstrap['roles'] {
   const { blobSigningKey, adminPassword, clientSecrets, sshHostKey, databaseKey } = secrets;
   const sealingKey = (room: string): string => deriveKey(Buffer.from(databaseKey, 'base64'), room).toString('base64');
@@ -104,11 +95,11 @@ function rolesOf(
     uaa: () => ({ sealingKey: sealingKey('uaa'), adminPassword, clientSecrets }),
     brain: () => ({ sealingKey: sealingKey('bbs') }),
     logs: () => ({}),
-    routing: () => ({ maxConnections: maxConnections(), accessLogDescriptor: descriptors.get('routing')! }),
+    routing: () => ({ maxConnections: maxConnections() }),
     ssh: () => ({
       hostKey: sshHostKey,
       clientSecret: clientSecrets.sshProxy,
-      descriptor: descriptors.get('ssh') ?? null,
+      descriptor: ssh,
     }),
   };
   return Object.fromEntries(roles.map((role) => [role, tell[role]()]));

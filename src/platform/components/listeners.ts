@@ -22,8 +22,7 @@ export function listeningSockets(layout: Layout, accounts: Accounts): Listening[
     ...cells.map((index) =>
       cellProxyListener(cellProxySettingsOf(layout, index, accounts.proxies[index]!, maxConnections())),
     ),
-    // Unix sockets, on which the router's account alone comes.
-    accessLogSocket(layout, accounts),
+    // A Unix socket, on which the router's account alone comes.
     ...(ssh ? [ssh] : []),
   ];
 }
@@ -32,12 +31,6 @@ export function listeningSockets(layout: Layout, accounts: Accounts): Listening[
 export function sshSocket(layout: Layout, accounts: Accounts): UnixSocket | null {
   const { ssh } = routerSettingsOf(layout, maxConnections());
   return ssh ? { path: ssh.socket, uid: accounts.control.uid, gid: accounts.router.gid } : null;
-}
-
-/** HAProxy connects to it time and again: were nobody listening while control is away, that would cost it a whole core. */
-export function accessLogSocket(layout: Layout, accounts: Accounts): UnixSocket {
-  const { logSocket } = routerSettingsOf(layout, maxConnections());
-  return { path: logSocket, uid: accounts.control.uid, gid: accounts.router.gid };
 }
 
 /** Keeps the sockets open, and does nothing else, while both an engine and the supervisor are gone. */
@@ -65,7 +58,5 @@ export function listenerHolder({ layout, accounts, listeners, onExit }: Parts): 
 
 function prepareSocketDirectories(layout: Layout, accounts: Accounts): void {
   makeDirectory(`${layout.run}/router`, { mode: 0o711 });
-  for (const name of ['log', 'ssh']) {
-    makeDirectory(`${layout.run}/router/${name}`, { mode: 0o710, owner: { uid: 0, gid: accounts.router.gid } });
-  }
+  makeDirectory(`${layout.run}/router/ssh`, { mode: 0o710, owner: { uid: 0, gid: accounts.router.gid } });
 }

@@ -19,7 +19,7 @@ import { launch } from './launch.ts';
 import type { Parts } from './parts.ts';
 
 /** The HAProxy that clients come to. */
-export function router({ layout, accounts, certificates, listeners, onExit, log }: Parts): Component {
+export function router({ layout, engines, accounts, certificates, listeners, onExit, log }: Parts): Component {
   const settings = routerSettingsOf(layout, maxConnections());
   const { front, client, instanceCa, platformCa } = settings.certificates;
   const instance = haproxyInstance(accounts.router.uid, settings.runDirectory, settings.sockets.admin);
@@ -51,15 +51,14 @@ export function router({ layout, accounts, certificates, listeners, onExit, log 
     if (problem) log.warn('the router starts without routes until control brings them', { problem });
     // Quiet: it names each of thousands of backends when it ends.
     const args = ['-q', '-db', '-f', configFile, ...takeOverArguments(haproxyProcesses(instance))];
-    // The machine's own: what HAProxy 3.2 takes for a request, the rules of `strictness.ts` were not made for (decision 0055).
-    return launch({ command: 'haproxy', args, account: accounts.router, inherit, logFile, onExit });
+    return launch({ command: 'haproxy', isEngine: true, args, account: accounts.router, inherit, logFile, onExit });
   };
   const takeOver = async (): Promise<ProcessIdentity> => untilTakenOver(await start(), settings.sockets.admin, logFile);
   return {
     name: 'router',
     account: accounts.router,
     stopSignal: 'SIGTERM',
-    fingerprint: once(() => digestOf(renderRouterConfig(settings))),
+    fingerprint: once(() => digestOf(engines, renderRouterConfig(settings))),
     start,
     find: (settled) => findHaproxies(instance, settled),
     processes: () => haproxyProcesses(instance),

@@ -14,7 +14,6 @@ interface Engine {
 }
 
 const ENGINES: readonly Engine[] = [
-  { name: 'HAProxy', command: () => 'haproxy', args: ['-v'], version: /version (\d+)\.(\d+)/, least: [2, 6] },
   { name: 'nftables', command: () => 'nft', args: ['--version'], version: /v(\d+)\.(\d+)/, least: [1, 0] },
   { name: 'OpenSSL', command: () => 'openssl', args: ['version'], version: /OpenSSL (\d+)\.(\d+)/, least: [3, 0] },
 ];

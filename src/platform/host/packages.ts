@@ -22,7 +22,6 @@ const file = (path: string, from: string): Need => ({ what: path, package: from,
 
 /** Beside the engines, which come from an image of their own (engines/image). */
 const NEEDS: readonly Need[] = [
-  command('haproxy', 'haproxy'),
   command('nft', 'nftables'),
   command('conntrack', 'conntrack'),
   command('ip', 'iproute2'),
@@ -40,6 +39,7 @@ const NEEDS: readonly Need[] = [
 /** Engines of the machine itself, which tests of single components run; of PostgreSQL an older one than the image's, to carry data over from. */
 export const TESTED_ENGINES: readonly Need[] = [
   { what: 'postgres', package: 'postgresql', present: () => versionsIn(null).length > 0 },
+  command('haproxy', 'haproxy'),
   command('runc', 'runc'),
   command('conmon', 'conmon'),
   command('catatonit', 'catatonit'),

@@ -16,7 +16,6 @@ export async function createRoutingRole(parts: RoleParts, own: RoleBootstrap['ro
     bbs: contracts.client(Bbs),
     ingress: contracts.client(Ingress),
     bus: await parts.bus(),
-    accessLogDescriptor: own.accessLogDescriptor,
     log: log.child('router'),
   });
   return {

@@ -117,3 +117,35 @@ test('lines wait for loggregator, and for control', async () => {
   await path.startDriver();
   await lineWith('/while-control-is-away ');
 });
+
+test('no line is lost, and none comes twice, while control goes and comes', async () => {
+  const counts = () => {
+    const lines = path.envelopes.map(text).filter((line) => line.includes('/outage-'));
+    return Object.entries(Object.groupBy(lines, (line) => /outage-\d+-\w+/.exec(line)?.[0] ?? '')).map(
+      ([name, found]) => `${name} ${found?.length}`,
+    );
+  };
+  const wanted = [];
+  for (let round = 0; round < 5; round += 1) {
+    for (const when of ['before', 'away', 'after']) {
+      if (when === 'away') await path.stopDriver();
+      for (const name of ['first', 'second']) {
+        await ask('app.cupola.test', `/outage-${round}-${when}${name}`);
+        wanted.push(`outage-${round}-${when}${name} 1`);
+      }
+      if (when === 'away') await path.startDriver();
+    }
+    await lineWith(`/outage-${round}-aftersecond `);
+  }
+  assert.deepEqual(counts().sort(), wanted.sort());
+});
+
+test('a HAProxy that is replaced is read to its end, and its successor from its begin', async () => {
+  for (let round = 0; round < 3; round += 1) {
+    const wanted = [`/replaced-${round}-before`, `/replaced-${round}-after`];
+    await ask('app.cupola.test', wanted[0]!);
+    await path.replaceRouterProxy();
+    await ask('app.cupola.test', wanted[1]!);
+    for (const line of wanted) await lineWith(`${line} `);
+  }
+});

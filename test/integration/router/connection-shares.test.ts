@@ -7,9 +7,9 @@ import { connect, type TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
 import { run } from '../../../src/kit/process.ts';
 import { renderRouterConfig } from '../../../src/router/config.ts';
-import { HAPROXY } from '../../support/haproxy.ts';
+import { haproxyCommand } from '../../support/haproxy.ts';
 import { type Field, RawHttp2, requestFrames } from '../../support/raw-http2.ts';
-import { type RequestPath, startRequestPath } from '../../support/request-path.ts';
+import { type RequestPath, sshSocketBeside, startRequestPath } from '../../support/request-path.ts';
 
 /*
  * Who may hold how many of the router's connections, at its real ports, with the front that tells SSH from TLS and without.
@@ -32,7 +32,7 @@ async function start(ssh: boolean): Promise<void> {
       bindAddresses: ['127.0.0.1', '::1'],
       containers: '127.240.0.0/16',
       maxConnections: MAX,
-      ...(ssh ? { ssh: { socket: settings.logSocket.replace('access', 'ssh') } } : {}),
+      ...(ssh ? { ssh: { socket: sshSocketBeside(settings) } } : {}),
     }),
   });
   const { socket } = path.settings.ssh ?? {};
@@ -230,7 +230,8 @@ for (const [front, ssh] of [
     test('HAProxy has nothing to say to its configuration', async () => {
       const file = `${path.settings.stateDirectory}/checked.cfg`;
       await writeFile(file, renderRouterConfig(path.settings));
-      const { stdout, stderr } = await promisify(execFile)(HAPROXY, ['-c', '-f', file]);
+      const [program, ...args] = haproxyCommand(['-c', '-f', file]);
+      const { stdout, stderr } = await promisify(execFile)(program, args);
       assert.deepEqual([stdout.replace('Configuration file is valid\n', ''), stderr], ['', '']);
     });
 

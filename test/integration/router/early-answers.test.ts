@@ -218,6 +218,7 @@ async function attackHttp2(host: string, status: string, ending: Ending, method 
   connection.close();
 }
 
+const WEBSOCKET_KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
 const HTTP1_ENDINGS: Record<string, { head: string[]; first: string; last?: string; leaves?: 'stays' | 'closes' }> = {
   'a short body, then the end': { head: [`Content-Length: ${LENGTH}`], first: 'xxxxxxxxxx', leaves: 'closes' },
   'a short body, then nothing': { head: [`Content-Length: ${LENGTH}`], first: 'xxxxxxxxxx', leaves: 'stays' },
@@ -232,12 +233,12 @@ const HTTP1_ENDINGS: Record<string, { head: string[]; first: string; last?: stri
     last: 'x'.repeat(LENGTH),
   },
   'a refused upgrade': {
-    head: ['Connection: Upgrade', 'Upgrade: websocket', 'Content-Length: 400'],
+    head: ['Connection: Upgrade', 'Upgrade: websocket', WEBSOCKET_KEY, 'Content-Length: 400'],
     first: 'x',
     last: SMUGGLED,
   },
   'a refused upgrade without a body': {
-    head: ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='],
+    head: ['Connection: Upgrade', 'Upgrade: websocket', WEBSOCKET_KEY],
     first: '',
     last: SMUGGLED,
   },

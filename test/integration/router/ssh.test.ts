@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { run } from '../../../src/kit/process.ts';
 import { ask, sendRaw } from '../../support/http-client.ts';
 import { type RawBackend, startRawBackend, valuesOf } from '../../support/raw-backend.ts';
-import { type RequestPath, startRequestPath } from '../../support/request-path.ts';
+import { type RequestPath, sshSocketBeside, startRequestPath } from '../../support/request-path.ts';
 
 let path: RequestPath;
 let app: RawBackend;
@@ -29,7 +29,7 @@ before(async () => {
   path = await startRequestPath({
     firstPort: 21310,
     prefix: 'router-ssh',
-    changeSettings: (settings) => ({ ...settings, ssh: { socket: settings.logSocket.replace('access', 'ssh') } }),
+    changeSettings: (settings) => ({ ...settings, ssh: { socket: sshSocketBeside(settings) } }),
   });
   const socket = path.settings.ssh?.socket ?? '';
   await new Promise<void>((resolve) => sshProxy.listen(socket, resolve));
@@ -128,8 +128,7 @@ test('no other local account reaches the ssh-proxy\u2019s socket, where it could
   const before = received.length;
   const program = `require('node:net').connect(process.argv[1]).on('error', (e) => console.log(e.code)).on('connect', () => process.exit(1))`;
   const nobody = ['--reuid=65534', '--regid=65534', '--clear-groups', process.execPath, '-e', program];
-  for (const socket of [path.settings.ssh?.socket ?? '', path.settings.logSocket]) {
-    assert.equal((await run('setpriv', [...nobody, socket])).trim(), 'EACCES');
-  }
+  const { socket = '' } = path.settings.ssh ?? {};
+  assert.equal((await run('setpriv', [...nobody, socket])).trim(), 'EACCES');
   assert.equal(received.length, before);
 });

@@ -29,7 +29,6 @@ const ALLOWED: Record<string, string> = {
   'src/cell/network/': '/proc/sys, and a directory of root’s below /run',
   'src/cell/rep/': 'below the cell’s directory: 0700 and root’s',
   'src/cell/stack/': 'a tree that nobody else has yet, below the data directory: 0700 and root’s',
-  'src/router/access-log-listener.ts': 'control, in its own directory, where it inherited no socket',
   'src/router/persisted-routes.ts': 'control, in its own directory; root reads there alone',
   'src/kit/owned-files.ts': 'below descriptors',
   'src/kit/engines.ts': 'in a directory of root’s alone',

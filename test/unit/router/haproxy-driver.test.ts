@@ -18,11 +18,15 @@ const there = (name: string, port: number) => ({
   inMaintenance: false,
 });
 
+/** Which HAProxy answers; another one each time where it ends. */
+let processes = ['one'];
+
 /** What HAProxy is told, where the slot 0 has these servers and is to have `bob`'s, one list after the other. */
 async function told(present: ReturnType<typeof there>[], ...wanted: ReturnType<typeof server>[][]): Promise<string[]> {
   const lines: string[] = [];
+  let looks = 0;
   const socket = {
-    process: async () => 'one',
+    process: async () => processes[Math.min(looks, processes.length) - 1],
     servers: async () => present,
     tell: async (command: string) => void lines.push(command),
     ask: async (command: string) => {
@@ -37,6 +41,7 @@ async function told(present: ReturnType<typeof there>[], ...wanted: ReturnType<t
   const driver = new HaproxyDriver(settings, socket as never, new Logger('test', {}, () => {}));
   for (const servers of wanted) {
     const pools = [{ slot: 0, key: 'bob', servers }];
+    looks += 1;
     await driver.converge({ pools, routes: new Map([['bob.example.org/', 0]]) } as never, await driver.look());
   }
   return lines;
@@ -74,6 +79,14 @@ test('a slot whose servers are all new leads to them, where it is known whose it
     lines.filter((line) => line.startsWith('routes')),
     [`routes [["bob.example.org/","${SLOT}"]]`],
   );
+});
+
+test('a HAProxy that begins as the instances of an app change leads to them all the while', async () => {
+  const own = (guid: string, port: number) => ({ ...server(guid, port), appGuid: 'bob' });
+  processes = ['one', 'two'];
+  const lines = await told([there('bob-1', 60001)], [own('bob-1', 60001)], [own('bob-2', 60002)]);
+  processes = ['one'];
+  assert.ok(!lines.some((line) => line.includes(NO_ENDPOINTS)), lines.join('\n'));
 });
 
 test('a HAProxy that leads to instances at once gets servers that are not balanced, whatever control was started with', async () => {

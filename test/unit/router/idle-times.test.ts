@@ -50,7 +50,7 @@ test('nothing on the way of a request, however it came, is as impatient as its j
     ['frontend first-bytes', ['client']],
     ['backend tls', ['server', 'tunnel']],
     ['backend ssh', ['server', 'tunnel']],
-    ['backend one-request', ['server', 'tunnel']],
+    ['backend to-second-half', ['server', 'tunnel']],
     ['frontend one-request', ['client']],
     ['frontend cell', ['client']],
     ['backend container', ['server', 'tunnel']],
@@ -63,7 +63,10 @@ test('nothing on the way of a request, however it came, is as impatient as its j
   }
   const known = [...onTheWay.map(([name]) => name), 'frontend public', ...SYSTEM, 'frontend unreachable'];
   const carries = (name: string): boolean => !name.startsWith('defaults ') && !/^backend (be-|certificates)/.test(name);
-  const tables = ['clients', 'spoken', 'control-requests', 'containers', 'containers-requests', 'containers-control'];
+  const tables = [
+    ...['clients', 'spoken', 'control-requests', 'containers', 'containers-requests', 'containers-control'],
+    ...['turns', 'under-way'],
+  ];
   const others = [...sections.keys()].filter((name) => carries(name) && !known.includes(name));
   assert.deepEqual(
     others.filter((name) => !tables.includes(name.replace('backend ', '')) && !name.includes('attempts')),
