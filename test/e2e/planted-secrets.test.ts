@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import ssh2 from 'ssh2';
 import { run } from '../../src/kit/process.ts';
+import { binDirectory } from '../../src/platform/engines/postgresql/programs.ts';
 import { NO_OFFICIAL_CF, officialCf } from '../support/official-cf.ts';
 import { Planted } from '../support/planted.ts';
 import { eventually, ROOT, TestPlatform } from '../support/platform.ts';
@@ -211,13 +212,17 @@ describe('SECURITY 22, 28: secrets, given in every way there is, while things su
     const data = planted.inFiles([platform.data, layout.run, ...temporary], without);
     assert.ok(data.files > 100, `${data.files} files`);
     const isSealed = (found: string): boolean =>
-      !UNSEALED.some((what) => found.startsWith(`${platform.data}/postgresql/`) && found.endsWith(`: ${what}`));
+      !UNSEALED.some((what) => found.startsWith(`${platform.data}/databases/`) && found.endsWith(`: ${what}`));
     assert.deepEqual(data.found.filter(isSealed), []);
     const uid = Number(await run('id', ['-u', 'cupola-postgres']));
     const socket = `${layout.run}/postgresql/socket`;
-    const dump = await run('pg_dump', ['-h', socket, '-U', 'postgres', 'cupola'], {
+    const { database } = await platform.status();
+    const pin = readdirSync(layout.enginePins).find((name) => name.startsWith('supervisor.'))!;
+    const program = join(binDirectory(database!.version), 'pg_dump');
+    const dump = await run(program, ['-h', socket, '-U', 'postgres', 'cupola'], {
       account: { uid, gid: uid },
       cwd: '/',
+      within: join(layout.enginePins, pin),
     });
     assert.match(dump, /CREATE TABLE uaa\.users/);
     assert.match(dump, /hello-node/);
