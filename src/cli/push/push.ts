@@ -57,6 +57,8 @@ export async function push(
   { organization, space, dockerPassword, rolling = false, onProgress, ...request }: PushOptions,
 ): Promise<Pushed[]> {
   const apps = await appsToPush(request);
+  for (const { name, docker } of apps)
+    if (docker?.username !== undefined) requirePassword(name, docker, dockerPassword);
   // Its HTTP client takes longer to load than most other commands to run.
   const { Api } = await import('./api.ts');
   const api = await Api.login(settings, credentials);
@@ -131,6 +133,15 @@ async function uploadPackage(api: Api, app: string, directory: string): Promise<
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/** Before anything is made. Throws `bad_manifest`. */
+function requirePassword(name: string, { username }: DockerImage, password: string | undefined): void {
+  if (password) return;
+  throw new CupolaError(
+    'bad_manifest',
+    `${name} is an image of a registry that asks ${username} for a password: CF_DOCKER_PASSWORD has to have it`,
+  );
 }
 
 /** An image: the platform fetches it itself. */

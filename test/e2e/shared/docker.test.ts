@@ -169,6 +169,31 @@ describe('container images, with the official cf', { skip: SKIP }, () => {
     }
   });
 
+  test('./cupola push takes an image of a registry that asks for a password, and says where that is to stand', async () => {
+    const { reference } = await locked.push('team/own', '1', { layers, config });
+    const manifest = join(platform.home, 'own.yml');
+    const docker = `docker: {image: "((image))", username: ${READER.username}}`;
+    writeFileSync(manifest, `applications:\n- {name: own, memory: 64M, ${docker}}\n`);
+    const push = () => {
+      const place = ['-o', platform.org, '-s', 'dev'];
+      return platform.tryCupola('push', [...place, '-f', manifest, '--var', `image=${reference}`], 3 * 60_000);
+    };
+    const without = await push();
+    assert.equal(without.exitCode, 1);
+    assert.match(
+      without.stderr,
+      /^cupola: own is an image of a registry that asks \S+ for a password: CF_DOCKER_PASSWORD/,
+    );
+    process.env['CF_DOCKER_PASSWORD'] = READER.password;
+    try {
+      const { exitCode, stdout, stderr } = await push();
+      assert.equal(exitCode, 0, `${stdout}\n${stderr}`);
+    } finally {
+      delete process.env['CF_DOCKER_PASSWORD'];
+    }
+    assert.equal(await platform.answer('own'), 'hello from an image\n');
+  });
+
   test('an image without a shell runs; a command of the app’s own needs one and says so', async () => {
     const bare = tar([{ name: 'busybox', content: readFileSync('/bin/busybox'), mode: 0o755 }]);
     const { reference } = await registry.push('team/bare', '1', {
