@@ -54,8 +54,7 @@ export interface RouterSettings {
   /** Where containers come from, as an IPv4 range (`10.1.0.0/16`): they have shares of their own of the connections. */
   containers?: string;
   /**
-   * Apps may ask for HTTP/2. Off, no byte of an app is read as HTTP/2: HAProxy 2.6.12 ends when one sends DATA before its HEADERS,
-   * and it is every app's and the API's.
+   * Apps may ask for HTTP/2. Off, no byte of an app is read as HTTP/2 by a process that is every app's and the API's.
    */
   http2Apps: boolean;
   threads: number;

@@ -81,7 +81,12 @@ export const engines = [
       '  http-request wait-for-body time 15s if system_host\n',
       '',
     ],
-    ['SECURITY-TESTS 1: the API answers early, ', 'router/one-request.ts', '  option http-server-close\n', ''],
+    [
+      'SECURITY-TESTS 1: the API answers early, ',
+      'router/one-request.ts',
+      '  http-request wait-for-body time 15s if system_host\n',
+      '  http-request deny deny_status 413 if system_host { req.body_size gt 70000 }\n',
+    ],
   ]),
   ...noticedBy('test/unit/router/idle-times.test.ts', [
     ['nothing on the way', HAPROXY, 'Math.max(answer, tunnel) + 60', 'answer'],

@@ -11,10 +11,17 @@ const LAX = [
 ] as const;
 const SECOND_HALF = 'router/one-request.ts';
 
+/** Where bodies were waited for, nobody would be answered early. */
+const WAITS = ['  http-reuse always\n', '  http-reuse always\n  http-request wait-for-body time 15s\n'] as const;
+
 export const router = [
-  ...noticedBy('test/e2e/shared/early-answers.test.ts', [
-    ['SECURITY 1: nobody beside them notices', 'router/one-request.ts', '  option http-server-close\n', ''],
-  ]),
+  ...noticedBy('test/e2e/shared/early-answers.test.ts', [['SECURITY 1: nobody beside them notices', CONFIG, ...WAITS]]),
+  ...noticedBy(
+    'test/integration/router/early-answers.test.ts',
+    ['an app answers early, a short body', 'two streams', 'a GET with a length'].map(
+      (title) => [`SECURITY-TESTS 1: ${title}`, CONFIG, ...WAITS] as const,
+    ),
+  ),
   ...noticedBy('test/unit/router/slots-left.test.ts', [
     [
       'SECURITY-TESTS 7: a slot that was left',
@@ -62,6 +69,7 @@ export const router = [
       'if (asked && http2Apps)',
     ],
     ['SECURITY 6: neither is one', CONFIG, 'server.http2 && settings.http2Apps', 'server.http2'],
+    ['SECURITY 6: switched on', CONFIG, 'server.http2 && settings.http2Apps', 'server.http2 && !settings.http2Apps'],
   ]),
   ...noticedBy('test/integration/router/control-load.test.ts', [
     ['SECURITY-TESTS 5: a thousand', SECOND_HALF, '  http-request wait-for-body time 15s if system_host\n', ''],
@@ -129,7 +137,7 @@ export const router = [
       '{ req.hdrs,length gt ${MAX_HEADER_BYTES} }',
       '{ req.hdrs,length gt 900000 }',
     ],
-    ['SECURITY-TESTS 6: ', CONFIG, "...(server.http2 && settings.http2Apps ? ['proto h2'] : []),", "'maxconn 10',"],
+    ['SECURITY-TESTS 6: ', CONFIG, "    'pool-purge-delay 5s',", "    'init-state down',"],
     [
       'SECURITY-TESTS 10: an app that',
       'router/process-routes.ts',
@@ -145,12 +153,17 @@ export const router = [
     ['SECURITY-TESTS 11: ', SECOND_HALF, 'set-header Connection "upgrade, close"', 'set-header Connection "upgrade"'],
   ]),
   ...noticedBy('test/integration/router/dying-apps.test.ts', [
-    ['RTR-03: GET with no body: the app closes', SECOND_HALF, '  option http-server-close\n', ''],
+    [
+      'RTR-03: GET with no body: the app closes',
+      'router/repeats.ts',
+      'retry-on conn-failure empty-response ',
+      'retry-on conn-failure ',
+    ],
     [
       'RTR-03: POST with a small body: the app closes',
-      'router/repeats.ts',
-      'disable-l7-retry if !{ method GET HEAD OPTIONS }',
-      'disable-l7-retry if { method TRACE }',
+      'router/direct.ts',
+      '`  http-request return status 502 content-type',
+      '`  http-request return status 503 content-type',
     ],
   ]),
   ...noticedBy('test/integration/router/slow-clients.test.ts', [
@@ -162,7 +175,7 @@ export const router = [
     ],
     ['SECURITY-TESTS 5: one address', SHARES, 'gt ${most(SHARES.client)} }', 'gt 100000 }'],
     ['SECURITY-TESTS 5: headers that are not whole', CONFIG, 'timeout http-request 15s', 'timeout http-request 40s'],
-    ['SECURITY-TESTS 6: ', CONFIG, "...(server.http2 && settings.http2Apps ? ['proto h2'] : []),", "'maxconn 10',"],
+    ['SECURITY-TESTS 6: ', CONFIG, "    'pool-purge-delay 5s',", "    'init-state down',"],
     ['SECURITY-TESTS 11: ', SECOND_HALF, 'set-header Connection "upgrade, close"', 'set-header Connection "upgrade"'],
   ]),
   ...noticedBy('test/integration/router/identity.test.ts', [
@@ -183,18 +196,6 @@ export const router = [
       'unanswered(error);\n      return null;',
       "unanswered(error);\n      return { entries: [], last: '' };",
     ],
-  ]),
-  ...noticedBy('test/integration/router/early-answers.test.ts', [
-    ...['an app answers early, a short body', 'two streams', 'a GET with a length'].map(
-      (title) =>
-        [
-          `SECURITY-TESTS 1: ${title}`,
-          SECOND_HALF,
-          'server one-request unix@${oneRequestSocketOf(settings)}',
-          'server one-request unix@${oneRequestSocketOf(settings)} proto h2',
-        ] as const,
-    ),
-    ['SECURITY-TESTS 1: a GET with a length', SECOND_HALF, '  option http-server-close\n', ''],
   ]),
   ...noticedBy('test/integration/router/headers.test.ts', [
     ['SECURITY-TESTS 2, 3: ', HEADERS, "replaceAll('-', '[-_]')", "replaceAll('-', '-')"],

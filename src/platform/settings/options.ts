@@ -117,7 +117,7 @@ export const SETTING_OPTIONS: { readonly [Name in SettingName]: SettingOption<Se
   http2Apps: option(Type.Boolean(), {
     flag: 'http2-apps',
     takes: 'on|off',
-    help: 'speak HTTP/2 to apps that ask for it: any of them can then end the router',
+    help: 'speak HTTP/2 to apps that ask for it',
     setting: 'http2Apps',
     unlessTold: 'off',
     accepts: 'on or off',

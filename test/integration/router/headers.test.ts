@@ -190,7 +190,7 @@ test('an answer that is cut in the middle shows as a cut', async () => {
   await assert.rejects(over1());
   answer = 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf';
   await assert.rejects(over1());
-  // HAProxy 2.6 ends the stream as if it were whole: it is the length that shows the cut (RFC 9113 section 8.1.1).
+  // HAProxy ends the stream as if it were whole: it is the length that shows the cut (RFC 9113 section 8.1.1).
   const over2 = await http2([], 'cut.cupola.test');
   assert.deepEqual([over2.status, over2.body], [200, 'half']);
   path.state.entries = entries;

@@ -8,8 +8,8 @@ import { FRAME, frame } from '../../support/raw-http2.ts';
 import { type RequestPath, startRequestPath } from '../../support/request-path.ts';
 
 /*
- * A route may ask for HTTP/2 to its app. HAProxy 2.6.12 ends at an app that sends DATA before its HEADERS, so that by default nothing an
- * app sends is read as HTTP/2.
+ * A route may ask for HTTP/2 to its app. HAProxy 2.6.12 ended at an app that sends DATA before its HEADERS; by default nothing an app sends is
+ * read as HTTP/2.
  */
 let path: RequestPath;
 /** What each connection to the app began with. */
@@ -71,4 +71,32 @@ test('SECURITY 6: neither is one whose route is found in the files of a router t
   await path.restartRouterProxy();
   assert.equal((await asks()).body, 'http');
   assert.deepEqual(begins, ['GET / HTTP/1.1']);
+});
+
+test('SECURITY 6: switched on, an app whose body comes before its headers ends its own request and not the router', async () => {
+  const on = await startRequestPath({
+    firstPort: 21420,
+    prefix: 'router-http2-on',
+    changeSettings: (settings) => ({ ...settings, http2Apps: true }),
+  });
+  try {
+    await on.registerInstance('inst-app', (app.address() as AddressInfo).port);
+    await on.setRoutes({
+      host: 'app.cupola.test',
+      app: 'grpc',
+      protocol: 'http2',
+      instances: [{ guid: 'inst-app', index: 0 }],
+    });
+    begins.length = 0;
+    for (let count = 0; count < 5; count += 1)
+      assert.equal(
+        (await ask({ host: 'app.cupola.test', port: on.httpsPort, ca: on.pki.routerRoot.cert })).status,
+        502,
+      );
+    assert.ok(begins.some((begin) => begin.startsWith('PRI * HTTP/2.0')));
+    const running = await new HaproxySocket(on.settings.sockets.driver).process();
+    assert.ok(running.startsWith(`${on.engines.router.pid}/`), 'the process is the one of before');
+  } finally {
+    await on.close();
+  }
 });
