@@ -1,4 +1,5 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { pinEngines, unpinAll, useEngines } from '../../src/kit/engines.ts';
 import type { Logger } from '../../src/kit/log.ts';
 import { makeDirectory, removeTree } from '../../src/kit/owned-files.ts';
 import { run } from '../../src/kit/process.ts';
@@ -11,6 +12,7 @@ import { layoutOf } from '../../src/platform/layout.ts';
 import { Listeners } from '../../src/platform/listeners.ts';
 import { makeAuthorities } from '../../src/platform/make-authorities.ts';
 import type { Secrets } from '../../src/platform/secrets.ts';
+import { imageRoot } from './haproxy.ts';
 import { silentLog } from './postgresql.ts';
 import { testSettings } from './settings.ts';
 
@@ -34,7 +36,7 @@ export async function testSecrets(): Promise<Secrets> {
   };
 }
 
-/** What the supervisor makes components of, for an installation without a supervisor. `id`: three letters no other has. Needs root. */
+/** What the supervisor makes components of, for an installation without a supervisor, with engines of the image. `id`: three letters no other has. Needs root. */
 export async function testParts(id: string, httpsPort: number, log: Logger = silentLog): Promise<TestParts> {
   const dataDirectory = mkdtempSync('/tmp/cupola-parts-');
   const ports = { control: httpsPort + 2, rpc: 2, nats: httpsPort + 3, ssh: 6, rep: [4], proxy: [httpsPort + 4] };
@@ -42,6 +44,9 @@ export async function testParts(id: string, httpsPort: number, log: Logger = sil
   const layout = layoutOf(testSettings(changes));
   mkdirSync(layout.logs);
   makeDirectory(layout.run, { mode: 0o711 });
+  const tree = { pin: layout.enginePinOf('test'), root: imageRoot() };
+  await pinEngines(tree);
+  useEngines(tree);
   const accounts = await testAccounts();
   makeDirectory(`${dataDirectory}/control`, { mode: 0o700, owner: accounts.control });
   let secrets = await testSecrets();
@@ -49,7 +54,7 @@ export async function testParts(id: string, httpsPort: number, log: Logger = sil
     layout,
     program: '',
     engines: '',
-    engineRoot: null,
+    engineRoot: tree.root,
     accounts,
     secrets: () => secrets,
     certificates: new ComponentCertificates(() => secrets, layout.certificatesFile),
@@ -65,6 +70,8 @@ export async function testParts(id: string, httpsPort: number, log: Logger = sil
       secrets = { ...secrets, ...(await makeAuthorities(2)) };
     },
     remove: async () => {
+      useEngines(null);
+      await unpinAll(layout.enginePins);
       await removeTree(layout.run);
       rmSync(dataDirectory, { recursive: true });
     },

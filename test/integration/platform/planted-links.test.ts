@@ -88,7 +88,7 @@ describe('SECURITY: links in the directories of a component', {
   test('what engines are started from is written in directories of root’s, in the place of what an engine left', async () => {
     const { layout, accounts } = made.parts;
     const places = [
-      ['listeners', 'router/log', [], accounts.control],
+      ['listeners', 'router/ssh', [], accounts.control],
       ['nats', 'nats', ['cert.pem', 'key.pem', 'ca.pem', 'nats.conf'], accounts.nats],
       ['dns', 'dns', ['dnsmasq.conf'], accounts.dns],
       [
@@ -114,15 +114,13 @@ describe('SECURITY: links in the directories of a component', {
     }
   });
 
-  test('the listening sockets that control serves lie where control can put nothing', async () => {
+  test('the listening socket that control serves lies where control can put nothing', async () => {
     const { layout, accounts } = made.parts;
     await start('listeners');
-    for (const name of ['log/access.sock', 'ssh/ssh.sock']) {
-      const path = `${layout.run}/router/${name}`;
-      assert.deepEqual([statSync(dirname(path)).uid, statSync(dirname(path)).mode & 0o7777], [0, 0o710]);
-      const { uid, gid, mode } = statSync(path);
-      assert.deepEqual([uid, gid, mode & 0o777], [accounts.control.uid, accounts.router.gid, 0o660]);
-    }
+    const path = `${layout.run}/router/ssh/ssh.sock`;
+    assert.deepEqual([statSync(dirname(path)).uid, statSync(dirname(path)).mode & 0o7777], [0, 0o710]);
+    const { uid, gid, mode } = statSync(path);
+    assert.deepEqual([uid, gid, mode & 0o777], [accounts.control.uid, accounts.router.gid, 0o660]);
   });
 
   test('PostgreSQL reads its configuration from a directory of root’s, whatever it puts into its own', async () => {
