@@ -30,8 +30,8 @@ fetch() {
 }
 
 fetched=$modules/.fetched
-rm -rf "${modules:?}/$package" "$modules/.npm" "$modules/.package-lock.json" "$fetched"
-mkdir -p "$modules/.bin" "$modules/$package" "$modules/.npm" "$fetched"
+rm -rf "$fetched"
+mkdir -p "$modules/.bin" "$fetched/node" "$fetched/npm"
 
 # What npm asks where nobody says anything, it says itself: the package of the distribution, of which nothing is installed.
 if [ -z "$registry" ]; then
@@ -52,15 +52,20 @@ version=$(field version "$entry")
 integrity=$(field integrity "$entry")
 archive=$fetched/$package-$version.tgz
 fetch "$package" "$version" "$integrity" "$archive"
-tar -xzf "$archive" -C "$modules/$package" --strip-components=1 --no-same-owner
-ln -sf "../$package/bin/node" "$modules/.bin/node"
+tar -xzf "$archive" -C "$fetched/node" --strip-components=1 --no-same-owner
 
 # The buildpack of Node.js has an npm, too.
 entry=$(sed -n '/^ *"name": "npm",/,/^    }/p' "$project/buildpacks/nodejs/dependencies.json")
 npm=$(field version "$entry")
 archive=$fetched/npm-$npm.tgz
 fetch npm "$npm" "$(field integrity "$entry")" "$archive"
-tar -xzf "$archive" -C "$modules/.npm" --strip-components=1 --no-same-owner
+tar -xzf "$archive" -C "$fetched/npm" --strip-components=1 --no-same-owner
+
+# Both are there: what was there before makes way.
+rm -rf "${modules:?}/$package" "$modules/.npm" "$modules/.package-lock.json"
+mv "$fetched/node" "$modules/$package"
+mv "$fetched/npm" "$modules/.npm"
+ln -sf "../$package/bin/node" "$modules/.bin/node"
 
 # What npm would have noted of it. It is older than the lock file: until npm has installed the rest, nothing is taken for whole.
 printf '{"lockfileVersion":3,"requires":true,"packages":{"node_modules/%s":{%s}}}\n' "$package" \

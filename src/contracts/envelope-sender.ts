@@ -85,10 +85,10 @@ export class EnvelopeSender {
     this.#loop ??= this.#send();
   }
 
-  /** Takes an envelope if there is room, or if those of before make some. */
-  offer(envelope: EnvelopeInit): void {
+  /** Takes an envelope if there is room, or if those of before make some. `acknowledged` as that of `push`; not called where it is left out. */
+  offer(envelope: EnvelopeInit, acknowledged?: () => void): void {
     if (this.full && !(this.#leavesOut === 'oldest' && this.#makeRoom())) this.#leftOut += 1;
-    else this.push(envelope);
+    else this.push(envelope, acknowledged);
   }
 
   /** Calls back once the log cache has all that was taken so far. */

@@ -42,8 +42,9 @@ export class Pieces {
 
 /** For a source whose piece until now has `former` bytes. */
 function memoryFor(length: number, former: number): Buffer {
+  if (length > PIECE_BYTES) return Buffer.allocUnsafeSlow(length);
   const wanted = Math.max(FIRST_BYTES, 2 * former, length);
-  if (length > PIECE_BYTES || wanted < PIECE_BYTES) return Buffer.allocUnsafeSlow(wanted);
+  if (wanted < PIECE_BYTES) return Buffer.allocUnsafeSlow(wanted);
   if (spare.length === 0) {
     const memory = Buffer.allocUnsafeSlow(PIECES_AT_ONCE * PIECE_BYTES);
     for (let at = 0; at < memory.length; at += PIECE_BYTES) spare.push(memory.subarray(at, at + PIECE_BYTES));

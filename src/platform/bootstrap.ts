@@ -25,7 +25,6 @@ const RoleBootstraps = {
   logs: Type.Object({}),
   routing: Type.Object({
     maxConnections: Type.Integer(),
-    /** The listening socket for the router's access log, which is inherited. */
   }),
   ssh: Type.Object({
     hostKey: sshHostKey,

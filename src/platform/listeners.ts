@@ -24,7 +24,7 @@ const Held = Type.Array(Type.String());
 /**
  * The listening sockets of the engines, opened by the supervisor and held by it, by the engine and by a third process that
  * does nothing else. An engine that is killed leaves its socket open: connections wait in the kernel for the next one, and
- * none is refused. The same holds for control and the socket on which it takes the access log. A supervisor that is killed finds the sockets again in the holder.
+ * none is refused. The same holds for control and the socket on which it takes SSH clients. A supervisor that is killed finds the sockets again in the holder.
  */
 export class Listeners {
   readonly #addresses: readonly Listening[];

@@ -77,7 +77,12 @@ export class Updates {
       const trouble = await this.#trouble(supervised, since, restarts);
       if (trouble !== null) return this.#fail(name, await this.#backFrom(supervised, trouble));
       if (this.#stopped) return;
-      await supervised.component.settle?.();
+      try {
+        await supervised.settle();
+      } catch (error) {
+        return this.#fail(name, messageOf(error));
+      }
+      changed();
     }
   }
 

@@ -2,6 +2,7 @@ import { connect, type Socket } from 'node:net';
 import type { Client } from '@connectrpc/connect';
 import { EnvelopeSender } from '../contracts/envelope-sender.ts';
 import type { Ingress } from '../contracts/gen/loggregator_pb.js';
+import { messageOf } from '../kit/errors.ts';
 import { HaproxySocket } from '../kit/haproxy.ts';
 import type { Logger } from '../kit/log.ts';
 import { withOwnSocket } from '../kit/owned-files.ts';
@@ -67,8 +68,16 @@ export class AccessLogReader {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     for (const { socket } of this.#readings.values()) socket.destroy();
-    this.#positions.write();
     await this.#sender.close();
+    this.#write();
+  }
+
+  #write(): void {
+    try {
+      this.#positions.write();
+    } catch (error) {
+      this.#options.log.warn('it is not noted how far the access log was read', { error: messageOf(error) });
+    }
   }
 
   async #look(): Promise<void> {
@@ -77,10 +86,10 @@ export class AccessLogReader {
       for (const [one, reading] of this.#readings)
         if (one !== process && Date.now() - reading.heardAt > FORMER_MS) reading.socket.destroy();
       if (!this.#isClosed && !this.#readings.has(process)) await this.#read(process);
-      this.#positions.write();
     } catch {
       // No HAProxy at the moment; whoever drives it says so.
     }
+    this.#write();
     if (!this.#isClosed) this.#timer = setTimeout(() => void this.#look(), LOOK_MS);
   }
 
@@ -104,7 +113,6 @@ export class AccessLogReader {
   }
 
   #take(process: string, line: string): void {
-    this.#positions.note(process, { answeredAt: timeOf(line), line: nameOf(line) });
     const entry = parseAccessLog(line);
     if (!entry) {
       this.#unreadable += 1;
@@ -112,7 +120,11 @@ export class AccessLogReader {
     }
     const instance = this.#options.ownerOf(entry.instanceGuid);
     if (!instance) return; // no app was asked
-    this.#sender.offer(accessLogEnvelope(entry, instance, this.#options.routerIndex));
+    const position = { answeredAt: timeOf(line), line: nameOf(line) };
+    // Those after it are read again where this process is killed; the log cache knows what it has.
+    this.#sender.offer(accessLogEnvelope(entry, instance, this.#options.routerIndex), () =>
+      this.#positions.note(process, position),
+    );
   }
 }
 

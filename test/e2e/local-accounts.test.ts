@@ -23,7 +23,7 @@ describe('an account of the machine that the platform does not know', { skip: SK
   test('SECURITY 22: it connects to no Unix socket of the platform', async () => {
     const { run: directory } = platform.layout;
     const paths = await unixSocketsBelow([directory, platform.data]);
-    for (const name of ['supervisor', 'admin', 'driver', 'access', 'ssh', 'stats', '.s.PGSQL.5432']) {
+    for (const name of ['supervisor', 'admin', 'driver', 'ssh', 'stats', '.s.PGSQL.5432']) {
       assert.ok(
         paths.some((path) => path.includes(`/${name}`)),
         `${name} in ${paths.join(' ')}`,

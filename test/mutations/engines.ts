@@ -31,7 +31,7 @@ export const engines = [
       "await run('chown', ['-R', SANDBOX_USER, join(home, 'lists')]);",
     ],
     ['SECURITY 39: an index that nobody', 'kit/debian/apt.ts', 'Dir::Etc::parts "${home}/empty";\n', ''],
-    ['SECURITY 39: a stack is signed', 'cell/stack/build.ts', '`[signed-by=${keyring}]`', "''"],
+    ['SECURITY 39: a stack is signed', 'kit/debian/mirrors.ts', '`[signed-by=${keyring}]`', "''"],
     [
       'BSH-07: newer packages',
       'platform/engines/image/image.ts',

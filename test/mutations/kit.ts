@@ -67,6 +67,12 @@ export const kit = [
     ['LOG-01, SECURITY 32: an organization', 'loggregator/log-cache.ts', 'if (source.owner !== most) continue;', ''],
     ['SECURITY 25: a read ends at a bound', 'loggregator/source-log.ts', '&& found.length > 0) break', ') break'],
     [
+      'SECURITY 25: a source that writes long',
+      'loggregator/pieces.ts',
+      'if (length > PIECE_BYTES) return Buffer.allocUnsafeSlow(length);',
+      'if (length > PIECE_BYTES) return Buffer.allocUnsafeSlow(Math.max(2 * former, length));',
+    ],
+    [
       'SECURITY 25: what sources that come and go',
       'loggregator/pieces.ts',
       'if (piece.bytes.length === PIECE_BYTES) spare.push(piece.bytes);',

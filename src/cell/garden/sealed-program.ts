@@ -1,4 +1,4 @@
-import { closeSync, copyFileSync } from 'node:fs';
+import { accessSync, closeSync, constants, copyFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import koffi from 'koffi';
 import { engineFile } from '../../kit/engines.ts';
@@ -10,6 +10,8 @@ const fcntl = libc.func('int fcntl(int descriptor, int command, int value)');
 
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
+/** Kernels before 6.3 do not know it; later ones may be told to need it. */
+const MFD_EXEC = 0x10;
 const F_ADD_SEALS = 1033;
 /** F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE: what runc asks for. */
 const NEVER_CHANGES = 0xf;
@@ -20,11 +22,14 @@ const NEVER_CHANGES = 0xf;
  * can be none.
  */
 export function sealedCopy(path: string): string {
-  const descriptor = memfdCreate(basename(path), MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  const withExec: number = memfdCreate(basename(path), flags | MFD_EXEC);
+  const descriptor = withExec >= 0 ? withExec : memfdCreate(basename(path), flags);
   if (descriptor < 0) return path;
   const place = `/proc/${process.pid}/fd/${descriptor}`;
   try {
     copyFileSync(engineFile(path), place);
+    accessSync(place, constants.X_OK);
     if (fcntl(descriptor, F_ADD_SEALS, NEVER_CHANGES) === 0) return place;
   } catch {
     // as below

@@ -68,9 +68,11 @@ export class Spares {
     clearTimeout(this.#timer);
     if (this.#closed) return;
     this.#timer = setTimeout(() => {
-      this.#making = this.#make(next).catch((error: unknown) => {
-        this.#log.warn('nothing could be made ready for the next container', { error: messageOf(error) });
-      });
+      this.#making = this.#making
+        .then(() => this.#make(next))
+        .catch((error: unknown) => {
+          this.#log.warn('nothing could be made ready for the next container', { error: messageOf(error) });
+        });
     }, QUIET_MS);
     this.#timer.unref();
   }
@@ -91,10 +93,9 @@ export class Spares {
     }
     const empty = await this.#formatted(bytes);
     if (!this.#copies.has(bytes)) {
-      const making = join(this.#directory, randomUUID());
-      const path = `${making}.img`;
-      await copyImage(empty, making);
-      await rename(making, path);
+      const path = join(this.#directory, `${randomUUID()}.img`);
+      await copyImage(empty, `${path}.making.img`);
+      await rename(`${path}.making.img`, path);
       this.#copies.set(bytes, path);
     }
     for (const size of [...this.#images.keys()].slice(0, -SIZES)) await this.#drop(size);
@@ -109,7 +110,7 @@ export class Spares {
   }
 
   async #format(bytes: number): Promise<string> {
-    const path = join(this.#directory, `${randomUUID()}.empty`);
+    const path = join(this.#directory, `${randomUUID()}.empty.img`);
     try {
       await formatImage(path, bytes);
       return path;

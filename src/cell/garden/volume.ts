@@ -44,8 +44,10 @@ export async function copyImage(from: string, to: string): Promise<void> {
   await using copy = await open(to, 'wx', 0o600);
   await copy.truncate((await source.stat()).size);
   for (const [offset, length] of piecesOf(source.fd)) {
-    const { buffer } = await source.read(Buffer.allocUnsafe(length), 0, length, offset);
-    await copy.write(buffer, 0, length, offset);
+    const { buffer, bytesRead } = await source.read(Buffer.allocUnsafe(length), 0, length, offset);
+    for (let written = 0; written < bytesRead; ) {
+      written += (await copy.write(buffer, written, bytesRead - written, offset + written)).bytesWritten;
+    }
   }
 }
 

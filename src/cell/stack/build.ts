@@ -3,7 +3,7 @@ import { chmod, copyFile, lstat, mkdir, readdir, rm, writeFile } from 'node:fs/p
 import { join } from 'node:path';
 import { keepCopyrights } from '../../kit/copyrights.ts';
 import { machineAptSettings, proxyVariables } from '../../kit/debian/machine-settings.ts';
-import { findDebianMirrors } from '../../kit/debian/mirrors.ts';
+import { findDebianMirrors, sourceLines } from '../../kit/debian/mirrors.ts';
 import { PLAIN_ENVIRONMENT, run } from '../../kit/process.ts';
 import type { StackRelease } from './packages.ts';
 
@@ -47,13 +47,12 @@ const SETTINGS = 'etc/apt/apt.conf.d/99mmdebstrap';
 const EXTRACTING = 'I: extracting archives...';
 
 async function bootstrap(root: string, release: StackRelease, progress: (text: string) => void): Promise<void> {
-  const { suite, keyring, packages, publicMirrors } = release;
-  const { mirror, securityMirror } = await findDebianMirrors(suite, publicMirrors);
+  const { suite, keyring, packages } = release;
+  // mmdebstrap would take every other key that the machine trusts too.
+  const sources = sourceLines(await findDebianMirrors(suite), suite, keyring);
   // A file, since addresses of proxies can have passwords in them.
   const settings = `${root}.apt`;
   await writeFile(settings, `${(await machineAptSettings()).join('\n')}\n`, { mode: 0o600 });
-  // mmdebstrap would take every other key that the machine trusts too.
-  const signed = `[signed-by=${keyring}]`;
   const args = [
     ...['--mode=root', '--variant=minbase', '--format=directory', '--verbose', `--aptopt=${settings}`],
     // Directories of before become links of /usr's before anything is in them.
@@ -61,7 +60,6 @@ async function bootstrap(root: string, release: StackRelease, progress: (text: s
     `--include=${['usr-is-merged', ...packages].join(',')}`,
     '--skip=cleanup/apt/lists', // the locale comes by them
   ];
-  const sources = [`deb ${signed} ${mirror} ${suite} main`, `deb ${signed} ${securityMirror} ${suite}-security main`];
   await run('mmdebstrap', [...args, suite, root, ...sources], {
     env: { ...PLAIN_ENVIRONMENT, ...proxyVariables() },
     timeoutMs: 30 * MINUTES,

@@ -1,11 +1,7 @@
-import type { DebianMirrors } from '../../kit/debian/mirrors.ts';
-
 /** The distribution release a stack is made of. */
 export interface StackRelease {
   suite: string;
   keyring: string;
-  /** Used where the machine has no mirror of its own. */
-  publicMirrors: DebianMirrors;
   packages: readonly string[];
   /** What LANG says in its containers. Cloud Foundry's, since apps sort, format and decode by it. */
   locale: string;
@@ -42,10 +38,6 @@ const RELEASES: Record<string, StackRelease> = {
   debian12: {
     suite: 'bookworm',
     keyring: '/usr/share/keyrings/debian-archive-keyring.gpg',
-    publicMirrors: {
-      mirror: 'http://deb.debian.org/debian',
-      securityMirror: 'http://deb.debian.org/debian-security',
-    },
     packages: Object.keys(PACKAGES),
     locale: 'en_US.UTF-8',
   },

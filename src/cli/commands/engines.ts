@@ -24,7 +24,7 @@ import { changeEngines } from '../up/upgrade.ts';
 
 const ACTIONS = ['list', 'update', 'rollback', 'clean'] as const;
 /** Of the programs that are engines, the packages they come from. */
-const SHOWN = /^(haproxy|postgresql-\d+|nats-server|dnsmasq-base|runc|conmon|catatonit|crun)$/;
+const SHOWN = /^(haproxy|postgresql-\d+|nats-server|dnsmasq-base|runc|conmon|catatonit)$/;
 
 export const engines = command({
   flags: JSON_FLAG,
@@ -77,9 +77,12 @@ async function swap(
     goBack();
     throw new CupolaError('not_ready', 'the platform is not well; other engines would hide why');
   }
+  await requireCarryOver(layout).catch((error: unknown) => {
+    goBack();
+    throw error;
+  });
   progress.step('Replacing the engines, one after the other');
   try {
-    await requireCarryOver(layout);
     await changeEngines(layout, before.supervisor, image.digest, progress);
     await removeFormerData(layout, before.database?.remains ?? []);
   } catch (cause) {

@@ -42,7 +42,8 @@ export async function startAndWait(options: { project: string; layout: Layout; p
     if (last) progress.detail(`Waiting for ${waitingFor(last)}`);
     await pause(200);
   }
-  if (last.update.problem !== null) process.stderr.write(`the update stopped: ${last.update.problem}\n`);
+  if (last.update.problem !== null)
+    process.stderr.write(`the update stopped: ${last.update.problem}; ./cupola upgrade tries again\n`);
   progress.step('The API answers');
   progress.done();
 }

@@ -6,6 +6,10 @@ export interface DebianMirrors {
   securityMirror: string;
 }
 
+const PUBLIC: DebianMirrors = {
+  mirror: 'http://deb.debian.org/debian',
+  securityMirror: 'http://deb.debian.org/debian-security',
+};
 /** Names of releases, by which a mirror of Debian is known. */
 const RELEASES = /^(bullseye|bookworm|trixie|forky|oldoldstable|oldstable|stable|testing)(-security)?$/;
 const SECURITY = '-security';
@@ -20,21 +24,22 @@ interface Source {
  * The machine's own mirrors of Debian (as apt(8) reads its sources): those of this release where there are any, else those of whichever release
  * it has, else the public ones. `options`: of apt-get. Throws `command_failed`.
  */
-export async function findDebianMirrors(
-  suite: string,
-  otherwise: DebianMirrors,
-  options: readonly string[] = [],
-): Promise<DebianMirrors> {
+export async function findDebianMirrors(suite: string, options: readonly string[] = []): Promise<DebianMirrors> {
   const sources = await debianSources(options);
   const uriOf = (isOne: (release: string) => boolean) => sources.find(({ release }) => isOne(release))?.uri;
   return {
-    mirror:
-      uriOf((release) => release === suite) ?? uriOf((release) => !release.endsWith(SECURITY)) ?? otherwise.mirror,
+    mirror: uriOf((release) => release === suite) ?? uriOf((release) => !release.endsWith(SECURITY)) ?? PUBLIC.mirror,
     securityMirror:
       uriOf((release) => release === `${suite}${SECURITY}`) ??
       uriOf((release) => release.endsWith(SECURITY)) ??
-      otherwise.securityMirror,
+      PUBLIC.securityMirror,
   };
+}
+
+/** A release and its security updates as lines of sources.list(5), signed by these keys alone. */
+export function sourceLines({ mirror, securityMirror }: DebianMirrors, suite: string, keyring: string): string[] {
+  const signed = `[signed-by=${keyring}]`;
+  return [`deb ${signed} ${mirror} ${suite} main`, `deb ${signed} ${securityMirror} ${suite}${SECURITY} main`];
 }
 
 /** Others than Debian have releases named "stable" too. Where apt has not read a source's index yet, its address tells. */

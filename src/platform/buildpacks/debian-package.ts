@@ -1,6 +1,6 @@
 import { releaseOf } from '../../cell/stack/packages.ts';
 import { Apt } from '../../kit/debian/apt.ts';
-import { findDebianMirrors } from '../../kit/debian/mirrors.ts';
+import { findDebianMirrors, sourceLines } from '../../kit/debian/mirrors.ts';
 import { CupolaError } from '../../kit/errors.ts';
 import { together } from '../../kit/together.ts';
 import { tool } from './tool.ts';
@@ -51,14 +51,8 @@ export class DebianArchive {
 async function openApt(stack: string): Promise<Apt> {
   const release = releaseOf(stack);
   if (release === null) throw new CupolaError('stack_unknown', `no stack ${stack} is known`);
-  const { mirror, securityMirror } = await findDebianMirrors(release.suite, release.publicMirrors);
-  const signed = `[signed-by=${release.keyring}]`;
-  return Apt.open({
-    sources: [
-      `deb ${signed} ${mirror} ${release.suite} main`,
-      `deb ${signed} ${securityMirror} ${release.suite}-security main`,
-    ],
-  });
+  const { suite, keyring } = release;
+  return Apt.open({ sources: sourceLines(await findDebianMirrors(suite), suite, keyring) });
 }
 
 function foundIn(packages: readonly DebianPackage[], name: string): DebianPackage {

@@ -30,13 +30,13 @@ export interface Component {
   processes?(): ProcessIdentity[];
   /** For a supervisor of code that does not find them, and starts others at the same sockets: they finish what they have. */
   makeWay?(): void;
-  /** It was started as less than it should be, since there is more to do than a start: a replacement does it. */
+  /** What was started is not what it should be yet, since there is more to do than a start: a replacement does it. */
   isBehind?(): boolean;
   /** It is replaced after all others. */
   replacedLast?: boolean;
-  /** What was replaced is well: there is no way back from here on. */
+  /** What was replaced is well: there is no way back from here on. Until it is called, also by a later supervisor, the component is outdated. */
   settle?(): Promise<void>;
-  /** What was replaced is not well: brings back what there was. Not after `settle`. */
+  /** What this component replaced is not well: brings back what there was. Not after `settle`. */
   goBack?(): Promise<ProcessIdentity>;
   /** A supervisor of other code, with this main file, takes over next. Throws where that would not find what it needs. */
   yieldTo?(main: string): Promise<void>;

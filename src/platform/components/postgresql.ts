@@ -55,6 +55,8 @@ export function postgresql({ layout, engines, engineRoot, accounts, log }: Parts
   };
   const sources = { chosen: engineRoot, images: layout.engines, pin: () => layout.enginePinOf(FORMER_PIN) };
   let behind = false;
+  /** By this supervisor. Of what another one did it is not known what has been written since. */
+  let carriedOver = false;
 
   const settingsOf = async ({ version, directory }: Cluster): Promise<PostgresqlSettings> => {
     return { ...own, programs: await programsOf(version, sources), dataDirectory: directory };
@@ -66,13 +68,15 @@ export function postgresql({ layout, engines, engineRoot, accounts, log }: Parts
     const identity = await startPostgresql(settings, logFileOf(cluster));
     await createRooms(settings);
     if (cluster.directory !== places.former) barFormer(places, cluster.version);
-    behind = cluster.version < newestPrograms(engineRoot).version;
+    const { wayBack } = await findClusters(places);
+    behind = cluster.version < newestPrograms(engineRoot).version || wayBack !== null;
     return identity;
   };
   const goBack = async (): Promise<ProcessIdentity> => {
     const { inUse, wayBack } = await findClusters(places);
     if (inUse) await endCluster(await settingsOf(inUse));
-    if (!inUse || !wayBack) return serve(inUse ?? clusterOf(places, newestPrograms(engineRoot).version));
+    if (!inUse || !wayBack || !carriedOver)
+      return serve(inUse ?? clusterOf(places, newestPrograms(engineRoot).version));
     await removeCluster(places, inUse);
     return serve(wayBack);
   };
@@ -98,6 +102,7 @@ export function postgresql({ layout, engines, engineRoot, accounts, log }: Parts
         await createRooms(settings);
         return identity;
       }
+      carriedOver = true;
       try {
         const made = await carryOver({
           ...{ places, from: inUse, fromPrograms: settings.programs, programs, stale, log },
@@ -120,7 +125,9 @@ export function postgresql({ layout, engines, engineRoot, accounts, log }: Parts
       if (!inUse || !wayBack) return;
       await closeCluster(places, wayBack);
       log.info('data were carried over', { from: wayBack.version, to: inUse.version });
-      await makeStatistics(await settingsOf(inUse), 'whole').catch((error: unknown) =>
+      behind = false;
+      // Nobody waits for these: with much data they take long.
+      void makeStatistics(await settingsOf(inUse), 'whole').catch((error: unknown) =>
         log.error('the database has rough statistics; ANALYZE makes better ones', { error: messageOf(error) }),
       );
     },

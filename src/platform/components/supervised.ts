@@ -91,10 +91,19 @@ export class Supervised {
         this.#identity = await component.start();
       }
       this.#startedAt = Date.now();
-      this.#fingerprint = fingerprint;
+      // Until then another supervisor would have to see to it.
+      this.#fingerprint = component.settle ? undefined : fingerprint;
     } finally {
       this.#starting = false;
     }
+  }
+
+  /** What was replaced is well: from here on it is as it should be. */
+  async settle(): Promise<void> {
+    const { component } = this;
+    if (!component.settle) return;
+    await component.settle();
+    this.#fingerprint = component.fingerprint();
   }
 
   /** Brings back what there was before the last `replace`, where the component can. */

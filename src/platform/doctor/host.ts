@@ -1,5 +1,6 @@
-import { lstatSync, readFileSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
+import { osRelease } from '../../kit/debian/os-release.ts';
 import { type Finding, findingsOf } from './finding.ts';
 
 const { ok, warn, fail } = findingsOf('system');
@@ -14,8 +15,8 @@ export function hostFindings(root = '/'): Finding[] {
 }
 
 function distribution(root: string): Finding {
-  const text = read(join(root, 'etc/os-release'));
-  const said = (field: string): string => new RegExp(`^${field}="?([^"\n]*)"?$`, 'm').exec(text)?.[1] ?? '';
+  const release = osRelease(root);
+  const said = (field: string): string => release.get(field) ?? '';
   const name = said('PRETTY_NAME') || 'unknown';
   if (TRIED.includes(`${said('ID')} ${said('VERSION_ID')}`)) return ok('distribution', name);
   const isRelated = [said('ID'), ...said('ID_LIKE').split(' ')].includes('debian');
@@ -29,12 +30,4 @@ function links(root: string): Finding[] {
   if (wrong.length === 0) return [ok('programs', 'below /usr')];
   const advice = 'install the package usrmerge: engines of the image would find the libraries of the machine';
   return [fail('programs', `no links into /usr: ${wrong.map((name) => `/${name}`).join(', ')}`, advice)];
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
 }

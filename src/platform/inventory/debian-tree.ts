@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PackageURL } from 'packageurl-js';
+import { osRelease } from '../../kit/debian/os-release.ts';
 import type { Software } from './software.ts';
 
 /** A package in dpkg's list. */
@@ -65,10 +66,8 @@ export function debianUrl(
 
 /** "debian" and "13". */
 export function distributionOf(root: string): Distribution {
-  const path = ['etc/os-release', 'usr/lib/os-release'].map((name) => join(root, name)).find(existsSync);
-  const text = path === undefined ? '' : readFileSync(path, 'utf8');
-  const said = (field: string) => new RegExp(`^${field}="?([^"\n]*)"?$`, 'm').exec(text)?.[1];
-  return { id: said('ID') ?? 'debian', release: said('VERSION_ID') ?? '' };
+  const said = osRelease(root);
+  return { id: said.get('ID') ?? 'debian', release: said.get('VERSION_ID') ?? '' };
 }
 
 function fieldsOf(stanza: string): ReadonlyMap<string, string> {

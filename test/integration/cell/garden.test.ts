@@ -60,9 +60,9 @@ describe('garden', { skip: GARDEN_SKIP }, () => {
 
   test('CTR-01: the disk that is copied for the next container stays empty, serves no other size, and does not outlive the garden', async () => {
     const spares = join(t.settings.rootDirectory, 'spares');
-    const ready = async (kind = '.img'): Promise<string> => {
+    const ready = async (form = /^[0-9a-f-]+\.img$/): Promise<string> => {
       for (;;) {
-        const name = (await readdir(spares)).find((file) => file.endsWith(kind));
+        const name = (await readdir(spares)).find((file) => form.test(file));
         if (name !== undefined) return join(spares, name);
         await new Promise((wake) => setTimeout(wake, 20));
       }
@@ -70,7 +70,7 @@ describe('garden', { skip: GARDEN_SKIP }, () => {
     const first = await t.garden.create(containerSpec('first'));
     await runShell(first, 'echo secret > /home/vcap/secret');
     await ready();
-    const empty = await ready('.empty');
+    const empty = await ready(/\.empty\.img$/);
     const digest = async () =>
       createHash('sha256')
         .update(await readFile(empty))

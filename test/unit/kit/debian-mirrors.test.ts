@@ -14,7 +14,7 @@ async function sourcesOf(list: string, deb822 = '', more: Readonly<Record<string
     await writeFile(join(directory, 'sources.list.d/x.sources'), deb822);
     for (const [name, text] of Object.entries(more)) await writeFile(join(directory, name), text);
     const options = ['-o', `Dir::Etc=${directory}`, '-o', `Dir::State::lists=${directory}/lists`];
-    return await findDebianMirrors('bookworm', PUBLIC, options);
+    return await findDebianMirrors('bookworm', options);
   } finally {
     await rm(directory, { recursive: true });
   }

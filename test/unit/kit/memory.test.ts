@@ -5,7 +5,7 @@ import { run } from '../../../src/kit/process.ts';
 /** Much in small pieces, of which few are kept: those keep what is beside them from being given back. Prints the MB it had and has. */
 const PROGRAM = `
 import { setTimeout as pause } from 'node:timers/promises';
-import { returnMemory } from '${import.meta.resolve('../../../src/kit/memory.ts')}';
+import { returnMemory } from '${new URL('../../../src/kit/memory.ts', import.meta.url)}';
 const megabytes = () => Math.round(process.memoryUsage.rss() / 1024 ** 2);
 returnMemory({ begunMs: 100, lookMs: 100 });
 await pause(200);
@@ -27,7 +27,7 @@ test('what a process held for a moment goes back to the machine', async () => {
 
 const HEAP_PROGRAM = `
 import { setTimeout as pause } from 'node:timers/promises';
-import { returnMemory } from '${import.meta.resolve('../../../src/kit/memory.ts')}';
+import { returnMemory } from '${new URL('../../../src/kit/memory.ts', import.meta.url)}';
 const megabytes = () => Math.round(process.memoryUsage().heapUsed / 1024 ** 2);
 returnMemory({ begunMs: 100, lookMs: 100, pauses: true });
 await pause(200);

@@ -193,6 +193,19 @@ test('lines of all lengths and gauges are each what was sent, in whatever order 
   }
 });
 
+test('SECURITY 25: a source that writes long lines alone holds what it may and no more', (context) => {
+  const sizes: number[] = [];
+  const allocate = Buffer.allocUnsafeSlow;
+  context.mock.method(Buffer, 'allocUnsafeSlow', (size: number) => {
+    sizes.push(size);
+    return allocate(size);
+  });
+  const cache = cacheOf({ bytesPerSource: 1_000_000 });
+  for (let n = 0; n < 200; n += 1) cache.put([line('l'.repeat(60_000), BigInt(n + 1))]);
+  assert.ok(sizes.length > 0);
+  assert.ok(Math.max(...sizes) <= 60_000, `a piece of ${Math.max(...sizes)} bytes`);
+});
+
 test('SECURITY 25: what sources that come and go have held is used again', (context) => {
   let taken = 0;
   const allocate = Buffer.allocUnsafeSlow;

@@ -85,6 +85,48 @@ test('what has a way back is replaced last, and there is none once it is well', 
   assert.ok(since[1]! >= ended, 'it is judged by what it did since');
 });
 
+test('what was replaced and not settled is so by the next supervisor', async () => {
+  const order: string[] = [];
+  const database = await supervised('postgresql', 'a', 'b', {
+    takeOver: async () => {
+      order.push('replaced');
+      return sleeper();
+    },
+    settle: async () => void order.push('settled'),
+  });
+  let isWell = false;
+  const ill = Promise.withResolvers<void>();
+  const first = new Updates(
+    [database],
+    async () => {
+      ill.resolve();
+      return isWell;
+    },
+    log,
+  );
+  first.tend(() => {});
+  await ill.promise;
+  await first.stop();
+  assert.deepEqual(order, ['replaced']);
+  isWell = true;
+  const next = new Supervised(database.component, database.note);
+  await settled(new Updates([next], async () => isWell, log));
+  assert.deepEqual(order, ['replaced', 'replaced', 'settled']);
+  assert.equal(next.note?.fingerprint, 'b');
+});
+
+test('what cannot be settled stops the update', async () => {
+  const database = await supervised('postgresql', 'a', 'b', {
+    settle: async () => {
+      throw new Error('the disk is full');
+    },
+  });
+  const updates = new Updates([database], async () => true, log);
+  await settled(updates);
+  assert.match(updates.status.problem ?? '', /postgresql could not be updated: the disk is full/);
+  assert.equal(database.outdated, true);
+});
+
 test('what has a way back and does not become well goes it, and stays to be updated', async () => {
   const order: string[] = [];
   const database = await supervised('postgresql', 'a', 'b', {

@@ -1,15 +1,11 @@
 import type { AptOptions } from '../../../kit/debian/apt.ts';
-import { type DebianMirrors, findDebianMirrors } from '../../../kit/debian/mirrors.ts';
+import { type DebianMirrors, findDebianMirrors, sourceLines } from '../../../kit/debian/mirrors.ts';
 
 /** What the image is made of, but for versions: a change of this file or of build.ts is another image. */
 
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 /** The newest stable release. */
 const SUITE = 'trixie';
-const PUBLIC: DebianMirrors = {
-  mirror: 'http://deb.debian.org/debian',
-  securityMirror: 'http://deb.debian.org/debian-security',
-};
 /** Where what stable has too old comes from, unless the operator names other sources. */
 const NEWER_SUITE = 'testing';
 
@@ -27,7 +23,6 @@ export const PACKAGES: Readonly<Record<string, string>> = {
   'nats-server': 'the bus',
   'dnsmasq-base': 'names for the machine and for containers',
   runc: 'containers',
-  crun: 'the same, where it is chosen',
   conmon: 'watches what runs in them',
   catatonit: 'their first process',
   e2fsprogs: 'their disks',
@@ -85,7 +80,6 @@ export const PROGRAMS: readonly (readonly string[])[] = [
   ['nats-server', '--version'],
   ['dnsmasq', '--version'],
   ['runc', '--version'],
-  ['crun', '--version'],
   ['conmon', '--version'],
   ['catatonit', '--version'],
   ['mkfs.ext4', '-V'],
@@ -97,20 +91,16 @@ export const PROGRAMS: readonly (readonly string[])[] = [
 
 /** Lines of the operator's, or Debian's testing, beside stable and its security updates. */
 export async function aptOptions(operators: readonly string[] | undefined): Promise<AptOptions> {
-  return optionsFor(await findDebianMirrors(SUITE, PUBLIC), operators);
+  return optionsFor(await findDebianMirrors(SUITE), operators);
 }
 
 /** Of all that is not stable's, only what stable has too old is wanted. */
-export function optionsFor(
-  { mirror, securityMirror }: DebianMirrors,
-  operators: readonly string[] | undefined,
-): AptOptions {
+export function optionsFor(mirrors: DebianMirrors, operators: readonly string[] | undefined): AptOptions {
   const signed = `[signed-by=${KEYRING}]`;
-  const newer = operators ?? [`deb ${signed} ${mirror} ${NEWER_SUITE} main`];
+  const newer = operators ?? [`deb ${signed} ${mirrors.mirror} ${NEWER_SUITE} main`];
   return {
     sources: [
-      `deb ${signed} ${mirror} ${SUITE} main`,
-      `deb ${signed} ${securityMirror} ${SUITE}-security main`,
+      ...sourceLines(mirrors, SUITE, KEYRING),
       ...newer.map((line) => (line.startsWith('deb [') ? line : line.replace(/^deb /, `deb ${signed} `))),
     ],
     preferences: [
