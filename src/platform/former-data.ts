@@ -41,15 +41,15 @@ export async function removeFormerData(layout: Layout, versions?: readonly numbe
 }
 
 /**
- * Of a supervisor that is gone, before other code's takes over: ends what carries data over, and a server of a version that such code does not
- * know. Throws `data_too_new` where there is no way back.
+ * Of a supervisor that is gone, before other code's takes over: ends what carries data over. Throws `data_too_new` where a version serves that
+ * such code does not know.
  */
 export async function yieldData(layout: Layout, main: string): Promise<void> {
   const places = await shownPlaces(layout);
-  const { inUse, wayBack } = await findClusters(places);
+  const { inUse } = await findClusters(places);
   if (!inUse || knowsClusters(main)) return;
-  const isFormer = inUse.directory === places.former;
-  if (!isFormer && !wayBack) throw tooNew(inUse);
+  // Where there is a way back still, nobody knows what has been written since.
+  if (inUse.directory !== places.former) throw tooNew(inUse);
   await endProcessesAs([places.account], `${layout.run}/postgresql`);
 }
 

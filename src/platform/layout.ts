@@ -21,6 +21,8 @@ export interface Layout {
   enginePinOf(component: string): string;
   buildpacks: string;
   secretsFile: string;
+  /** Which version of PostgreSQL served last. */
+  databaseFile: string;
   supervisorSocket: string;
   processesFile: string;
   /** How often each component was restarted since the platform was brought up. */
@@ -49,6 +51,7 @@ export function layoutOf(settings: PlatformSettings): Layout {
     enginePinOf: (component) => `${run}/engines/${component}.${process.pid}-${Date.now()}`,
     buildpacks: `${data}/buildpacks`,
     secretsFile: `${data}/secrets.json`,
+    databaseFile: `${data}/database.json`,
     supervisorSocket: `${run}/supervisor.sock`,
     processesFile: `${run}/processes.json`,
     restartsFile: `${run}/restarts.json`,

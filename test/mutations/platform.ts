@@ -344,6 +344,14 @@ export const platform = [
   ]),
   ...noticedBy('test/integration/platform/postgresql-upgrade.test.ts', [
     [
+      'which another supervisor',
+      'platform/components/postgresql.ts',
+      'if (wayBack && !carriedOver)',
+      'if (wayBack && carriedOver)',
+    ],
+    ['that are not there', 'platform/components/postgresql.ts', 'if (served === null)', 'if (served !== -1)'],
+    ['of two versions that', 'platform/engines/postgresql/clusters.ts', 'if (!origin && all', 'if (origin && all'],
+    [
       'are not touched where the disk has no room',
       'platform/engines/postgresql/carry-over.ts',
       '  if (free >= needed) return;',
@@ -355,7 +363,7 @@ export const platform = [
       '      stale.push(inUse);\n      continue;\n',
       '',
     ],
-    ['are not given to code of before', 'platform/components/postgresql.ts', '      else throw tooNew(inUse);\n', ''],
+    ['are not given to code of before', 'platform/components/postgresql.ts', '      if (!wayBack || !carriedOver) throw tooNew(inUse);\n', ''],
     [
       'come back where the newer one is not well',
       'platform/components/postgresql.ts',

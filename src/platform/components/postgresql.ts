@@ -9,10 +9,13 @@ import {
   barFormer,
   type Cluster,
   type ClusterPlaces,
+  type Clusters,
   closeCluster,
   clusterOf,
   findClusters,
+  noteServed,
   removeCluster,
+  servedVersion,
 } from '../engines/postgresql/clusters.ts';
 import { binDirectory, FORMER_PIN, newestPrograms, programsOf } from '../engines/postgresql/programs.ts';
 import {
@@ -58,6 +61,17 @@ export function postgresql({ layout, engines, engineRoot, accounts, log }: Parts
   /** By this supervisor. Of what another one did it is not known what has been written since. */
   let carriedOver = false;
 
+  /** Where there are none. Throws `data_missing` where there were. */
+  const firstCluster = (): Cluster => {
+    const served = servedVersion(layout.databaseFile);
+    if (served === null) return clusterOf(places, newestPrograms(engineRoot).version);
+    const message = `the data of PostgreSQL ${served} are gone: is a disk below ${layout.settings.dataDirectory} not mounted?`;
+    throw new CupolaError('data_missing', message);
+  };
+  /** Of a way back that another supervisor opened it is not known what has been written since: there is none. */
+  const closeOthers = async ({ wayBack }: Clusters): Promise<void> => {
+    if (wayBack && !carriedOver) await closeCluster(places, wayBack);
+  };
   const settingsOf = async ({ version, directory }: Cluster): Promise<PostgresqlSettings> => {
     return { ...own, programs: await programsOf(version, sources), dataDirectory: directory };
   };
@@ -67,6 +81,7 @@ export function postgresql({ layout, engines, engineRoot, accounts, log }: Parts
     await preparePostgresql(settings);
     const identity = await startPostgresql(settings, logFileOf(cluster));
     await createRooms(settings);
+    noteServed(layout.databaseFile, cluster.version);
     if (cluster.directory !== places.former) barFormer(places, cluster.version);
     const { wayBack } = await findClusters(places);
     behind = cluster.version < newestPrograms(engineRoot).version || wayBack !== null;
@@ -75,8 +90,7 @@ export function postgresql({ layout, engines, engineRoot, accounts, log }: Parts
   const goBack = async (): Promise<ProcessIdentity> => {
     const { inUse, wayBack } = await findClusters(places);
     if (inUse) await endCluster(await settingsOf(inUse));
-    if (!inUse || !wayBack || !carriedOver)
-      return serve(inUse ?? clusterOf(places, newestPrograms(engineRoot).version));
+    if (!inUse || !wayBack || !carriedOver) return serve(inUse ?? firstCluster());
     await removeCluster(places, inUse);
     return serve(wayBack);
   };
@@ -89,11 +103,14 @@ export function postgresql({ layout, engines, engineRoot, accounts, log }: Parts
     fingerprint: once(() => digestOf(engines, ...postgresqlFingerprint(own))),
     isBehind: () => behind,
     start: async () => {
-      const { inUse } = await findClusters(places);
-      return serve(inUse ?? clusterOf(places, newestPrograms(engineRoot).version));
+      const found = await findClusters(places);
+      await closeOthers(found);
+      return serve(found.inUse ?? firstCluster());
     },
     takeOver: async (running) => {
-      const { inUse, stale } = await findClusters(places);
+      const found = await findClusters(places);
+      await closeOthers(found);
+      const { inUse, stale } = found;
       const programs = newestPrograms(engineRoot);
       if (!inUse) throw new CupolaError('engine_failed', 'there are no data of what runs');
       const settings = await settingsOf(inUse);
@@ -134,8 +151,8 @@ export function postgresql({ layout, engines, engineRoot, accounts, log }: Parts
     yieldTo: async (main) => {
       const { inUse, wayBack } = await findClusters(places);
       if (!inUse || inUse.directory === places.former || knowsClusters(main)) return;
-      if (wayBack) await endCluster(await settingsOf(inUse));
-      else throw tooNew(inUse);
+      if (!wayBack || !carriedOver) throw tooNew(inUse);
+      await endCluster(await settingsOf(inUse));
     },
   };
 }

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { isAlive, type ProcessIdentity, run } from '../../../src/kit/process.ts';
@@ -85,7 +94,8 @@ describe('BSH-07: data of a former PostgreSQL', { skip: SKIP }, () => {
     await database.query("INSERT INTO cc.kept VALUES ('since')");
     const next = await database.component();
     const running = await next.start();
-    assert.equal(next.isBehind?.(), true);
+    assert.equal((await findClusters(database.places)).wayBack, null);
+    await assert.rejects(next.yieldTo!(BEFORE), { code: 'data_too_new' });
     await next.takeOver!(running);
     await next.goBack!();
     assert.deepEqual(await database.served(), { version: NEWEST, rows: 'first since' });
@@ -167,6 +177,32 @@ describe('BSH-07: data of a former PostgreSQL', { skip: SKIP }, () => {
     await assert.rejects(component.yieldTo!(BEFORE), { code: 'data_too_new' });
     await component.yieldTo!(join(import.meta.dirname, '../../../src/platform/supervisor-main.ts'));
     assert.deepEqual(await database.served(), { version: NEWEST, rows: 'first' });
+  });
+
+  test('that are not there, since their disk is not mounted, are missed: nothing begins with none', async () => {
+    const component = await database.component();
+    await component.start();
+    await database.end();
+    renameSync(database.places.former, `${database.places.former}.elsewhere`);
+    mkdirSync(database.places.former);
+    await assert.rejects(component.start(), { code: 'data_missing', message: /PostgreSQL 1\d are gone: is a disk/ });
+    assert.deepEqual(readdirSync(database.places.clusters), []);
+    rmdirSync(database.places.former);
+    renameSync(`${database.places.former}.elsewhere`, database.places.former);
+    await component.start();
+    assert.deepEqual(await database.served(), { version: FORMER, rows: 'first' });
+  });
+
+  test('of two versions that know nothing of each other are left alone, both', async () => {
+    await database.end();
+    renameSync(database.places.former, `${database.places.former}.elsewhere`);
+    const component = await database.component();
+    await component.start();
+    await database.end();
+    rmSync(database.places.former, { recursive: true });
+    renameSync(`${database.places.former}.elsewhere`, database.places.former);
+    await assert.rejects(component.start(), { code: 'data_ambiguous' });
+    assert.equal(readdirSync(database.places.clusters).length, 1);
   });
 
   test('whose programs are nowhere are left alone, and the error says what to install', async () => {

@@ -2,6 +2,7 @@ import { existsSync, lstatSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import Type from 'typebox';
 import { readCheckedFile } from '../../../kit/checked.ts';
+import { CupolaError } from '../../../kit/errors.ts';
 import { emptyTree, makeDirectory, readPlainFile, removeTree, replaceFile } from '../../../kit/owned-files.ts';
 import { run } from '../../../kit/process.ts';
 import type { Account } from '../../account.ts';
@@ -45,12 +46,14 @@ const Origin = Type.Object({
   control: Type.String(),
 });
 
+const Served = Type.Object({ version: Type.Integer() });
+
 const VERSION = 'PG_VERSION';
 /** Without it no server starts. */
 const CONTROL = 'global/pg_control';
 const MOST_VERSION_BYTES = 64;
 
-/** Looks at what lies there. Throws `invalid_file`. */
+/** Looks at what lies there. Throws `invalid_file`, `data_ambiguous`. */
 export async function findClusters(places: ClusterPlaces): Promise<Clusters> {
   const all = listClusters(places);
   const stale: Cluster[] = [];
@@ -62,11 +65,31 @@ export async function findClusters(places: ClusterPlaces): Promise<Clusters> {
       stale.push(inUse);
       continue;
     }
+    if (!origin && all.slice(index + 1).some(isStartable)) throw unrelated(all);
     const wayBack = isOpen ? from : null;
     const remains = all.slice(index + 1).filter((one) => one !== wayBack);
     return { inUse, wayBack, remains, stale };
   }
   return { inUse: null, wayBack: null, remains: [], stale };
+}
+
+/** One was made while the disk of the other was not mounted. */
+function unrelated(all: readonly Cluster[]): CupolaError {
+  const places = all.map(({ version, directory }) => `PostgreSQL ${version} in ${directory}`).join(', ');
+  return new CupolaError(
+    'data_ambiguous',
+    `there are data that know nothing of each other: ${places}; move those away that are not meant`,
+  );
+}
+
+/** Which version served last by that note; null where none ever did. Throws `invalid_file`. */
+export function servedVersion(file: string): number | null {
+  return existsSync(file) ? readCheckedFile(file, Served).version : null;
+}
+
+/** So that data that are not there are missed. */
+export function noteServed(file: string, version: number): void {
+  if (servedVersion(file) !== version) replaceFile(file, JSON.stringify({ version }), { mode: 0o600, flush: true });
 }
 
 /** Where the cluster of a version lies, once there is one. */
