@@ -363,7 +363,12 @@ export const platform = [
       '      stale.push(inUse);\n      continue;\n',
       '',
     ],
-    ['are not given to code of before', 'platform/components/postgresql.ts', '      if (!wayBack || !carriedOver) throw tooNew(inUse);\n', ''],
+    [
+      'are not given to code of before',
+      'platform/components/postgresql.ts',
+      '      if (!wayBack || !carriedOver) throw tooNew(inUse);\n',
+      '',
+    ],
     [
       'come back where the newer one is not well',
       'platform/components/postgresql.ts',
