@@ -31,8 +31,8 @@ export const sshProxy = [
     [
       'SECURITY-TESTS 33: a forwarded connection',
       'cell/garden/dial.ts',
-      'new Socket({ fd: socketInNetworkOf(init.pid), allowHalfOpen: true })',
-      'new Socket({ allowHalfOpen: true, ...(port === 9000 ? { fd: socketInNetworkOf(init.pid) } : {}) })',
+      'new Socket({ fd: socketIn(network), allowHalfOpen: true })',
+      'new Socket({ allowHalfOpen: true, ...(port === 9000 ? { fd: socketIn(network) } : {}) })',
     ],
   ]),
   ...noticedBy('test/integration/ssh-proxy/door.test.ts', [

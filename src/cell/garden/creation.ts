@@ -64,7 +64,7 @@ export async function makeContainer(
   ]);
   if (!init) throw new CupolaError('container_runtime_failed', 'the first process of the container ended at once');
   record.init = init;
-  await network.connect(number, init.pid);
+  await network.connect(number, init);
   record.state = 'ready';
   await saveRecord(paths, record);
   return new RunningContainer(creation.parts, record);

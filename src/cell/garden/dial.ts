@@ -1,8 +1,8 @@
 import { isIPv4, Socket } from 'node:net';
 import { CupolaError } from '../../kit/errors.ts';
-import { isAlive, type ProcessIdentity } from '../../kit/process.ts';
+import type { ProcessIdentity } from '../../kit/process.ts';
 import { boundedText } from '../../kit/streams.ts';
-import { socketInNetworkOf } from './kernel.ts';
+import { networkOf, socketIn } from './kernel.ts';
 import type { Runtime } from './runtime.ts';
 
 const CONNECT_MS = 10_000;
@@ -19,8 +19,9 @@ export async function dial(options: {
 }): Promise<Socket> {
   const { init, port } = options;
   const address = await addressOf(options);
-  if (!isAlive(init)) throw refused('the container is gone');
-  const socket = new Socket({ fd: socketInNetworkOf(init.pid), allowHalfOpen: true });
+  using network = networkOf(init);
+  if (!network) throw refused('the container is gone');
+  const socket = new Socket({ fd: socketIn(network), allowHalfOpen: true });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timer = setTimeout(() => socket.destroy(new Error('no answer')), CONNECT_MS);
   socket.once('error', reject);

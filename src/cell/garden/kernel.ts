@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import koffi from 'koffi';
-import { CupolaError } from '../../kit/errors.ts';
+import { CupolaError, codeOf } from '../../kit/errors.ts';
+import { isAlive, type ProcessIdentity } from '../../kit/process.ts';
 
 /*
  * System calls that Node.js does not offer. The numbers of the new mount calls are the same on x86_64 and arm64.
@@ -92,25 +93,37 @@ export function piecesOf(descriptor: number): [number, number][] {
 
 const ownNetwork = openSync('/proc/self/ns/net', 'r');
 
-/**
- * A socket, of TCP unless told, of the network namespace in which process `pid` lives: it stays there whoever uses it. The calling
- * thread is inside for the one call that makes it, and nothing else runs on it meanwhile.
- */
-export function socketInNetworkOf(
-  pid: number,
-  { domain, type } = TCP_SOCKET as { domain: number; type: number },
-): number {
-  const network = openSync(`/proc/${pid}/ns/net`, 'r');
+/** A network namespace that is held as long as this is. */
+export interface HeldNetwork extends Disposable {
+  readonly descriptor: number;
+}
+
+/** That in which a process lives; null where it has ended, since its number may be another's by now. */
+export function networkOf(identity: ProcessIdentity): HeldNetwork | null {
   try {
-    check(setnsCall(network, CLONE_NEWNET), 'enter a network namespace');
-    try {
-      return check(socketCall(domain, type, 0), 'socket');
-    } finally {
-      // A cell whose main thread stayed in an app's network would do the next app's work there.
-      if (setnsCall(ownNetwork, CLONE_NEWNET) < 0) process.abort();
-    }
+    const descriptor = openSync(`/proc/${identity.pid}/ns/net`, 'r');
+    if (isAlive(identity)) return { descriptor, [Symbol.dispose]: () => closeSync(descriptor) };
+    closeSync(descriptor);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+  return null;
+}
+
+/**
+ * A socket, of TCP unless told, of a network namespace: it stays there whoever uses it. The calling thread is inside for the one call
+ * that makes it, and nothing else runs on it meanwhile.
+ */
+export function socketIn(
+  network: HeldNetwork,
+  { domain, type }: { domain: number; type: number } = TCP_SOCKET,
+): number {
+  check(setnsCall(network.descriptor, CLONE_NEWNET), 'enter a network namespace');
+  try {
+    return check(socketCall(domain, type, 0), 'socket');
   } finally {
-    closeSync(network);
+    // A cell whose main thread stayed in an app's network would do the next app's work there.
+    if (setnsCall(ownNetwork, CLONE_NEWNET) < 0) process.abort();
   }
 }
 

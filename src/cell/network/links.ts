@@ -1,6 +1,6 @@
 import { CupolaError } from '../../kit/errors.ts';
 import { run } from '../../kit/process.ts';
-import { socketInNetworkOf } from '../garden/kernel.ts';
+import { type HeldNetwork, socketIn } from '../garden/kernel.ts';
 import {
   AF_INET,
   attribute,
@@ -17,7 +17,7 @@ import type { NetworkSettings } from './settings.ts';
 
 /* Numbers of linux/rtnetlink.h, if_link.h, if_addr.h and neighbour.h. */
 const RTM = { newLink: 16, deleteLink: 17, newAddress: 20, newRoute: 24, newNeighbour: 28 } as const;
-const IFLA = { address: 1, name: 3, mtu: 4, info: 18, processOfNamespace: 19 } as const;
+const IFLA = { address: 1, name: 3, mtu: 4, info: 18, namespace: 28 } as const;
 const IFLA_INFO = { kind: 1, data: 2 } as const;
 const VETH_INFO_PEER = 1;
 const IFA = { address: 1, local: 2 } as const;
@@ -36,10 +36,11 @@ const LOOPBACK = 1;
 export async function addLink(options: {
   link: string;
   address: string;
-  pid: number;
+  /** The container's. */
+  network: HeldNetwork;
   settings: Pick<NetworkSettings, 'gateway' | 'mtu'>;
 }): Promise<void> {
-  const { link, address, pid, settings } = options;
+  const { link, address, network, settings } = options;
   const outside = hardwareAddress([0x02, 0xc0], address);
   const inside = hardwareAddress([0x02, 0xc1], address);
   const named = (name: string, hardware: Buffer, up: boolean) => [
@@ -48,7 +49,7 @@ export async function addLink(options: {
     attribute(IFLA.address, hardware),
     attribute(IFLA.mtu, number(settings.mtu)),
   ];
-  const peer = [...named('eth0', inside, false), attribute(IFLA.processOfNamespace, number(pid))];
+  const peer = [...named('eth0', inside, false), attribute(IFLA.namespace, number(network.descriptor))];
   const pair = nested(
     IFLA.info,
     attribute(IFLA_INFO.kind, text('veth')),
@@ -66,7 +67,7 @@ export async function addLink(options: {
     neighbour(index, address, inside),
     route(index, { destination: address, scope: SCOPE.link, flags: FLAGS.create | FLAGS.replace }),
   ]);
-  using container = new Netlink(socketInNetworkOf(pid, NETLINK_SOCKET));
+  using container = new Netlink(socketIn(network, NETLINK_SOCKET));
   const eth0 = container.indexOf('eth0');
   await container.request(`set up the link ${link} within its container`, [
     { type: RTM.newLink, body: [linkOf({ index: LOOPBACK, up: true })] },

@@ -1,5 +1,7 @@
 import { CupolaError } from '../../kit/errors.ts';
 import type { Logger } from '../../kit/log.ts';
+import type { ProcessIdentity } from '../../kit/process.ts';
+import { networkOf } from '../garden/kernel.ts';
 import { AddressRange } from './addresses.ts';
 import { compileEgress, type EgressChain, type PlainEgressRule } from './egress.ts';
 import { prepareHost, restoreHost } from './host.ts';
@@ -72,9 +74,11 @@ export class CellNetwork {
     }));
   }
 
-  /** Gives the network namespace of process `pid` its link. */
-  async connect(number: number, pid: number): Promise<void> {
-    await addLink({ ...this.#place(number), pid, settings: this.#settings });
+  /** Gives the network namespace of a container's first process its link. Throws `container_not_found`, `system_call_failed`. */
+  async connect(number: number, init: ProcessIdentity): Promise<void> {
+    using network = networkOf(init);
+    if (!network) throw new CupolaError('container_not_found', `the first process of container ${number} ended`);
+    await addLink({ ...this.#place(number), network, settings: this.#settings });
   }
 
   /** Replaces the container's rules in one step. Connections that are established stay, as in Cloud Foundry. */

@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isPrintable } from '../../kit/printable.ts';
 
 /** Which of these trees stand in the place of /usr for a process that runs, each with the names of those processes. Ones that end meanwhile are not told. */
 export function usersOf(roots: readonly string[]): Map<string, string[]> {
@@ -15,13 +16,15 @@ export function usersOf(roots: readonly string[]): Map<string, string[]> {
 }
 
 function identityOf(path: string): string | undefined {
-  const found = attempt(() => statSync(path));
+  // What a container has there may be a link, which would lead to the machine's own.
+  const found = attempt(() => lstatSync(path));
   return found && `${found.dev}:${found.ino}`;
 }
 
-/** What its program is called; of a kernel's thread, and of what ended, nothing. */
+/** What its program is called, if that can be shown; of a kernel's thread, and of what ended, nothing. */
 function nameOf(pid: string): string | undefined {
-  return attempt(() => readFileSync(`/proc/${pid}/comm`, 'utf8').trim());
+  const name = attempt(() => readFileSync(`/proc/${pid}/comm`, 'utf8').trim());
+  return name === undefined || isPrintable(name) ? name : 'a program without a name';
 }
 
 /** Undefined where it is gone. */
