@@ -11,7 +11,7 @@ import { requestShares } from './shares.ts';
 const WILDCARD_LEVELS = 4;
 /**
  * The second half of the router: requests come to it on a connection of their own, whatever connection the client has. Repeats do, requests that
- * are not whole over HTTP/1.1, and those to the platform's own hosts (docs/decisions/0051).
+ * are not whole or may not be, and those to the platform's own hosts (docs/decisions/0051).
  *
  * HAProxy answers only the first request of a connection when a server dies on it and the request cannot be sent again, so that a client
  * would never learn of a 502.

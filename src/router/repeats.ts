@@ -84,8 +84,9 @@ export const OWN_ANSWERS = `  http-after-response del-header ${OWN_STATUS}
  */
 export const POOL_ANSWERS = `  retries ${REPEATS}
   retry-on conn-failure empty-response ${UNANSWERED}
-  # Over HTTP/1.1 what may not be repeated goes to the second half too, which says 502: HAProxy says nothing on a kept connection.
-  http-request disable-l7-retry if { var(txn.second) -m found } || { fc_http_major 2 } !{ method GET HEAD OPTIONS }
+  # What may not be repeated goes to the second half too, which says 502: HAProxy says nothing on a kept connection of HTTP/1.1, and over
+  # HTTP/2 that nobody has seen the request (REFUSED_STREAM), so that clients send it again.
+  http-request disable-l7-retry if { var(txn.second) -m found }
   acl endpoint_down res.hdr(X-Cf-Routererror) -m str endpoint_failure
   acl by_second_half srv_name -m str ${REPEAT_SERVER}
   # What the second half says is said, and stands in its log.

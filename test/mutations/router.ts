@@ -164,6 +164,24 @@ export const router = [
       '`  http-request return status 502 content-type',
       '`  http-request return status 503 content-type',
     ],
+    [
+      'RTR-03: POST with a small body: the app resets',
+      'router/repeats.ts',
+      'disable-l7-retry if { var(txn.second) -m found }',
+      'disable-l7-retry if { var(txn.second) -m found } || { fc_http_major 2 } !{ method GET HEAD OPTIONS }',
+    ],
+    [
+      'RTR-03: POST with a body that is not whole yet: the app closes',
+      'router/direct.ts',
+      'req.body_len if {',
+      'req.body_len if { fc_http_major 1 } {',
+    ],
+    [
+      'RTR-03: POST with a body that is not whole yet, whose length is not told: the app closes',
+      'router/direct.ts',
+      ' || { fc_http_major 2 } !{ req.fhdr(content-length) -m found } !{ method GET HEAD OPTIONS }',
+      '',
+    ],
   ]),
   ...noticedBy('test/integration/router/slow-clients.test.ts', [
     [
