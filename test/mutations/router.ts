@@ -11,6 +11,12 @@ const LAX = [
 ] as const;
 const SECOND_HALF = 'router/one-request.ts';
 
+/** A session is bound to whatever its client says. */
+const UNCHECKED = [
+  'set-var(txn.srv) var(txn.key),map_str(${instancesMapOf(settings)}) if { var(txn.bound) -m found }',
+  'set-var(txn.srv) var(txn.bound) if { var(txn.bound) -m found }',
+] as const;
+
 /** Where bodies were waited for, nobody would be answered early. */
 const WAITS = ['  http-reuse always\n', '  http-reuse always\n  http-request wait-for-body time 15s\n'] as const;
 
@@ -182,6 +188,11 @@ export const router = [
       ' || { fc_http_major 2 } !{ req.fhdr(content-length) -m found } !{ method GET HEAD OPTIONS }',
       '',
     ],
+  ]),
+  ...noticedBy('test/integration/router/access-log.test.ts', [
+    ...['another app\u2019s instance', 'the router\u2019s own way', 'an instance that is gone'].map(
+      (bound) => [`SECURITY-TESTS 7: a session bound to ${bound}`, SECOND_HALF, ...UNCHECKED] as const,
+    ),
   ]),
   ...noticedBy('test/integration/router/slow-clients.test.ts', [
     [
