@@ -3,9 +3,9 @@ import { INSTANCE_KEYS } from './repeats.ts';
 import { instancesMapOf, REPEAT_SERVER, type RouterSettings, repeatSocketOf } from './settings.ts';
 
 /*
- * HAProxy answers 502 on every connection whose server ends, and keeps none that was fed by half. So a request to an app needs no
- * connection of its own within the router: the front leads it to its instance at once. What nobody answered goes to the second front
- * ("again" below), which chooses among the other instances.
+ * HAProxy answers 502 where a server ends with a request that can be sent again, and keeps no connection that was fed by half. So a
+ * request to an app needs no connection of its own within the router: the front leads it to its instance at once. What nobody answered
+ * goes to the second front ("again" below), which chooses among the other instances.
  *
  * HAProxy balances anew for a retry, and knows of no server that it tried. So none of the instances is balanced (their weight is 0): the
  * front names the one of a first attempt, in turns, and the server that is left to the balance is the way to the second front.
@@ -34,13 +34,14 @@ backend under-way from base
 }
 
 /**
- * In the front: what goes by the second one. On a kept connection of HTTP/1.1 a request that is not answered ends without a word
- * unless HAProxy can send it again, which it can where all of it has come.
+ * In the front: what goes by the second one. On a kept connection a request that is not answered ends without a word, or over HTTP/2 with
+ * the word that nobody has seen it, unless HAProxy can send it again, which it can where all of it has come. Whether it has is not to be told
+ * over HTTP/2 where no length is.
  */
-export const BY_SECOND_FRONT = `  http-request set-var(txn.len) req.body_len if { fc_http_major 1 } { req.fhdr(content-length) -m found }
+export const BY_SECOND_FRONT = `  http-request set-var(txn.len) req.body_len if { req.fhdr(content-length) -m found }
   http-request set-var(txn.missing) req.fhdr(content-length),sub(txn.len) if { var(txn.len) -m found }
   acl by_second_front var(txn.hop) -m bool
-  http-request set-var(txn.hop) bool(true) if system_host || { var(txn.missing) -m int gt 0 } || { fc_http_major 1 } { req.fhdr(transfer-encoding) -m found }
+  http-request set-var(txn.hop) bool(true) if system_host || { var(txn.missing) -m int gt 0 } || { fc_http_major 1 } { req.fhdr(transfer-encoding) -m found } || { fc_http_major 2 } !{ req.fhdr(content-length) -m found } !{ method GET HEAD OPTIONS }
 `;
 
 /** In the front, and in the second one for what goes its way: no more under way than the router has room for. */

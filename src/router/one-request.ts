@@ -3,7 +3,7 @@ import { LOG_FORMAT } from './access-log.ts';
 import { ENDPOINT_FAILED, ENDPOINT_SILENT, MAX_HEADER_BYTES } from './bounds.ts';
 import { HOP_HEADER } from './client-headers.ts';
 import { allUnderWay, BY_SECOND_FRONT, chooseFirst, REFUSE_REPEAT, repeatListener, TAKE_REPEAT } from './direct.ts';
-import { attemptsTable, COUNT_ATTEMPT, chooseAgain, OWN_ANSWERS, REPEATING } from './repeats.ts';
+import { attemptsTable, COUNT_ATTEMPT, chooseAgain, INSTANCE_KEYS, OWN_ANSWERS, REPEATING } from './repeats.ts';
 import { instancesMapOf, NO_ENDPOINTS, oneRequestSocketOf, type RouterSettings, routesMapOf } from './settings.ts';
 import { requestShares } from './shares.ts';
 
@@ -11,7 +11,7 @@ import { requestShares } from './shares.ts';
 const WILDCARD_LEVELS = 4;
 /**
  * The second half of the router: requests come to it on a connection of their own, whatever connection the client has. Repeats do, requests that
- * are not whole over HTTP/1.1, and those to the platform's own hosts (docs/decisions/0051).
+ * are not whole or may not be, and those to the platform's own hosts (docs/decisions/0051).
  *
  * HAProxy answers only the first request of a connection when a server dies on it and the request cannot be sent again, so that a client
  * would never learn of a 502.
@@ -56,8 +56,7 @@ ${requestShares(settings, 'var(txn.address)', 'control')}  # A small body is wai
   http-request del-header Connection if { req.fhdr(connection) -i -m str close }
 ${tunnels()}${answers()}${OWN_ANSWERS}
 ${route(settings)}${COUNT_ATTEMPT}${chooseAgain(settings, '!system_host !instance_wanted')}  # A repeat is bound to no instance: that one did not answer.
-  ${bound('!{ var(txn.repeated) -m bool }')}
-${chooseFirst(settings, '!system_host !{ var(txn.repeated) -m bool }')}${systemRoutes(settings)}  use_backend %[var(txn.be)]
+${bound(settings, '!{ var(txn.repeated) -m bool }')}${chooseFirst(settings, '!system_host !{ var(txn.repeated) -m bool }')}${systemRoutes(settings)}  use_backend %[var(txn.be)]
 
 `;
 }
@@ -74,8 +73,7 @@ export function directRequest(settings: RouterSettings): string {
 ${BY_SECOND_FRONT}  http-request set-var-fmt(txn.client) "%ci:%cp"
   http-request set-var-fmt(txn.version) "%HV"
   http-request set-var(txn.proto) req.fhdr(x-forwarded-proto)
-${accessLog('by_second_front')}${requestShares(settings, 'src', 'apps')}${allUnderWay(settings)}${tunnels()}${answers()}${route(settings)}  ${bound('')}
-${chooseFirst(settings, '!by_second_front')}`;
+${accessLog('by_second_front')}${requestShares(settings, 'src', 'apps')}${allUnderWay(settings)}${tunnels()}${answers()}${route(settings)}${bound(settings, '')}${chooseFirst(settings, '!by_second_front')}`;
 }
 
 /** What the log's line says of a request to an app; there is none of others. */
@@ -103,9 +101,12 @@ function answers(): string {
 `;
 }
 
-/** The one a session is bound to. */
-function bound(unless: string): string {
-  return `http-request set-var(txn.srv) req.cook(__VCAP_ID__),bytes(0,100) if !instance_wanted ${unless} { req.cook(JSESSIONID) -m found } { req.cook(__VCAP_ID__) -m found }`;
+/** The one a session is bound to, where it is one of the backend's: a client may name any. */
+function bound(settings: RouterSettings, unless: string): string {
+  return `  http-request set-var(txn.bound) req.cook(__VCAP_ID__),bytes(0,100) if !instance_wanted ${unless} { req.cook(JSESSIONID) -m found } { req.cook(__VCAP_ID__) -m found }
+  http-request set-var-fmt(txn.key) "${INSTANCE_KEYS.bound}" if { var(txn.bound) -m found }
+  http-request set-var(txn.srv) var(txn.key),map_str(${instancesMapOf(settings)}) if { var(txn.bound) -m found }
+`;
 }
 
 /** Which backend, and which of its instances where one is asked for. */

@@ -50,7 +50,11 @@ export const COUNT_ATTEMPT = `  acl repeatable method GET HEAD OPTIONS
 `;
 
 /** The keys of the map of instances, in HAProxy's words. */
-export const INSTANCE_KEYS = { count: '%[var(txn.be)]/instances', at: '%[var(txn.be)]/%[var(txn.at)]' };
+export const INSTANCE_KEYS = {
+  count: '%[var(txn.be)]/instances',
+  at: '%[var(txn.be)]/%[var(txn.at)]',
+  bound: '%[var(txn.be)]/bound/%[var(txn.bound)]',
+};
 
 /** In the second half: the instance of a repeat. `unless`: where another rule has chosen it. */
 export function chooseAgain(settings: RouterSettings, unless: string): string {
@@ -65,10 +69,13 @@ export function chooseAgain(settings: RouterSettings, unless: string): string {
 `;
 }
 
-/** What the map of instances holds for it: each by its number, and how many a backend has where there are several. */
+/** What the map of instances holds for it: each by its number and by its GUID, and how many a backend has where there are several. */
 export function* repeatEntries(backend: string, servers: readonly RouteServer[]): Generator<[string, string]> {
   if (servers.length > 1) yield [`${backend}/instances`, `${servers.length}`];
-  for (const [at, { instanceGuid }] of servers.entries()) yield [`${backend}/${at}`, instanceGuid];
+  for (const [at, { instanceGuid }] of servers.entries()) {
+    yield [`${backend}/${at}`, instanceGuid];
+    yield [`${backend}/bound/${instanceGuid}`, instanceGuid];
+  }
 }
 
 /** In the second half's front: an app's own `UNANSWERED` is no request to repeat. After the backends' rules. */
@@ -84,8 +91,9 @@ export const OWN_ANSWERS = `  http-after-response del-header ${OWN_STATUS}
  */
 export const POOL_ANSWERS = `  retries ${REPEATS}
   retry-on conn-failure empty-response ${UNANSWERED}
-  # Over HTTP/1.1 what may not be repeated goes to the second half too, which says 502: HAProxy says nothing on a kept connection.
-  http-request disable-l7-retry if { var(txn.second) -m found } || { fc_http_major 2 } !{ method GET HEAD OPTIONS }
+  # What may not be repeated goes to the second half too, which says 502: HAProxy says nothing on a kept connection of HTTP/1.1, and over
+  # HTTP/2 that nobody has seen the request (REFUSED_STREAM), so that clients send it again.
+  http-request disable-l7-retry if { var(txn.second) -m found }
   acl endpoint_down res.hdr(X-Cf-Routererror) -m str endpoint_failure
   acl by_second_half srv_name -m str ${REPEAT_SERVER}
   # What the second half says is said, and stands in its log.

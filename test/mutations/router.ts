@@ -11,6 +11,12 @@ const LAX = [
 ] as const;
 const SECOND_HALF = 'router/one-request.ts';
 
+/** A session is bound to whatever its client says. */
+const UNCHECKED = [
+  'set-var(txn.srv) var(txn.key),map_str(${instancesMapOf(settings)}) if { var(txn.bound) -m found }',
+  'set-var(txn.srv) var(txn.bound) if { var(txn.bound) -m found }',
+] as const;
+
 /** Where bodies were waited for, nobody would be answered early. */
 const WAITS = ['  http-reuse always\n', '  http-reuse always\n  http-request wait-for-body time 15s\n'] as const;
 
@@ -164,6 +170,29 @@ export const router = [
       '`  http-request return status 502 content-type',
       '`  http-request return status 503 content-type',
     ],
+    [
+      'RTR-03: POST with a small body: the app resets',
+      'router/repeats.ts',
+      'disable-l7-retry if { var(txn.second) -m found }',
+      'disable-l7-retry if { var(txn.second) -m found } || { fc_http_major 2 } !{ method GET HEAD OPTIONS }',
+    ],
+    [
+      'RTR-03: POST with a body that is not whole yet: the app closes',
+      'router/direct.ts',
+      'req.body_len if {',
+      'req.body_len if { fc_http_major 1 } {',
+    ],
+    [
+      'RTR-03: POST with a body that is not whole yet, whose length is not told: the app closes',
+      'router/direct.ts',
+      ' || { fc_http_major 2 } !{ req.fhdr(content-length) -m found } !{ method GET HEAD OPTIONS }',
+      '',
+    ],
+  ]),
+  ...noticedBy('test/integration/router/access-log.test.ts', [
+    ...['another app\u2019s instance', 'the router\u2019s own way', 'an instance that is gone'].map(
+      (bound) => [`SECURITY-TESTS 7: a session bound to ${bound}`, SECOND_HALF, ...UNCHECKED] as const,
+    ),
   ]),
   ...noticedBy('test/integration/router/slow-clients.test.ts', [
     [

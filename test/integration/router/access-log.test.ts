@@ -106,6 +106,36 @@ test('what a client writes cannot break or forge a line', async () => {
   assert.equal(path.router.status().accessLog.unreadable, 0);
 });
 
+for (const [what, bound] of [
+  ['another app\u2019s instance', 'inst-dead'],
+  ['the router\u2019s own way', '_again'],
+  ['an instance that is gone', 'inst-of-before'],
+  ['an entry of the map', 'instances'],
+  ['a number', '0'],
+  ['a client\u2019s name of an instance', 'app-guid:4'],
+  ['much that is none', '%/ '.repeat(100)],
+] as const) {
+  test(`SECURITY-TESTS 7: a session bound to ${what} is bound to none: its app answers, and the line is that app\u2019s`, async () => {
+    const body = 'x'.repeat(10);
+    const ways: [way: string, method: string, body: string | undefined, headers: Record<string, string>][] = [
+      ['get', 'GET', undefined, {}],
+      ['whole', 'POST', body, { 'content-length': '10' }],
+      ['pieces', 'POST', body, { 'transfer-encoding': 'chunked' }],
+    ];
+    for (const [way, method, sent, own] of ways) {
+      const target = `/bound/${encodeURIComponent(bound.slice(0, 20))}/${way}`;
+      const headers = { ...own, cookie: `JSESSIONID=1; __VCAP_ID__=${bound}` };
+      const to = { host: 'app.cupola.test', port: path.httpsPort, ca: path.pki.routerRoot.cert };
+      assert.equal((await send({ ...to, path: target, method, headers, body: sent })).status, 200, way);
+      assert.equal((await lineWith(target)).sourceId, 'app-guid', way);
+    }
+    assert.equal(
+      path.envelopes.filter((one) => one.sourceId !== 'app-guid' && text(one).includes('/bound/')).length,
+      0,
+    );
+  });
+}
+
 test('lines wait for loggregator, and for control', async () => {
   path.state.ingressAnswers = false;
   for (let count = 0; count < 3; count += 1) await ask('app.cupola.test', `/waiting-${count}`);

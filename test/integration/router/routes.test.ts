@@ -116,6 +116,9 @@ test('a session stays with its instance', async () => {
   assert.match(cookie, new RegExp(`__VCAP_ID__=inst-${first.body}`));
   for (let count = 0; count < 5; count += 1) {
     assert.equal((await ask('app.cupola.test', '/', { Cookie: cookie })).body, first.body);
+    const headers = { Cookie: cookie, 'Transfer-Encoding': 'chunked' };
+    const posted = { host: 'app.cupola.test', port: path.httpsPort, ca: path.pki.routerRoot.cert, headers };
+    assert.equal((await send({ ...posted, method: 'POST', body: 'in pieces' })).body, first.body);
   }
 });
 
