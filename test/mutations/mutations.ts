@@ -6,6 +6,7 @@ import { cellNetwork } from './cell-network.ts';
 import { cli } from './cli.ts';
 import { cloudController } from './cloud-controller.ts';
 import { cloudControllerInput } from './cloud-controller-input.ts';
+import { database } from './database.ts';
 import { diego } from './diego.ts';
 import { engines } from './engines.ts';
 import { kit } from './kit.ts';
@@ -30,6 +31,7 @@ export const MUTATIONS: readonly Mutation[] = [
   ...cli,
   ...cloudController,
   ...cloudControllerInput,
+  ...database,
   ...diego,
   ...engines,
   ...kit,

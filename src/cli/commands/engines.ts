@@ -9,6 +9,7 @@ import {
   chooseEngineImage,
   type EngineImage,
   engineImages,
+  enginesOf,
   rollBackEngineImage,
   updateEngineImage,
 } from '../../platform/engines/image/image.ts';
@@ -23,8 +24,6 @@ import { table } from '../table.ts';
 import { changeEngines } from '../up/upgrade.ts';
 
 const ACTIONS = ['list', 'update', 'rollback', 'clean'] as const;
-/** Of the programs that are engines, the packages they come from. */
-const SHOWN = /^(haproxy|postgresql-\d+|nats-server|dnsmasq-base|runc|conmon|catatonit)$/;
 
 export const engines = command({
   flags: JSON_FLAG,
@@ -84,7 +83,6 @@ async function swap(
   progress.step('Replacing the engines, one after the other');
   try {
     await changeEngines(layout, before.supervisor, image.digest, progress);
-    await removeFormerData(layout, before.database?.remains ?? []);
   } catch (cause) {
     progress.step('It failed; going back');
     await changeEngines(layout, before.supervisor, goBack().digest, progress).catch((error: unknown) => {
@@ -94,6 +92,7 @@ async function swap(
     });
     throw new CupolaError('upgrade_rolled_back', 'the engines failed; those of before run again', { cause });
   }
+  await removeFormerData(layout, before.database?.remains ?? []);
 }
 
 /** Throws `data_too_new` where the former image cannot read the data. */
@@ -122,8 +121,7 @@ async function list({ engines: directory, settings }: Layout, json: boolean): Pr
   }
   for (const image of images) {
     say(`${image.digest}  ${stateOf(image)}, made ${image.made}`);
-    const shown = image.packages.filter(({ name }) => SHOWN.test(name));
-    say(table(shown.map(({ name, version }) => [`  ${name}`, version])).join('\n'));
+    say(table(enginesOf(image).map(({ name, version }) => [`  ${name}`, version])).join('\n'));
   }
   for (const { digest, problem } of damaged) say(`${digest}  damaged: ${problem}`);
   return 0;

@@ -12,7 +12,7 @@ import { writeSupervisorCommand } from '../../platform/program.ts';
 import { supervisorProcess } from '../../platform/supervisor-client.ts';
 import type { Progress } from '../progress.ts';
 import { statusSoFar } from '../stopping.ts';
-import { isCarrying } from './carrying.ts';
+import { isBehind, isCarrying } from './carrying.ts';
 
 const READY_LIMIT_MS = 120_000;
 
@@ -100,11 +100,6 @@ export function startSupervisor(layout: Layout, node: string, project: string): 
   } finally {
     closeSync(output);
   }
-}
-
-/** Data of a former PostgreSQL are still to be carried over, and will be. */
-function isBehind({ update }: PlatformStatus): boolean {
-  return update.problem === null && update.outdated.includes('postgresql');
 }
 
 function waitingFor(status: PlatformStatus | null): string {

@@ -43,15 +43,24 @@ export async function upgradePlatform({ layout, log, progress }: UpgradeOptions)
   if (before.supervisor.program === program && before.update.outdated.length === 0) return { replaced: [] };
   await install({ project: PROJECT, layout, log, progress });
   await requireCarryOver(layout);
+  const after = await handOver({ layout, log, progress }, before, program);
+  await removeFormerData(layout, before.database?.remains ?? []);
+  progress.done();
+  const pids = new Map(before.components.map(({ name, pid }) => [name, pid]));
+  return { replaced: after.components.flatMap(({ name, pid }) => (pids.get(name) === pid ? [] : [name])) };
+}
+
+/** To this code, whose digest `program` is; where that fails, to the code of before again. Gives what runs then. */
+async function handOver(
+  { layout, log, progress }: UpgradeOptions,
+  before: PlatformStatus,
+  program: string,
+): Promise<PlatformStatus> {
   progress.step('Handing over to the new supervisor');
   try {
     await askSupervisor(layout, 'POST /upgrade', { node: process.execPath, main: supervisorMain(PROJECT) });
     progress.step('Replacing what changed, one after the other');
-    const after = await untilUpdated(layout, program, progress);
-    await removeFormerData(layout, before.database?.remains ?? []);
-    progress.done();
-    const pids = new Map(before.components.map(({ name, pid }) => [name, pid]));
-    return { replaced: after.components.flatMap(({ name, pid }) => (pids.get(name) === pid ? [] : [name])) };
+    return await untilUpdated(layout, program, progress);
   } catch (cause) {
     log.error('the upgrade failed; the code of before takes over again', { error: messageOf(cause) });
     progress.step('It failed; going back');

@@ -1,5 +1,5 @@
 import { messageOf } from '../../kit/errors.ts';
-import { chosenImage, type EngineImage, engineImages } from '../engines/image/image.ts';
+import { chosenImage, type EngineImage, engineImages, enginesOf } from '../engines/image/image.ts';
 import { usersOf } from '../inventory/running.ts';
 import { layoutOf } from '../layout.ts';
 import type { PlatformSettings } from '../settings/schema.ts';
@@ -9,7 +9,6 @@ const { ok, warn, fail } = findingsOf('engines');
 const DAY_MS = 86_400_000;
 /** Debian's stable has repairs of something in an image about as often. */
 const OLD_DAYS = 30;
-const SHOWN = ['haproxy', 'nats-server', 'dnsmasq-base', 'runc', 'conmon'];
 
 /** Whether the engines' image is there, nobody's but root's, and not old; and whether something still runs of one of before. Asks no registry. */
 export async function engineFindings(settings: PlatformSettings | null, now = Date.now()): Promise<Finding[]> {
@@ -25,9 +24,9 @@ export async function engineFindings(settings: PlatformSettings | null, now = Da
   }
 }
 
-function whole({ digest, packages }: EngineImage): Finding {
-  const versions = packages.filter(({ name }) => SHOWN.includes(name)).map(({ name, version }) => `${name} ${version}`);
-  return ok('image', [`${digest}, ${packages.length} packages`, ...versions].join(', '));
+function whole(image: EngineImage): Finding {
+  const versions = enginesOf(image).map(({ name, version }) => `${name} ${version}`);
+  return ok('image', [`${image.digest}, ${image.packages.length} packages`, ...versions].join(', '));
 }
 
 function age({ made }: EngineImage, now: number): Finding {

@@ -18,6 +18,8 @@ import { aptOptions } from './packages.ts';
 const RECIPE = ['build.ts', 'packages.ts'];
 const LIST = 'packages.json';
 const TREE = 'rootfs';
+/** Of the programs that are engines, the packages they come from. */
+const ENGINES = /^(haproxy|postgresql-\d+|nats-server|dnsmasq-base|runc|conmon|catatonit)$/;
 /** Of images, and of what says which is used. */
 const NAMES = /^[0-9a-f]{12}(\.json)?$/;
 
@@ -208,6 +210,11 @@ export async function engineImages(
         return [];
       }
     });
+}
+
+/** Of its packages those that the engines come from; the others are what these need. */
+export function enginesOf({ packages }: EngineImage): EngineImage['packages'] {
+  return packages.filter(({ name }) => ENGINES.test(name));
 }
 
 /** Where nobody but root could have put anything. Throws `engine_image_unsafe`. */
